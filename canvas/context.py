@@ -46,6 +46,19 @@ def set_default_app(make: Callable[[], ContextApp]) -> None:
     _default[:] = [make]
 
 
+AppsState = tuple[list[ContextApp], list[Callable[[], ContextApp]]]
+
+
+def kept_apps() -> AppsState:
+    """The current app and the default one, for ``restore_apps``."""
+    return list(_apps), list(_default)
+
+
+def restore_apps(state: AppsState) -> None:
+    """Make those the current app and the default one that were so at ``kept_apps``."""
+    _apps[:], _default[:] = state
+
+
 def has_current_app() -> bool:
     """Whether ``current_app`` would find one."""
     return bool(_apps)

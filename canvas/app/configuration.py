@@ -74,5 +74,4 @@ class ConfiguredApp(Services):
 
     def add_defaults(self, settings: Any) -> None:
         """Add default values: a mapping, or a function that makes one, for settings that have no other value."""
-        for name, value in (settings() if callable(settings) else settings).items():
-            self.conf.setdefault(name, value)
+        self.conf.add_defaults(settings() if callable(settings) else settings)

@@ -7,9 +7,11 @@ from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.metadata import Distribution, DistributionFinder
+from itertools import chain
 from types import ModuleType
 from typing import Any
 
+from canvas.celery_names import others
 from canvas.celery_names.names import ALIASES, CELERY, KOMBU, MEMBERS, NAMES_OF, NAMES_WITHOUT, OF_OTHERS, WITHOUT
 from canvas.celery_names.stand_ins import stand_in
 from canvas.celery_names.version import CELERY_VERSION
@@ -33,7 +35,8 @@ class ServedModule(ModuleType):
         return found
 
     def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *MEMBERS.get(self.__name__, {}), *_stand_ins(self.__name__)})
+        known = (MEMBERS.get(self.__name__, {}), _stand_ins(self.__name__), others.names(self.__name__))
+        return sorted({*super().__dir__(), *chain.from_iterable(known)})
 
 
 class _Alias(Loader):
@@ -51,7 +54,7 @@ class _Alias(Loader):
     def exec_module(self, module: ModuleType) -> None:
         # The import system has written the alias's spec into the module.
         module.__spec__ = self._own
-        if self._name in MEMBERS or self._name in NAMES_WITHOUT:
+        if self._name.startswith(f"{CELERY}."):
             vars(module)["__getattr__"] = partial(_member, self._name)
 
 
@@ -124,9 +127,22 @@ def _member(module: str, name: str) -> Any:
     if below in MEMBERS or below in ALIASES or below in NAMES_OF:
         return import_module(below)
     words = _stand_ins(module).get(name)
-    if words is None:
-        raise AttributeError(f"canvas has no {name!r} for module {module!r}; {_GUIDE}")
-    return stand_in(module, name, words)
+    if words is not None:
+        return stand_in(module, name, words)
+    try:
+        return others.find(module, name, words_for(module))
+    except AttributeError:
+        raise AttributeError(f"canvas has no {name!r} for module {module!r}; {_GUIDE}") from None
+
+
+def serves(module: str, name: str) -> bool:
+    """Whether a name of one of Celery's modules has its own entry in the tables of names."""
+    below = f"{module}.{name}"
+    if name in MEMBERS.get(module, {}) or name in _stand_ins(module):
+        return True
+    if below in MEMBERS or below in ALIASES or below in NAMES_OF:
+        return True
+    return module in ALIASES and name in vars(import_module(ALIASES[module]))
 
 
 def _stand_ins(module: str) -> dict[str, str]:

@@ -236,6 +236,11 @@ class Config(ReadSettings):
             self._assign(name, default, "setdefault()")
         return self._find(name)
 
+    def add_defaults(self, settings: Mapping[str, Any]) -> None:
+        """Set those of ``settings`` that have no value yet."""
+        for name, value in settings.items():
+            self.setdefault(name, value)
+
     def update(self, *sources: Mapping[str, Any] | Iterable[tuple[str, Any]], **settings: Any) -> None:
         """Set many at once, from mappings or pairs."""
         for source in (*sources, settings):
@@ -286,8 +291,7 @@ class Config(ReadSettings):
         return f"<Config {self.table()!r}>"
 
 
-def _ignored(name: str) -> None:
-    pass
+def _ignored(name: str) -> None: ...
 
 
 def _wrong(name: str, value: Any) -> str:

@@ -89,6 +89,8 @@ class ReadSettings(ABC):
     def items(self) -> list[tuple[str, Any]]:
         return [(name, self._find(name)) for name in self]
 
+    iterkeys, itervalues, iteritems = keys, values, items
+
     def get(self, name: str, default: Any = None) -> Any:
         """A setting, or ``default`` for a name that is not a setting."""
         found = self._find(name)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, tzinfo
+from functools import cached_property
 from typing import NamedTuple, Protocol
 from zoneinfo import ZoneInfo
 
@@ -84,6 +85,15 @@ class BaseSchedule:
     @tz.setter
     def tz(self, tz: tzinfo) -> None:
         self._tz = tz
+
+    @cached_property
+    def utc_enabled(self) -> bool:
+        """The setting ``enable_utc``."""
+        return self.app.conf.enable_utc  # type: ignore[no-any-return]
+
+    def to_local(self, dt: datetime) -> datetime:
+        """``dt``, without ``enable_utc`` in the zone of the machine."""
+        return dt if self.utc_enabled else dt.astimezone()
 
     def now(self) -> datetime:
         """The current time."""

@@ -73,10 +73,6 @@ NAMES_WITHOUT: dict[str, dict[str, str]] = {
     "celery.contrib.pytest": {
         "NO_WORKER": "starts its workers", "pytest_configure": "has a plugin", "TYPE_CHECKING": "has typing",
     },
-    "celery.contrib.testing.app": {
-        "DEFAULT_TEST_CONFIG": "has celery_config", "Trap": "has use_celery_app_trap", "UnitLogging": "has logging",
-        "set_trap": "has use_celery_app_trap", "setup_default_app": "has celery_app",
-    },
     "celery.contrib.testing.worker": dict.fromkeys(
         ("TestWorkController", "WORKER_LOGLEVEL", "setup_app_for_worker"), "has start_worker"),
     "celery.events": dict.fromkeys(("event_exchange", "get_exchange"), "has the setting event_exchange"),

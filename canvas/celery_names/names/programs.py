@@ -29,7 +29,7 @@ PROGRAMS: dict[str, Members] = {
         "get_current_app": "canvas.context:current_app",
         "get_current_task": "canvas.context:current_task",
         "get_current_worker_task": "canvas.context:current_task",
-        "set_default_app": "canvas.context:set_current_app",
+        "set_default_app": f"{PARTS}.apps:set_default_app",
         "_set_current_app": "canvas.context:set_current_app",
         "_set_task_join_will_block": "canvas.result:set_task_join_will_block",
         "task_join_will_block": "canvas.result:task_join_will_block",
@@ -113,7 +113,9 @@ PROGRAMS: dict[str, Members] = {
         "depends_on_current_app use_celery_app_trap",
     ),
     "celery.contrib.testing": {},
-    "celery.contrib.testing.app": {"TestApp": f"{PARTS}.testing:TestApp"},
+    "celery.contrib.testing.app": of(
+        f"{PARTS}.testing", "DEFAULT_TEST_CONFIG TestApp Trap UnitLogging set_trap setup_default_app"
+    ),
     "celery.contrib.testing.tasks": of(f"{PARTS}.testing", "ping"),
     "celery.contrib.testing.worker": of("canvas.testing.worker", "start_worker"),
     "celery.events": {

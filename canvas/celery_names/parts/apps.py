@@ -4,6 +4,8 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
+from canvas import context
+from canvas.app import shared_tasks
 from canvas.app.application import Canvas
 from canvas.context import current_app
 from canvas.masking import masked_setting
@@ -12,6 +14,12 @@ from canvas.masking import masked_setting
 def app_or_default(app: Canvas | None = None) -> Canvas:
     """``app``, or the current app without one. Raises ConfigurationError when there is none."""
     return cast(Canvas, current_app()) if app is None else app
+
+
+def set_default_app(app: Canvas) -> None:
+    """Make ``app`` the current app of programs that make none."""
+    context.set_default_app(lambda: app)
+    shared_tasks.stand_in(lambda: app)
 
 
 def bugreport(app: Canvas | None = None) -> str:

@@ -1,0 +1,63 @@
+"""Names of Celery's modules that are not public, and that programs import nevertheless.
+
+A module has what it imports from others, its constants, its loggers, and its inside. ``names/others.json`` lists them:
+``from`` by the module that a name is from, ``value``, ``logger`` by the logger's name, and ``stand-in``.
+"""
+
+import json
+import logging
+from functools import cache
+from importlib import import_module
+from importlib.resources import files
+from typing import Any
+
+from canvas.celery_names.stand_ins import stand_in
+
+_INSIDE = "has no use for it, or keeps it inside"
+
+
+@cache
+def _modules() -> dict[str, dict[str, Any]]:
+    """The file, read when a name is missing for the first time."""
+    return json.loads(files("canvas.celery_names.names").joinpath("others.json").read_text())  # type: ignore[no-any-return]
+
+
+@cache
+def _places(module: str) -> dict[str, tuple[str, Any]]:
+    """By name in a module of Celery: the kind of its entry, and where it is, or its value."""
+    kinds = _modules().get(module, {})
+    found: dict[str, tuple[str, Any]] = {name: ("stand-in", "") for name in kinds.get("stand-in", "").split()}
+    for kind in ("value", "logger"):
+        found.update({name: (kind, value) for name, value in kinds.get(kind, {}).items()})
+    for there, names in kinds.get("from", {}).items():
+        for one in names.split():
+            name, _, attribute = one.partition("=")
+            found[name] = ("from", (there, "" if attribute == "." else attribute or name))
+    return found
+
+
+def names(module: str) -> list[str]:
+    """The names of a module of Celery that are found here."""
+    return list(_places(module))
+
+
+def find(module: str, name: str, words: str | None) -> Any:
+    """A name in a module of Celery. ``words``: what a stand-in's error says; ``None`` for the general words.
+
+    Raises AttributeError for a name that Celery's module does not have.
+    """
+    kind, what = _places(module).get(name, ("", None))
+    if kind == "value":
+        return what
+    if kind == "logger":
+        return logging.getLogger(what)
+    if kind == "from":
+        there, attribute = what
+        try:
+            found = import_module(there)
+            return getattr(found, attribute) if attribute else found
+        except ImportError:
+            kind = "stand-in"  # the library is not installed
+    if kind == "stand-in":
+        return stand_in(module, name, words or _INSIDE)
+    raise AttributeError(name)

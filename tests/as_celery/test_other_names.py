@@ -1,0 +1,108 @@
+"""Names that Celery's modules have beyond the public ones can be imported; the test helpers of Celery work."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.as_celery import other_names
+
+
+def run(program):
+    """What a program prints as JSON, in a process of its own, where canvas serves the name."""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.slow
+def test_the_file_is_up_to_date():
+    assert other_names.FILE.read_text() == other_names.text(), "run python -m tests.as_celery.other_names"
+
+
+def test_every_name_can_be_imported():
+    program = """
+import canvas.as_celery, importlib, json
+from canvas.celery_names import others
+wrong = []
+for module in others._modules():
+    loaded = importlib.import_module(module)
+    wrong += [f"{module}.{name}" for name in others.names(module) if not hasattr(loaded, name)]
+print(json.dumps(wrong))
+"""
+    assert run(program) == []
+
+
+def test_what_they_are():
+    program = """
+import canvas, canvas.as_celery, json, os
+from celery.app.base import PendingConfiguration, os as the_os
+from celery.app.trace import FAILURE, Context, group, logger, signals
+from celery.backends.base import BaseDictBackend, get_current_task
+import celery.signals
+try:
+    PendingConfiguration()
+    said = None
+except canvas.errors.ConfigurationError as exc:
+    said = str(exc)
+print(json.dumps([the_os is os, FAILURE, group is canvas.group, logger.name, signals is celery.signals, said]))
+"""
+    words = (
+        "celery.app.base.PendingConfiguration: canvas has no use for it, or keeps it inside; "
+        "see docs/reference/from-celery.md"
+    )
+    assert run(program) == [True, "FAILURE", True, "celery.app.trace", True, words]
+
+
+def test_a_trap_instead_of_the_current_app():
+    program = """
+import canvas.as_celery, json
+from celery import Celery, current_app, shared_task
+from celery._state import set_default_app
+from celery.contrib.testing.app import TestApp, Trap, set_trap, setup_default_app
+
+@shared_task(name="of.all")
+def of_all():
+    return 1
+
+def use(how):
+    try:
+        return how()
+    except RuntimeError as exc:
+        return str(exc)
+
+set_default_app(Trap())
+found = [use(lambda: current_app.conf), use(lambda: of_all.delay())]
+app = TestApp("quiet", config={"task_default_queue": "q"}, broker="memory://b")
+found += [use(lambda: current_app.conf), app.conf.broker_url, app.conf.task_default_queue, app.tasks["of.all"].run()]
+current = Celery("current", broker="memory://")
+with set_trap(current):
+    found.append(use(lambda: current_app.main))
+found.append(current_app.main)
+with setup_default_app(app, use_trap=True):
+    found.append(use(lambda: current_app.main))
+found.append(current_app.main)
+print(json.dumps(found))
+"""
+    conf, main = (f"Test depends on current_app: it uses the attribute {name!r}" for name in ("conf", "main"))
+    found = run(program)
+    assert found[1].startswith("Test depends on current_app: it uses the attribute")
+    assert [found[0], *found[2:]] == [conf, conf, "memory://b", "q", 1, main, "current", main, "current"]
+
+
+def test_settings_and_schedules_have_what_subclasses_use():
+    from datetime import UTC, datetime, timedelta
+
+    from canvas import Canvas
+    from canvas.schedules import schedule
+
+    app = Canvas("settings", broker="memory://", task_default_queue="given", set_as_current=False)
+    app.conf.add_defaults({"task_default_queue": "default", "of_a_plugin": 1, "result_expires": 5})
+    assert (app.conf.task_default_queue, app.conf.of_a_plugin, app.conf.result_expires) == ("given", 1, 5)
+    assert dict(app.conf.iteritems())["of_a_plugin"] == 1
+    every = schedule(10, app=app)
+    moment = datetime(2026, 1, 2, tzinfo=UTC)
+    assert (every.utc_enabled, every.to_local(moment)) == (True, moment)
+    every.utc_enabled = False
+    assert every.to_local(moment).utcoffset() == moment.astimezone().utcoffset() != timedelta(days=1)
