@@ -16,6 +16,10 @@ class DuplicateNodenameWarning(CeleryWarning):
     """Several workers have the same node name: remote control cannot tell them apart."""
 
 
+class DuplicateTaskNameWarning(CeleryWarning):
+    """Two functions have the same task name: the task of the first one stays."""
+
+
 class FixupWarning(CeleryWarning):
     """A framework seems to be used, and cannot be set up."""
 

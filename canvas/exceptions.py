@@ -3,7 +3,13 @@
 from types import TracebackType
 from typing import NoReturn
 
-from canvas.caller_warnings import AlwaysEagerIgnored, CeleryWarning, DuplicateNodenameWarning, FixupWarning
+from canvas.caller_warnings import (
+    AlwaysEagerIgnored,
+    CeleryWarning,
+    DuplicateNodenameWarning,
+    DuplicateTaskNameWarning,
+    FixupWarning,
+)
 from canvas.errors import (
     AlreadyRegistered,
     ChordError,
@@ -34,10 +40,6 @@ from canvas.errors import SignatureError as SecurityError
 
 class NotConfigured(CeleryWarning):
     """An app has no configuration."""
-
-
-class DuplicateTaskNameWarning(CeleryWarning):
-    """Two tasks have the same name."""
 
 
 class SecurityWarning(CeleryWarning):

@@ -11,6 +11,7 @@ from canvas.app.configuration import ConfiguredApp
 from canvas.app.discovery import import_modules, import_related_modules
 from canvas.app.registry import TaskRegistry, task_name
 from canvas.app.services import class_at
+from canvas.caller_warnings import DuplicateTaskNameWarning, warn_caller
 from canvas.config.sources import imported
 from canvas.errors import AlreadyRegistered
 from canvas.task.arguments import P, R, check_bound
@@ -68,14 +69,20 @@ def is_redefinition(existing: Task[Any], function: Callable[..., Any]) -> bool:
     return bool((old.__module__, old.__qualname__) == (function.__module__, function.__qualname__))
 
 
-def same_or_raise(existing: Task[Any], function: Callable[..., Any], name: str) -> Task[Any]:
-    """``existing``, if it is the task of ``function``. Raises AlreadyRegistered if it is another function's."""
+def same_or_refused(existing: Task[Any], function: Callable[..., Any], name: str) -> Task[Any]:
+    """``existing``, if it is the task of ``function``.
+
+    If it is another function's, a program that takes canvas for Celery gets a warning and ``existing``, as Celery does
+    it. In other programs that raises AlreadyRegistered.
+    """
     if getattr(existing, "__wrapped__", None) is function:
         return existing
-    raise AlreadyRegistered(
-        f"task name {name!r} is taken by {existing.__module__}.{type(existing).__name__}; "
-        f"give {function.__module__}.{function.__qualname__} another name="
-    )
+    what = f"task name {name!r} is taken by {existing.__module__}.{type(existing).__name__}; "
+    remedy = f"give {function.__module__}.{function.__qualname__} another name="
+    if not shared_tasks.by_default():
+        raise AlreadyRegistered(what + remedy)
+    warn_caller(f"{what}calls of the name run that. To have both, {remedy}", DuplicateTaskNameWarning)
+    return existing
 
 
 def _is_key_function(option: str, value: Any) -> bool:
@@ -142,7 +149,8 @@ class TaskDefinitions(ConfiguredApp):
     def task(self, *args: Any, **options: Any) -> Any:
         """Decorator: make a function a task. ``@app.task`` or ``@app.task(bind=True, queue="…")``.
 
-        Raises AlreadyRegistered when another function has that name.
+        Raises AlreadyRegistered when another function has that name; programs that take canvas for Celery get a
+        warning, and the task that has the name.
         """
         options.pop("lazy", None)
         share = options.pop("shared", None)
@@ -177,7 +185,7 @@ class TaskDefinitions(ConfiguredApp):
             if lent and not (had and again):
                 return existing
             if not again and had != "by default":
-                return same_or_raise(existing, function, name)
+                return same_or_refused(existing, function, name)
             del self.registry[name]
         task = task_of_function(function, name, base or self.Task, options, bind)
         self.register_task(task)

@@ -52,6 +52,9 @@ def open_driver(
 
         parts = shards.open_broker(broker_shards, broker_options)
         return _in_two_steps(parts, result_url, result_options, "redis")
+    if scheme == "memory" and result_scheme == "rpc":
+        # Both name the memory of this process.
+        result_url, result_scheme = broker_url, scheme
     if scheme == result_scheme == "memory" and broker_url == result_url:
         from canvas.drivers.memory import open_memory
 

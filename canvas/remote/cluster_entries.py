@@ -178,6 +178,17 @@ class Task:
     def _known(self, uuid: str | None) -> "Task | None":
         return None if uuid is None else self._tasks.get(uuid)
 
+    def join(self, tasks: "Mapping[str, Task]") -> None:
+        """Belong to ``tasks``, in which the task finds its parent, and be a child of that."""
+        self._tasks = tasks
+        if self.parent is not None:
+            self.parent.children.add(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Without its relatives: the state that it belongs to makes it ``join`` them again."""
+        fields = {name: value for name, value in self.__dict__.items() if name not in ("_tasks", "children")}
+        return type(self), (self.uuid,), fields
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Task) and other.uuid == self.uuid
 

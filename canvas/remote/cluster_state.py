@@ -48,6 +48,13 @@ class State:
         self.tasks_by_worker = _Index(self._listed)
         self.handlers: dict[str, Callable[..., Any]] = {}
         self._mutex = threading.RLock()
+        for task in list(self.tasks.values()):
+            task.join(self.tasks)
+            self._list(task)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        kept = (self.event_callback, dict(self.workers), dict(self.tasks), None, self.max_workers_in_memory)
+        return type(self), (*kept, self.max_tasks_in_memory, self.on_node_join, self.on_node_leave)
 
     def event(self, event: Event) -> Any:
         """Take an event; the task or worker that it is about, and whether that is new."""
@@ -71,14 +78,18 @@ class State:
         return self.event({**fields, "type": f"worker-{type_}"})[0]
 
     def _worker_event(self, subject: str, event: Event) -> tuple[WorkerEntry, bool]:
-        worker, created = self.get_or_create_worker(event["hostname"])
+        offline, hostname = subject == "offline", event["hostname"]
+        if offline and hostname not in self.workers:
+            worker, created = self.Worker(hostname), False
+        else:
+            worker, created = self.get_or_create_worker(hostname)
         worker.event(subject, event.get("timestamp"), event.get("local_received"), _fields_of(event))
-        if subject == "offline":
-            self.workers.pop(worker.hostname or "", None)
-            if self.on_node_leave:
-                self.on_node_leave(worker)
-        elif self.on_node_join and (created or subject == "online"):
+        if self.on_node_join and (created or subject == "online"):
             self.on_node_join(worker)
+        if self.on_node_leave and offline:
+            # A program without this callback sees from the list which workers have left.
+            self.on_node_leave(worker)
+            self.workers.pop(hostname, None)
         return worker, created
 
     def _task_event(self, subject: str, event: Event) -> tuple[TaskEntry, bool]:
@@ -89,15 +100,11 @@ class State:
             worker, _ = self.get_or_create_worker(event["hostname"])
             task.worker = worker
             worker.event("", event.get("timestamp"), event.get("local_received"), {})
-            self.tasks_by_worker[worker.hostname or ""].add(task)
         self.task_count += subject == "received"
         fields = {name: value for name, value in _fields_of(event).items() if name not in ("hostname", "pid", "uuid")}
         task.event(subject, event.get("timestamp"), event.get("local_received"), fields)
-        name = getattr(task, "name", None)
-        if name is not None:
-            self.tasks_by_type[name].add(task)
-        if task.parent is not None:
-            task.parent.children.add(task)
+        self._list(task)
+        task.join(self.tasks)
         return task, created
 
     def get_or_create_worker(self, hostname: str, **fields: Any) -> tuple[WorkerEntry, bool]:
@@ -118,6 +125,14 @@ class State:
             self.tasks[uuid] = self.Task(uuid, self.tasks)
         return self.tasks[uuid], created
 
+    def _list(self, task: TaskEntry) -> None:
+        """Put a task into the indexes."""
+        name = getattr(task, "name", None)
+        if name is not None:
+            self.tasks_by_type[name].add(task)
+        if task.worker is not None:
+            self.tasks_by_worker[task.worker.hostname or ""].add(task)
+
     def _unlist(self, task: TaskEntry) -> None:
         """Take a task out of the indexes; it is about to be forgotten."""
         for index in (self.tasks_by_type, self.tasks_by_worker):
@@ -133,24 +148,31 @@ class State:
                 return fun(*args, **kwargs)
             finally:
                 if clear_after:
-                    self.clear()
+                    self._clear()
 
     def clear_tasks(self, ready: bool = True) -> None:
         """Forget the tasks that have ended; without ``ready`` all tasks."""
         with self._mutex:
-            for uuid in [uuid for uuid, task in self.tasks.items() if task.ready or not ready]:
-                del self.tasks[uuid]
-            left = set(self.tasks.values())
-            for index in (self.tasks_by_type, self.tasks_by_worker):
-                for known in index.values():
-                    known.intersection_update(left)
+            self._clear_tasks(ready)
+
+    def _clear_tasks(self, ready: bool = True) -> None:
+        """``clear_tasks``, for subclasses that have more to clear."""
+        for uuid in [uuid for uuid, task in self.tasks.items() if task.ready or not ready]:
+            del self.tasks[uuid]
+        left = set(self.tasks.values())
+        for index in (self.tasks_by_type, self.tasks_by_worker):
+            for known in index.values():
+                known.intersection_update(left)
 
     def clear(self, ready: bool = True) -> None:
         """``clear_tasks``, and forget all workers."""
         with self._mutex:
-            self.workers.clear()
-            self.clear_tasks(ready)
-            self.event_count = self.task_count = 0
+            self._clear(ready)
+
+    def _clear(self, ready: bool = True) -> None:
+        self.workers.clear()
+        self._clear_tasks(ready)
+        self.event_count = self.task_count = 0
 
     def _listed(self, tasks: Any, limit: int | None, reverse: bool) -> Iterator[tuple[str, TaskEntry]]:
         known = [task for task in tasks if getattr(task, "timestamp", None) is not None]

@@ -16,6 +16,9 @@ class LRUCache(OrderedDict[K, V]):
         self.limit = limit
         self.mutex = threading.RLock()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.limit,), None, None, iter(list(self.items()))
+
     @property
     def data(self) -> "LRUCache[K, V]":
         return self
@@ -24,6 +27,13 @@ class LRUCache(OrderedDict[K, V]):
         with self.mutex:
             super().__setitem__(key, value)
             self.move_to_end(key)
+            while self.limit and len(self) > self.limit:
+                self.popitem(last=False)
+
+    def update(self, *args: Any, **kwargs: Any) -> None:
+        """Set items; without any, forget those beyond a ``limit`` that has become smaller."""
+        with self.mutex:
+            super().update(*args, **kwargs)
             while self.limit and len(self) > self.limit:
                 self.popitem(last=False)
 

@@ -92,18 +92,14 @@ ATTRIBUTES_WITHOUT = {
         f"celery.result.{kind}": {"throw": "`maybe_throw`"}
         for kind in ("AsyncResult", "EagerResult")
     },
-    **{
-        f"celery.schedules.{kind}": {"to_local": "`now`", "utc_enabled": "`app.timezone`"}
-        for kind in ("crontab", "schedule", "solar")
-    },
     "celery.app.control.Control": {
         "election": "workers elect no leader", "Mailbox": "`broadcast`",
     },
     "celery.app.events.Events": dict.fromkeys(("dispatcher_cls", "receiver_cls", "state_cls"), _NO_PARTS),
     "celery.app.utils.Settings": {
         "swap_with": "`update`", "find_option": "`get`", "maybe_warn_deprecated_settings": "",
-        "popitem": "`del conf.name`", "fromkeys": "`dict`", "iteritems": "`items`", "iterkeys": "`keys`", "itervalues": "`values`", "key_t": "",
-        "finalize": "", "add_defaults": "`app.add_defaults`",
+        "popitem": "`del conf.name`", "fromkeys": "`dict`", "key_t": "",
+        "finalize": "",
     },
     "celery.events.EventDispatcher": {
         "DISABLED_TRANSPORTS": "", "extend_buffer": "events are sent at once", "publisher": "`send`",

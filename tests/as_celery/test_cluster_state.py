@@ -1,5 +1,6 @@
 """``app.events.State`` beside Celery's: both are given the same events."""
 
+import pickle
 import time
 
 import pytest
@@ -37,11 +38,16 @@ STREAMS = {
 }  # fmt: skip
 
 
-def described(module, events, left):
-    joined = []
-    state = module.State(on_node_join=lambda worker: joined.append(worker.hostname), on_node_leave=left.append)
+def described(module, events, left=None):
+    """What a state shows after ``events``; ``left``: takes the workers that leave."""
+    joined, leave = [], None if left is None else left.append
+    state = module.State(on_node_join=lambda worker: joined.append(worker.hostname), on_node_leave=leave)
     for one in events:
         state.event(dict(one))
+    return {**shown(state), "joined": joined}
+
+
+def shown(state):
     fields = [name for name in theirs.Task._fields if name not in ("root", "parent", "worker", "children", "clock")]
     return {
         "tasks": {uuid: {name: getattr(task, name, None) for name in fields} for uuid, task in state.tasks.items()},
@@ -57,7 +63,7 @@ def described(module, events, left):
         "by worker": [uuid for uuid, _ in state.tasks_by_worker("w@h")],
         "by time": [uuid for uuid, _ in state.tasks_by_time()],
         "alive": sorted(worker.hostname for worker in state.alive_workers()),
-        "counts": (state.event_count, state.task_count), "joined": joined,
+        "counts": (state.event_count, state.task_count),
     }  # fmt: skip
 
 
@@ -73,6 +79,38 @@ def test_the_same_events_give_the_same_state(stream):
     assert [worker.hostname for worker in left[1]] == [worker.hostname for worker in left[0]]
 
 
+def test_without_a_callback_a_worker_that_leaves_stays_listed():
+    events = STREAMS["workers come and go"]
+    found = described(Ours, [*events, event("worker-offline", hostname="unknown@h", pid=9)])
+    assert found == described(theirs, [*events, event("worker-offline", hostname="unknown@h", pid=9)])
+    assert list(found["workers"]) == ["w@h", "v@h"]
+    assert "v@h" not in found["alive"]
+
+
+def test_a_subclass_clears_more():
+    class More(cluster_state.State):
+        cleared = 0
+
+        def _clear_tasks(self, ready=True):
+            super()._clear_tasks(ready)
+            self.cleared += 1
+
+    state = More()
+    state.clear_tasks()
+    state.clear()
+    state.freeze_while(list, clear_after=True)
+    assert state.cleared == 3
+
+
+def test_a_smaller_limit_holds_after_an_update():
+    state = cluster_state.State(max_tasks_in_memory=4)
+    for number in range(4):
+        state.event({**RECEIVED, "uuid": str(number)})
+    state.tasks.limit = 2
+    state.tasks.update()
+    assert list(state.tasks) == ["2", "3"]
+
+
 def test_the_oldest_tasks_are_forgotten():
     state = cluster_state.State(max_tasks_in_memory=2)
     for number in range(4):
@@ -86,3 +124,39 @@ def test_the_oldest_tasks_are_forgotten():
 
 def test_when_a_heartbeat_expires():
     assert cluster_entries.heartbeat_expires(100, 2, 200) == theirs.heartbeat_expires(100, 2, 200)
+
+
+def copied(module, stream):
+    state = module.State(max_tasks_in_memory=7)
+    for one in [*STREAMS[stream], event("task-received", **{**TASK, "uuid": "2"}, name="sub", parent_id="1")]:
+        state.event(dict(one))
+    return pickle.loads(pickle.dumps(state))
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+def test_a_copy_by_pickle_is_celerys_copy(stream):
+    """A program that keeps its state in a file reads back what Celery's would, and the names of the tasks besides."""
+    found, expected = (shown(copied(module, stream)) for module in (cluster_state, theirs))
+    kept = ("tasks", "workers", "of", "origin", "info", "alive", "counts")
+    assert {name: found[name] for name in kept} == {name: expected[name] for name in kept}
+    assert (found["by type"]["sub"], set(found["by worker"])) == (["2"], set(found["tasks"]))
+
+
+def test_a_copy_takes_events():
+    copy = copied(cluster_state, "a task that succeeds")
+    copy.event(event("task-received", uuid="3", hostname="w@h", pid=7, name="sub", parent_id="2", root_id="1"))
+    assert (copy.tasks["3"].parent.id, copy.tasks["3"].parent.parent.id, copy.max_tasks_in_memory) == ("2", "1", 7)
+    assert [[one.id for one in copy.tasks[uuid].children] for uuid in ("1", "2", "3")] == [["2"], ["3"], []]
+    assert [uuid for uuid, _ in copy.tasks_by_type("sub")] in (["2", "3"], ["3", "2"])
+
+
+def test_an_event_is_made_as_celerys():
+    from celery.events import Event as real
+
+    from canvas.celery_names.parts.apps import Event
+
+    def now():
+        return 5.0
+
+    for args, fields in [(("task-sent",), {"uuid": "1"}), (("x", {"timestamp": 3}), {"a": 1}), (("y", {}), {})]:
+        assert Event(*args, __now__=now, **fields) == real(*args, __now__=now, **fields)

@@ -106,3 +106,31 @@ def test_settings_and_schedules_have_what_subclasses_use():
     assert (every.utc_enabled, every.to_local(moment)) == (True, moment)
     every.utc_enabled = False
     assert every.to_local(moment).utcoffset() == moment.astimezone().utcoffset() != timedelta(days=1)
+
+
+def test_two_functions_of_one_name_and_replies_in_memory():
+    """As in Celery: the first function keeps the name, with a warning; ``rpc://`` works beside a broker in memory."""
+    program = """
+import canvas.as_celery, json, warnings
+from celery import Celery
+from celery.contrib.testing.worker import start_worker
+from celery.exceptions import DuplicateTaskNameWarning
+
+app = Celery("a", broker="memory://", backend="rpc://")
+def one():
+    return 1
+def two():
+    return 2
+app.task(name="n")(one)
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    task = app.task(name="n")(two)
+with start_worker(app, pool="solo", perform_ping_check=False):
+    found = task.delay().get(timeout=60)
+print(json.dumps([found, [issubclass(one.category, DuplicateTaskNameWarning) for one in caught], str(caught[0].message)]))
+"""
+    found, caught, text = run(program)
+    assert (found, caught) == (1, [True])
+    assert text == (
+        "task name 'n' is taken by __main__.one; calls of the name run that. To have both, give __main__.two another name="
+    )

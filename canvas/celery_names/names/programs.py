@@ -119,10 +119,10 @@ PROGRAMS: dict[str, Members] = {
     "celery.contrib.testing.tasks": of(f"{PARTS}.testing", "ping"),
     "celery.contrib.testing.worker": of("canvas.testing.worker", "start_worker"),
     "celery.events": {
-        "Event": "builtins:dict", **of(_EVENTS, "EventDispatcher EventReceiver"), **of(f"{PARTS}.apps", "group_from"),
+        **of(_EVENTS, "EventDispatcher EventReceiver"), **of(f"{PARTS}.apps", "Event group_from"),
     },
     "celery.events.dispatcher": of(_EVENTS, "EventDispatcher"),
-    "celery.events.event": {"Event": "builtins:dict", **of(f"{PARTS}.apps", "group_from")},
+    "celery.events.event": of(f"{PARTS}.apps", "Event group_from"),
     "celery.events.receiver": of(_EVENTS, "EventReceiver"),
     "celery.events.snapshot": of(f"{PARTS}.snapshot", "Polaroid evcam"),
     "celery.events.state": {

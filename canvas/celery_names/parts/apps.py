@@ -1,7 +1,8 @@
 """Names of ``celery.app`` and ``celery.bin``: the current app, the report, the command line."""
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from canvas import context
@@ -56,6 +57,17 @@ disable_trace = enable_trace
 def flatten_reply(reply: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """Replies to a broadcast as one mapping, by node."""
     return {node: answer for one in reply for node, answer in one.items()}
+
+
+def Event(
+    type: str, _fields: Any = None, __dict__: Callable[..., dict[str, Any]] = dict,
+    __now__: Callable[[], float] = time.time, **fields: Any,
+) -> dict[str, Any]:  # fmt: skip
+    """An event of ``type``: a dict of fields, with the current time as its ``timestamp`` unless a field has one."""
+    event = __dict__(_fields, **fields) if _fields else fields
+    event.setdefault("timestamp", __now__())
+    event["type"] = type
+    return event
 
 
 def group_from(type: str) -> str:

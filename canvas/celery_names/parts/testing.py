@@ -58,7 +58,7 @@ TestApp.__test__ = False  # type: ignore[attr-defined]
 
 
 @contextmanager
-def set_trap(app: Any) -> Iterator[None]:
+def set_trap(app: Canvas) -> Iterator[None]:
     """Until the block has ended, each use of the current app raises an error."""
     trap = Trap()
     with _kept():
@@ -68,7 +68,7 @@ def set_trap(app: Any) -> Iterator[None]:
 
 
 @contextmanager
-def setup_default_app(app: Any, use_trap: bool = False) -> Iterator[None]:
+def setup_default_app(app: Canvas, use_trap: bool = False) -> Iterator[None]:
     """Close ``app`` after the block, and restore the app that was the current one before it."""
     with _kept():
         try:
