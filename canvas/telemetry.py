@@ -73,8 +73,8 @@ beat.left_out                  entry, action (skip, miss, wait)
 broker.unreachable             error: noticed by one part of one process
 broker.retrying                error, seconds (until the next try), tries, most
 broker.recovered
-broker.away                    error: once for a node, again with growing pauses
-broker.back                    after broker.away
+broker.outage                  error: once for a node, again with growing pauses
+broker.outage_over             after broker.outage
 =============================  ==========================================================
 """
 

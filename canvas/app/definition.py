@@ -229,7 +229,7 @@ class TaskDefinitions(ConfiguredApp):
                 while self._unbound:
                     self._unbound.pop().bind(self)
                 self.finalized = True
-                self.tell("on_after_finalize")
+                self.call_hook("on_after_finalize")
             finally:
                 self._finalizing = False
 
@@ -237,8 +237,8 @@ class TaskDefinitions(ConfiguredApp):
         """Send the signals that come before tasks take the settings' values: receivers may change the settings."""
         if not self._configured:
             self._configured = True
-            self.tell("on_configure")
-            self.tell("on_after_configure", source=self.conf)
+            self.call_hook("on_configure")
+            self.call_hook("on_after_configure", source=self.conf)
 
     def bind_task(self, task: AnyTask) -> None:
         """Give one task the settings' values now, before the app is finalized."""
@@ -255,7 +255,7 @@ class TaskDefinitions(ConfiguredApp):
     on_after_fork = _signal("on_after_fork")
     """Sent in each new process of a prefork pool."""
 
-    def tell(self, name: str, **about: Any) -> None:
+    def call_hook(self, name: str, **about: Any) -> None:
         """Send a signal, if it has been used; a class of apps may have a method in its place."""
         if name in self.__dict__:
             self.__dict__[name].send(sender=self, **about)

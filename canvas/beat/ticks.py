@@ -135,7 +135,7 @@ def _settled(app: BeatApp, sender: Sender, plan: Plan) -> Tick:
 
 def _announce(app: BeatApp, messages: list[BuiltMessage]) -> None:
     for out in messages:
-        app.sent_events.tell([out.message])
+        app.sent_events.announce([out.message])
 
 
 def ids_of(result: ResultRef | None) -> list[str]:

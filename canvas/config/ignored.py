@@ -21,7 +21,7 @@ _BY_PREFIX: Final = {
     "security": "messages are signed by message_signing_keys",
 }
 """Reasons by the beginning of a setting's name."""
-_PATIENCE = "requests that fail because a server is unreachable are always retried, in a worker without end"
+_ALWAYS_RETRIED = "requests that fail because a server is unreachable are always retried, in a worker without end"
 _POOL = "connections are opened as they are needed, and kept"
 _URL = "set broker_url"
 _COUNTED = "chords are counted in one step with the results: no task waits for them"
@@ -48,7 +48,7 @@ _NAMES: Final = {
     "broker_user": _URL,
     "broker_password": _URL,
     "broker_vhost": _URL,
-    "broker_channel_error_retry": _PATIENCE,
+    "broker_channel_error_retry": _ALWAYS_RETRIED,
     "broker_failover_strategy": "one server is used; for failover set a sentinel:// or redis+cluster:// URL",
     "broker_heartbeat_checkrate": _AMQP,
     "broker_pool_limit": _POOL,
@@ -59,15 +59,15 @@ _NAMES: Final = {
     "redis_port": "set result_backend",
     "redis_username": "set result_backend",
     "redis_password": "set result_backend",
-    "redis_retry_on_timeout": _PATIENCE,
+    "redis_retry_on_timeout": _ALWAYS_RETRIED,
     "result_cache_max": "results are kept in their handles only",
     "result_exchange": _ELSEWHERE,
     "result_exchange_type": _ELSEWHERE,
     "result_chord_join_timeout": _COUNTED,
-    "result_backend_always_retry": _PATIENCE,
-    "result_backend_max_retries": _PATIENCE,
-    "result_backend_base_sleep_between_retries_ms": _PATIENCE,
-    "result_backend_max_sleep_between_retries_ms": _PATIENCE,
+    "result_backend_always_retry": _ALWAYS_RETRIED,
+    "result_backend_max_retries": _ALWAYS_RETRIED,
+    "result_backend_base_sleep_between_retries_ms": _ALWAYS_RETRIED,
+    "result_backend_max_sleep_between_retries_ms": _ALWAYS_RETRIED,
     "worker_detect_quorum_queues": _AMQP,
     "task_retry_on_worker_lost": _LEASES,
     "worker_deduplicate_successful_tasks": _LEASES,

@@ -6,9 +6,9 @@ import time
 class Absence:
     """When a process was last without its server, by its own monotonic clock.
 
-    Workers that live send a heartbeat each second after their server was away, so that one which stays silent for some
-    seconds is dead. A process that was away itself, or has just begun, does not know since when they could have done
-    that.
+    Workers that live send a heartbeat each second after their server was unreachable, so that one which stays silent
+    for some seconds is dead. A process that was suspended itself, or has just started, does not know since when they
+    could have done that.
     """
 
     def __init__(self) -> None:
@@ -20,7 +20,7 @@ class Absence:
 
     def beat(self, ttl: float) -> None:
         """This process is about to send a heartbeat that is good for ``ttl`` seconds. If the one before has expired, it
-        was away: stopped, or too slow."""
+        was suspended, or too slow."""
         now = time.monotonic()
         if now - self._beaten_at > ttl:
             self._until = now

@@ -1,4 +1,4 @@
-"""Trying again while a server is away: when, as a retry policy of Celery's says, and how."""
+"""Trying again while a server is unreachable: when, as a retry policy of Celery's says, and how."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -10,7 +10,8 @@ T = TypeVar("T")
 _INTERVALS = {"start": 0.0, "step": 0.2, "max": 1.0}
 
 Delays: TypeAlias = Iterable[float] | None
-"""Seconds to wait before each further try while the server is away; ``None``: the driver's own, some seconds in all."""
+"""Seconds to wait before each further try while the server is unreachable; ``None``: the driver's own, some seconds in
+all."""
 PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 """Seconds before each further try of a driver that has no others."""
 

@@ -20,13 +20,13 @@ from canvas.primitives.signature import Signature
 
 SLICE = 200
 """Members in a slice, at most."""
-PATIENCE = 0.2
+READ_WITHIN = 0.2
 """Seconds for which the members of a slice are read: a slice of an iterator that is slow has fewer members."""
 
 
 def streams(sig: Signature[Any]) -> bool:
     """Whether to send in slices: there are more members to read than a slice has, or reading them is slow."""
-    return unread(sig.kwargs.get("header" if sig.subtask_type == "chord" else "tasks"), SLICE, PATIENCE)
+    return unread(sig.kwargs.get("header" if sig.subtask_type == "chord" else "tasks"), SLICE, READ_WITHIN)
 
 
 class Stream:
@@ -61,11 +61,11 @@ class Stream:
         """
         slice_: list[Signature[Any]] = []
         # Members that were read already, and slowly, are sent before the next is read.
-        full = monotonic() + (-1 if 0 < count_read(self._members) <= SLICE else PATIENCE)
+        full = monotonic() + (-1 if 0 < count_read(self._members) <= SLICE else READ_WITHIN)
         for member in self._members:
             if slice_ and (len(slice_) == SLICE or monotonic() > full):
                 yield self._plan(slice_)
-                slice_, full = [], monotonic() + PATIENCE
+                slice_, full = [], monotonic() + READ_WITHIN
             slice_.append(member)
         last = self._plan(slice_)
         if self._join is not None and not self._parts:

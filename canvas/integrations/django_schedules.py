@@ -15,7 +15,7 @@ OPTIONS = ("queue", "exchange", "routing_key", "priority")
 
 
 class PeriodicTables:
-    """Reads and writes rows. Every method raises OperationalError while the database is away."""
+    """Reads and writes rows. Every method raises OperationalError while the database is unreachable."""
 
     def __init__(self) -> None:
         """Raises ConfigurationError where django-celery-beat is not installed, or not one of INSTALLED_APPS."""

@@ -45,13 +45,13 @@ class ActiveCount(Protocol):
 class Metrics:
     """The metrics of one node for Prometheus. Needs prometheus_client (``canvas-workflows[prometheus]``)."""
 
-    def __init__(self, app: Canvas, hostname: str, queues: list[str], board: ActiveCount) -> None:
+    def __init__(self, app: Canvas, hostname: str, queues: list[str], memory: ActiveCount) -> None:
         from prometheus_client import CollectorRegistry, Counter, Histogram
 
         self._app = app
         self._hostname = hostname
         self._queues = queues
-        self._board = board
+        self._memory = memory
         registry = CollectorRegistry()
         task, failed = ("name", "hostname"), ("name", "hostname", "exception")
         self._received, self._started, self._succeeded, self._retried, self._rejected, self._revoked, self._ignored = (
@@ -125,7 +125,7 @@ class Metrics:
 
     def now(self) -> list[tuple[str, str, str, dict[str, float]]]:
         """Gauges: name, help, label, the value of each."""
-        board, me = self._board, self._hostname
+        memory, me = self._memory, self._hostname
         admin = self._app.driver.admin
         try:
             lengths = {queue: float(admin.queue_length(queue)) for queue in self._queues}
@@ -136,7 +136,7 @@ class Metrics:
             lengths = dead = away = {}
         return [
             ("celery_worker_up", "The worker is there.", "hostname", {me: 1.0}),
-            ("celery_worker_tasks_active", "Tasks running.", "hostname", {me: float(board.active)}),
+            ("celery_worker_tasks_active", "Tasks running.", "hostname", {me: float(memory.active)}),
             ("celery_queue_length", "Messages waiting.", "queue_name", lengths),
             ("canvas_messages_in_flight", "Messages leased, deferred or parked, of all queues.", "state", away),
             ("canvas_dead_letter_queue_length", "Messages put away and still kept.", "queue_name", dead),

@@ -1,1 +1,1 @@
-"""The words of canvas: signatures, messages, settlements, records. No I/O, standard library only."""
+"""The data of canvas: signatures, messages, settlements, records. No I/O, standard library only."""

@@ -1,4 +1,4 @@
-"""The words of a workflow's run: its nodes as workers see them, and a message's place among them."""
+"""The data of a workflow's run: its nodes as workers see them, and a message's place among them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field

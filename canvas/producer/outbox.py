@@ -166,7 +166,7 @@ class Outbox:
         outgoing, joins = self._parts.sender.encode(plan, lineage)
         self.joins.extend(joins)
         if self._parts.conf.task_send_sent_event:
-            self._parts.sent_events.tell([out.message for out in outgoing])
+            self._parts.sent_events.announce([out.message for out in outgoing])
         if due is None:
             for out in outgoing:
                 self.publishes.append(out.publish)

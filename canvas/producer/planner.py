@@ -29,7 +29,7 @@ _REST = frozenset({"chain"})
 class Announcer(Protocol):
     """Announces that messages were sent."""
 
-    def tell(self, messages: Sequence[Message]) -> None: ...
+    def announce(self, messages: Sequence[Message]) -> None: ...
 
 
 class ClientApp(SignatureApp, Protocol):

@@ -138,7 +138,7 @@ class Sender(Planner):
 
     def _announce(self, messages: list[BuiltMessage]) -> None:
         for out in messages:
-            self._app.sent_events.tell([out.message])
+            self._app.sent_events.announce([out.message])
 
     def _delays(self, options: Mapping[str, Any]) -> Delays:
         """When to try again, by ``task_publish_retry`` and ``task_publish_retry_policy`` or the call's options.

@@ -81,7 +81,7 @@ class SentEvents:
     def __init__(self, app: EventApp) -> None:
         self._source = EventSource(app, app.client.origin, partial(next, count(1)))
 
-    def tell(self, messages: Sequence[Message]) -> None:
+    def announce(self, messages: Sequence[Message]) -> None:
         """Announce that messages were sent."""
         try:
             for message in messages:

@@ -8,7 +8,7 @@ from canvas.result.waiting import (
     allow_join_result,
     check_join_allowed,
     denied_join_result,
-    give_place_away,
+    let_coroutines_await,
     set_task_join_will_block,
     task_join_will_block,
 )
@@ -23,7 +23,7 @@ __all__ = [
     "check_join_allowed",
     "class_of_app",
     "denied_join_result",
-    "give_place_away",
+    "let_coroutines_await",
     "result_from_tuple",
     "set_task_join_will_block",
     "task_join_will_block",

@@ -112,7 +112,7 @@ class Backend:
     # -- records
 
     def get_records(self, task_ids: Sequence[str], retry: bool = True) -> list[Record | None]:
-        """The stored records, in order; asked for again while the server is away, unless ``retry`` is off."""
+        """The stored records, in order; asked for again while the server is unreachable, unless ``retry`` is off."""
         return [self._decode(payload) if payload else None for payload in self._results.get(task_ids, retry)]
 
     async def aget_records(self, task_ids: Sequence[str]) -> list[Record | None]:

@@ -104,11 +104,11 @@ class AsyncResult(StoredResult, Generic[R_co]):
         """
         if self.ignored:
             return None  # type: ignore[return-value]
-        away = awaiting()
+        place = awaiting()
         if self.final_record is None:
             from canvas.result.single_wait import wait_async
 
-            async with away:
+            async with place:
                 await wait_async(self, timeout, propagate and follow_parents, on_message)
         return self._conclude(propagate, callback)
 

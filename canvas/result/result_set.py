@@ -190,9 +190,9 @@ class ResultSet(ResultBase):
         for arrived in kept:
             if arrived.final_record is not None:
                 members.arrived(arrived.id)
-        left, away = deadline(timeout), awaiting()
+        left, place = deadline(timeout), awaiting()
         if pending:
-            async with away, self.backend.awatch(list(pending)) as watch:
+            async with place, self.backend.awatch(list(pending)) as watch:
                 while pending:
                     found = await watch.next(left())
                     if found is None:

@@ -34,7 +34,7 @@ class Ancestors:
         self._unsure = [leaf for node in reversed(line) for leaf in node.leaves()]
         self._pause = _FIRST_PAUSE
 
-    def patience(self, left: float | None) -> float | None:
+    def next_look(self, left: float | None) -> float | None:
         """Seconds to wait until the next look, when ``left`` are left in all."""
         return min(left if left is not None else math.inf, self._pause) if self._unsure else left
 
@@ -103,7 +103,7 @@ def wait(
         return
     with result.backend.watch([result.id]) as watch:
         while result.final_record is None:
-            found = watch.next(poll_interval(ancestors.patience(left()), on_interval))
+            found = watch.next(poll_interval(ancestors.next_look(left()), on_interval))
             if found is not None:
                 _arrived(result, found[1], on_message)
             if found is None or found[1].status in states.PROPAGATE_STATES:
@@ -124,7 +124,7 @@ async def wait_async(
     async with result.backend.awatch([result.id]) as watch:
         await ancestors.acheck()
         while result.final_record is None:
-            found = await watch.next(ancestors.patience(left()))
+            found = await watch.next(ancestors.next_look(left()))
             if found is not None:
                 _arrived(result, found[1], on_message)
             if found is None or found[1].status in states.PROPAGATE_STATES:

@@ -13,7 +13,7 @@ from typing import Any
 
 from canvas.caller_warnings import warn_caller
 
-Away = Callable[[], AbstractAsyncContextManager[None]]
+Around = Callable[[], AbstractAsyncContextManager[None]]
 
 _INTERVAL = 1.0
 _ANSWER_WITHIN = 1.0
@@ -21,7 +21,7 @@ _ANSWER_WITHIN = 1.0
 _denied: ContextVar[bool] = ContextVar("canvas_join_denied", default=False)
 _blocks = True
 """Whether a wait in a task of this process is refused."""
-_away: ContextVar[Away | None] = ContextVar("canvas_place_away", default=None)
+_around: ContextVar[Around | None] = ContextVar("canvas_around_awaiting", default=None)
 
 
 @contextmanager
@@ -44,9 +44,9 @@ def allow_join_result() -> Iterator[None]:
         _denied.reset(token)
 
 
-def give_place_away(away: Away) -> None:
-    """Let coroutines of this context await results; each wait is inside the context manager that ``away()`` gives."""
-    _away.set(away)
+def let_coroutines_await(around: Around) -> None:
+    """Let coroutines of this context await results; each wait is inside the context manager that ``around()`` gives."""
+    _around.set(around)
 
 
 def task_join_will_block() -> bool:
@@ -75,9 +75,9 @@ def awaiting() -> AbstractAsyncContextManager[None]:
 
     Raises RuntimeError inside a task, unless the pool gives the slot of a waiting task to another task.
     """
-    away = _away.get()
-    if away is not None:
-        return away()
+    around = _around.get()
+    if around is not None:
+        return around()
     check_join_allowed()
     return nullcontext()
 

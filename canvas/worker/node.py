@@ -184,15 +184,15 @@ class Node:
         self._starting = starting
         self._mingles = mingles and plan.remote_control
         self._detach = attach(lambda **_: presence.stopping(), "worker.stopping")
-        self._board = board = SharedMemory()
-        self.pool = _pool(app, plan, board)
+        self._memory = memory = SharedMemory()
+        self.pool = _pool(app, plan, memory)
         self._quiet = attach(partial(report_running, self.pool.ask), "worker.stopping")
-        heart = WorkerHeartbeat(app, plan.hostname, board, plan.heartbeat) if plan.heartbeat else None
-        scaler = Autoscaler(app, plan, board, self.pool, *plan.autoscale) if plan.autoscale else None
-        self._steps = UserSteps(app, plan, self.pool, board, options)
-        panel = Panel(app, plan, self.pool, board, heart, scaler, self._steps.consumer)
-        self._control = Pidbox(app, plan.hostname, panel, board)
-        endpoint = Endpoint(app, http_address, _metrics(app, plan, board)) if http_address else None
+        heart = WorkerHeartbeat(app, plan.hostname, memory, plan.heartbeat) if plan.heartbeat else None
+        scaler = Autoscaler(app, plan, memory, self.pool, *plan.autoscale) if plan.autoscale else None
+        self._steps = UserSteps(app, plan, self.pool, memory, options)
+        panel = Panel(app, plan, self.pool, memory, heart, scaler, self._steps.consumer)
+        self._control = Pidbox(app, plan.hostname, panel, memory)
+        endpoint = Endpoint(app, http_address, _metrics(app, plan, memory)) if http_address else None
         self._companions: list[Companion] = [one for one in (heart, scaler, endpoint, self._steps) if one is not None]
 
     def open(self) -> None:
@@ -226,33 +226,33 @@ class Node:
             known = revoked_ids(app.driver.coordination.revoked()[1])
             asked = {"from_node": me, "revoked": known}
             answers = app.control.broadcast("hello", asked, reply=True, timeout=_MINGLE_FOR)
-            told: set[str] = set()
+            revoked: set[str] = set()
             if sum(me in answer for answer in answers) > 1:
                 emit("worker.same_name", hostname=me)
             for node, answer in (item for found in answers for item in found.items()):
                 if node != me and isinstance(answer, dict):
-                    told.update(one for one in answer.get("revoked") or () if isinstance(one, str))
-                    self._board.adjust(int(answer.get("clock") or 0))
-            app.control.keep_revoked(sorted(told.difference(known)))
+                    revoked.update(one for one in answer.get("revoked") or () if isinstance(one, str))
+                    self._memory.adjust(int(answer.get("clock") or 0))
+            app.control.keep_revoked(sorted(revoked.difference(known)))
         except BrokerError as exc:
             emit("broker.unreachable", error=str(exc))
         except (CanvasError, ValueError, TypeError) as exc:
             emit("control.undecodable", reason=repr(exc))
 
 
-def _metrics(app: Canvas, plan: WorkerOptions, board: SharedMemory) -> Metrics | None:
+def _metrics(app: Canvas, plan: WorkerOptions, memory: SharedMemory) -> Metrics | None:
     if find_spec("prometheus_client") is None:
         return None
-    metrics = Metrics(app, plan.hostname, plan.queues, board)
+    metrics = Metrics(app, plan.hostname, plan.queues, memory)
     metrics.listen()
     return metrics
 
 
-def _pool(app: Canvas, plan: WorkerOptions, board: SharedMemory) -> Pool:
+def _pool(app: Canvas, plan: WorkerOptions, memory: SharedMemory) -> Pool:
     if plan.pool == "prefork":
-        return Prefork(app, plan, board)
+        return Prefork(app, plan, memory)
     return InProcessPool(
-        WorkerProcess(app, plan, plan.concurrency, new_worker_id(plan.hostname), board, board.open_row())
+        WorkerProcess(app, plan, plan.concurrency, new_worker_id(plan.hostname), memory, memory.open_row())
     )
 
 

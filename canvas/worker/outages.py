@@ -1,4 +1,4 @@
-"""One report for all processes and threads of a node when the broker is away, repeated with growing pauses."""
+"""One report for all processes and threads of a node when the broker is unreachable, repeated with growing pauses."""
 
 import fcntl
 import mmap
@@ -19,7 +19,8 @@ _NEXT, _PAUSE = range(2)
 
 
 class Outages:
-    """Makes ``broker.away`` and ``broker.back`` of the ``broker.unreachable`` and ``broker.recovered`` of a node.
+    """Makes ``broker.outage`` and ``broker.outage_over`` of the ``broker.unreachable`` and ``broker.recovered`` of a
+    node.
 
     Every part of every process notices an outage by itself. The processes that are forked after this object was made
     share its memory, so that one of them reports it.
@@ -61,11 +62,11 @@ class Outages:
                 return
             pause = min(max(2 * self._cells[_PAUSE], round(_FIRST_PAUSE * 1e9)), round(_LONGEST_PAUSE * 1e9))
             self._cells[_NEXT], self._cells[_PAUSE] = now + pause, pause
-        emit("broker.away", error=error)
+        emit("broker.outage", error=error)
 
     def _recovered(self, **_: Any) -> None:
         with self._exclusive():
             away = self._cells[_PAUSE] > 0
             self._cells[_NEXT] = self._cells[_PAUSE] = 0
         if away:
-            emit("broker.back")
+            emit("broker.outage_over")

@@ -50,18 +50,18 @@ class WorkerProcess:
         plan: WorkerOptions,
         slots: int,
         worker: str,
-        board: SharedMemory | None = None,
+        memory: SharedMemory | None = None,
         row: ProcessStats | None = None,
         part: Callable[[dict[str, Any]], None] | None = None,
         wait: ChildWait | None = None,
     ) -> None:
-        """``row`` of ``board`` is this process's; without them it has a board of its own. With ``wait`` it is the child
-        of a node that waits for it, and that does the periodic duties.
+        """``row`` of ``memory`` is this process's; without them it has a memory of its own. With ``wait`` it is the
+        child of a node that waits for it, and that does the periodic duties.
 
-        With ``part`` the process may be ended because of one of its tasks: ``part`` gets its last words, for
+        With ``part`` the process may be ended because of one of its tasks: ``part`` gets its last numbers, for
         the parent, which starts another.
         """
-        board = board or SharedMemory()
+        memory = memory or SharedMemory()
         self._app = app
         self._plan = plan
         self._slots = slots
@@ -69,13 +69,13 @@ class WorkerProcess:
         self._threads: list[threading.Thread] = []
         limits = (plan.max_tasks_per_child, plan.max_memory_per_child) if part else (None, None)
         self._recycle_limits = RecycleLimits(*limits)
-        self._events = TaskEvents(app, plan.hostname, board)
+        self._events = TaskEvents(app, plan.hostname, memory)
         self.worker = worker
         self._wait = wait
         self._revocations = Revocations(app.driver.coordination)
         self._one_slot = plan.pool not in _MANY_SLOTS
         number_of = app.driver.recovery.lease_number if part is not None else None
-        active_tasks = ActiveTasks(plan.hostname, row or board.open_row(), number_of, self._one_slot)
+        active_tasks = ActiveTasks(plan.hostname, row or memory.open_row(), number_of, self._one_slot)
         self.loop = self._make_loop(active_tasks)
         self._exit = ProcessExit(app, plan.hostname, worker, self.loop, self._events, active_tasks, part)
         runs = app.open_run_store(self.loop.persist)
@@ -87,7 +87,7 @@ class WorkerProcess:
         self._registered = False
         if wait is not None:
             wait.registers = self._register
-            if not board.begun:
+            if not memory.started:
                 self.loop.expect_nothing()
         self._commands = ProcessCommands(app, plan, self._pipeline, self.loop, self._events, self._duties)
 
@@ -96,7 +96,7 @@ class WorkerProcess:
         batch, seconds = conf.worker_settle_batch_size, conf.worker_prefetch_seconds
         policy = PrefetchPolicy(self._slots, batch, seconds, plan.prefetch_limit)
         wait = self._wait or BrokerWait(driver.broker)
-        parts = LoopParts(driver, self.worker, list(plan.queues), policy, self._leased, active_tasks.held, wait)
+        parts = LoopParts(driver, self.worker, list(plan.queues), policy, self._leased, active_tasks.leases, wait)
         return InlineLoop(parts) if self._one_slot else ThreadedLoop(parts)
 
     def _make_pipeline(
@@ -105,7 +105,7 @@ class WorkerProcess:
         app, host, loop = self._app, self._plan.hostname, self.loop
         task_throttle = Throttle(app.driver, app.conf, host, loop.persist)
         pipeline = TaskPipeline(
-            app, host, loop.acknowledge, loop.begun, give_up, self._revocations, active_tasks, task_throttle, runs
+            app, host, loop.acknowledge, loop.early_acked, give_up, self._revocations, active_tasks, task_throttle, runs
         )  # fmt: skip
         loop.consult(pipeline.acks_early, self._deferred)
         return pipeline
@@ -173,8 +173,8 @@ class WorkerProcess:
                 # asyncio takes longer to import than the rest of canvas; the other pools do without.
                 from canvas.worker.pools.asyncio_pool import AsyncioPool
 
-                patience = self._app.conf.worker_soft_shutdown_timeout
-                self._asyncio = AsyncioPool(self.loop, self._pipeline, self._slots, patience)
+                timeout = self._app.conf.worker_soft_shutdown_timeout
+                self._asyncio = AsyncioPool(self.loop, self._pipeline, self._slots, timeout)
                 self._asyncio.run()
             case "threads":
                 self._start_threads(self._slots)

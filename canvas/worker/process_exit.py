@@ -89,12 +89,12 @@ class ProcessExit:
     def abandon(self) -> None:
         """Give everything back, running tasks included, and end the process: at once, or after the tasks that run have
         had the seconds of ``worker_soft_shutdown_timeout`` to end. The second call does not wait."""
-        patience = self._app.conf.worker_soft_shutdown_timeout
+        timeout = self._app.conf.worker_soft_shutdown_timeout
         self._attempts += 1
-        if patience > 0 and self._attempts == 1:
+        if timeout > 0 and self._attempts == 1:
             self._announce("soft")
             self._loop.stop()
-            self._loop.join(patience)
+            self._loop.join(timeout)
             if not self._loop.is_alive():
                 return
         try:
@@ -123,7 +123,7 @@ def report_returned(active_tasks: ActiveTasks) -> Callable[[], None]:
     """At a cold stop: what a process held; call what this returns once the broker has it back."""
     running = active_tasks.running()
     returned = [one for one in running if not one.early]
-    waiting = max(0, len(active_tasks.held) - len(returned))
+    waiting = max(0, len(active_tasks.leases) - len(returned))
 
     def report() -> None:
         if running or waiting:

@@ -97,12 +97,12 @@ class RunResults:
 
     def _wait_for_nodes(self, timeout: float | None) -> None:
         """Wait for all nodes: Celery workers record nodes only, and send the next tasks before they store a result."""
-        patience = deadline(timeout)
+        seconds_left = deadline(timeout)
         ids = {task_id_of(self._place(number)): number for number in self._numbers.values()}
         left, failed = set(ids.values()), False
         with self.app.backend.watch(list(ids)) as watch:
             while left and not (failed and self.status().over):
-                found = watch.next(patience())
+                found = watch.next(seconds_left())
                 if found is None:
                     raise TimeoutError(f"The operation timed out: run {self.id} has not ended after {timeout} s")
                 state = found[1].status

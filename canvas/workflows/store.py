@@ -29,7 +29,7 @@ _BEGINNING = 64
 _SETTLED_AFTER = 2.0
 """Seconds after a run's end until which the records of it that were under way are stored, as a rule."""
 _LOOKS = 30
-"""How often it is looked whether a run's end is stored. A settlement may wait for a server that is away."""
+"""How often it is looked whether a run's end is stored. A settlement may wait for a server that is unreachable."""
 _ENDED = 10_000
 """Ended runs to be looked at, at most: a client that starts runs without a task never looks."""
 T = TypeVar("T")

@@ -24,7 +24,7 @@ def shared(app):
 @pytest.fixture
 def children(shared):
     """What two children's waits return, each on a thread."""
-    ends = [shared.enlist(shared._board.open_row()) for _ in range(2)]
+    ends = [shared.enlist(shared._memory.open_row()) for _ in range(2)]
     with ThreadPoolExecutor(2) as threads:
         yield [threads.submit(end.wait, "child", ["celery"], 20) for end in ends]
         for end in ends:

@@ -41,7 +41,7 @@ class RedBeatKeys:
         self._schedule, self._statics = f"{self._prefix}:schedule", f"{self._prefix}:statics"
         lock = conf.get("redbeat_lock_key", f"{self._prefix}:lock")
         self._lock = lock if not lock or lock.startswith(self._prefix) else self._prefix + lock
-        self._told_of_lock = False
+        self._lock_reported = False
 
     # -- the source
 
@@ -59,11 +59,11 @@ class RedBeatKeys:
 
     def look(self, now: datetime) -> Look:
         if self._lock and self._link.command("EXISTS", self._lock):
-            if not self._told_of_lock:
+            if not self._lock_reported:
                 _logger.info("beat: A beat of celery-redbeat holds %s; waiting until it has ended", self._lock)
-            self._told_of_lock = True
+            self._lock_reported = True
             return Look([], self.look_every)
-        self._told_of_lock = False
+        self._lock_reported = False
         timestamp = now.timestamp()
         due, following = self._link.pipeline(
             [

@@ -60,7 +60,7 @@ class EntrySource(Protocol):
         """Write the entries of ``beat_schedule`` there. ``clock`` is for the schedules of all entries."""
 
     def look(self, now: datetime) -> Look:
-        """The entries that may be due now. Raises OperationalError while its server is away."""
+        """The entries that may be due now. Raises OperationalError while its server is unreachable."""
 
     def later(self, found: SourceEntry, due: float | None) -> None:
         """An entry was not due: it is at ``due`` (unix time; ``None``: never)."""

@@ -1,7 +1,7 @@
 """Values in Memcached: ``cache+memcached://host:port;host:port/``. Needs the extra ``memcached``.
 
-Keys are spread over several servers as Celery's client spreads them. A server that is away keeps its keys: Celery's
-client moves them to another server, where a chord's count would begin again.
+Keys are spread over several servers as Celery's client spreads them. A server that is unreachable keeps its keys:
+Celery's client moves them to another server, where a chord's count would begin again.
 """
 
 import threading
@@ -28,7 +28,7 @@ _LONGEST_RELATIVE = 30 * 86_400
 """Seconds; Memcached reads a larger number as a unix time."""
 _LONGEST_KEY = 250
 _PAUSES = (0.05, 0.2, 0.5, 1.0)
-"""Seconds before each further try while a server is away."""
+"""Seconds before each further try while a server is unreachable."""
 _DEFAULTS = {"connect_timeout": 5.0, "timeout": 5.0, "no_delay": True}
 _NOT_OURS = ("behaviors", "binary", "default_noreply", "retry_attempts", "retry_delay", "retry_for", "do_not_retry_for",
              "use_pooling", "hasher", "serde", "serializer", "deserializer", "ignore_exc")  # fmt: skip

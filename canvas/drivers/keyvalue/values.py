@@ -7,15 +7,15 @@ from typing import Protocol
 class KeyValues(Protocol):
     """Values by key.
 
-    Errors: OperationalError while the server is away, after tries of its own; RefusedError for a key or a value that
-    is not taken, however often it is sent.
+    Errors: OperationalError while the server is unreachable, after tries of its own; RefusedError for a key or a value
+    that is not taken, however often it is sent.
     """
 
     deletes_expired: bool
     """Whether values are deleted automatically when they expire."""
 
     def get(self, keys: Sequence[str], retry: bool = True) -> Mapping[str, bytes]:
-        """The values of those keys that have one. ``retry``: whether to try again while the server is away."""
+        """The values of those keys that have one. ``retry``: whether to try again while the server is unreachable."""
 
     def set(self, key: str, value: bytes, seconds: int | None) -> None:
         """Keep a value for ``seconds``; ``None``: without an end."""

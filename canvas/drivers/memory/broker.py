@@ -114,10 +114,10 @@ class MemoryBroker:
         memory, delivery = self._memory, settlement.delivery
         if delivery is None or settlement.fence == "none":
             return True
-        begun = delivery.tag in memory.begun
+        early_acked = delivery.tag in memory.early_acked
         if settlement.fence == "early_acked":
-            return begun
-        return delivery.tag in memory.unacked or (settlement.early_ack and begun)
+            return early_acked
+        return delivery.tag in memory.unacked or (settlement.early_ack and early_acked)
 
     def settle(self, settlements: Sequence[Settlement], lease: Lease | None) -> tuple[list[SettleResult], LeaseReply]:
         with self._memory.lock:
@@ -137,8 +137,8 @@ class MemoryBroker:
         memory = self._memory
         if settlement.fence == "early_acked":
             memory.orphaned.pop(tag, None)
-            return memory.begun.pop(tag, None) is not None
-        return leased or settlement.fence == "none" or (settlement.early_ack and tag in memory.begun)
+            return memory.early_acked.pop(tag, None) is not None
+        return leased or settlement.fence == "none" or (settlement.early_ack and tag in memory.early_acked)
 
     def _dispose(self, settlement: Settlement) -> bool:
         """Messages and ack of a settlement; False when its lease was lost."""
@@ -149,7 +149,7 @@ class MemoryBroker:
             if not self._holds(settlement, delivery.tag, record is not None):
                 return False
             if settlement.early_ack and record is not None:
-                memory.begun[delivery.tag] = record
+                memory.early_acked[delivery.tag] = record
         for message in settlement.publishes:
             memory.push(message)
         for key in settlement.releases_permits:

@@ -33,7 +33,7 @@ class MemoryQueues:
         self.queues: dict[tuple[str, int], deque[bytes]] = defaultdict(deque)
         self.bindings: dict[str, dict[Binding, Queue]] = defaultdict(dict)
         self.unacked: dict[str, tuple[str, bytes]] = {}
-        self.begun: dict[str, tuple[str, bytes]] = {}
+        self.early_acked: dict[str, tuple[str, bytes]] = {}
         self.orphaned: dict[str, tuple[float, str]] = {}
         self.started: set[str] = set()
         self.revoked: dict[str, float] = {}
@@ -73,7 +73,7 @@ class MemoryQueues:
 
     def release(self, tag: str, *, mark: bool = False, count_delivery: bool = False) -> bool:
         """Return a lease to the head of its queue; whether it was held."""
-        held = self.unacked.pop(tag, None) or self.begun.pop(tag, None)
+        held = self.unacked.pop(tag, None) or self.early_acked.pop(tag, None)
         if held is None:
             return False
         queue, payload = held
@@ -95,7 +95,7 @@ class MemoryQueues:
 
     def taken(self, key: str) -> int:
         """How many of a key's places are taken by messages that a worker still holds."""
-        self.places[key] = {tag for tag in self.places[key] if tag in self.unacked or tag in self.begun}
+        self.places[key] = {tag for tag in self.places[key] if tag in self.unacked or tag in self.early_acked}
         return len(self.places[key])
 
     def enqueue_blocked(self, key: str, many: int) -> int:

@@ -26,7 +26,7 @@ class MemoryRecovery:
     def rest(self, worker: str) -> bool:
         memory, prefix = self._memory, f"canvas:{worker}:"
         with memory.lock:
-            if any(tag.startswith(prefix) for tag in (*memory.unacked, *memory.begun)):
+            if any(tag.startswith(prefix) for tag in (*memory.unacked, *memory.early_acked)):
                 return False
             memory.workers.pop(worker, None)
             return True
@@ -52,7 +52,7 @@ class MemoryRecovery:
             memory.workers.pop(worker, None)
             tags = [tag for tag in memory.unacked if tag.startswith(prefix)]
             given = sum(memory.release(t, mark=True, count_delivery=count_delivery) for t in reversed(tags))
-            orphans = {tag: (memory.clock(), "") for tag in memory.begun if tag.startswith(prefix)}
+            orphans = {tag: (memory.clock(), "") for tag in memory.early_acked if tag.startswith(prefix)}
             memory.orphaned = {**orphans, **memory.orphaned}
             memory.started = {tag for tag in memory.started if not tag.startswith(prefix)}
             return given
@@ -66,7 +66,7 @@ class MemoryRecovery:
             now = memory.clock()
             for tag, (since, reason) in list(memory.orphaned.items()):
                 if since <= now:
-                    found.append(Orphan(Delivery(tag, *memory.begun[tag]), reason))
+                    found.append(Orphan(Delivery(tag, *memory.early_acked[tag]), reason))
                     memory.orphaned[tag] = (now + ORPHANS_AGAIN, reason)
         return found
 
@@ -82,16 +82,16 @@ class MemoryRecovery:
             return [Delivery(tag, *record) for tag, record in self._memory.unacked.items() if tag.startswith(prefix)]
 
     def leased_message(self, tag: str) -> bytes | None:
-        record = self._memory.unacked.get(tag) or self._memory.begun.get(tag)
+        record = self._memory.unacked.get(tag) or self._memory.early_acked.get(tag)
         return record[1] if record is not None else None
 
     def orphan_lease(self, tag: str, reason: str) -> bool:
         memory = self._memory
         with memory.lock:
-            record = memory.unacked.pop(tag, None) or memory.begun.get(tag)
+            record = memory.unacked.pop(tag, None) or memory.early_acked.get(tag)
             if record is None:
                 return False
-            memory.begun[tag] = record
+            memory.early_acked[tag] = record
             memory.orphaned[tag] = (memory.clock(), reason)
             return True
 

@@ -78,28 +78,28 @@ class MemoryResults:
     async def awatch(self, task_ids: Iterable[str]) -> AsyncIterator[AsyncQueueWatch]:
         queue, loop = asyncio.Queue[tuple[str, bytes] | Exception | None](), asyncio.get_running_loop()
 
-        def tell(task_id: str, payload: bytes) -> None:
+        def announce(task_id: str, payload: bytes) -> None:
             loop.call_soon_threadsafe(queue.put_nowait, (task_id, payload))
 
-        with self._listening(list(task_ids), tell):
+        with self._listening(list(task_ids), announce):
             loop.call_soon(queue.put_nowait, None)
             yield AsyncQueueWatch(queue)
 
     @contextmanager
-    def _listening(self, task_ids: list[str], tell: Callable[[str, bytes], None]) -> Iterator[None]:
+    def _listening(self, task_ids: list[str], announce: Callable[[str, bytes], None]) -> Iterator[None]:
         memory = self._memory
         with memory.lock:
             for task_id in task_ids:
-                memory.watchers[task_id].append(tell)
+                memory.watchers[task_id].append(announce)
                 kept = memory.record(task_id)
                 if kept is not None:
-                    tell(task_id, kept.payload)
+                    announce(task_id, kept.payload)
         try:
             yield
         finally:
             with memory.lock:
                 for task_id in task_ids:
-                    memory.watchers[task_id].remove(tell)
+                    memory.watchers[task_id].remove(announce)
                     if not memory.watchers[task_id]:
                         del memory.watchers[task_id]
 

@@ -20,7 +20,8 @@ class Bus(Protocol):
 
     def subscribe(self, exchange: str, topics: bool = False, node: str = "") -> AbstractContextManager[Inbox]:
         """The messages that are broadcast to a fanout exchange from now on, with any routing key or without one.
-        ``node``: the name of the worker that reads them; the broker may keep broadcasts for it while it is away."""
+        ``node``: the name of the worker that reads them; the broker may keep broadcasts for it while it is
+        unreachable."""
 
     def reply(self, exchange: str, routing_key: str, payload: bytes) -> None:
         """Send an envelope to the client that waits in ``replies``. Without one the envelope is dropped."""

@@ -48,7 +48,7 @@ class ResultStore(Protocol):
 
     def get(self, task_ids: Sequence[str], retry: bool = True) -> list[bytes | None]:
         """The stored records, in order; ``None`` where there is none. ``retry``: whether to try again while the server
-        is away."""
+        is unreachable."""
 
     async def aget(self, task_ids: Sequence[str]) -> list[bytes | None]: ...
 

@@ -177,10 +177,13 @@ class RedisBroker:
         """Where the tag of a settlement is if its fence holds: in one of these hashes."""
         assert settlement.delivery is not None
         tag = settlement.delivery.tag
-        leased, begun = ("HEXISTS", self.keys.unacked, tag), ("HEXISTS", self.keys.early_acked(worker_of_tag(tag)), tag)
+        leased, early_acked = (
+            ("HEXISTS", self.keys.unacked, tag),
+            ("HEXISTS", self.keys.early_acked(worker_of_tag(tag)), tag),
+        )
         if settlement.fence == "early_acked":
-            return [begun]
-        return [leased, begun] if settlement.early_ack else [leased]
+            return [early_acked]
+        return [leased, early_acked] if settlement.early_ack else [leased]
 
     def settle(self, settlements: Sequence[Settlement], lease: Lease | None) -> tuple[list[SettleResult], LeaseReply]:
         mine = [

@@ -30,7 +30,7 @@ _FORGOTTEN_AFTER = 120.0
 _BEGUN_FOR = 86_400
 _MAY_COME_BACK = 60.0
 _MISSED_FOR = 3.0
-"""Seconds. A worker that lives tries each second to reach a server that was away."""
+"""Seconds. A worker that lives tries each second to reach a server that was unreachable."""
 _STARTED_FOR = 7 * 86_400
 """Seconds for which it is known that a message had started."""
 
@@ -164,10 +164,10 @@ class LeaseRecovery:
 
     def leased_message(self, tag: str) -> bytes | None:
         keys = self._keys
-        held, begun = self._link.pipeline(
+        leased, early_acked = self._link.pipeline(
             [("HGET", keys.unacked, tag), ("HGET", keys.early_acked(worker_of_tag(tag)), tag)]
         )
-        found = opened(held or begun) if held or begun else None
+        found = opened(leased or early_acked) if leased or early_acked else None
         return found[2] if found is not None else None
 
     def orphan_lease(self, tag: str, reason: str) -> bool:
@@ -202,8 +202,8 @@ class LeaseRecovery:
         return not lives or int(self._link.command("EXISTS", *lives)) == len(lives)
 
     def _missed(self, silent: list[str]) -> list[str]:
-        """Workers that have been without a heartbeat for some time. After the server was away no heartbeat is left, and
-        the first worker that is back must not take the others for dead."""
+        """Workers that have been without a heartbeat for some time. After the server was unreachable no heartbeat is
+        left, and the first worker that is back must not take the others for dead."""
         if not silent:
             return []
         keys, now = self._keys, self._link.time()

@@ -80,7 +80,7 @@ class RedisWatch:
 
     def _retry(self, call: Callable[[], Any]) -> Any:
         """Call; when the connection is lost, open another (which reads everything again) instead."""
-        patience = ReconnectDeadline()
+        reconnecting = ReconnectDeadline()
         while True:
             try:
                 with self._link.errors():
@@ -89,7 +89,7 @@ class RedisWatch:
                 self._let_go(PubSub.close)
                 if self._deadline is not None and time.monotonic() >= self._deadline:
                     return None
-                if patience.over():
+                if reconnecting.over():
                     raise
                 time.sleep(self._left(PAUSE))
                 call = self._open

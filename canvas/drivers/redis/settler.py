@@ -39,8 +39,8 @@ class RedisSettler:
         settling = self._broker.settling
         sources = settling.sources.of(lease)
         carried = self._carried(settlements, ends, sources)
-        words = self._packing.settlement
-        packed = pack_each(settlements, words if carried is None else partial(words, carried=carried))
+        fields = self._packing.settlement
+        packed = pack_each(settlements, fields if carried is None else partial(fields, carried=carried))
         if lease is None and not ends and not any(settlement.delivery for settlement in settlements):
             return SettleReply([verdict_of(one) for one in self._start(packed, None)], [])
         chords = pack_each(ends, self._packing.chord_dispatch) if ends else NOTHING

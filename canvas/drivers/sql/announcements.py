@@ -31,7 +31,8 @@ _IDLE = 10.0
 _AGAIN = 1.0
 """Seconds until the next try to connect."""
 _NOTIFY = text(
-    "SELECT pg_notify(channel, ids) FROM unnest(CAST(:channels AS text[]), CAST(:ids AS text[])) AS told(channel, ids)"
+    "SELECT pg_notify(channel, ids) "
+    "FROM unnest(CAST(:channels AS text[]), CAST(:ids AS text[])) AS announced(channel, ids)"
 )
 
 
@@ -121,7 +122,9 @@ class Listener:
                 with self._connected() as connection:
                     self._listen(connection, reading)
             except (SQLAlchemyError, psycopg.Error, OSError, CanvasError):
-                time.sleep(_AGAIN)  # the watches read without announcements too, and report that the server is away
+                time.sleep(
+                    _AGAIN
+                )  # the watches read without announcements too, and report that the server is unreachable
             with self._lock:
                 if not self._wakes:
                     self._thread = None

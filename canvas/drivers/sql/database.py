@@ -35,7 +35,7 @@ _NOT_LET_IN = (
 )  # fmt: skip
 """In the errors of PostgreSQL and MySQL to clients that they do not let in. Their drivers give no code for them."""
 _PAUSES = (0.05, 0.2, 0.5, 1.0)
-"""Seconds before each further try while the database is away."""
+"""Seconds before each further try while the database is unreachable."""
 
 
 class Database:
@@ -69,8 +69,8 @@ class Database:
         return self._listener.waking(task_ids, wake)
 
     def call(self, work: Callable[[Connection], T], retry: bool = True) -> T:
-        """Run ``work`` in a transaction, and return its result. It is run again while the database is away, or chose it
-        as the victim of a deadlock.
+        """Run ``work`` in a transaction, and return its result. It is run again while the database is unreachable, or
+        chose it as the victim of a deadlock.
 
         Raises OperationalError after the last try, RefusedError for values that the database does not take, and
         BrokerError for any other error of the database.
@@ -184,7 +184,8 @@ def sqlalchemy_url(url: str) -> URL:
 
 
 def _passes(error: exc.SQLAlchemyError) -> bool:
-    """Whether the same request may succeed later: the database is away, locked or full, or there was a deadlock."""
+    """Whether the same request may succeed later: the database is unreachable, locked or full, or there was a
+    deadlock."""
     temporary = (exc.OperationalError, exc.InterfaceError, exc.InternalError, exc.TimeoutError)
     return isinstance(error, temporary) and not _lacks_tables(error)
 

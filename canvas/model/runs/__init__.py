@@ -1,1 +1,1 @@
-"""The words of workflows' runs beside their nodes."""
+"""The data of workflows' runs beside their nodes."""

@@ -41,7 +41,7 @@ class SettleBatch(Persistent):
         """Messages that slots have not started because the process stops."""
         self.running: dict[int, float] = {}
         """When what runs began, by slot."""
-        self.away: dict[int, float] = {}
+        self.paused: dict[int, float] = {}
         """How long what waits for other work had run, by slot."""
         self.seconds_per_task = 0.0
         self.change: QueueChange | None = None
@@ -52,10 +52,10 @@ class SettleBatch(Persistent):
         """When it last asked for messages."""
         self.acks_early: Callable[[Delivery], bool] = lambda delivery: False
         self.deferred: Callable[[float], None] = lambda due: None
-        self.begun: set[str] = set()
+        self.early_acked: set[str] = set()
         self.leases_uncertain = False
-        """The broker was away: it may have come back as a copy that has forgotten how some leases ended."""
-        self._driver, self._leased, self._held, self._wait = parts.driver, parts.leased, parts.held, parts.wait
+        """The broker was unreachable: it may have come back as a copy that has forgotten how some leases ended."""
+        self._driver, self._leased, self._leases, self._wait = parts.driver, parts.leased, parts.leases, parts.wait
         self._inbox = parts.wait.node_inbox
         self._one_slot = one_slot
         self._outstanding = 0
@@ -69,7 +69,7 @@ class SettleBatch(Persistent):
             change.done.set()
         if self.leases_uncertain:
             self.leases_uncertain = False
-            self.attempt(lambda: self._driver.recovery.release_unknown(self.worker, self._held))
+            self.attempt(lambda: self._driver.recovery.release_unknown(self.worker, self._leases))
         if self.offers:
             self.hand_out_submitted()
         self._release_prefetched()
@@ -81,7 +81,8 @@ class SettleBatch(Persistent):
         return True
 
     def over(self) -> bool:
-        """Whether everything is settled, once it is to stop; what has not begun is given back."""
+        """Whether everything is settled, once it is to stop; the leases of messages that have not started are
+        returned."""
         self._give_back()
         return not (self._outstanding or self.finished or self.acks)
 
@@ -119,15 +120,15 @@ class SettleBatch(Persistent):
         """How many messages to ask for: a free slot's worth, and some milliseconds of work beyond."""
         if self.stopping or not self.queues:
             return 0
-        policy, held = self.policy, self.backlog.qsize()
-        free = max(0, policy.slots + len(self.away) - (self._outstanding - held))
+        policy, buffered = self.policy, self.backlog.qsize()
+        free = max(0, policy.slots + len(self.paused) - (self._outstanding - buffered))
         if self._inbox is not None and self._inbox.siblings_idle():
-            return max(0, free - held)
+            return max(0, free - buffered)
         pace = self.seconds_per_task
         ahead = policy.limit if pace <= 0 else int(policy.seconds * policy.slots / pace)
         if pace <= 0:
             ahead = min(ahead, policy.slots)
-        return max(0, free + min(ahead, policy.limit) - held)
+        return max(0, free + min(ahead, policy.limit) - buffered)
 
     def _take_finished(self) -> tuple[list[Settlement | ChordDispatch], list[tuple[Settlement, "SimpleQueue[bool]"]]]:
         batch: list[Settlement | ChordDispatch] = []
@@ -137,7 +138,7 @@ class SettleBatch(Persistent):
             if item is not None:
                 batch.append(item)
                 if isinstance(item, Settlement) and item.delivery is not None:
-                    self._held.pop(item.delivery.tag, None)
+                    self._leases.pop(item.delivery.tag, None)
         answers = [self.acks.popleft() for _ in range(len(self.acks))] if self.acks else []
         return batch, answers
 
@@ -151,7 +152,7 @@ class SettleBatch(Persistent):
         acks = [settlement for settlement, _ in answers] if answers else []
         soon: list[Settlement] = []
         if acks and self._one_slot and any(ack.early_ack for ack in acks):
-            soon = acks_ahead(self.backlog, self.seconds_per_task, self.begun, self.acks_early)
+            soon = acks_ahead(self.backlog, self.seconds_per_task, self.early_acked, self.acks_early)
         lease = self._request(want) if want else None
         settle = partial(self._driver.settler.settle, [*acks, *soon, *settlements], lease, ends)
         settled: SettleReply | None
@@ -179,7 +180,7 @@ class SettleBatch(Persistent):
         acks = len(answers)
         for ack, verdict in zip(soon, verdicts[acks:], strict=False):
             if ack.delivery and verdict.held:
-                self.begun.add(ack.delivery.tag)  # before a slot knows of its own ack, and takes the next message
+                self.early_acked.add(ack.delivery.tag)  # before a slot knows of its own ack, and takes the next message
         for (_, answer), verdict in zip(answers, verdicts, strict=False):
             self.offers.extend(verdict.ready)
             answer.put(verdict.held)
@@ -195,7 +196,7 @@ class SettleBatch(Persistent):
         known = leased is None or not deliveries or self._now_leased(leased)
         for delivery in deliveries:
             self._outstanding += 1
-            self._held[delivery.tag] = delivery
+            self._leases[delivery.tag] = delivery
             # Messages that may be revoked are kept from the slots.
             (self.backlog.put if known else self.unstarted.append)(delivery)
         if lease is not None:
@@ -218,7 +219,7 @@ class SettleBatch(Persistent):
     def _hand_out(self, item: Work) -> None:
         self._outstanding += 1
         if isinstance(item, Delivery):
-            self._held[item.tag] = item
+            self._leases[item.tag] = item
         self.backlog.put(item)
 
     def _now_leased(self, leased: LeaseReply) -> bool:
@@ -253,7 +254,7 @@ class SettleBatch(Persistent):
         if settlement.delivery is None or (settlement.disposal == "dead_letter" and not settlement.stores):
             return
         reason = f"its end was refused: {why}"
-        self._held[settlement.delivery.tag] = settlement.delivery
+        self._leases[settlement.delivery.tag] = settlement.delivery
         if settlement.disposal != "dead_letter":
             self.offers.append(RefusedEnd(settlement.delivery, settlement, reason))
             return
@@ -289,10 +290,10 @@ class SettleBatch(Persistent):
                 unstarted.append(item)
             else:
                 self.offers.append(item)
-        acked = self.begun.intersection(delivery.tag for delivery in unstarted)
+        acked = self.early_acked.intersection(delivery.tag for delivery in unstarted)
         for delivery in unstarted:
-            self._held.pop(delivery.tag, None)
-            self.begun.discard(delivery.tag)
+            self._leases.pop(delivery.tag, None)
+            self.early_acked.discard(delivery.tag)
         for _ in range(leaving):
             self.backlog.put(None)
         if unstarted:

@@ -37,7 +37,7 @@ class ConsumerLoop(threading.Thread, ABC):
         self._batch = SettleBatch(parts, self.one_slot)
         self.work = self._batch.backlog
         """The messages and chords that are leased and wait for a slot."""
-        self.begun = self._batch.begun
+        self.early_acked = self._batch.early_acked
         """Tags of messages that are acked, and whose tasks have not started yet."""
         self._sleep = LoopSleep(table, self._batch, parts.wait)
         self._halted = False
@@ -52,7 +52,7 @@ class ConsumerLoop(threading.Thread, ABC):
         return self._batch.persist(call)
 
     def attempt(self, call: Callable[[], T]) -> T | None:
-        """:meth:`persist`, but ``None`` where the broker is away and the process is to end."""
+        """:meth:`persist`, but ``None`` where the broker is unreachable and the process is to end."""
         return self._batch.attempt(call)
 
     # -- for slots
@@ -82,13 +82,13 @@ class ConsumerLoop(threading.Thread, ABC):
     def pause(self, place: int) -> None:
         """The slot's piece of work waits for another, which may have the slot meanwhile."""
         batch = self._batch
-        batch.away[place] = time.monotonic() - batch.running.pop(place)
+        batch.paused[place] = time.monotonic() - batch.running.pop(place)
         self._sleep.urgent()
 
     def resume(self, place: int) -> None:
         """It goes on."""
         batch = self._batch
-        batch.running[place] = time.monotonic() - batch.away.pop(place)
+        batch.running[place] = time.monotonic() - batch.paused.pop(place)
 
     @property
     def stopping(self) -> bool:

@@ -19,7 +19,7 @@ class LoopParts(NamedTuple):
     policy: PrefetchPolicy
     leased: Callable[[LeaseReply], None]
     """Called after each lease, before its messages are handed out."""
-    held: dict[str, Delivery]
+    leases: dict[str, Delivery]
     """Gets the messages that are leased, by tag."""
     wait: Wait
     """How to wait for messages."""

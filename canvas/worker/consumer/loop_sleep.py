@@ -171,14 +171,14 @@ class LoopSleep:
 
     # -- the sleeps
 
-    def until_messages(self, patience: float) -> None:
-        """Wait at the broker, for ``patience`` seconds at most."""
+    def until_messages(self, seconds: float) -> None:
+        """Wait at the broker, for ``seconds`` seconds at most."""
         batch, arrived = self._batch, 0
         self._at_broker = True
         try:
             if not (batch.any_finished or batch.pressing):
-                patience = STUCK_AFTER if batch.running else patience
-                arrived = self._wait.wait(batch.worker, tuple(batch.queues), patience)
+                seconds = STUCK_AFTER if batch.running else seconds
+                arrived = self._wait.wait(batch.worker, tuple(batch.queues), seconds)
                 if self._wait.outage():
                     batch.leases_uncertain, arrived = True, 1
                 if self._cut_off:

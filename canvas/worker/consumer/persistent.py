@@ -16,12 +16,12 @@ class Persistent:
 
     stopping: bool
     leases_uncertain: bool
-    """The broker was away: it may have come back as a copy that has forgotten how some leases ended."""
+    """The broker was unreachable: it may have come back as a copy that has forgotten how some leases ended."""
 
     def persist(self, call: Callable[[], T], ends: Callable[[], bool] = bool) -> T:
         """Repeat a call until the broker takes it: what is finished waits here, and is not run again.
 
-        Raises BrokerError when the broker is away and ``ends()`` is true.
+        Raises BrokerError when the broker is unreachable and ``ends()`` is true.
         """
         try:
             return call()
@@ -46,7 +46,7 @@ class Persistent:
         raise failure
 
     def attempt(self, call: Callable[[], T]) -> T | None:
-        """Repeat a call that may be left out where the broker is away and the process is to end: ``None`` then.
+        """Repeat a call that may be left out where the broker is unreachable and the process is to end: ``None`` then.
 
         Other workers return what this process leased when its heartbeat has expired.
         """

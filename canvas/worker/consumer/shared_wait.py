@@ -31,7 +31,7 @@ class SharedWait:
     parent handles no message itself.
     """
 
-    def __init__(self, driver: Driver, board: SharedMemory, worker: str, queues: list[str], ttl: float) -> None:
+    def __init__(self, driver: Driver, memory: SharedMemory, worker: str, queues: list[str], ttl: float) -> None:
         """``worker``: the id that owns the inbox; ``queues`` may change; ``ttl``: of a heartbeat, seconds."""
         step = Repeated("shared wait", self._step, _AGAIN_AFTER, self._cut)
         self._service = BackgroundService("shared-wait", step, last=self._leave)
@@ -40,7 +40,7 @@ class SharedWait:
         """Held over a fork: no connection is half open then, which a child could not close."""
         self._broker = driver.broker
         self._recovery = driver.recovery
-        self._board = board
+        self._memory = memory
         self._queues = queues
         self._ttl = ttl
         self._children: list[ChildWait] = []
@@ -61,7 +61,7 @@ class SharedWait:
 
     def enlist(self, row: ProcessStats) -> ChildWait:
         """The end of a child that is about to be forked."""
-        child = ChildWait(self._board, row, self.worker, self._wake_pipe[1])
+        child = ChildWait(self._memory, row, self.worker, self._wake_pipe[1])
         with self._lock:
             self._children.append(child)
         return child
@@ -118,7 +118,7 @@ class SharedWait:
 
     def _leave(self) -> None:
         """Return what the node's inbox holds."""
-        self._board.armed = False
+        self._memory.armed = False
         try:
             # Also during an outage: the broker may have kept the registration, and messages in the inbox.
             self._recovery.unregister(self.worker)
@@ -134,13 +134,13 @@ class SharedWait:
             self._recovery.heartbeat(self.worker, self._queues, self._ttl)
             self._registered = True
         self._apply_changes()
-        pending = self._note_taken() < self._board.arrived
+        pending = self._note_taken() < self._memory.arrived
         if pending and time.monotonic() - self._woken_at >= _TAKEN_WITHIN:
             self._wake_one()
         if not self._waiting():
             self._without_waiting(pending)
             return 0.0
-        self._board.armed, self._stood_down = True, False
+        self._memory.armed, self._stood_down = True, False
         with self.forking:
             self._broker.wait(self.worker, self._queues, 0)
         if self._cut_off:
@@ -148,7 +148,7 @@ class SharedWait:
             return 0.0
         moved = self._broker.wait(self.worker, self._queues, _TAKEN_WITHIN if pending else _LOOKS_EVERY)
         if moved and not (self._stopping or self._changed):
-            self._board.arrived += moved
+            self._memory.arrived += moved
             for _ in range(moved):
                 self._wake_one()
         return 0.0
@@ -166,22 +166,22 @@ class SharedWait:
 
     def _note_taken(self) -> int:
         """Read from the children's rows what is no longer in the inbox."""
-        board = self._board
+        memory = self._memory
         taken = max((child.row.seen for child in list(self._children)), default=0)
-        board.taken = max(board.taken, taken)
-        return board.taken
+        memory.taken = max(memory.taken, taken)
+        return memory.taken
 
     def _without_waiting(self, pending: bool) -> None:
         """All children have work. One that ends its task looks into the inbox; after a while its messages go back to
         their queues, for others."""
-        self._board.armed = False
+        self._memory.armed = False
         if self._waiting():
             return  # it began to wait before it could know that it has to wake this thread
         if self._stood_down and not pending:
             self._listen(_LOOKS_EVERY)
         elif not self._listen(_BUSY_FOR):
             self._broker.stop_waiting(self.worker)
-            self._board.taken = self._board.arrived
+            self._memory.taken = self._memory.arrived
             self._stood_down = True
 
     def _listen(self, seconds: float) -> bool:
@@ -195,14 +195,14 @@ class SharedWait:
         changed, self._changed = self._changed, []
         if changed:
             self._broker.stop_waiting(self.worker)
-            self._board.taken = self._board.arrived
+            self._memory.taken = self._memory.arrived
             self._registered = False  # with its new queues, at the next step
         for done in changed:
             done.set()
 
     def _cut(self) -> None:
-        """The broker is away."""
-        self._board.armed = self._registered = False
+        """The broker is unreachable."""
+        self._memory.armed = self._registered = False
         self._cut_off = True
 
     def _recovered(self) -> None:
@@ -210,7 +210,7 @@ class SharedWait:
         holds, and what a lost connection may have moved goes back."""
         self._broker.release_prefetched(self.worker)
         self._cut_off = False
-        self._board.outages += 1
+        self._memory.outages += 1
         with self._lock:
             for child in self._waiting():
                 child.wake()

@@ -56,7 +56,7 @@ class Wait(Protocol):
         """As ``Broker.release_prefetched``."""
 
     def outage(self) -> bool:
-        """Whether the broker was away during a wait that raised nothing; said once."""
+        """Whether the broker was unreachable during a wait that raised nothing; said once."""
 
 
 class BrokerWait:
@@ -86,10 +86,10 @@ class ChildWait:
     idle_for = 5.0
     look_every = float("inf")
 
-    def __init__(self, board: SharedMemory, row: ProcessStats, node: str, wake_fd: int) -> None:
+    def __init__(self, memory: SharedMemory, row: ProcessStats, node: str, wake_fd: int) -> None:
         """Made before the fork. ``node`` is the worker id whose inbox the parent has messages moved into;
         ``wake_fd``: the parent's pipe, for a child that begins to wait while the parent does not."""
-        self._board = board
+        self._memory = memory
         self._row = row
         self.node = node
         self._wake_fd = wake_fd
@@ -98,7 +98,7 @@ class ChildWait:
             os.set_blocking(end, False)
         self._poll = select.poll()
         self._poll.register(self._pipe[0], select.POLLIN)
-        self._outages = board.outages
+        self._outages = memory.outages
         self._asked = 0
         self.node_inbox: NodeInbox | None = self
         self.registers: Callable[[], float] = lambda: float("inf")
@@ -125,7 +125,7 @@ class ChildWait:
     def wait(self, worker: str, queues: Sequence[str], timeout: float) -> int:
         self._row.waits = time.monotonic_ns()
         try:
-            if not self._board.armed:
+            if not self._memory.armed:
                 _write_wake(self._wake_fd)
             return int(bool(self._poll.poll(timeout * 1000)) and self._drain())
         finally:
@@ -154,21 +154,21 @@ class ChildWait:
         return True
 
     def inbox(self) -> str:
-        board = self._board
-        self._asked = board.arrived
-        return self.node if self._asked != board.taken else ""
+        memory = self._memory
+        self._asked = memory.arrived
+        return self.node if self._asked != memory.taken else ""
 
     def leased(self, count: int, limit: int) -> None:
         # The lease looked into the inbox first, where not more lay than had arrived and was not known to be taken.
-        if count < limit or count >= self._asked - self._board.taken:
+        if count < limit or count >= self._asked - self._memory.taken:
             self._row.seen = self._asked
 
     def siblings_idle(self) -> bool:
-        board = self._board
-        return board.armed or board.arrived != board.taken
+        memory = self._memory
+        return memory.armed or memory.arrived != memory.taken
 
     def outage(self) -> bool:
-        before, self._outages = self._outages, self._board.outages
+        before, self._outages = self._outages, self._memory.outages
         return before != self._outages
 
 

@@ -54,8 +54,8 @@ class Panel(Inspection):
         return {"ok": f"terminate: {', '.join(self._end(signal, ids=ids)) or 'tasks unknown'}"}
 
     def _end(self, signal: str, ids: Sequence[str] = (), headers: dict[str, Any] | None = None) -> list[str]:
-        told = self._pool.ask(Terminate(list(ids), headers, signal))
-        return [one for answer in told for one in answer.get("terminated", ())]
+        answers = self._pool.ask(Terminate(list(ids), headers, signal))
+        return [one for answer in answers for one in answer.get("terminated", ())]
 
     def revoke_by_stamped_headers(
         self, headers: dict[str, Any], terminate: bool = False, signal: str = "SIGTERM"
@@ -140,7 +140,7 @@ class Panel(Inspection):
         ids = [one for one in revoked or () if isinstance(one, str)]
         self._app.control.keep_revoked(ids)
         self._pool.ask(ReadRevoked())
-        return {"revoked": self.revoked(), "clock": self._board.time}
+        return {"revoked": self.revoked(), "clock": self._memory.time}
 
     def shutdown(self, msg: str = "", **_more: Any) -> Answer | None:
         self._pool.stop()

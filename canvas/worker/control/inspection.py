@@ -36,7 +36,7 @@ class Inspection:
         app: Canvas,
         plan: WorkerOptions,
         pool: Pool,
-        board: SharedMemory,
+        memory: SharedMemory,
         heart: WorkerHeartbeat | None,
         autoscaler: Autoscaler | None,
         consumer: Any = None,
@@ -44,7 +44,7 @@ class Inspection:
         self._app = app
         self._plan = plan
         self._pool = pool
-        self._board = board
+        self._memory = memory
         self._heart = heart
         self._autoscaler = autoscaler
         self._consumer = consumer
@@ -55,7 +55,7 @@ class Inspection:
         return {"ok": "pong"}
 
     def clock(self) -> Answer:
-        return {"clock": self._board.time}
+        return {"clock": self._memory.time}
 
     def active(self, safe: bool = False) -> list[Any]:
         return [replies.safe(info) if safe else info for state in self._states() for info in state["active"]]
@@ -98,13 +98,13 @@ class Inspection:
 
     def stats(self) -> Answer:
         states = self._states()
-        total = Counter(self._board.ended)
+        total = Counter(self._memory.ended)
         for state in states:
             total.update(state["total"])
         return {
             "total": dict(total),
             "pid": os.getpid(),
-            "clock": str(self._board.time),
+            "clock": str(self._memory.time),
             "uptime": int(time.time() - self._since),
             "pool": self._pool_stats(states),
             "broker": replies.broker(broker_address(self._app.conf)),

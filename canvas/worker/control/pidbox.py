@@ -45,11 +45,11 @@ class Pidbox:
     """Takes a node's commands on a thread of its own. A second thread executes them, one after the other, except those
     that can be answered at once."""
 
-    def __init__(self, app: Canvas, hostname: str, panel: CommandPanel, board: LogicalClock) -> None:
+    def __init__(self, app: Canvas, hostname: str, panel: CommandPanel, memory: LogicalClock) -> None:
         self._app = app
         self._hostname = hostname
         self._panel = panel
-        self._board = board
+        self._memory = memory
         self._listening = threading.Event()
         self._waiting: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._inbox: Inbox | None = None
@@ -119,7 +119,7 @@ class Pidbox:
             emit("control.undecodable", reason=repr(exc))
             return
         clock = message.headers.get("clock")
-        self._board.adjust(clock if isinstance(clock, int) else 0)
+        self._memory.adjust(clock if isinstance(clock, int) else 0)
         if not meant:
             return
         call = partial(self._answer_safely, payload, command, arguments, reply)
@@ -147,5 +147,5 @@ class Pidbox:
         driver.bus.reply(exchange, routing_key, driver.broker.codec.encode(message, exchange, routing_key))
 
     def _answer(self, ticket: Any, answer: Any) -> EncodedMessage:
-        headers = {"ticket": ticket, "clock": self._board.forward()}
+        headers = {"ticket": ticket, "clock": self._memory.forward()}
         return wire.encode_plain({self._hostname: answer}, headers, delivery_mode=1)

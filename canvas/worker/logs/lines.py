@@ -22,7 +22,7 @@ def listen(registered: Collection[str] = ()) -> None:
     for event, listener, logger, level in _LINES:
         if logger.isEnabledFor(level):
             attach(listener, event)
-    _unknown_told.clear()
+    _unknown_logged.clear()
     _registered = registered
 
 
@@ -32,14 +32,14 @@ def _raised(level: int, text: str, args: tuple[object, ...], exc: BaseException)
         handle(_worker, level, text, args, exc, traceback_text(exc), {})
 
 
-_unknown_told: set[str] = set()
+_unknown_logged: set[str] = set()
 _registered: Collection[str] = ()
 
 
 def _task_unknown(message: Any, queue: str, action: str, **_: Any) -> None:
-    if message.task in _unknown_told:
+    if message.task in _unknown_logged:
         return
-    _unknown_told.add(message.task)
+    _unknown_logged.add(message.task)
     near = get_close_matches(message.task, list(_registered), n=1)
     cause = f"did the sender mean {near[0]!r}?" if near else "did you import its module?"
     fate = f"dead-lettered in queue {queue}" if action == "dead_letter" else "kept for a worker that knows it"
@@ -167,8 +167,8 @@ def _unlimited(pool: str, who: str, **_: Any) -> None:
 
 
 def _unused(settings: dict[str, str], **_: Any) -> None:
-    told = "".join(f"\n  {name}: {why}" for name, why in settings.items())
-    _worker.warning("These settings have no effect:%s", told)
+    reasons = "".join(f"\n  {name}: {why}" for name, why in settings.items())
+    _worker.warning("These settings have no effect:%s", reasons)
 
 
 def _no_tasks(**_: Any) -> None:
@@ -253,9 +253,9 @@ _LINES: list[tuple[str, Callable[..., None], logging.Logger, int]] = [
     ("task.unregistered", _task_unknown, _worker, logging.ERROR),
     ("message.dead_lettered", _message_dead, _worker, logging.CRITICAL),
     ("control.undecodable", _control_undecodable, _worker, logging.ERROR),
-    ("broker.away", _away, _worker, logging.ERROR),
+    ("broker.outage", _away, _worker, logging.ERROR),
     ("broker.retrying", _awaited, _worker, logging.ERROR),
-    ("broker.back", _back, _worker, logging.INFO),
+    ("broker.outage_over", _back, _worker, logging.INFO),
     ("worker.ready", _ready, _worker, logging.INFO),
     ("worker.same_name", _same_name, _worker, logging.WARNING),
     ("worker.stopping", _stopping, _worker, logging.WARNING),

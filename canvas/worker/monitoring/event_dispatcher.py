@@ -24,8 +24,8 @@ _MOST_WAITING = 10_000
 class TaskEvents:
     """Turned on and off at any time; what cannot be sent is dropped, oldest first, and never holds a task up."""
 
-    def __init__(self, app: Canvas, hostname: str, board: SharedMemory) -> None:
-        self._source = EventSource(app, lambda: hostname, board.forward)
+    def __init__(self, app: Canvas, hostname: str, memory: SharedMemory) -> None:
+        self._source = EventSource(app, lambda: hostname, memory.forward)
         self._waiting: deque[Event] = deque(maxlen=_MOST_WAITING)
         self._service = BackgroundService("events", Repeated("events", self._send_waiting), last=self._send_rest)
         self._detach: list[Callable[[], None]] = []

@@ -18,11 +18,11 @@ IDENTITY = {"sw_ident": "canvas", "sw_ver": __version__, "sw_sys": platform.syst
 class WorkerHeartbeat:
     """Sends the events of one node from its start to its stop."""
 
-    def __init__(self, app: Canvas, hostname: str, board: SharedMemory, interval: float = HEARTBEAT_INTERVAL) -> None:
+    def __init__(self, app: Canvas, hostname: str, memory: SharedMemory, interval: float = HEARTBEAT_INTERVAL) -> None:
         """``interval``: seconds between heartbeats."""
-        self._board = board
+        self._memory = memory
         self._interval = interval
-        self._source = EventSource(app, lambda: hostname, board.forward)
+        self._source = EventSource(app, lambda: hostname, memory.forward)
         self._kind = "worker-online"
         self._send_safely = Repeated("heartbeat", self._send, interval)
         self._service = BackgroundService("heartbeat", self._send_safely, last=self._leave)
@@ -44,10 +44,10 @@ class WorkerHeartbeat:
         self._send_safely()
 
     def _send(self) -> float:
-        kind, board = self._kind, self._board
+        kind, memory = self._kind, self._memory
         if kind == "worker-online":
             self._kind = "worker-heartbeat"
-        state: dict[str, Any] = {"freq": self._interval, "active": board.active, "processed": board.begun}
+        state: dict[str, Any] = {"freq": self._interval, "active": memory.active, "processed": memory.started}
         event = self._source.event(kind, **state, loadavg=[round(load, 2) for load in os.getloadavg()], **IDENTITY)
         self._source.send(kind.replace("-", "."), event)
         emit("heartbeat.sent")

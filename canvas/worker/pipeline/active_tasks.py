@@ -1,4 +1,4 @@
-"""The tasks of one process: those that run, those it holds, how many of each it has begun."""
+"""The tasks of one process: those that run, those it holds, how many of each it has started."""
 
 import os
 import threading
@@ -37,9 +37,9 @@ class ActiveTasks:
         self._uncounted: deque[tuple[bool, Job]] = deque()
         """Tasks that start (True) or are over, until they are counted."""
         self._running: dict[Job, None] = {}
-        self._begun = 0
+        self._number_started = 0
         self.total: Counter[str] = Counter()
-        self.held: dict[str, Delivery] = {}
+        self.leases: dict[str, Delivery] = {}
 
     def begin(self, job: Job) -> None:
         """A task starts."""
@@ -73,10 +73,10 @@ class ActiveTasks:
                 lock.release()
 
     def _started(self, job: Job) -> None:
-        self._begun += 1
+        self._number_started += 1
         self.total[job.message.task] += 1
         self._running[job] = None
-        self._counts[0], self._counts[1] = self._begun, len(self._running)
+        self._counts[0], self._counts[1] = self._number_started, len(self._running)
         if self._number_of is not None:
             self._row.stand(self._number_of(job.delivery.tag), job.hard)
 
@@ -87,9 +87,9 @@ class ActiveTasks:
             self._row.stand(0, None)
 
     @property
-    def begun(self) -> int:
-        """How many tasks this process has begun."""
-        return self._begun
+    def started(self) -> int:
+        """How many tasks this process has started."""
+        return self._number_started
 
     def running(self) -> list[Job]:
         """The tasks that run."""
@@ -99,7 +99,7 @@ class ActiveTasks:
         """This process as JSON: ``pid``, ``active`` and ``reserved`` tasks, ``total`` by name (protocol.md §6)."""
         running = self.running()
         active = {one.message.id for one in running}
-        messages = opened(list(self.held.values()), open_message)
+        messages = opened(list(self.leases.values()), open_message)
         return {
             "pid": os.getpid(),
             "active": [task_info(one.message, self._hostname, one.began, one.early, os.getpid()) for one in running],

@@ -40,7 +40,7 @@ class Job:
     """Unix time at which its task started."""
     terminate: Callable[[], object] | None = None
     """Ends its task from outside, while it runs, where the process may end with it."""
-    told: bool = False
+    reported: bool = False
     """Its end is reported to hooks and signals; that happens once."""
     started: float = field(default_factory=time.perf_counter)
 
@@ -62,7 +62,7 @@ class Job:
             or request.additions
             or request.retries_sent
             or request.ready_chords
-            or self.told
+            or self.reported
             or RUN_HEADER in self.message.headers
         )
 

@@ -67,7 +67,7 @@ class TaskPipeline:
         app: Canvas,
         hostname: str,
         acknowledge: Callable[[Delivery], bool],
-        begun: set[str],
+        early_acked: set[str],
         give_up: Callable[[Settlement], None] | None,
         revocations: Revocations,
         active_tasks: ActiveTasks,
@@ -75,7 +75,7 @@ class TaskPipeline:
         runs: RunStore,
         reports: TaskReports | None = None,
     ) -> None:
-        """``begun`` holds the tags of the messages that are acked before their turn.
+        """``early_acked`` holds the tags of the messages that are acked before their turn.
 
         ``give_up`` commits a settlement and ends the process, as a hard time limit asks for.
         """
@@ -91,11 +91,11 @@ class TaskPipeline:
         self.loop: AbstractEventLoop | None = None
         """The loop of the pool's coroutines, where it has one for all."""
         self.acknowledge = acknowledge
-        self._begun = begun
+        self._early_acked = early_acked
         self.decoder = MessageDecoder(app)
         self.runs = runs
         self._settler = Settler(app, hostname, runs)
-        self.unrunnable = Unrunnable(app, runs, self, begun)
+        self.unrunnable = Unrunnable(app, runs, self, early_acked)
         self._conf = app.conf
         self._tasks = app.tasks
 
@@ -125,8 +125,8 @@ class TaskPipeline:
             return self.unrunnable.defer(delivery, message, admission.due)
         if _COUNT in headers and int_header(headers, _COUNT) > self._conf.task_max_deliveries:
             return self.unrunnable.poison(delivery, message)
-        begun = delivery.tag in self._begun
-        job = self.new_job(delivery, message, "early_acked" if begun else "lease")
+        early = delivery.tag in self._early_acked
+        job = self.new_job(delivery, message, "early_acked" if early else "lease")
         task: Task[Any] | None = job.task
         if task is not None and task.reject_on_worker_lost is False and headers.get("canvas_worker_lost"):
             return self.conclude(job, Failure(worker_lost(message)))
@@ -134,7 +134,7 @@ class TaskPipeline:
             return self.conclude(job, Revoked(admission.reason))
         if task is None:
             return self.unrunnable.unregistered(job)
-        job.to_ack = not begun and not acks_late(task, message)
+        job.to_ack = not early and not acks_late(task, message)
         if job.to_ack:
             job.fence = "early_acked"
         job.hard = hard or task.time_limit or self._conf.task_time_limit
@@ -171,7 +171,7 @@ class TaskPipeline:
         if job.to_ack:
             if not self.acknowledge(job.delivery):
                 return Settlement(job.delivery, fence="none")
-            self._begun.add(job.delivery.tag)
+            self._early_acked.add(job.delivery.tag)
         return None
 
     def at_start(self, job: Job) -> list[Callable[[], Any]]:
@@ -271,7 +271,7 @@ class TaskPipeline:
         else:
             with shared_loop(self.loop):
                 settlement, outcome = self.settle_once(job, outcome, report)
-        self._begun.discard(job.delivery.tag)
+        self._early_acked.discard(job.delivery.tag)
         if job.keys is not NO_KEYS:
             settlement = self.task_throttle.leave(settlement, job.task, job.keys, outcome)
         return settlement, outcome

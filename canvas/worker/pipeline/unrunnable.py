@@ -68,14 +68,14 @@ class Steps(Protocol):
 class Unrunnable:
     """The ends of deliveries that no task here runs for."""
 
-    def __init__(self, app: Canvas, runs: RunStore, steps: Steps, begun: set[str]) -> None:
-        """``begun``: the tags of the messages that are acked before their turn."""
+    def __init__(self, app: Canvas, runs: RunStore, steps: Steps, early_acked: set[str]) -> None:
+        """``early_acked``: the tags of the messages that are acked before their turn."""
         self._app = app
         self._conf = app.conf
         self._codec = app.driver.broker.codec
         self._runs = runs
         self._steps = steps
-        self._begun = begun
+        self._early_acked = early_acked
 
     def undecodable(self, delivery: Delivery, exc: Exception, fence: Fence = "lease") -> Settlement:
         """A dead letter with the reason. Where at least the id can be read, the task's result is a failure."""
@@ -186,8 +186,8 @@ class Unrunnable:
         if not isinstance(work, Delivery):
             return None
         reason = f"internal error: {safe_repr(exc)}"
-        fence: Fence = "early_acked" if work.tag in self._begun else "lease"
-        self._begun.discard(work.tag)
+        fence: Fence = "early_acked" if work.tag in self._early_acked else "lease"
+        self._early_acked.discard(work.tag)
         try:
             job = self._steps.new_job(work, self._steps.decoder.decode(work.payload), fence)
             return self.dead_letter(job, WorkerLostError(reason), reason)
@@ -213,13 +213,13 @@ class Unrunnable:
         if isinstance(exc, CanvasError):
             # The message's successors are invalid, which is not checked before the task runs.
             settlement = self.undecodable(job.delivery, exc, job.fence)
-            if not job.told:
-                job.told = True
+            if not job.reported:
+                job.reported = True
                 report(job, Failure(exc))
             return settlement, Failure(exc)
         # Nothing of what the task left behind is looked at again.
         anew = self._steps.new_job(job.delivery, job.message, job.fence)
-        anew.began, anew.told = job.began, job.told
+        anew.began, anew.reported = job.began, job.reported
         return settler.settle(anew, broken_off(exc), report)
 
     def _republish(self, delivery: Delivery, message: Message, payload: bytes) -> Publish:

@@ -9,7 +9,7 @@ from itertools import count
 
 from canvas.forks import in_forks
 from canvas.model.settlement import ChordDispatch, Settlement
-from canvas.result import denied_join_result, give_place_away
+from canvas.result import denied_join_result, let_coroutines_await
 from canvas.worker.consumer.buffer import Work
 from canvas.worker.consumer.loop import SIGNALS_WITHIN, ConsumerLoop
 from canvas.worker.pipeline.awaited import AwaitedPipeline, OnLoop, Returned
@@ -24,9 +24,9 @@ _AWAITED_WITHIN = 5.0
 class AsyncioPool:
     """``places`` pieces of work at once; ``run`` returns when the consumer loop has no more to give."""
 
-    def __init__(self, consumer: ConsumerLoop, task_pipeline: TaskPipeline, places: int, patience: float = 0) -> None:
-        """``patience``: seconds that tasks which await results have to end when the worker stops, at least."""
-        self._patience = patience
+    def __init__(self, consumer: ConsumerLoop, task_pipeline: TaskPipeline, places: int, grace: float = 0) -> None:
+        """``grace``: seconds that tasks which await results have to end when the worker stops, at least."""
+        self._grace = grace
         self._consumer = consumer
         self._task_pipeline = task_pipeline
         self._places = Places(places)
@@ -64,20 +64,24 @@ class AsyncioPool:
         self._task_pipeline.loop = self._loop
         feeder = threading.Thread(target=self._feed, args=(over,), name="canvas-feeder", daemon=True)
         feeder.start()
-        patience = max(_AWAITED_WITHIN, self._patience)
+        grace = max(_AWAITED_WITHIN, self._grace)
         while not over.is_set():
             with suppress(TimeoutError):
                 await asyncio.wait_for(over.wait(), SIGNALS_WITHIN)
             if self._only_awaits():
-                patience -= SIGNALS_WITHIN
-                if patience <= 0:
+                grace -= SIGNALS_WITHIN
+                if grace <= 0:
                     self._return_all()
         while self._at_work:
             await asyncio.wait([one.task for one in self._at_work.values()], timeout=SIGNALS_WITHIN)
 
     def _only_awaits(self) -> bool:
         """Whether the worker stops, and all that runs awaits results, which may be those of tasks it does not start."""
-        return self._consumer.stopping and bool(self._taken) and all(place.is_away for place in self._taken.values())
+        return (
+            self._consumer.stopping
+            and bool(self._taken)
+            and all(place.awaits_results for place in self._taken.values())
+        )
 
     def _return_all(self) -> None:
         """End what awaits results, so that it runs again elsewhere."""
@@ -111,7 +115,7 @@ class AsyncioPool:
         await self._places.start()
         consumer.begin(number)
         place = self._taken[number] = Place(self._places, consumer, number)
-        give_place_away(place.away)
+        let_coroutines_await(place.awaiting)
         done: Settlement | ChordDispatch | None
         try:
             done = await self._pipeline.do(work, self._at_work[number])

@@ -18,12 +18,12 @@ class Autoscaler:
     """Grows a pool at once when work waits, and shrinks it when places have been idle for some time."""
 
     def __init__(
-        self, app: Canvas, plan: WorkerOptions, board: SharedMemory, pool: Pool, most: int, fewest: int
+        self, app: Canvas, plan: WorkerOptions, memory: SharedMemory, pool: Pool, most: int, fewest: int
     ) -> None:
         """``AUTOSCALE_KEEPALIVE`` in the environment: seconds that idle places stay (30)."""
         self._app = app
         self._plan = plan
-        self._board = board
+        self._memory = memory
         self._pool = pool
         self._most = most
         self._fewest = fewest
@@ -53,7 +53,7 @@ class Autoscaler:
     def _demand(self) -> int:
         """Tasks that run or wait."""
         admin = self._app.driver.admin
-        return self._board.active + sum(admin.queue_length(queue) for queue in list(self._plan.queues))
+        return self._memory.active + sum(admin.queue_length(queue) for queue in list(self._plan.queues))
 
     def change(self, most: int | None, fewest: int | None) -> None:
         """Other bounds. Raises ValueError when they contradict each other."""
@@ -65,4 +65,4 @@ class Autoscaler:
 
     def stats(self) -> dict[str, Any]:
         """The bounds, and how things are (protocol.md §6)."""
-        return {"max": self._most, "min": self._fewest, "current": self._plan.concurrency, "qty": self._board.active}
+        return {"max": self._most, "min": self._fewest, "current": self._plan.concurrency, "qty": self._memory.active}

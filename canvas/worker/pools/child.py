@@ -50,7 +50,7 @@ class Origin:
     """The values that a child gets from its parent."""
 
     worker: str
-    board: SharedMemory
+    memory: SharedMemory
     row: ProcessStats
     channel: ChildChannel
     siblings: Sequence[ChildChannel]
@@ -76,14 +76,14 @@ def serve(app: Canvas, plan: WorkerOptions, origin: Origin, shared: SharedWait) 
     # processes that do not start.
     flush()
     wait = origin.wait if app.driver.broker.shares_waits else None
-    process = WorkerProcess(app, plan, 1, origin.worker, origin.board, origin.row, channel.send_final_stats, wait)
+    process = WorkerProcess(app, plan, 1, origin.worker, origin.memory, origin.row, channel.send_final_stats, wait)
     process.handle_signals()
     # A terminal's Ctrl-C reaches every process of the group; the parent passes on what it means.
     handle({signal.SIGINT: ignore})
     signal.pthread_sigmask(signal.SIG_SETMASK, origin.mask)
     _watch_parent(process)
     channel.serve(process.ask)
-    app.tell("on_after_fork")
+    app.call_hook("on_after_fork")
     emit("worker.process_init", hostname=plan.hostname)
     origin.row.set_up(True)
     process.run()

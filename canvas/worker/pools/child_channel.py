@@ -52,10 +52,10 @@ class ChildChannel:
                     stream.write(json.dumps([number, found], default=repr) + "\n")
                     stream.flush()
 
-    def send_final_stats(self, words: dict[str, Any]) -> None:
+    def send_final_stats(self, stats: dict[str, Any]) -> None:
         """The child's last message to its parent; nothing when that is gone."""
         with suppress(OSError), self._writing:
-            self._child.sendall(json.dumps([0, words]).encode() + b"\n")
+            self._child.sendall(json.dumps([0, stats]).encode() + b"\n")
 
     # -- in the parent
 
@@ -114,7 +114,7 @@ class ChildChannel:
             return None
 
     def final_stats(self) -> dict[str, Any]:
-        """When the child has ended: its last words, empty where it had none."""
+        """When the child has ended: its last numbers, empty where it sent none."""
         self._receive()
         return self._final_stats
 

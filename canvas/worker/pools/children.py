@@ -48,10 +48,10 @@ class ChildProcess:
 class Children:
     """Those that live, or whose end has not been noticed yet."""
 
-    def __init__(self, app: Canvas, plan: WorkerOptions, board: SharedMemory, wait: SharedWait) -> None:
+    def __init__(self, app: Canvas, plan: WorkerOptions, memory: SharedMemory, wait: SharedWait) -> None:
         self._app = app
         self._plan = plan
-        self._board = board
+        self._memory = memory
         self._wait = wait
         self._by_pid: dict[int, ChildProcess] = {}
         self._forks = 0
@@ -95,17 +95,17 @@ class Children:
         taken = {one.index for one in self}
         index = min(set(range(1, len(taken) + 2)) - taken)
         worker, channel = new_worker_id(self._plan.hostname), ChildChannel()
-        row = self._board.open_row()
+        row = self._memory.open_row()
         wait = self._wait.enlist(row)
         siblings = [one.channel for one in self]
-        origin = child.Origin(worker, self._board, row, channel, siblings, mask, index, self._forks, wait)
+        origin = child.Origin(worker, self._memory, row, channel, siblings, mask, index, self._forks, wait)
         try:
             with self._wait.forking:
                 pid = os.fork()
         except OSError:
             channel.close()
             self._wait.discharge(row)
-            self._board.close_row(row)
+            self._memory.close_row(row)
             raise
         if pid == 0:
             child.run_and_exit(lambda: child.serve(self._app, self._plan, origin, self._wait), worker)
@@ -136,7 +136,7 @@ class Children:
 
     def _forget(self, one: ChildProcess) -> None:
         del self._by_pid[one.pid]
-        self._board.ended.update(one.channel.final_stats().get("total", {}))
+        self._memory.ended.update(one.channel.final_stats().get("total", {}))
         one.channel.close()
         self._wait.discharge(one.row)
-        self._board.close_row(one.row)
+        self._memory.close_row(one.row)

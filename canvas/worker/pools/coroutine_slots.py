@@ -107,12 +107,12 @@ class Place:
         self._over = False
 
     @property
-    def is_away(self) -> bool:
+    def awaits_results(self) -> bool:
         """Whether the task awaits results."""
         return self._waits > 0
 
     @asynccontextmanager
-    async def away(self) -> AsyncIterator[None]:
+    async def awaiting(self) -> AsyncIterator[None]:
         """Within, another task may have the place. Raises RuntimeError on another thread's loop, as ``get()`` does."""
         if asyncio.get_running_loop() is not self._loop:
             check_join_allowed()

@@ -38,7 +38,7 @@ _CHANGED_WITHIN = 1.0
 class Prefork:
     """Supervises ``plan.concurrency`` children."""
 
-    def __init__(self, app: Canvas, plan: WorkerOptions, board: SharedMemory) -> None:
+    def __init__(self, app: Canvas, plan: WorkerOptions, memory: SharedMemory) -> None:
         self._app = app
         self._plan = plan
         self._wanted = plan.concurrency
@@ -50,8 +50,8 @@ class Prefork:
         self._gave_back = False
         conf = app.conf
         node = new_worker_id(plan.hostname)
-        self._wait = SharedWait(app.driver, board, node, plan.queues, conf.worker_lease_ttl)
-        self._children = Children(app, plan, board, self._wait)
+        self._wait = SharedWait(app.driver, memory, node, plan.queues, conf.worker_lease_ttl)
+        self._children = Children(app, plan, memory, self._wait)
         self._unresponsive = UnresponsiveChildren(app, plan.hostname, self._children)
         self._beat_every = beat_every(conf)
         self._duties = Maintenance(
@@ -85,7 +85,7 @@ class Prefork:
         for one in self._children:
             row, waits = one.row, one.row.waits
             if not waits or now - waits / 1e9 < self._beat_every:
-                if row.begun or row.registered or not waits:
+                if row.started or row.registered or not waits:
                     row.registered = now + holds_for(self._app.conf)
                     found.append(one.worker)
             elif row.registered:

@@ -19,8 +19,8 @@ class RecycleLimits:
 
     def reason(self, active_tasks: ActiveTasks) -> str | None:
         """Why the process is to be replaced, or ``None``."""
-        if self._max_tasks and active_tasks.begun >= self._max_tasks:
-            return f"it has run {active_tasks.begun} tasks (worker_max_tasks_per_child)"
+        if self._max_tasks and active_tasks.started >= self._max_tasks:
+            return f"it has run {active_tasks.started} tasks (worker_max_tasks_per_child)"
         if self._max_memory:
             used = resident_memory()
             if used > self._max_memory:

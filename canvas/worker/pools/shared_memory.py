@@ -5,7 +5,7 @@ import time
 from collections import Counter
 
 _MOST_ROWS = 4096
-_BEGUN, _ACTIVE, _TAG, _DEADLINE, _LIMIT, _UP, _SINCE, _WAITS, _SEEN, _REGISTERED = range(10)
+_STARTED, _ACTIVE, _TAG, _DEADLINE, _LIMIT, _UP, _SINCE, _WAITS, _SEEN, _REGISTERED = range(10)
 _WIDTH = 10
 _LATEST = 1 << 48
 _CLOCK, _ARRIVED, _TAKEN, _ARMED, _OUTAGES = range(5)
@@ -19,13 +19,13 @@ class ProcessStats:
     def __init__(self, cells: "memoryview[int]", at: int) -> None:
         self._cells = cells
         self._at = at
-        self.counts = cells[at + _BEGUN : at + _ACTIVE + 1]
-        """``begun`` and ``active``, for the process that counts its tasks."""
+        self.counts = cells[at + _STARTED : at + _ACTIVE + 1]
+        """``started`` and ``active``, for the process that counts its tasks."""
 
     @property
-    def begun(self) -> int:
-        """How many tasks the process has begun."""
-        return self._cells[self._at + _BEGUN]
+    def started(self) -> int:
+        """How many tasks the process has started."""
+        return self._cells[self._at + _STARTED]
 
     @property
     def active(self) -> int:
@@ -74,7 +74,7 @@ class ProcessStats:
 
     @property
     def seen(self) -> int:
-        """The value of ``Board.arrived`` up to which the process knows that the node's inbox is empty."""
+        """The value of ``SharedMemory.arrived`` up to which the process knows that the node's inbox is empty."""
         return self._cells[self._at + _SEEN]
 
     @seen.setter
@@ -110,7 +110,7 @@ class SharedMemory:
         self._cells = memoryview(mmap.mmap(-1, 8 * (_HEADER + _WIDTH * _MOST_ROWS))).cast("q")
         self._rows: dict[int, ProcessStats] = {}
         self._free = list(range(_MOST_ROWS - 1, -1, -1))
-        self._begun_before = 0
+        self._started_before = 0
         self.ended: Counter[str] = Counter()
         """Tasks by name that processes had begun which have ended; known to the parent."""
 
@@ -156,7 +156,7 @@ class SharedMemory:
 
     @property
     def outages(self) -> int:
-        """How often the broker was away while the parent waited."""
+        """How often the broker was unreachable while the parent waited."""
         return self._cells[_OUTAGES]
 
     @outages.setter
@@ -175,14 +175,14 @@ class SharedMemory:
         """Its process is gone; what it has done still counts."""
         for number, known in list(self._rows.items()):
             if known is row:
-                self._begun_before += row.begun
+                self._started_before += row.started
                 del self._rows[number]
                 self._free.append(number)
 
     @property
-    def begun(self) -> int:
-        """How many tasks the node has begun."""
-        return self._begun_before + sum(row.begun for row in list(self._rows.values()))
+    def started(self) -> int:
+        """How many tasks the node has started."""
+        return self._started_before + sum(row.started for row in list(self._rows.values()))
 
     @property
     def active(self) -> int:

@@ -70,15 +70,15 @@ class UnresponsiveChildren:
             if deadline is not None and tag is not None and now > deadline + _GRACE and not one.killed:
                 self._kill(one, tag, OrphanReason("time limit", one.row.limit))
 
-    def end_unstarted(self, patience: float) -> None:
-        """Kill children that have not started within ``patience`` seconds."""
+    def end_unstarted(self, within: float) -> None:
+        """Kill children that have not started within ``within`` seconds."""
         for one in self._children:
             if one.forked_at is None:
                 continue
             waited = time.monotonic() - one.forked_at
             if one.row.up:
                 one.forked_at = None
-            elif waited > patience and not one.killed:
+            elif waited > within and not one.killed:
                 emit("worker.not_started", pid=one.pid, seconds=waited)
                 one.kill()
 

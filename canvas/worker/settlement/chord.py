@@ -39,16 +39,16 @@ def completed(app: Canvas, runs: RunStore, ready: ReadyChord) -> ChordDispatch:
     """The chord's end. Its body's arguments are the parts' values, in the header's order and nesting."""
     effects = Outbox(app)
     try:
-        told = decoded_callback(app, ready)
-        body = maybe_signature(told.get("body"), app)
+        callback = decoded_callback(app, ready)
+        body = maybe_signature(callback.get("body"), app)
     except CanvasError as exc:
         emit("chord.dispatch_refused", group_id=ready.group_id, reason=str(exc))
         return effects.chord_dispatch(ready.group_id, failed=True)
     if ready.ending != "body":
-        return _give_up(app, runs, ready, told, body)
-    if told["run"] is not None:
-        return join_end(app, runs, effects, ready, told)
-    settler = PartOrigin(told["root_id"], told["parent_id"])
+        return _give_up(app, runs, ready, callback, body)
+    if callback["run"] is not None:
+        return join_end(app, runs, effects, ready, callback)
+    settler = PartOrigin(callback["root_id"], callback["parent_id"])
     if ready.lost:
         return _lose(app, runs, effects, ready, body, settler)
     try:
@@ -97,17 +97,17 @@ def dispatch(app: Canvas, runs: RunStore, ready: ReadyChord) -> ChordDispatch:
 
 
 def _give_up(
-    app: Canvas, runs: RunStore, ready: ReadyChord, told: dict[str, Any], body: Signature[Any]
+    app: Canvas, runs: RunStore, ready: ReadyChord, callback: dict[str, Any], body: Signature[Any]
 ) -> ChordDispatch:
     """The ending of a chord whose body cannot be sent. A step of a workflow's run ends the run."""
     effects, why = Outbox(app), ready.refusal
     if ready.ending == "removal":
         emit("chord.dispatch_refused", group_id=ready.group_id, reason=why)
-    elif told["run"] is not None:
-        run, attempt = told["run"]
+    elif callback["run"] is not None:
+        run, attempt = callback["run"]
         end_lost(effects, run, attempt, RunLost(f"run {run}: its next step cannot be taken: {why}"))
     elif ready.ending == "failure":
-        settler = PartOrigin(told["root_id"], told["parent_id"])
+        settler = PartOrigin(callback["root_id"], callback["parent_id"])
         _fail_body(app, effects, body, ChordError(f"Callback error: {why}"), settler)
         advance_all(app, runs, effects, settler.task_id)
     else:
@@ -121,12 +121,12 @@ def fire_ahead(app: Canvas, runs: RunStore, ready: ReadyChord) -> ChordDispatch 
     other end may read the effects of the parts' settlements, and has to wait for them."""
     effects = Outbox(app)
     try:
-        told = decoded_callback(app, ready)
-        (run, attempt), (kind, number, *_) = told["run"], told["told"]
+        callback = decoded_callback(app, ready)
+        (run, attempt), (kind, number, *_) = callback["run"], callback["step"]
         waits = kind != "node" or runs.node(run, attempt, number).kind != "task"
         if waits or any(part.state != states.SUCCESS for part in parts_of(app, ready)):
             return None
-        join_end(app, runs, effects, ready, told)
+        join_end(app, runs, effects, ready, callback)
     except Exception:  # noqa: BLE001 - it is met again, and reported, when the join is handed out
         return None
     sends_only = effects.publishes and not (effects.stores or effects.parts or effects.deferrals or effects.mail)

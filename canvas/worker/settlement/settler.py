@@ -78,7 +78,7 @@ class Settler:
             self._end_node(done, done.place, effects, outcome)
         if effects.ends:
             advance_all(self._app, self._runs, effects, done.message.id)
-        if not done.told:
+        if not done.reported:
             self._report(done, effects, outcome, report)
         speculative = self._speculative.ends_of(effects.parts) if effects.parts else ()
         return effects.settlement(done.delivery, done.fence, speculative), outcome
@@ -89,7 +89,7 @@ class Settler:
             stores = [] if done.ignores_result else [self._success_record(done.message, outcome.value, [])]
         except (CanvasError, TypeError, ValueError):
             return None
-        done.told = True
+        done.reported = True
         rejected = report(done, outcome)
         if rejected is None and not done.request.retries_sent and not done.request.additions:
             return Settlement(done.delivery, done.fence, False, stores)
@@ -102,7 +102,7 @@ class Settler:
         """Report the end, then add what its hooks have sent."""
         request = done.request  # what it sent before is in the settlement already
         request.retries_sent, request.additions = [], []
-        done.told = True
+        done.reported = True
         self._add_of_hooks(done, effects, outcome, report(done, outcome))
 
     def _add_of_hooks(self, done: Job, effects: Outbox, outcome: Outcome, rejected: Reject | None) -> None:
@@ -156,7 +156,8 @@ class Settler:
                 effects.ends.append((place, states.REVOKED, TaskRevokedError(reason)))
 
     def announce_start(self, done: Job) -> None:
-        """Store STARTED, with the process that runs the task. Where the backend is away, the task runs without it."""
+        """Store STARTED, with the process that runs the task. Where the backend is unreachable, the task runs without
+        it."""
         if done.ignores_result:
             return
         about = {"pid": os.getpid(), "hostname": self._hostname}

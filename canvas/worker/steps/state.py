@@ -28,7 +28,7 @@ class _Here(NamedTuple):
 
     app: Canvas
     pool: Pool
-    board: SharedMemory
+    memory: SharedMemory
     pid: int
 
 
@@ -85,9 +85,9 @@ class Revoked:
 revoked = Revoked()
 
 
-def enter_node(app: Canvas, pool: Pool, board: SharedMemory) -> None:
+def enter_node(app: Canvas, pool: Pool, memory: SharedMemory) -> None:
     """Let the names below be about this node."""
-    _node[:] = [_Here(app, pool, board, os.getpid())]
+    _node[:] = [_Here(app, pool, memory, os.getpid())]
 
 
 def leave_node() -> None:
@@ -117,7 +117,7 @@ def _reserved() -> list[StateRequest]:
 
 def _total_count() -> Counter[str]:
     states = _states()
-    found = Counter(_node[0].board.ended) if states else Counter()
+    found = Counter(_node[0].memory.ended) if states else Counter()
     for state in states:
         found.update(state["total"])
     return found

@@ -17,7 +17,7 @@ class UserSteps:
     """Runs the steps of ``app.steps`` beside a pool."""
 
     def __init__(
-        self, app: Canvas, plan: WorkerOptions, pool: Pool, board: SharedMemory, options: Mapping[str, Any]
+        self, app: Canvas, plan: WorkerOptions, pool: Pool, memory: SharedMemory, options: Mapping[str, Any]
     ) -> None:
         """``options``: those of the command line. Raises ConfigurationError for steps that cannot be put in order."""
         self._app = app
@@ -28,7 +28,7 @@ class UserSteps:
             Steps(worker, app.steps["worker"], 'app.steps["worker"]', options),
             Steps(worker.consumer, app.steps["consumer"], 'app.steps["consumer"]', options),
         ]
-        state.enter_node(app, pool, board)
+        state.enter_node(app, pool, memory)
         self._detach = attach(self._stopping, "worker.stopping")
 
     def start(self) -> None:

@@ -98,7 +98,7 @@ class Attempt:
         )
 
     def _fire(self, group: str, step: list[Any]) -> bytes:
-        callback = typed_json.dumps({"run": [self._run, self._attempt], "told": step, "parent_id": self._parent})
+        callback = typed_json.dumps({"run": [self._run, self._attempt], "step": step, "parent_id": self._parent})
         return self._app.signer.seal(end_of(group), callback)
 
     def _end(self, number: int, state: str, value: Any) -> None:

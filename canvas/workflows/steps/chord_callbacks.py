@@ -26,13 +26,13 @@ class Part:
 
 def decoded_callback(app: WorkflowServices, ready: ReadyChord) -> dict[str, Any]:
     """The end of the chord as its last part describes it. Raises DecodeError for data that no worker wrote."""
-    told = typed_json.loads(app.signer.open(end_of(ready.group_id), ready.callback))
-    if isinstance(told, dict):
-        run, how = told.get("run"), told.get("told")
+    callback = typed_json.loads(app.signer.open(end_of(ready.group_id), ready.callback))
+    if isinstance(callback, dict):
+        run, how = callback.get("run"), callback.get("step")
         in_run = isinstance(run, list) and len(run) == 2 and isinstance(how, list)
-        if in_run or (run is None and isinstance(told.get("body"), dict)):
-            return {"root_id": None, "parent_id": None, "run": None, **told}
-    raise DecodeError(f"the end of chord {ready.group_id}: expected its body; got {told!r:.100}")
+        if in_run or (run is None and isinstance(callback.get("body"), dict)):
+            return {"root_id": None, "parent_id": None, "run": None, **callback}
+    raise DecodeError(f"the end of chord {ready.group_id}: expected its body; got {callback!r:.100}")
 
 
 def parts_of(app: WorkflowServices, ready: ReadyChord, place: str | None = None) -> list[Part]:
@@ -42,17 +42,17 @@ def parts_of(app: WorkflowServices, ready: ReadyChord, place: str | None = None)
 
 
 def join_end(
-    app: WorkflowServices, runs: RunStore, effects: Outbox, ready: ReadyChord, told: dict[str, Any]
+    app: WorkflowServices, runs: RunStore, effects: Outbox, ready: ReadyChord, callback: dict[str, Any]
 ) -> ChordDispatch:
     """The next step of a workflow's run, or its failure if data that it needs is gone."""
-    run, attempt = told["run"]
-    advance = RunEngine(app, runs, effects, run, attempt, told["parent_id"])
+    run, attempt = callback["run"]
+    advance = RunEngine(app, runs, effects, run, attempt, callback["parent_id"])
     try:
         if ready.lost:
             emit("chord.lost", group_id=ready.group_id, parts=len(ready.parts))
-            advance.fail_step(told["told"], RunLost(state_gone(ready)))
+            advance.fail_step(callback["step"], RunLost(state_gone(ready)))
         else:
-            step = told["told"]
+            step = callback["step"]
             parts = parts_of(app, ready, mail_of(run, str(step[3])) if step[0] == "woken" else None)
             advance.resume_step(step, [(int(part.task_id), part.state, part.result) for part in parts])
     except (RunLost, DecodeError) as exc:
@@ -81,7 +81,7 @@ def go_on_here(app: WorkflowServices, runs: RunStore, verdicts: list[SettleResul
     ready = [one for verdict in verdicts for one in verdict.ready]
     while ready:
         one = ready.pop(0)
-        told = decoded_callback(app, one)
-        if told["run"] is not None:
-            verdict = app.driver.settler.dispatch_chord(join_end(app, runs, Outbox(app), one, told))
+        callback = decoded_callback(app, one)
+        if callback["run"] is not None:
+            verdict = app.driver.settler.dispatch_chord(join_end(app, runs, Outbox(app), one, callback))
             ready += verdict.ready

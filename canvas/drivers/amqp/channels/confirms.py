@@ -52,7 +52,7 @@ class Confirms:
             raise mine.lost
         if mine.refused:
             raise OperationalError(
-                "RabbitMQ did not take a message: its queue is full, or the node of the queue is away"
+                "RabbitMQ did not take a message: its queue is full, or the node of the queue is unreachable"
             )
         return mine.returned
 

@@ -1,7 +1,7 @@
 """The connection to one Redis server.
 
-Commands are tried again while the server is away for a moment; after that OperationalError. A call that must not be
-repeated blindly (a settlement, a lease) is made with ``once``.
+Commands are tried again while the server is unreachable for a moment; after that OperationalError. A call that must
+not be repeated blindly (a settlement, a lease) is made with ``once``.
 """
 
 import os
@@ -137,12 +137,12 @@ class RedisClient:
     # -- calls
 
     def command(self, *words: Any, patient: bool = True) -> Any:
-        """One command, tried again while the server is away, unless impatient."""
+        """One command, tried again while the server is unreachable, unless impatient."""
         with self.errors():
             return self._clients()[0].one(words, patient)
 
     def pipeline(self, commands: Iterable[Sequence[Any]], transaction: bool = False, patient: bool = True) -> list[Any]:
-        """Several commands in one round trip; tried again while the server is away, unless impatient."""
+        """Several commands in one round trip; tried again while the server is unreachable, unless impatient."""
         commands = list(commands)
         with self.errors():
             return self._clients()[0].many(commands, patient, transaction and len(commands) > 1)
@@ -219,8 +219,8 @@ class RedisClient:
     def blocks_for(self) -> float:
         """Seconds for which a blocking command may wait on the server: its answer has to come within the socket's
         timeout, with a margin for the way."""
-        patience = self.address.options.get("socket_timeout", ANSWER_WITHIN)
-        return min(_BLOCKS_FOR, float(patience) / 2) if patience else _BLOCKS_FOR
+        timeout = self.address.options.get("socket_timeout", ANSWER_WITHIN)
+        return min(_BLOCKS_FOR, float(timeout) / 2) if timeout else _BLOCKS_FOR
 
     def where(self) -> str:
         """The server, for messages."""

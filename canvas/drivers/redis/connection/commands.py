@@ -41,9 +41,9 @@ def as_ours(exc: Exception, where: str) -> BrokerError:
         if "redis" not in sys.modules:
             return OperationalError(text)
         # A program that has imported redis-py may catch its errors around Celery's calls.
-        from canvas.drivers.redis.connection.library import RedisAway, RedisSilent
+        from canvas.drivers.redis.connection.library import RedisSilent, RedisUnreachable
 
-        return (RedisSilent if isinstance(exc, TimeoutError) else RedisAway)(text)
+        return (RedisSilent if isinstance(exc, TimeoutError) else RedisUnreachable)(text)
     if isinstance(exc, NotServed):
         return SlotNotServed(exc, where)
     if isinstance(exc, UnicodeEncodeError):
@@ -61,8 +61,8 @@ def taken_from(kept: deque[T]) -> Iterator[T]:
 class Commands:
     """Connections of one process to one server, each for one call at a time. They raise OSError, and Refusal.
 
-    A call that is ``patient`` is made again while the server is away; another is not, once its request may have reached
-    the server.
+    A call that is ``patient`` is made again while the server is unreachable; another is not, once its request may have
+    reached the server.
     """
 
     def __init__(self, connector: Connector, check_after: float = _CHECK_AFTER) -> None:
@@ -141,7 +141,7 @@ class Commands:
         return True
 
     def _forget(self) -> None:
-        """Close what is idle: where one connection failed, the others lead to the same server that is away."""
+        """Close what is idle: where one connection failed, the others lead to the same server that is unreachable."""
         for connection, _ in taken_from(self._idle):
             self._connector.drop(connection)
 

@@ -49,7 +49,7 @@ UNAVAILABLE: tuple[Any, ...] = (
     redis.exceptions.ReadOnlyError,
     OSError,
 )
-"""redis-py's errors of a server that is away."""
+"""redis-py's errors of a server that is unreachable."""
 _OF_CLUSTERS: dict[type[Exception], str] = {
     redis.exceptions.MovedError: "MOVED",
     redis.exceptions.AskError: "ASK",
@@ -62,7 +62,7 @@ _LOOP_CONNECTIONS = 64
 """An event loop may have many more calls under way; calls beyond this number wait for a free connection."""
 
 
-class RedisAway(OperationalError, redis.exceptions.ConnectionError):
+class RedisUnreachable(OperationalError, redis.exceptions.ConnectionError):
     """Redis could not be reached. It is also redis-py's own error, which programs catch around Celery's calls."""
 
 

@@ -1,4 +1,4 @@
-"""How long to wait between tries while a server is away, and until when to try."""
+"""How long to wait between tries while a server is unreachable, and until when to try."""
 
 import time
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ def pauses() -> Iterator[float]:
 
 
 class ReconnectDeadline:
-    """How long a server that is away is waited for."""
+    """How long a server that is unreachable is waited for."""
 
     def __init__(self) -> None:
         self._until = 0.0

@@ -1,6 +1,6 @@
 """One connection to a Redis server: its protocol over a TCP or a Unix socket.
 
-It raises OSError while the server is away, and Refusal for an error that the server replies.
+It raises OSError while the server is unreachable, and Refusal for an error that the server replies.
 """
 
 import select

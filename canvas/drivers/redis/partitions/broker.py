@@ -18,7 +18,7 @@ from canvas.model.queue import Queue
 from canvas.model.settlement import DelayedPublish, Settlement, SettleResult, UniqueLock
 
 _TRIED_EVERY = 1.0
-"""Seconds between two attempts to lease from a partition that is away, while others answer."""
+"""Seconds between two attempts to lease from a partition that is unreachable, while others answer."""
 
 
 class Split(NamedTuple):

@@ -53,7 +53,7 @@ class Crossing(NamedTuple):
     token: str
     words: bytes
     """The effects, as ``receive.lua`` takes them."""
-    begun: float
+    since: float
     """When it was written, by the monotonic clock."""
 
     @property
@@ -86,18 +86,19 @@ class Crossings:
         return Crossing(home, target, self._guard(), new_id(), packed, time.monotonic())
 
     def bring(self, crossings: Sequence[Crossing]) -> None:
-        """Bring crossings that a step has appended. One whose partition is away stays in its list for a sweep."""
+        """Bring crossings that a step has appended. One whose partition is unreachable stays in its list for a
+        sweep."""
         for one in crossings:
             try:
                 self._bring(one)
             except OperationalError:
                 continue
-            if time.monotonic() - one.begun < _OWN_FOR:
+            if time.monotonic() - one.since < _OWN_FOR:
                 self._idle.append(one.guard)
 
     def dropped(self, crossings: Sequence[Crossing]) -> None:
         """The step that was to append these was not made."""
-        self._idle.extend(one.guard for one in crossings if time.monotonic() - one.begun < _OWN_FOR)
+        self._idle.extend(one.guard for one in crossings if time.monotonic() - one.since < _OWN_FOR)
 
     def _guard(self) -> str:
         if self._pid != os.getpid():
@@ -115,7 +116,7 @@ class Crossings:
 
     def sweep(self, homes: Sequence[Partition]) -> int:
         """Bring what processes that died have left in the lists of these partitions; how many. Raises OperationalError
-        when a partition is away, after those that can be reached."""
+        when a partition is unreachable, after those that can be reached."""
         brought, away = 0, None
         seen: dict[bytes, float] = {}
         for home in homes:

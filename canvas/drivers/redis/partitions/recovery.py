@@ -18,7 +18,7 @@ _SWEEPS_EVERY = 10.0
 
 class PartitionedRecovery:
     """The Recovery of ``canvas.drivers.ports``. Each call is made in every partition that this process uses, in the
-    others too where one is away."""
+    others too where one is unreachable."""
 
     def __init__(self, partitions: Partitions, crossings: Crossings) -> None:
         self._partitions = partitions
@@ -26,7 +26,7 @@ class PartitionedRecovery:
         self._next_sweep = 0.0
 
     def _each(self, call: Callable[[Partition], Any]) -> list[Any]:
-        """The answers of the partitions that are used. Raises OperationalError for one that is away, after all
+        """The answers of the partitions that are used. Raises OperationalError for one that is unreachable, after all
         calls."""
         found, away = [], None
         for partition in self._partitions.used:

@@ -51,18 +51,18 @@ def pack(value: Any) -> bytes:
         raise RefusedError(f"cannot be sent to Redis: {exc}") from exc
 
 
-def pack_each(items: Sequence[T], words: Callable[[T], Fields | list[Any]]) -> Packed:
-    """Items, each in its ``words``, as the scripts read a list; but for those that cannot be written: by place, why
-    not. Raises BrokerError when the words cannot be looked up."""
+def pack_each(items: Sequence[T], fields_of: Callable[[T], Fields | list[Any]]) -> Packed:
+    """Items, each as ``fields_of`` gives it, as the scripts read a list; but for those that cannot be written: by
+    place, why not. Raises BrokerError when the fields cannot be looked up."""
     if not items:
         return NOTHING
     try:
-        return pack([words(item) for item in items]), {}
+        return pack([fields_of(item) for item in items]), {}
     except UNWRITABLE:
         good, bad = [], {}
     for place, item in enumerate(items):
         try:
-            written = words(item)
+            written = fields_of(item)
             pack(written)
         except UNWRITABLE as exc:
             bad[place] = f"{type(exc).__name__}: {exc}"
@@ -72,7 +72,7 @@ def pack_each(items: Sequence[T], words: Callable[[T], Fields | list[Any]]) -> P
 
 
 class ScriptArguments:
-    """Turns the words of settlements into script arguments, for one pair of key spaces."""
+    """Turns settlements into script arguments, for one pair of key spaces."""
 
     def __init__(self, broker: BrokerKeys, results: ResultKeys | None, lists_of: Any) -> None:
         self._broker = broker
@@ -85,44 +85,44 @@ class ScriptArguments:
             (store,) = settlement.stores
             return [settlement.delivery.tag, self._results.task(store.task_id), store.payload, store.expires or 0]  # type: ignore[union-attr]
         delivery, keys = settlement.delivery, self._broker
-        words: Fields = {"fence": settlement.fence}
-        publishes = [carried.words] if carried is not None else []
+        fields: Fields = {"fence": settlement.fence}
+        publishes = [carried.fields] if carried is not None else []
         if carried is None and settlement.publishes:
             publishes = self.publishes(settlement.publishes)
         if delivery is not None:
-            words["tag"] = delivery.tag
+            fields["tag"] = delivery.tag
             if settlement.early_ack or settlement.fence == "early_acked":
-                words["early_acked"] = keys.early_acked(worker_of_tag(delivery.tag))
-                words["early_ack"] = settlement.early_ack
+                fields["early_acked"] = keys.early_acked(worker_of_tag(delivery.tag))
+                fields["early_ack"] = settlement.early_ack
             if settlement.disposal in ("requeue", "redeliver"):
                 payload = requeued(ENVELOPE, delivery.payload, settlement.disposal == "redeliver")
                 publishes.append([self.list_of(delivery.queue, payload), payload])
             elif settlement.disposal == "dead_letter":
-                words["dead"] = self._letter(settlement)
-        words |= self.recorded(
+                fields["dead"] = self._letter(settlement)
+        fields |= self.recorded(
             settlement.stores, settlement.parts, settlement.joins, settlement.chord_extensions, settlement.keeps,
             settlement.mail,
         )  # fmt: skip
         if publishes:
-            words["publishes"] = publishes
+            fields["publishes"] = publishes
         if settlement.deferrals:
-            words["deferrals"] = self.deferrals(settlement.deferrals)
+            fields["deferrals"] = self.deferrals(settlement.deferrals)
         if settlement.releases_permits or settlement.releases_locks or settlement.speculative:
-            self._add_ends(words, settlement)
-        return words
+            self._add_ends(fields, settlement)
+        return fields
 
-    def _add_ends(self, words: Fields, settlement: Settlement) -> None:
+    def _add_ends(self, fields: Fields, settlement: Settlement) -> None:
         """Add what few settlements have: permits and locks that end, and chords that may."""
         keys = self._broker
         if settlement.releases_permits:
-            words["permits"] = [
+            fields["permits"] = [
                 [keys.permits(key), keys.waiting_for_permit(key), keys.concurrency_limits, key, keys.early_acked_prefix]
                 for key in settlement.releases_permits
             ]
         if settlement.releases_locks:
-            words["locks"] = [[keys.unique(lock.key), lock.owner] for lock in settlement.releases_locks]
+            fields["locks"] = [[keys.unique(lock.key), lock.owner] for lock in settlement.releases_locks]
         if settlement.speculative:
-            words["speculative"] = self.speculative(settlement.speculative)
+            fields["speculative"] = self.speculative(settlement.speculative)
 
     def recorded(
         self,
@@ -134,29 +134,29 @@ class ScriptArguments:
         mail: Sequence[MailboxStep] = (),
     ) -> Fields:
         """The arguments of store_results.lua."""
-        words: Fields = {}
+        fields: Fields = {}
         if stores:
-            words["stores"] = self.stores(stores)
+            fields["stores"] = self.stores(stores)
         if joins:
-            words["joins"] = self.joins(joins)
+            fields["joins"] = self.joins(joins)
         if extensions:
-            words["extensions"] = self.extensions(extensions)
+            fields["extensions"] = self.extensions(extensions)
         if keeps:
-            words["keeps"] = [[self._group(keep.group_id), keep.seconds] for keep in keeps]
+            fields["keeps"] = [[self._group(keep.group_id), keep.seconds] for keep in keeps]
         if parts:
-            words["parts"] = self.parts(parts)
+            fields["parts"] = self.parts(parts)
         if mail:
-            words["mail"] = [self._mail(step) for step in mail]
-        return words
+            fields["mail"] = [self._mail(step) for step in mail]
+        return fields
 
     def sent(self, publishes: Sequence[Publish], deferrals: Sequence[DelayedPublish]) -> Fields:
         """The arguments of publish_guarded.lua."""
-        words: Fields = {}
+        fields: Fields = {}
         if publishes:
-            words["publishes"] = self.publishes(publishes)
+            fields["publishes"] = self.publishes(publishes)
         if deferrals:
-            words["deferrals"] = self.deferrals(deferrals)
-        return words
+            fields["deferrals"] = self.deferrals(deferrals)
+        return fields
 
     def _letter(self, settlement: Settlement) -> list[Any]:
         delivery = settlement.delivery
@@ -184,9 +184,9 @@ class ScriptArguments:
         keys = self._results
         assert keys is not None or not stores
         packed = [[keys.task(s.task_id), s.payload, s.expires or 0, s.success] for s in stores]  # type: ignore[union-attr]
-        for words, store in zip(packed, stores, strict=True):
+        for fields, store in zip(packed, stores, strict=True):
             if store.run_state:
-                words.extend((keys.run(store.task_id), store.run_state))  # type: ignore[union-attr]
+                fields.extend((keys.run(store.task_id), store.run_state))  # type: ignore[union-attr]
         return packed
 
     def joins(self, joins: Sequence[ChordStart]) -> list[Any]:

@@ -75,7 +75,7 @@ class PassThrough(NamedTuple):
         return b"[" + self.payload + self.tail
 
     @property
-    def words(self) -> list[Any]:
+    def fields(self) -> list[Any]:
         """The script's arguments for it."""
         return [self.key, False, len(self.tail), self.queue]
 

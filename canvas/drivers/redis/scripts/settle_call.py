@@ -77,12 +77,12 @@ class SettleCall:
         limit = lease.limit if lease is not None else 0
         number, prefix = self._numbers.get(worker, 0), f"canvas:{worker}:"
         self._numbers[worker] = number + limit
-        words = [self._db, results.db, packed, limit, prefix, number, chords, *names]
+        arguments = [self._db, results.db, packed, limit, prefix, number, chords, *names]
         if carried is not None:
-            words.append(carried.record)
+            arguments.append(carried.record)
         keys, asked = (*self._script_keys(worker, results), *lists), time.time()
         try:
-            verdicts, taken, revision, ended, clock = self._link.call("settle", keys, words, once=True)
+            verdicts, taken, revision, ended, clock = self._link.call("settle", keys, arguments, once=True)
         except Exception:
             if limit:
                 tags = [f"{prefix}{n}" for n in range(number, number + limit)]

@@ -21,7 +21,7 @@ _LOST_FOR = 86_400.0
 """Seconds within which the message of a dead worker is delivered again, for the delivery to be counted."""
 _MAY_COME_BACK = 60.0
 _MISSED_FOR = 3.0
-"""Seconds. A worker that lives tries each second to reach a database that was away."""
+"""Seconds. A worker that lives tries each second to reach a database that was unreachable."""
 _SWEEP_EVERY = 60
 """Seconds between two deletions of rows that have expired."""
 _FORGOTTEN_AFTER = 120.0
@@ -128,8 +128,8 @@ class SqlRecovery:
         workers, total = self._tables.workers, 0
 
         def missed(connection: Connection) -> list[str]:
-            """Workers that have been without a heartbeat for some time. After the database was away no heartbeat is
-            left, and the first worker that is back must not take the others for dead."""
+            """Workers that have been without a heartbeat for some time. After the database was unreachable no
+            heartbeat is left, and the first worker that is back must not take the others for dead."""
             now = read_clock(connection)
             silent = workers.c.expires_at <= now
             note = update(workers).where(silent, workers.c.silent_since.is_(None)).values(silent_since=now)
