@@ -191,9 +191,11 @@ class Canvas(CeleryNames, SendingApp):
         return report(self.conf.table())
 
     def set_current(self) -> None:
+        """Make it ``current_app``, which ``shared_task`` and signatures without an app use."""
         set_current_app(self)
 
     def set_default(self) -> None:
+        """The same as ``set_current``."""
         set_current_app(self)
 
     def __enter__(self) -> "Canvas":

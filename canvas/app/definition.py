@@ -210,6 +210,7 @@ class TaskDefinitions(ConfiguredApp):
         return task
 
     def gen_task_name(self, name: str, module: str | None) -> str:
+        """The name of a task whose function has this name and is in this module; override it for other names."""
         return task_name(self.main, name, module)
 
     def finalize(self, auto: bool = False) -> None:

@@ -48,6 +48,7 @@ class SendingApp(TaskDefinitions):
 
     @property
     def timezone(self) -> tzinfo:
+        """The time zone of the setting ``timezone``; UTC by default. Assign a name or a tzinfo to change it."""
         name = self.conf.timezone
         if isinstance(name, tzinfo):
             return name
@@ -84,6 +85,7 @@ class SendingApp(TaskDefinitions):
 
     @property
     def hostname(self) -> str:
+        """The name of this machine."""
         # Few programs ask for the name, and the module takes time to import.
         import socket
 
@@ -110,6 +112,7 @@ class SendingApp(TaskDefinitions):
     new_id = staticmethod(ids.new_id)
 
     def exec_options(self, name: str) -> Mapping[str, Any]:
+        """The options that the attributes of a registered task give its messages; none for another name."""
         task = self.tasks.get(name)
         return task.exec_options() if task is not None else {}
 

@@ -53,6 +53,7 @@ class chord(Composite[Any]):
 
     @property
     def body(self) -> Any:
+        """The signature that takes the results of the header; ``None`` if it has none yet."""
         return self["kwargs"].get("body")
 
     @body.setter
@@ -72,9 +73,11 @@ class chord(Composite[Any]):
         return self.tasks
 
     def members(self) -> list[Signature[Any]]:
+        """The header's members, then the body."""
         return list(self.iter_members())
 
     def iter_members(self) -> Iterator[Signature[Any]]:
+        """``members``, one by one: those that an iterator gives are read as they are asked for."""
         kwargs = self["kwargs"]
         header, body = kwargs["header"], kwargs.get("body")
         return chained(header.tasks if isinstance(header, group) else header, () if body is None else (body,))
@@ -122,6 +125,7 @@ class chord(Composite[Any]):
 
     @refusing_cycles
     def link(self, callback: Any) -> Any:
+        """Link a callback to the body."""
         self.body_or_raise().link(callback)
         return callback
 
@@ -142,23 +146,27 @@ class chord(Composite[Any]):
         return errback
 
     def linkable(self) -> Self:
+        """A copy whose members can be given callbacks without changing this one's."""
         tasks, body = self.tasks, self.body
         header = tasks.linkable() if isinstance(tasks, group) else copied(tasks, linkable)
         kwargs = {**self["kwargs"], "header": header, "body": None if body is None else body.linkable()}
         return self.with_fields(options=dict(self.options), kwargs=kwargs)
 
     def body_or_raise(self) -> Signature[Any]:
+        """The body. Raises CompositionError without one."""
         body: Signature[Any] | None = self["kwargs"].get("body")
         if body is None:
             raise CompositionError(f"a chord needs a body: chord(header, body); got {self!r:.200}")
         return body
 
     def cloned_kwargs(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """``kwargs`` with clones of header and body."""
         header, body = kwargs["header"], kwargs.get("body")
         tasks = header.clone() if isinstance(header, group) else copied(header, clone_of)
         return {**kwargs, "header": tasks, "body": body.clone() if body is not None else None}
 
     def adopted_kwargs(self, kwargs: dict[str, Any], app: SignatureApp | None) -> dict[str, Any]:
+        """``kwargs`` with signatures in the place of dicts."""
         header = kwargs.get("header")
         if isinstance(header, dict):
             header = maybe_signature(header, app)

@@ -31,6 +31,7 @@ class TaskList(Composite[R]):
 
     @property
     def tasks(self) -> list[Signature[Any]]:
+        """Its members."""
         return self["kwargs"]["tasks"]  # type: ignore[no-any-return]
 
     @tasks.setter
@@ -38,12 +39,15 @@ class TaskList(Composite[R]):
         self["kwargs"]["tasks"] = list(value)
 
     def members(self) -> list[Signature[Any]]:
+        """Its members."""
         return self.tasks
 
     def cloned_kwargs(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """``kwargs`` with clones of the members."""
         return {**kwargs, "tasks": copied(kwargs["tasks"], clone_of)}
 
     def adopted_kwargs(self, kwargs: dict[str, Any], app: SignatureApp | None) -> dict[str, Any]:
+        """``kwargs`` with signatures in the place of dicts."""
         tasks = kwargs.get("tasks")
         if not isinstance(tasks, list | tuple):
             raise CompositionError(f"a {self.kind} needs a list under kwargs['tasks']; got {type(tasks).__name__}")

@@ -49,6 +49,7 @@ class SignatureFields(dict[str, Any]):
 
     @property
     def task(self) -> str:
+        """The task's name, also as ``name``."""
         return self["task"]  # type: ignore[no-any-return]
 
     @task.setter
@@ -59,6 +60,7 @@ class SignatureFields(dict[str, Any]):
 
     @property
     def args(self) -> tuple[Any, ...]:
+        """The positional arguments, after those of the call."""
         return self["args"]  # type: ignore[no-any-return]
 
     @args.setter
@@ -67,6 +69,7 @@ class SignatureFields(dict[str, Any]):
 
     @property
     def kwargs(self) -> dict[str, Any]:
+        """The keyword arguments."""
         return self["kwargs"]  # type: ignore[no-any-return]
 
     @kwargs.setter
@@ -75,6 +78,7 @@ class SignatureFields(dict[str, Any]):
 
     @property
     def options(self) -> dict[str, Any]:
+        """The options of ``apply_async``."""
         return self["options"]  # type: ignore[no-any-return]
 
     @options.setter
@@ -93,6 +97,7 @@ class SignatureFields(dict[str, Any]):
 
     @property
     def immutable(self) -> bool:
+        """Whether it ignores the result of the task before it."""
         return bool(self.get("immutable"))
 
     @immutable.setter
@@ -101,6 +106,7 @@ class SignatureFields(dict[str, Any]):
 
     @property
     def id(self) -> str | None:
+        """The task's id, if it has one."""
         return self["options"].get("task_id")  # type: ignore[no-any-return]
 
     @id.setter
@@ -109,6 +115,7 @@ class SignatureFields(dict[str, Any]):
 
     @property
     def parent_id(self) -> str | None:
+        """The id of the task that sends it, if it is set."""
         return self["options"].get("parent_id")  # type: ignore[no-any-return]
 
     @parent_id.setter
@@ -117,6 +124,7 @@ class SignatureFields(dict[str, Any]):
 
     @property
     def root_id(self) -> str | None:
+        """The id of the first task of its workflow, if it is set."""
         return self["options"].get("root_id")  # type: ignore[no-any-return]
 
     @root_id.setter
@@ -198,6 +206,7 @@ class SignatureFields(dict[str, Any]):
         return self
 
     def set_immutable(self, immutable: bool) -> None:
+        """Let it ignore the result of the task before it, or take that."""
         self.immutable = immutable
 
 

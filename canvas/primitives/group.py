@@ -56,6 +56,7 @@ class group(TaskList[list[Any]]):
 
     @refusing_cycles
     def set_immutable(self, immutable: bool) -> None:
+        """Let each member ignore the result of the task before the group, or take that."""
         for task in self.tasks:
             task.set_immutable(immutable)
 
@@ -73,6 +74,7 @@ class group(TaskList[list[Any]]):
         return tuple(task.link_error(source.clone()) for task in self.tasks)
 
     def linkable(self) -> Self:
+        """A copy whose members can be given callbacks without changing this one's."""
         kwargs = {**self["kwargs"], "tasks": copied(self.tasks, linkable)}
         return self.with_fields(options=dict(self.options), kwargs=kwargs)
 

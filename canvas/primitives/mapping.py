@@ -96,9 +96,11 @@ class chunks(Signature[list[Any]]):
         )
 
     def members(self) -> list[Signature[Any]]:
+        """The members of the group that it is sent as."""
         return [self.kwargs["task"]]
 
     def adopted_kwargs(self, kwargs: dict[str, Any], app: SignatureApp | None) -> dict[str, Any]:
+        """``kwargs`` with a signature in the place of the task's dict."""
         return _adopted(kwargs, app)
 
     def __call__(self, **options: Any) -> Any:
@@ -115,6 +117,7 @@ class chunks(Signature[list[Any]]):
 
     @classmethod
     def apply_chunks(cls, task: Any, it: Iterable[Any], n: int, app: SignatureApp | None = None) -> Any:
+        """Send the chunks of a call; the GroupResult."""
         return cls(task, it, n, app=app)()
 
 

@@ -22,6 +22,7 @@ class EagerResult(AsyncResult[R_co]):
 
     @property
     def name(self) -> Any:
+        """The task's name."""
         return self._name
 
     def get(self, timeout: float | None = None, propagate: bool = True, *_: Any, **__: Any) -> R_co:
@@ -31,15 +32,19 @@ class EagerResult(AsyncResult[R_co]):
     wait = get
 
     async def aget(self, timeout: float | None = None, propagate: bool = True, *_: Any, **__: Any) -> R_co:
+        """The same as ``get``."""
         return self.get(propagate=propagate)
 
     def ready(self) -> bool:
+        """True: the task has run."""
         return True
 
     def forget(self) -> None:
+        """Nothing: the result is in this object alone."""
         return
 
     def revoke(self, *args: Any, **kwargs: Any) -> None:
+        """Make it a result in state REVOKED. The arguments are ignored."""
         self.final_record = Record(self.id, states.REVOKED, TaskRevokedError("revoked"))
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -222,6 +222,7 @@ class GroupResult(ResultSet, Handle):
         return self.own_tuple(self.parent.as_tuple() if self.parent is not None else None)
 
     def own_tuple(self, before: Any) -> tuple[Any, ...]:
+        """The tuple form, where ``before`` is that of its parent."""
         return (self.id, before), [result.as_tuple() for result in self.results]
 
     def forget(self) -> None:

@@ -8,6 +8,7 @@ from canvas.errors import TimeoutError
 from canvas.model import states
 from canvas.model.record import Record
 from canvas.result.app_classes import ResultApp, ResultBase
+from canvas.result.member_callbacks import MemberCallbacks
 from canvas.result.stored_result import StoredResult
 from canvas.result.waiting import awaiting, check_join_allowed, deadline, poll_interval, replies, warn_of_blocked_loop
 
@@ -37,6 +38,7 @@ class ResultSet(ResultBase):
 
     @property
     def backend(self) -> Any:
+        """The result backend that they are read from."""
         return self.app.backend
 
     supports_native_join = True  # every result backend of canvas waits for many at once
@@ -56,18 +58,22 @@ class ResultSet(ResultBase):
             raise KeyError(result) from None
 
     def discard(self, result: Any) -> None:
+        """Remove a result, if it is there."""
         if result in self.results:
             self.results.remove(result)
 
     def update(self, results: Iterable[Any]) -> None:
+        """Add those that are not in it yet."""
         for result in results:
             self.add(result)
 
     def clear(self) -> None:
+        """Remove all results."""
         self.results.clear()
 
     @property
     def children(self) -> list[Any]:
+        """Its results."""
         return self.results
 
     def leaves(self) -> list[StoredResult]:
@@ -92,6 +98,7 @@ class ResultSet(ResultBase):
         return all(_is(leaf, states.SUCCESS) for leaf in self._refresh())
 
     def failed(self) -> bool:
+        """Whether any task has ended in FAILURE."""
         return any(_is(leaf, states.FAILURE) for leaf in self._refresh())
 
     def waiting(self) -> bool:
@@ -132,7 +139,7 @@ class ResultSet(ResultBase):
             if disable_sync_subtasks:
                 check_join_allowed()
             warn_of_blocked_loop()
-        members = _Members(self.results, callback)
+        members = MemberCallbacks(self.results, callback, _value)
         for leaf in self._arrivals(timeout, propagate, on_message, on_interval):
             members.arrived(leaf.id)
         return None if callback is not None else self._values()
@@ -184,7 +191,7 @@ class ResultSet(ResultBase):
         **_: Any,
     ) -> Any:  # fmt: skip
         """``get`` on an event loop; inside a task as ``AsyncResult.aget``."""
-        members = _Members(self.results, callback)
+        members = MemberCallbacks(self.results, callback, _value)
         kept = [leaf for leaf in self.leaves() if not leaf.ignored]
         pending = {leaf.id: leaf for leaf in kept if leaf.final_record is None}
         for arrived in kept:
@@ -274,27 +281,3 @@ def _value(result: Any) -> Any:
     if isinstance(result, ResultSet):
         return result._values()
     return None if result.ignored else result.record().result
-
-
-class _Members:
-    """Calls ``callback`` for each member of a set once all that is in it has arrived; without one, nothing."""
-
-    def __init__(self, results: list[Any], callback: Callable[[str, Any], Any] | None) -> None:
-        self._callback = callback
-        self._waiting: dict[str, list[tuple[Any, set[str]]]] = {}
-        for member in results if callback is not None else ():
-            ids = {leaf.id for leaf in member.leaves() if not leaf.ignored}
-            for task_id in ids:
-                self._waiting.setdefault(task_id, []).append((member, ids))
-            if not ids:
-                self._call(member)
-
-    def arrived(self, task_id: str) -> None:
-        for member, ids in self._waiting.pop(task_id, ()):
-            ids.discard(task_id)
-            if not ids:
-                self._call(member)
-
-    def _call(self, member: Any) -> None:
-        assert self._callback is not None
-        self._callback(getattr(member, "id", None) or "", _value(member))

@@ -43,6 +43,7 @@ class StoredResult(Handle, ResultBase):
 
     @property
     def task_id(self) -> str:
+        """Its id, by Celery's longer name."""
         return self.id
 
     @task_id.setter
@@ -60,17 +61,20 @@ class StoredResult(Handle, ResultBase):
 
     @property
     def backend(self) -> Any:
+        """The result backend that it is read from: its own, or its app's."""
         return self._backend if self._backend is not None else self.app.backend
 
     # -- looking
 
     def record(self) -> Record:
+        """The stored record, read unless a final one is known; PENDING if none is stored. Raises OperationalError."""
         if self.final_record is not None:
             return self.final_record
         found = self.backend.get_records([self.id])[0]
         return self.keep(found) if found is not None else Record(self.id, states.PENDING)
 
     def keep(self, record: Record) -> Record:
+        """Keep a record that was read, if it is final, and make the calls that wait for it; the record."""
         if record.status in states.READY_STATES:
             self.final_record = record
             if self._awaiting:
@@ -115,6 +119,7 @@ class StoredResult(Handle, ResultBase):
 
     @property
     def traceback(self) -> str | None:
+        """The traceback of its exception as text; ``None`` without one."""
         return self.record().traceback
 
     @property
@@ -133,12 +138,15 @@ class StoredResult(Handle, ResultBase):
         return bool(self.backend.task_result_exists(self.id))
 
     def ready(self) -> bool:
+        """Whether it has ended: SUCCESS, FAILURE, REVOKED or IGNORED."""
         return self.state in states.READY_STATES
 
     def successful(self) -> bool:
+        """Whether it has ended in SUCCESS."""
         return self.state == states.SUCCESS
 
     def failed(self) -> bool:
+        """Whether it has ended in FAILURE."""
         return self.state == states.FAILURE
 
     def _extended(self, key: str) -> Any:
@@ -146,26 +154,32 @@ class StoredResult(Handle, ResultBase):
 
     @property
     def name(self) -> Any:
+        """The task's name; ``None`` unless ``result_extended`` is on, or it was sent here."""
         return self._extended("name") or self.task_name
 
     @property
     def args(self) -> Any:
+        """The positional arguments; ``None`` unless ``result_extended`` is on."""
         return self._extended("args")
 
     @property
     def kwargs(self) -> Any:
+        """The keyword arguments; ``None`` unless ``result_extended`` is on."""
         return self._extended("kwargs")
 
     @property
     def worker(self) -> Any:
+        """The name of the worker that ran it; ``None`` unless ``result_extended`` is on."""
         return self._extended("worker")
 
     @property
     def retries(self) -> Any:
+        """How often it was retried; ``None`` unless ``result_extended`` is on."""
         return self._extended("retries")
 
     @property
     def queue(self) -> Any:
+        """The queue of its message; ``None`` unless ``result_extended`` is on."""
         return self._extended("queue")
 
     @property
@@ -196,6 +210,7 @@ class StoredResult(Handle, ResultBase):
         return line
 
     def own_tuple(self, before: Any) -> tuple[Any, ...]:
+        """The tuple form, where ``before`` is that of its parent."""
         return (self.id, before), None
 
     def as_list(self) -> list[str]:

@@ -107,12 +107,15 @@ class Task(CheckedCalls[P, R]):
         return sig  # type: ignore[no-any-return]
 
     def map(self, it: Iterable[Any]) -> xmap:
+        """One task that calls this one with each item; its result is the list of the values."""
         return xmap(self.s(), it, app=self.app)
 
     def starmap(self, it: Iterable[Any]) -> xstarmap:
+        """One task that calls this one with each item as its arguments; its result is the list of the values."""
         return xstarmap(self.s(), it, app=self.app)
 
     def chunks(self, it: Iterable[Any], n: int) -> chunks:
+        """The items in tasks of ``n`` items each, which call this one with each item as its arguments."""
         return chunks(self.s(), it, n, app=self.app)
 
     # -- sending
@@ -191,26 +194,25 @@ class Task(CheckedCalls[P, R]):
     def _own_request(self) -> Request:
         return Request()
 
-    @cached_property
-    def _pushed(self) -> list[Any]:
-        return []
-
     def push_request(self, *args: Any, **fields: Any) -> None:
         """Let ``request`` be one with these fields, until ``pop_request``: for tests."""
-        self._pushed.append(enter_call(self, self.request.with_fields(**dict(*args, **fields))))
+        token = enter_call(self, self.request.with_fields(**dict(*args, **fields)))
+        self.__dict__.setdefault("_pushed", []).append(token)
 
     def pop_request(self) -> None:
         """Undo ``push_request``. Raises IndexError without one."""
-        leave_call(self._pushed.pop())
+        leave_call(self.__dict__.get("_pushed", []).pop())
 
     def shadow_name(self, args: Any, kwargs: Any, options: Mapping[str, Any]) -> str | None:
         """Override it to give calls another name in logs and monitors."""
 
     @property
     def backend(self) -> Any:
+        """The app's result backend."""
         return self.app.backend
 
     def AsyncResult(self, task_id: str, **kwargs: Any) -> "AsyncResult[R]":
+        """The handle of the call with this id."""
         return self.app.AsyncResult(task_id, task_name=self.name, **kwargs)  # type: ignore[no-any-return]
 
     def update_state(
