@@ -181,11 +181,18 @@ def of_a_group(n):
     return counted(lambda: (sender.send(sig, sender.plan(sig, (), {}, {}), {}), here.work()))
 
 
+COUNTS = """
+from tests.unit.test_linear_work import *
+print(of_independent_nodes(100), of_independent_nodes(300), of_a_group(100), of_a_group(300))
+"""
+
+
 def test_calls_of_a_node():
     """In a process of its own: listeners that other tests have left would be counted too."""
-    program = "from tests.unit.test_linear_work import *; print(of_independent_nodes(100), of_independent_nodes(300))"
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
-    start, run, start_more, run_more = map(int, re.findall(r"\d+", done.stdout))
+    done = subprocess.run([sys.executable, "-c", COUNTS], cwd=ROOT, capture_output=True, text=True, check=True)
+    start, run, start_more, run_more, members, members_more = map(int, re.findall(r"\d+", done.stdout))
+    of_nodes, of_members = start_more + run_more - start - run, members_more - members
+    assert of_nodes <= 1.9 * of_members, "a node does more of what a group's member does"
     assert (start_more - start) / 200 <= 172, "to start one of many nodes"
     assert (run_more - run) / 200 <= 316, "to run one of many nodes"
 
