@@ -8,9 +8,16 @@ from canvas.errors import TimeoutError
 from canvas.model import states
 from canvas.model.record import Record
 from canvas.result.app_classes import ResultApp, ResultBase
-from canvas.result.member_callbacks import MemberCallbacks
 from canvas.result.stored_result import StoredResult
-from canvas.result.waiting import awaiting, check_join_allowed, deadline, poll_interval, replies, warn_of_blocked_loop
+from canvas.result.waiting import (
+    MemberCallbacks,
+    awaiting,
+    check_join_allowed,
+    deadline,
+    poll_interval,
+    replies,
+    warn_of_blocked_loop,
+)
 
 
 class ResultSet(ResultBase):

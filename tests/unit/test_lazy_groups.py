@@ -20,7 +20,7 @@ MANY = 3 * SLICE + 7
 
 @pytest.fixture(autouse=True)
 def _a_busy_machine_makes_no_iterator_slow(monkeypatch):
-    monkeypatch.setattr(stream, "PATIENCE", 60.0)
+    monkeypatch.setattr(stream, "READ_WITHIN", 60.0)
 
 
 @pytest.fixture

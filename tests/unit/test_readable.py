@@ -69,7 +69,7 @@ def test_an_unknown_task_has_a_nearest_name(caplog, monkeypatch):
         task, id = "r.ad", "1"
 
     monkeypatch.setattr(worker_log, "_registered", ["r.add", "r.mul"])
-    monkeypatch.setattr(worker_log, "_unknown_told", set())
+    monkeypatch.setattr(worker_log, "_unknown_logged", set())
     with caplog.at_level("ERROR"):
         worker_log._task_unknown(Message, queue="celery", action="dead_letter")
     assert "dead-lettered in queue celery" in caplog.text

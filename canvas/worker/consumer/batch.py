@@ -177,14 +177,13 @@ class SettleBatch(Persistent):
         soon: Sequence[Settlement], settlements: Sequence[Settlement],
     ) -> None:  # fmt: skip
         """Pass on the verdicts: on the acks that slots wait for, on acks ahead of their turn, on settlements."""
-        acks = len(answers)
-        for ack, verdict in zip(soon, verdicts[acks:], strict=False):
+        for ack, verdict in zip(soon, verdicts[len(answers) :], strict=False):
             if ack.delivery and verdict.held:
                 self.early_acked.add(ack.delivery.tag)  # before a slot knows of its own ack, and takes the next message
         for (_, answer), verdict in zip(answers, verdicts, strict=False):
             self.offers.extend(verdict.ready)
             answer.put(verdict.held)
-        for settlement, verdict in zip(settlements, verdicts[acks + len(soon) :], strict=True):
+        for settlement, verdict in zip(settlements, verdicts[len(answers) + len(soon) :], strict=True):
             self._concluded(settlement, verdict)
 
     def _take_leased(self, lease: Lease | None, leased: LeaseReply | None) -> None:
