@@ -144,6 +144,12 @@ class RunNode:
         )
 
     @property
+    def has_compensation(self) -> bool:
+        """Whether it may have to be undone: it has a compensation, or a node of the workflow in its place has."""
+        inside = self.details["nodes"] if self.kind in ("flow", "pages") else ()
+        return self.compensate is not None or any(RunNode.from_list(one).has_compensation for one in inside)
+
+    @property
     def is_fed(self) -> bool:
         """Whether it is a map that gets its items from another one by one: in an attempt in which that one runs."""
         return "feeder" in self.details and all(one.slot for one in self.given)

@@ -70,7 +70,7 @@ def resume(
     ended = ended_nodes(nodes, records)
     undone = set(anew)
     if failed:
-        undone |= {number for number in ended if nodes[number].compensate is not None}
+        undone |= {number for number in ended if nodes[number].has_compensation}
     undone = _with_dependents(nodes, undone)
     ended = {number: how for number, how in ended.items() if number not in undone}
     ended |= {number: (states.SUCCESS, None) for number in _unneeded(nodes, ended)}

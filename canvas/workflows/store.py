@@ -270,7 +270,7 @@ def run_metadata(name: str, nodes: Sequence[RunNode], now: datetime, target: str
         "created": now.isoformat(),
         "nodes": len(nodes),
         "attempts": [0] * len(nodes),
-        "compensated": [number for number, node in enumerate(nodes) if node.compensate is not None],
+        "compensated": [number for number, node in enumerate(nodes) if node.has_compensation],
     }
 
 

@@ -24,7 +24,6 @@ from canvas.model.workflow_run import (
     KnownInput,
     NodeRef,
     RunNode,
-    task_id_of,
 )  # fmt: skip
 from canvas.producer.outbox import Outbox
 from canvas.producer.problems import problem_of
@@ -33,7 +32,7 @@ from canvas.text import safe_repr
 from canvas.workflows.services import WorkflowServices
 from canvas.workflows.steps.attempt import upstream_failure
 from canvas.workflows.steps.child_runs import save_child
-from canvas.workflows.steps.compensation import compensations
+from canvas.workflows.steps.compensation import compensations, done_nodes, places_to_undo
 from canvas.workflows.steps.nodes import NodeAttempt
 from canvas.workflows.steps.rules import FAILED, inputs_of, verdict
 from canvas.workflows.steps.waits import mailbox_of, wait_id
@@ -181,18 +180,16 @@ class RunEngine(NodeAttempt):
             self._effects.send(outcome, Lineage(self._run, self._parent))
         if error is not None:
             about, _ = self._runs.metadata(self._run)
-            numbers = about.get("compensated") or []
-            if numbers:
+            if about.get("compensated"):
                 # Another settlement takes this step: this one may be the one that stores the success of a node to undo.
-                places = [[number, about["attempts"][number]] for number in numbers]
+                places = [[place.node, place.attempt] for place in places_to_undo(self._run, about)]
                 self._part("undo", 0, states.FAILURE, None, ["undo", places, about["name"]], 1)
                 return
         self._runs.ended(self._run, self._attempt)
 
     def _compensate(self, places: Sequence[NodeRef], name: str) -> None:
         """Start the compensations as a run of their own; its id is derived from this run's."""
-        records = self._runs.persist(lambda: self._app.backend.get_records([task_id_of(place) for place in places]))
-        entries = compensations([(place.node, self._node(place.node)) for place in places], records)
+        entries = compensations(done_nodes(self._app, self._runs, places))
         if entries:
             run, nodes = f"{self._run}.{self._attempt}.undo", run_nodes(entries)
             self._runs.save(run, run_metadata(f"undo {name}", nodes, self._app.now()), nodes)

@@ -1,0 +1,100 @@
+"""When a run fails, the nodes of workflows inside of it are undone too: each once, the last to end first."""
+
+import pytest
+
+from canvas import Workflow
+from canvas.testing.contract import eventually
+from tests.support.apps import make
+from tests.worker.commands import start, task
+
+
+@pytest.fixture(scope="module")
+def app(bench):
+    broker, backend, ledger = bench.urls()
+    bench.server.client().flushall()
+    app = make("canvas", broker, backend, ledger=ledger)
+    with start(bench, "-P", "threads", "-c", "4", short_leases=1):
+        yield app
+    app.close()
+
+
+def notes(bench, key):
+    return list(bench.ledgers.lrange(f"ledger:{key}", 0, -1))
+
+
+def step(app, flow, name, key, after=()):
+    """A node that notes its name when it runs, and its name in capitals when it is undone."""
+    noted = task(app, "noted")
+    return flow.add(noted.si(name, key), name=name, after=after, compensate=noted.si(name.upper(), key))
+
+
+def shop(app, flow, key, gate):
+    """A node, a workflow with two nodes and a workflow of its own, a node, and one that needs the gate."""
+    deepest = Workflow("deepest", app)
+    step(app, deepest, "d", key)
+    inner = Workflow("inner", app)
+    b = step(app, inner, "b", key)
+    step(app, inner, "c", key, after=inner.add(deepest, name="deep", after=b))
+    a = step(app, flow, "a", key)
+    inside = flow.add(inner, name="inside", after=a, compensate=task(app, "noted").si("INSIDE", key))
+    last = step(app, flow, "e", key, after=inside)
+    flow.add(task(app, "gated").si(key=gate), name="gated", after=last)
+
+
+FORTH = ["a", "b", "d", "c", "e"]
+BACK = ["E", "INSIDE", "C", "D", "B", "A"]
+
+
+def quoted(names):
+    return [repr(name) for name in names]
+
+
+def test_in_reverse_and_again_after_a_resume(bench, app, flow):
+    key, gate = bench.new_key(), bench.new_key()
+    shop(app, flow, key, gate)
+    run = flow.apply_async()
+    with pytest.raises(ValueError, match="closed"):
+        run.get(timeout=20)
+    eventually(lambda: len(notes(bench, key)) >= 11)
+    undo = app.workflow(f"{run.id}.0.undo")
+    undo.get(timeout=20)
+    names = [node.name for node in undo.status().nodes]
+    assert names == [
+        "undo e", "undo inside", "undo inside/c", "undo inside/deep/d", "undo inside/b", "undo a",
+    ]  # fmt: skip
+    assert notes(bench, key) == quoted([*FORTH, *BACK])
+    bench.open(gate)
+    assert run.resume()
+    run.get(timeout=20)
+    assert notes(bench, key) == quoted([*FORTH, *BACK, *FORTH])
+
+
+def test_a_run_inside_that_fails_undoes_its_nodes_itself(bench, app, flow):
+    key, gate = bench.new_key(), bench.new_key()
+    inner = Workflow("inner", app)
+    inner.add(task(app, "gated").si(key=gate), name="gated", after=step(app, inner, "b", key))
+    flow.add(inner, name="inside", after=step(app, flow, "a", key))
+    run = flow.apply_async()
+    with pytest.raises(ValueError, match="closed"):
+        run.get(timeout=20)
+    eventually(lambda: len(notes(bench, key)) >= 4)
+    app.workflow(f"{run.id}.0.undo").get(timeout=20)
+    assert sorted(notes(bench, key)) == quoted(["A", "B", "a", "b"])
+    bench.open(gate)
+    assert run.resume()
+    run.get(timeout=20)
+    assert sorted(notes(bench, key)[4:]) == quoted(["a", "b"])
+
+
+def test_the_runs_of_pages_are_undone(bench, app, flow):
+    key, gate = bench.new_key(), bench.new_key()
+    inner = Workflow("inner", app)
+    noted = task(app, "noted")
+    inner.add(noted.s(inner.input("items"), key), compensate=noted.s(key))
+    paged = flow.pages(task(app, "page_of").s(4, 2, bench.new_key()), inner, name="paged")
+    flow.add(task(app, "gated").s(paged, key=gate), name="gated")
+    run = flow.apply_async()
+    with pytest.raises(ValueError, match="closed"):
+        run.get(timeout=20)
+    eventually(lambda: len(notes(bench, key)) >= 4)
+    assert notes(bench, key) == ["[0, 1]", "[2, 3]", "[2, 3]", "[0, 1]"]
