@@ -3,7 +3,7 @@
 =============================  ==========================================================
 event                          facts
 =============================  ==========================================================
-message.publishing             message; its headers may still be changed
+message.publishing             message, whose headers may still be changed; queue
 message.published              message
 message.dead_lettered          queue, reason
 task.received                  message, hostname, request, task

@@ -128,7 +128,7 @@ class MessageBuilder:
         self, dispatch: TaskCall, options: dict[str, Any], ambient: Lineage, bodies: MemoEncoder | None
     ) -> BuiltMessage:
         message, route = self._addressed(dispatch, options, ambient)
-        emit("message.publishing", message=message)
+        emit("message.publishing", message=message, queue=route.queue)
         payload = self._encode(message, options.get("serializer"), options.get("compression"), bodies)
         info = message.properties["delivery_info"]
         priority = message.properties.get("priority") or 0

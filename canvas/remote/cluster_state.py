@@ -83,7 +83,7 @@ class State:
             worker, created = self.Worker(hostname), False
         else:
             worker, created = self.get_or_create_worker(hostname)
-        worker.event(subject, event.get("timestamp"), event.get("local_received"), _fields_of(event))
+        worker.event(subject, event.get("timestamp"), event.get("local_received"), event)
         if self.on_node_join and (created or subject == "online"):
             self.on_node_join(worker)
         if self.on_node_leave and offline:

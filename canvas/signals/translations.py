@@ -3,18 +3,43 @@
 from collections.abc import Callable
 from signal import SIGTERM
 from traceback import format_exception
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from canvas.config.config import Config
 from canvas.errors import NotRegistered, Reject, TaskRevokedError
 from canvas.execution.received import ReceivedRequest
 from canvas.model import states
 from canvas.model.outcome import ExceptionInfo, Failure, Ignored, Outcome, Rejected, Retried, Revoked, Success
+from canvas.model.queue import Queue
 from canvas.signals.signal import Facts, Sending
 
 
 def _task(facts: Facts) -> Any:
     return facts.get("task")
+
+
+class DeclaredExchange(NamedTuple):
+    """The exchange of a queue, with the names that kombu's has."""
+
+    name: str
+    type: str
+
+
+class DeclaredQueue(NamedTuple):
+    """The queue of a message that is about to be sent, with the names that kombu's has."""
+
+    name: str
+    exchange: DeclaredExchange
+    routing_key: str
+    queue_arguments: dict[str, Any] | None
+
+
+def _declared(queue: Queue | None) -> list[DeclaredQueue]:
+    if queue is None:
+        return []
+    filled = queue.filled()
+    exchange = DeclaredExchange(filled.exchange, filled.exchange_type)
+    return [DeclaredQueue(filled.name, exchange, filled.routing_key, filled.arguments)]
 
 
 def publishing(facts: Facts) -> Sending:
@@ -23,7 +48,7 @@ def publishing(facts: Facts) -> Sending:
     body = (message.args, message.kwargs, message.embed)
     about = {
         "body": body, "exchange": info["exchange"], "routing_key": info["routing_key"], "headers": message.headers,
-        "properties": message.properties, "declare": [], "retry_policy": None,
+        "properties": message.properties, "declare": _declared(facts.get("queue")), "retry_policy": None,
     }  # fmt: skip
     return message.task, about
 

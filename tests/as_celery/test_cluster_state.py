@@ -85,6 +85,10 @@ def test_without_a_callback_a_worker_that_leaves_stays_listed():
     assert found == described(theirs, [*events, event("worker-offline", hostname="unknown@h", pid=9)])
     assert list(found["workers"]) == ["w@h", "v@h"]
     assert "v@h" not in found["alive"]
+    state = cluster_state.State()
+    for one in events:
+        state.event(dict(one))
+    assert state.workers["v@h"].timestamp == NOW
 
 
 def test_a_subclass_clears_more():
