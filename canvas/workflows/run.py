@@ -3,7 +3,6 @@
 Modules that load networkx are imported where they are used: a worker that cancels a run needs no graph.
 """
 
-import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -21,7 +20,7 @@ from canvas.workflows.cancelling import end_waits, open_nodes, runs_inside, task
 from canvas.workflows.labels import labels_of
 from canvas.workflows.resume import RunAttempt, nodes_of_name, resume, without_expiry
 from canvas.workflows.run_keys import check_same
-from canvas.workflows.run_results import RunResults
+from canvas.workflows.run_results import AsyncRun
 from canvas.workflows.services import WorkflowServices
 from canvas.workflows.signals import pending_signals, send_signal
 from canvas.workflows.steps.child_runs import child_before
@@ -36,7 +35,7 @@ def in_this_process(function: str, *args: Any) -> Any:
     return imported(f"canvas.worker.in_process:{function}")(*args)
 
 
-class Run(RunResults):
+class Run(AsyncRun):
     """One run; ``app.workflow(id)`` finds it from anywhere."""
 
     @classmethod
@@ -164,10 +163,6 @@ class Run(RunResults):
         expects; EncodeError; OperationalError.
         """
         send_signal(self, name, payload, key)
-
-    async def asignal(self, name: str, payload: Any = None, key: str | None = None) -> None:
-        """``signal``, without blocking the event loop."""
-        await asyncio.to_thread(self.signal, name, payload, key)
 
     def child(self, name: str) -> "Run | None":
         """The run of a workflow in the place of a node; ``None`` where there is none, or not yet. Raises KeyError."""

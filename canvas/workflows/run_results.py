@@ -1,4 +1,4 @@
-"""The results of a workflow's run, and the states of its nodes, read from the result backend."""
+"""The results of a workflow's run, and the states of its nodes, read from the result backend; runs on event loops."""
 
 import asyncio
 from collections.abc import AsyncIterator, Generator, Iterator
@@ -239,3 +239,35 @@ class RunResults:
         for status in (await asyncio.to_thread(self.status)).nodes:
             if status.task_id not in seen and status.ended is not None:
                 yield status
+
+
+class AsyncRun(RunResults):
+    """A run that is steered from an event loop: each method is the one without ``a``, in a thread."""
+
+    async def acancel(self, terminate: bool = False, signal: str = "SIGTERM") -> bool:
+        """``cancel``, without blocking the event loop."""
+        return await asyncio.to_thread(self.cancel, terminate, signal)
+
+    async def asignal(self, name: str, payload: Any = None, key: str | None = None) -> None:
+        """``signal``, without blocking the event loop."""
+        await asyncio.to_thread(self.signal, name, payload, key)
+
+    async def aresume(self, force: bool = False) -> bool:
+        """``resume``, without blocking the event loop."""
+        return await asyncio.to_thread(self.resume, force)
+
+    async def aagain(self, from_node: str) -> bool:
+        """``again``, without blocking the event loop."""
+        return await asyncio.to_thread(self.again, from_node)
+
+    def cancel(self, terminate: bool = False, signal: str = "SIGTERM") -> bool:
+        raise NotImplementedError
+
+    def signal(self, name: str, payload: Any = None, key: str | None = None) -> None:
+        raise NotImplementedError
+
+    def resume(self, force: bool = False) -> bool:
+        raise NotImplementedError
+
+    def again(self, from_node: str) -> bool:
+        raise NotImplementedError

@@ -1,5 +1,6 @@
 """``run.again``: a node and all that depends on it run again; the results of all others are used as they are."""
 
+import asyncio
 import signal
 
 import pytest
@@ -68,6 +69,24 @@ def test_a_node_of_a_success_and_what_depends_on_it(bench, app, flow, place):
     assert app.workflow(run.id).get(timeout=20) == ["end", [1, 1], {}]
     assert ran(bench, a, b, c, side) == [2, 3, 3, 2]
     assert [found.state for found in app.run_store.find(RunQuery(limit=1))] == ["SUCCESS"]
+
+
+def test_from_an_event_loop(bench, app, flow, place):
+    a, gate = bench.new_key(), bench.new_key()
+    line(app, flow, a)
+    flow.add(task(app, "gated").s(flow["a"], key=gate), name="gated")
+    run = place(flow)
+    bench.open(gate)
+
+    async def steer():
+        assert await run.aresume()
+        assert await run.aget(timeout=20) == [1]
+        assert await run.aagain("a")
+        assert await run.aget(timeout=20) == [1]
+        return await run.acancel()
+
+    assert asyncio.run(steer()) is False
+    assert ran(bench, a, gate) == [2, 3]
 
 
 def test_a_failed_run_runs_its_failures_too(bench, app, flow, place):
