@@ -31,6 +31,7 @@ class NodeStatus:
     started: datetime | None = None
     ended: datetime | None = None
     error: str | None = None
+    """The class and the text of the exception of a node that has failed."""
     until: datetime | None = None
     """When a sleep ends, or a wait for a signal runs out."""
     signal: str | None = None
@@ -61,7 +62,7 @@ class NodeStatus:
             task_id,
             _moment(record.extra.get("date_start")),
             _moment(record.date_done) if over else None,
-            (str(record.result) or repr(record.result)) if failed else None,
+            _described(record.result) if failed else None,
             _moment(record.extra.get("until")),
             record.extra.get("signal"),
             record.extra.get("rounds"),
@@ -222,6 +223,14 @@ def ancestors(nodes: Sequence[RunNode], number: int) -> set[int]:
         if any(out.node in found for out in nodes[earlier].outs):
             found.add(earlier)
     return found - {number}
+
+
+def _described(exc: Any) -> str:
+    """An exception as the last line of a traceback has it."""
+    if not isinstance(exc, BaseException):
+        return repr(exc)
+    text = str(exc)
+    return f"{type(exc).__name__}: {text}" if text else type(exc).__name__
 
 
 def _critical_path(nodes: Sequence[RunNode], found: Sequence[NodeStatus]) -> list[str]:

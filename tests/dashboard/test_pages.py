@@ -81,6 +81,41 @@ def test_a_run_that_fails_is_found_looked_into_and_resumed_by_clicks(fleet, page
 
 
 @pytest.mark.slow
+def test_dead_letters_are_chosen_and_put_back_or_deleted_by_clicks(fleet, page):
+    for _ in range(5):
+        fleet.app.send_task("t.unheard_of")
+    eventually(lambda: fleet.get("/queues/celery/dead-letters")["total"] >= 5)
+    total = fleet.get("/queues/celery/dead-letters")["total"]
+    shown = page.open("queues/celery")
+    shown.get_by_role("button", name="Delete chosen").wait_for()
+    assert shown.get_by_role("button", name="Delete chosen").is_disabled()
+    shown.get_by_label("Choose all").check()
+    assert shown.locator("tbody input:checked").count() == total
+    shown.locator("tbody input").first.uncheck()
+    shown.get_by_role("button", name="Delete chosen").click()
+    shown.get_by_role("button", name="Delete", exact=True).click()
+    shown.get_by_text(f"Deleted: {total - 1}").wait_for()
+    shown.get_by_text("1 dead letter", exact=True).wait_for()
+    shown.get_by_role("button", name="Requeue all").click()
+    shown.get_by_role("button", name="Requeue", exact=True).click()
+    shown.get_by_text("Put back: 1").wait_for()
+    assert page.violations() == []
+
+
+@pytest.mark.slow
+def test_a_schedule_is_paused_resumed_and_run_by_clicks(fleet, page):
+    shown = page.open("schedules")
+    shown.get_by_role("button", name="Pause nightly").click()
+    shown.get_by_role("row", name="nightly").get_by_text("paused").wait_for()
+    shown.get_by_role("button", name="Resume nightly").click()
+    shown.get_by_role("button", name="Pause nightly").wait_for()
+    shown.get_by_role("button", name="Run nightly now").click()
+    shown.get_by_role("dialog").get_by_role("button", name="Run now").click()
+    shown.get_by_text("Sent nightly").wait_for()
+    eventually(lambda: fleet.get("/tasks", name="t.add", state="SUCCESS")["total"])
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious(fleet, page, scheme):
     fleet.app.send_task("t.unheard_of", (HOSTILE,))

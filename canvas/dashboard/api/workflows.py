@@ -15,7 +15,7 @@ from canvas.graph.pictures.collapsed import run_picture
 from canvas.model import states
 from canvas.model.workflow_run import NodeRef
 from canvas.workflows.run import Run
-from canvas.workflows.status import NodeStatus, RunStatus
+from canvas.workflows.status import UPSTREAM_FAILED, NodeStatus, RunStatus
 
 _MOST = 500
 """Runs that one call looks at."""
@@ -67,7 +67,7 @@ def summary(run: Run, status: RunStatus) -> dict[str, Any]:
         "ended": _unix(status.ended),
         "seconds": _seconds(status),
         "nodes": len(status.nodes),
-        "done": status.done,
+        "done": status.done - status.counts.get(UPSTREAM_FAILED, 0),
         "counts": status.counts,
         "labels": {label: str(value) for label, value in status.labels.items()},
         "key": run.key,

@@ -7,16 +7,29 @@ export function page(place, { rest: name, session, refresh }) {
   const total = h("p", { class: "soft" }), chosen = new Set();
   const rows = table("Dead letters", ["Choose", "Task", "Reason", "Arguments", "When"]);
   const some = h("div", { class: "row" }), all = h("div", { class: "row" });
+  const every = h("input", { type: "checkbox", "aria-label": "Choose all", onchange: () => { for (const box of boxes()) box.checked = every.checked; boxes().forEach(choose); } });
+  rows.element.querySelector("th").prepend(free ? every : "", " ");
   place.append(h("div", { class: "head" }, h("div", null, h("h1", null, name), total), all), h("h2", null, "Dead letters"), some, h("p"), rows.element);
+
+  const boxes = () => rows.body.querySelectorAll("input[type=checkbox]");
+  let known = 0;
+  function choose(box) {
+    if (box.checked) chosen.add(box.value);
+    else chosen.delete(box.value);
+    buttons(known);
+  }
 
   async function steer(action, keys, many) {
     const words = action === "purge" ? ["Delete all waiting messages?", `All messages that wait in ${name} are lost.`, "Delete messages"] : action === "delete" ? [`Delete ${many}?`, "They cannot be brought back.", "Delete"] : [`Put ${many} back into ${name}?`, "Each runs once more.", "Requeue"];
     if (await ask(...words, {}, action !== "requeue") === null) return;
     await act(`queues/${path(name)}/${action}`, action === "purge" ? {} : { keys });
     chosen.clear();
+    every.checked = false;
+    for (const box of boxes()) box.checked = false;
     await refresh();
   }
   function buttons(letters) {
+    every.checked = letters > 0 && [...boxes()].every((box) => box.checked);
     const sign = `${chosen.size}/${letters}`;
     if (some.sign === sign) return;
     some.sign = sign;
@@ -24,10 +37,13 @@ export function page(place, { rest: name, session, refresh }) {
       h("button", { type: "button", disabled: !letters, onclick: () => steer("requeue", "all", "all dead letters") }, "Requeue all"), h("button", { type: "button", class: "danger", disabled: !letters, onclick: () => steer("delete", "all", "all dead letters") }, "Delete all")] : []));
   }
   async function load() {
-    const found = await get(`queues/${path(name)}/dead-letters`);
-    total.textContent = many(found.total, "dead letter");
+    const found = await get(`queues/${path(name)}/dead-letters`, { limit: 500 });
+    known = found.total;
+    const left = new Set(found.letters.map((one) => one.key));
+    for (const key of chosen) if (!left.has(key)) chosen.delete(key);
+    total.textContent = many(found.total, "dead letter") + (found.letters.length < found.total ? `, of which the latest ${found.letters.length} are listed` : "");
     if (free && !all.children.length) all.append(h("button", { type: "button", class: "danger", onclick: () => steer("purge") }, "Delete waiting messages"));
-    rows.show(found.letters, (one) => one.key, (one) => h("tr", null, cell(h("input", { type: "checkbox", "aria-label": `Choose ${one.task ?? "message"} ${one.id ?? ""}`, onchange: (event) => { if (event.target.checked) chosen.add(one.key); else chosen.delete(one.key); buttons(found.total); } })),
+    rows.show(found.letters, (one) => one.key, (one) => h("tr", null, cell(free && h("input", { type: "checkbox", value: one.key, checked: chosen.has(one.key), "aria-label": `Choose ${one.task ?? "message"} ${one.id ?? ""}`, onchange: (event) => choose(event.target) })),
       cell(one.task ?? "?", h("div", { class: "soft mono" }, shortId(one.id ?? ""))), cell(one.reason), clipped(one.unreadable ?? `${one.args} ${one.kwargs}`), nowrap(time(one.time))), "There are no dead letters.");
     buttons(found.total);
   }

@@ -79,7 +79,7 @@ export function page(place, { rest: id, session, refresh }) {
     const run = found.run;
     head.replaceChildren(h("h1", null, run.name), h("div", { class: "row" }, state(run.state), h("code", null, run.id)));
     const failed = run.counts.FAILURE ?? 0, running = run.counts.STARTED ?? 0;
-    summary.textContent = [`${count(run.done)} of ${count(run.nodes)} nodes have ended`, running ? `${count(running)} run` : "", failed ? `${count(failed)} failed` : "", seconds(run.seconds), run.attempt ? `attempt ${run.attempt + 1}` : "", Object.entries(run.labels).map(([key, value]) => `${key}=${value}`).join(" ")].filter(Boolean).join(" · ");
+    summary.textContent = [`${count(run.done)} of ${count(run.nodes)} nodes have ended`, running ? `${count(running)} run` : "", failed ? `${count(failed)} failed` : "", run.counts.UPSTREAM_FAILED ? `${count(run.counts.UPSTREAM_FAILED)} did not run` : "", seconds(run.seconds), run.attempt ? `attempt ${run.attempt + 1}` : "", Object.entries(run.labels).map(([key, value]) => `${key}=${value}`).join(" ")].filter(Boolean).join(" · ");
     const can = run.can;
     const sign = JSON.stringify(can);
     if (buttons.sign !== sign) {
