@@ -91,7 +91,7 @@ _log = logging.getLogger("canvas.telemetry")
 
 
 def emit(event: str, **facts: Any) -> None:
-    """Tell every listener of ``event``."""
+    """Call every listener of ``event`` with the facts."""
     for listener in listeners.get(event, ()):
         try:
             listener(**facts)

@@ -117,7 +117,7 @@ def described(message: Message) -> Event:
 
 
 class Events:
-    """``app.events``: listen to what workers and clients tell."""
+    """``app.events``: listen to the events of workers and clients."""
 
     def __init__(self, app: EventApp) -> None:
         self.app = app

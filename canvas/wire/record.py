@@ -32,7 +32,7 @@ _BILLIARD_NAMES = frozenset({"WorkerLostError", "SoftTimeLimitExceeded", "TimeLi
 
 
 def says_success(head: bytes) -> bool:
-    """Whether the first HEAD bytes of a record tell of success; if not, only the whole of it can tell."""
+    """Whether the first HEAD bytes of a record show a success; if not, only the whole record can show one."""
     return head.startswith((b'{"status": "SUCCESS"', b'{"status":"SUCCESS"')) or head[1:16] == b"\xa6status\xa7SUCCESS"
 
 

@@ -109,7 +109,7 @@ def _is_locked(path: Path) -> bool:
 
 def _is_worker(pid: int, path: Path) -> bool:
     """Whether a process without a lock may be the worker that wrote the file: its command line is a worker's, and it
-    started before the file was written. Where the system does not tell, it may be."""
+    started before the file was written. Where the system does not show that, it may be."""
     process = Path("/proc", str(pid))
     try:
         command = (process / "cmdline").read_bytes()

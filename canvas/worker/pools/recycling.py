@@ -29,7 +29,7 @@ class RecycleLimits:
 
 
 def resident_memory() -> int:
-    """Memory of this process now, KiB; where the system does not tell, the most it ever was."""
+    """Memory of this process now, KiB; where the system does not show it, the most it ever was."""
     import resource
 
     try:
