@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import os
+import re
 import sys
 import traceback
 from difflib import get_close_matches
@@ -66,7 +67,8 @@ def _check_name(name: str) -> None:
 
 
 def _is_dotted(name: str) -> bool:
-    return all(part.isidentifier() for part in name.split("."))
+    # Python imports files of such names too, if not by a statement.
+    return all(re.fullmatch(r"[\w-]+", part) for part in name.split("."))
 
 
 def _attribute(said: str, name: str) -> Any:

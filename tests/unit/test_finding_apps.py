@@ -20,6 +20,10 @@ FILES = {
     "imports/celery.py": ("app",),
     "deep/__init__.py": (),
     "deep/main.py": ("app", "other"),
+    "with-dash.py": ("celery",),
+    "2026.py": ("app",),
+    "my-pack/__init__.py": (),
+    "my-pack/celery.py": ("app",),
 }
 BROKEN = {
     "away.py": "import no_such_module_here\n",
@@ -56,6 +60,7 @@ def write(folder, library, name):
 
 
 NAMES = [
+    "with-dash", "with-dash:celery", "2026", "my-pack", "my-pack.celery:app",
     "single", "single:app", "single.app", "named", "named.celery", "odd", "odd:second", "odd.second", "pack",
     "pack.celery", "pack.celery:app", "pack.celery.app", "imports", "imports.celery", "imports:celery_app",
     "imports.celery_app", "deep.main", "deep.main:other", "deep.main.other",
