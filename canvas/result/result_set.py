@@ -17,6 +17,7 @@ from canvas.result.waiting import (
     poll_interval,
     replies,
     warn_of_blocked_loop,
+    without_echo,
 )
 
 
@@ -179,7 +180,7 @@ class ResultSet(ResultBase):
             yield _concluded(pending.pop(task_id), propagate)
         if not pending:
             return
-        left = deadline(timeout)
+        left, on_message = deadline(timeout), without_echo(on_message)
         with self.backend.watch(list(pending)) as watch:
             while pending:
                 found = watch.next(poll_interval(left(), on_interval))
@@ -204,7 +205,7 @@ class ResultSet(ResultBase):
         for arrived in kept:
             if arrived.final_record is not None:
                 members.arrived(arrived.id)
-        left, place = deadline(timeout), awaiting()
+        left, place, on_message = deadline(timeout), awaiting(), without_echo(on_message)
         if pending:
             async with place, self.backend.awatch(list(pending)) as watch:
                 while pending:

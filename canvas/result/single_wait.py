@@ -10,7 +10,7 @@ from canvas.errors import BrokerError, OperationalError, TimeoutError
 from canvas.model import states
 from canvas.model.record import Record
 from canvas.result.stored_result import StoredResult
-from canvas.result.waiting import deadline, poll_interval
+from canvas.result.waiting import deadline, poll_interval, without_echo
 
 _FIRST_PAUSE = 0.05
 _LAST_PAUSE = 1.0
@@ -91,7 +91,7 @@ def wait(
     Raises the error of the first ancestor that failed, with ``follow_parents``; TimeoutError after ``timeout`` seconds.
     """
     ancestors = Ancestors(result.backend, result.parent if follow_parents else None)
-    left = deadline(timeout)
+    left, on_message = deadline(timeout), without_echo(on_message)
     with suppress(OperationalError):  # the wait below tries for longer
         stored = result.backend.get_records([result.id], retry=False)[0]
         if stored is not None and stored.status in states.READY_STATES:
@@ -120,7 +120,7 @@ async def wait_async(
 ) -> None:
     """``wait`` on an event loop."""
     ancestors = Ancestors(result.backend, result.parent if follow_parents else None)
-    left = deadline(timeout)
+    left, on_message = deadline(timeout), without_echo(on_message)
     async with result.backend.awatch([result.id]) as watch:
         await ancestors.acheck()
         while result.final_record is None:

@@ -49,6 +49,26 @@ def let_coroutines_await(around: Around) -> None:
     _around.set(around)
 
 
+def without_echo(on_message: Callable[[dict[str, Any]], Any] | None) -> Callable[[dict[str, Any]], Any] | None:
+    """``on_message``, for the records of a watch. The first of a task may be read, and be announced as well; it counts
+    once."""
+    if on_message is None:
+        return None
+    first: dict[str, dict[str, Any] | None] = {}
+
+    def call(meta: dict[str, Any]) -> None:
+        task_id = meta["task_id"]
+        if task_id not in first:
+            first[task_id] = meta
+        elif first[task_id] is not None:
+            known, first[task_id] = first[task_id], None
+            if known == meta:
+                return
+        on_message(meta)
+
+    return call
+
+
 def task_join_will_block() -> bool:
     """Whether ``get()`` is refused here: inside a task."""
     return _blocks and _denied.get()
