@@ -33,7 +33,7 @@ def test_function_calls_of_a_task(bench, app, line):
     line.do(Delivery("canvas:worker:0", "celery", payload))
     deliveries = [Delivery(f"canvas:worker:{number}", "celery", payload) for number in range(100)]
     calls = counted(lambda: [line.do(delivery) for delivery in deliveries]) / len(deliveries)
-    assert calls <= 82, f"{calls} function calls from a delivery to its settlement"
+    assert calls <= 78, f"{calls} function calls from a delivery to its settlement"
 
 
 SENDS = """
@@ -59,7 +59,7 @@ def test_function_calls_of_a_message_that_is_sent():
     # In a process of its own: what other tests have registered and connected takes part in each message.
     done = subprocess.run([sys.executable, "-c", SENDS], cwd=ROOT, capture_output=True, text=True, timeout=60)
     calls = float(done.stdout)
-    assert calls <= 112, f"{calls} function calls from a signature to its message"
+    assert calls <= 86, f"{calls} function calls from a signature to its message"
 
 
 def test_calls_to_redis(bench, app):
