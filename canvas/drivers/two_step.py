@@ -12,9 +12,10 @@ stops the second body.
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from canvas.drivers.ports.broker import BrokerHalf
+from canvas.drivers.ports.broker import BrokerHalf, OneServerAway
 from canvas.drivers.ports.chords import ChordStore
 from canvas.drivers.ports.results import ResultStore
+from canvas.drivers.ports.settler import PartlySettled
 from canvas.drivers.ports.values import Lease, SettleReply
 from canvas.drivers.retry_policy import Delays
 from canvas.errors import BrokerError, RefusedError
@@ -84,17 +85,30 @@ class TwoStepSettler:
         lease: Lease | None = None,
         ends: Sequence[ChordDispatch] = (),
     ) -> SettleReply:
-        fired = [self.dispatch_chord(end) for end in ends]
-        alive = fenced(settlements, self._broker.fences(settlements) if settlements else ())
+        fired = [self._end(end) for end in ends]
+        holds = self._broker.fences(settlements) if settlements else ()
+        alive = fenced(settlements, map(bool, holds))
         ready, refused = self._record_all(alive)
         doable = [s for s in alive if id(s) not in refused]
         committed, leased = self._broker.settle(doable, lease)
         done = {id(s): verdict for s, verdict in zip(doable, committed, strict=True)} | refused
-        verdicts = [done.get(id(s), SettleResult(False, [])) for s in settlements]
+        verdicts = [
+            done.get(id(s)) or SettleResult(False, [], owed=known is None)
+            for s, known in zip(settlements, holds, strict=True)
+        ]
         if ready:
             first = next((i for i, s in enumerate(settlements) if id(s) in done), 0)
             verdicts[first] = verdicts[first]._replace(ready=ready)
-        return SettleReply(verdicts, fired, leased if lease is not None else None)
+        reply = SettleReply(verdicts, fired, leased if lease is not None else None)
+        if leased.partial and any(verdict.owed for verdict in (*verdicts, *fired)):
+            raise PartlySettled("a server is away to which settlements are owed; others answer", reply)
+        return reply
+
+    def _end(self, end: ChordDispatch) -> SettleResult:
+        try:
+            return self.dispatch_chord(end)
+        except OneServerAway:
+            return SettleResult(False, [], owed=True)
 
     def _record_all(self, settlements: Sequence[Settlement]) -> tuple[list[ReadyChord], dict[int, SettleResult]]:
         """The chords that became ready, and verdicts on settlements, by identity, whose records are refused."""

@@ -1,13 +1,11 @@
 """Queues spread over two Redis servers: one app, one client, one worker."""
 
-import signal
-
 import pytest
 
 from canvas import Canvas, Workflow
 from canvas.drivers import open_driver
-from canvas.errors import ConfigurationError, OperationalError
-from canvas.testing.contract import CoordinationContract, DriverContract, SettlerContract, eventually
+from canvas.errors import ConfigurationError
+from canvas.testing.contract import CoordinationContract, DriverContract, SettlerContract
 from tests.support.apps import make
 from tests.support.ledger import Bench
 from tests.support.redis_server import RedisServer
@@ -108,29 +106,6 @@ def test_a_workflow_across_servers(app):
     parts = [flow.add(task(app, "add").s(1, 1).set(queue=queue), name=queue) for queue in ("celery", "far")]
     flow.add(task(app, "tsum").s(parts).set(queue="far"), name="sum")
     assert flow.apply_async().get(timeout=60) == 4
-
-
-@pytest.mark.slow
-def test_one_server_is_away(bench):
-    """Tasks of the other one go on, those of this one run when it is back, and its error names its queues."""
-    bench.first.client().flushall()
-    app = bench.app()
-    with RedisServer() as third:
-        shards = {third.url(0): ["far*"], bench.second.url(0): ["*"]}
-        app = make("canvas", None, bench.second.url(1), broker_shards=shards)
-        with start(bench, "-P", "threads", "-c", "2", "-Q", "celery,far", broker_shards=shards):
-            assert task(app, "add").apply_async((1, 1), queue="far").get(timeout=60) == 2
-            # A worker that has still to settle a task of a server waits for that server.
-            eventually(lambda: app.driver.admin.in_flight().leased == 0, 60)
-            third.stop(signal.SIGKILL)
-            with pytest.raises(OperationalError, match=r"far\* of broker_shards"):
-                task(app, "add").apply_async((1, 1), queue="far", retry=False)
-            results = [task(app, "add").delay(n, 1) for n in range(3)]
-            assert [result.get(timeout=60) for result in results] == [1, 2, 3]
-            third.start()
-            eventually(lambda: app.driver.admin.queue_length("far") == 0, 60)
-            assert task(app, "add").apply_async((1, 2), queue="far").get(timeout=60) == 3
-        app.close()
 
 
 A, B = "redis://a:6379/0", "redis://:secret@b:6379/0"

@@ -6,6 +6,7 @@ from typing import Protocol
 from canvas.drivers.ports.codec import MessageCodec
 from canvas.drivers.ports.values import Lease, LeaseReply
 from canvas.drivers.retry_policy import Delays
+from canvas.errors import OperationalError
 from canvas.model.message import Delivery, Publish
 from canvas.model.queue import Queue
 from canvas.model.settlement import DelayedPublish, Settlement, SettleResult
@@ -69,20 +70,26 @@ class Broker(Protocol):
         """Release connections. Using the driver again reconnects."""
 
 
+class OneServerAway(OperationalError):
+    """One of several servers does not answer, and others do."""
+
+
 class BrokerHalf(Protocol):
     """The broker's half of a settlement in two steps."""
 
     def publish(self, messages: Sequence[Publish], delays: Delays = None) -> None:
         """As ``Broker``."""
 
-    def fences(self, settlements: Sequence[Settlement]) -> list[bool]:
-        """Of which settlements the fence holds now."""
+    def fences(self, settlements: Sequence[Settlement]) -> Sequence[bool | None]:
+        """Of which settlements the fence holds now. ``None``: the server that knows is away while others answer."""
 
     def settle(self, settlements: Sequence[Settlement], lease: Lease | None) -> tuple[list[SettleResult], LeaseReply]:
-        """Messages, delayed messages and the disposal of each settlement, whole or not at all; then a lease."""
+        """Messages, delayed messages and the disposal of each settlement, whole or not at all; then a lease.
+        Verdicts on settlements of a server that is away while others answer are ``owed``."""
 
     def publish_once(self, guard: str, publishes: Sequence[Publish], deferrals: Sequence[DelayedPublish]) -> bool:
-        """Send messages unless that guard was used before. Raises RefusedError."""
+        """Send messages unless that guard was used before. Raises RefusedError, and OneServerAway where others
+        answer."""
 
 
 class StepBroker(Broker, BrokerHalf, Protocol):

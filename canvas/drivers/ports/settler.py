@@ -5,6 +5,7 @@ from typing import Protocol
 
 from canvas.drivers.ports.values import Lease, SettleReply
 from canvas.drivers.retry_policy import Delays
+from canvas.errors import OperationalError
 from canvas.model.message import Publish
 from canvas.model.settlement import (
     ChordDispatch,
@@ -13,6 +14,14 @@ from canvas.model.settlement import (
     Settlement,
     SettleResult,
 )
+
+
+class PartlySettled(OperationalError):
+    """One of several servers is away. The others have done what is in ``reply``; the rest of it is ``owed``."""
+
+    def __init__(self, message: str, reply: SettleReply) -> None:
+        super().__init__(message)
+        self.reply = reply
 
 
 class Settler(Protocol):
@@ -28,6 +37,8 @@ class Settler(Protocol):
 
         Where broker and results share a server all of it is one atomic call. Otherwise, per settlement: is
         the lease held; records and parts (idempotent); then messages and ack in one atomic call.
+
+        Raises PartlySettled where one of several servers is away and something is owed.
         """
 
     def publish_with_chords(

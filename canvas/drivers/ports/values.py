@@ -49,6 +49,8 @@ class LeaseReply(NamedTuple):
     """Seconds by which the server's clock is ahead of this machine's; 0 where they agree."""
     passed_through: int = 0
     """How many of the messages were leased as they were written, and never lay in their list."""
+    partial: bool = False
+    """One of several servers was away."""
 
 
 class SettleReply(NamedTuple):

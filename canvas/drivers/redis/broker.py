@@ -48,6 +48,8 @@ class RedisBroker:
     keys_type = BrokerKeys
     recovery_type = LeaseRecovery
     shares_waits = True
+    patient_looks = True
+    """Whether it asks for leases again while the server is away for a moment."""
 
     def __init__(
         self, link: RedisClient, options: Mapping[str, Any], waiting: QueueWait | None = None,
@@ -167,9 +169,8 @@ class RedisBroker:
         holds = [True] * len(settlements)
         for number, _ in places:
             holds[number] = False
-        for (number, _), found in zip(
-            looks, self.link.pipeline([look for _, look in looks]) if looks else (), strict=True
-        ):
+        replies = self.link.pipeline([look for _, look in looks], patient=self.patient_looks) if looks else ()
+        for (number, _), found in zip(looks, replies, strict=True):
             holds[number] = holds[number] or bool(found)
         return holds
 

@@ -19,14 +19,14 @@ from canvas.telemetry import emit
 from canvas.worker.consumer.buffer import PrefetchBuffer, Work
 from canvas.worker.consumer.loop_parts import LoopParts
 from canvas.worker.consumer.loop_sleep import STUCK_AFTER
-from canvas.worker.consumer.persistent import Persistent
+from canvas.worker.consumer.persistent import Concluding, Owed
 from canvas.worker.consumer.prefetch import QueueChange
 from canvas.worker.consumer.short_ways import acks_ahead, report_round
 
 T = TypeVar("T")
 
 
-class SettleBatch(Persistent):
+class SettleBatch(Concluding):
     """The state of one process between the broker and its slots. One thread at a time may :meth:`make` a round."""
 
     def __init__(self, parts: LoopParts, one_slot: bool) -> None:
@@ -59,6 +59,7 @@ class SettleBatch(Persistent):
         self._inbox = parts.wait.node_inbox
         self._one_slot = one_slot
         self._outstanding = 0
+        self._owed = Owed()
 
     def make(self) -> bool:
         """Settle and lease. False when there was nothing to do."""
@@ -67,7 +68,9 @@ class SettleBatch(Persistent):
             self.queues = deque(change.queues)
             self.attempt(lambda: self._wait.end(self.worker))
             change.done.set()
-        if self.leases_uncertain:
+        if self._owed.waiting:
+            self._take_owed()
+        if self.leases_uncertain and not self._owed.partial:
             self.leases_uncertain = False
             self.attempt(lambda: self._driver.recovery.release_unknown(self.worker, self._leases))
         if self.offers:
@@ -84,7 +87,7 @@ class SettleBatch(Persistent):
         """Whether everything is settled, once it is to stop; the leases of messages that have not started are
         returned."""
         self._give_back()
-        return not (self._outstanding or self.finished or self.acks)
+        return not (self._outstanding or self.finished or self.acks or self._owed.any)
 
     @property
     def pressing(self) -> bool:
@@ -159,9 +162,10 @@ class SettleBatch(Persistent):
         try:
             settled = settle()
         except BrokerError as exc:
-            # A lease alone is left out when the process is to end.
-            settled = self.repeat(settle, exc) if batch or answers else self.attempt_again(settle, exc)
+            settled = self._settled_later(settle, exc, bool(batch or answers))
         if settled is not None:
+            if self._owed.waiting or (settled.leased is not None and settled.leased.partial):
+                self.leases_uncertain |= self._owed.note(settled)
             for item in batch:
                 for deferral in item.deferrals:
                     self.deferred(deferral.due)
@@ -177,13 +181,17 @@ class SettleBatch(Persistent):
         soon: Sequence[Settlement], settlements: Sequence[Settlement],
     ) -> None:  # fmt: skip
         """Pass on the verdicts: on the acks that slots wait for, on acks ahead of their turn, on settlements."""
-        for ack, verdict in zip(soon, verdicts[len(answers) :], strict=False):
+        acks = len(answers)
+        for ack, verdict in zip(soon, verdicts[acks:], strict=False):
             if ack.delivery and verdict.held:
                 self.early_acked.add(ack.delivery.tag)  # before a slot knows of its own ack, and takes the next message
-        for (_, answer), verdict in zip(answers, verdicts, strict=False):
+        for (ack, answer), verdict in zip(answers, verdicts, strict=False):
             self.offers.extend(verdict.ready)
-            answer.put(verdict.held)
-        for settlement, verdict in zip(settlements, verdicts[len(answers) + len(soon) :], strict=True):
+            if verdict.owed:
+                self._owed.acks.append((ack, answer))
+            else:
+                answer.put(verdict.held)
+        for settlement, verdict in zip(settlements, verdicts[acks + len(soon) :], strict=True):
             self._concluded(settlement, verdict)
 
     def _take_leased(self, lease: Lease | None, leased: LeaseReply | None) -> None:
@@ -232,34 +240,16 @@ class SettleBatch(Persistent):
     def _concluded(self, settlement: Settlement, verdict: SettleResult) -> None:
         if verdict.refused:
             self._dead_letter(settlement, verdict.refused)
+        elif verdict.owed:
+            self._owed.items.append(settlement)
+            if settlement.delivery is not None:
+                self._leases[settlement.delivery.tag] = settlement.delivery
         elif not verdict.held and settlement.delivery is not None:
             emit("worker.lease_lost", tag=settlement.delivery.tag, queue=settlement.delivery.queue)
         for chord_dispatch, _ in settlement.speculative:
             if chord_dispatch.group_id in verdict.ended:
                 emit("chord.dispatched", group_id=chord_dispatch.group_id, failed=chord_dispatch.failed)
         self.offers.extend(verdict.ready)
-
-    def _dispatched(self, chord_dispatch: ChordDispatch, verdict: SettleResult) -> None:
-        if verdict.refused:
-            emit("chord.dispatch_refused", group_id=chord_dispatch.group_id, reason=verdict.refused)
-            if chord_dispatch.chord is not None:
-                self.offers.append(chord_dispatch.chord.refused(verdict.refused, chord_dispatch.failed))
-        self.offers.extend(verdict.ready)
-
-    def _dead_letter(self, settlement: Settlement, why: str) -> None:
-        """Have the task of a settlement that a server refuses end in failure; if that is refused too, keep its message
-        as a dead letter in the next round."""
-        emit("message.dead_lettered", queue=settlement.delivery.queue if settlement.delivery else "", reason=why)
-        if settlement.delivery is None or (settlement.disposal == "dead_letter" and not settlement.stores):
-            return
-        reason = f"its end was refused: {why}"
-        self._leases[settlement.delivery.tag] = settlement.delivery
-        if settlement.disposal != "dead_letter":
-            self.offers.append(RefusedEnd(settlement.delivery, settlement, reason))
-            return
-        letter = Settlement(settlement.delivery, settlement.fence, disposal="dead_letter", reason=reason)
-        self._outstanding += 1
-        self.finished.append(letter)
 
     def _release_prefetched(self) -> None:
         """When what runs turns out long: leases that would wait behind it go back, for others to run."""

@@ -1,14 +1,23 @@
-"""Calls to the broker that are repeated until it takes them."""
+"""Calls to the broker that are repeated until it takes them, and settlements that are owed to a server that is away."""
 
 import time
+from collections import deque
 from collections.abc import Callable
+from functools import partial
+from queue import SimpleQueue
 from typing import TypeVar
 
+from canvas.drivers.ports.settler import PartlySettled
+from canvas.drivers.ports.values import SettleReply
 from canvas.errors import BrokerError
+from canvas.model.message import Delivery
+from canvas.model.settlement import ChordDispatch, Orphan, ReadyChord, RefusedEnd, Settlement, SettleResult
 from canvas.telemetry import emit
 
 T = TypeVar("T")
 _LOOKS_EVERY = 0.1
+_TRIED_EVERY = 1.0
+"""Seconds between two attempts to settle what is owed."""
 
 
 class Persistent:
@@ -67,3 +76,99 @@ class Persistent:
         until, before = time.monotonic() + seconds, self.stopping
         while (left := until - time.monotonic()) > 0 and self.stopping == before:
             time.sleep(min(left, _LOOKS_EVERY))
+
+
+class Owed:
+    """The settlements that a process has to make again, in order: a server is away, and others answer."""
+
+    def __init__(self) -> None:
+        self.items: list[Settlement | ChordDispatch] = []
+        self.acks: list[tuple[Settlement, SimpleQueue[bool]]] = []
+        """Acks that slots wait for."""
+        self.partial = False
+        """A server was away in the latest round."""
+        self.waiting = False
+        """A server was away in the latest round, or something is owed."""
+        self._at = 0.0
+
+    @property
+    def any(self) -> bool:
+        """Whether something is owed."""
+        return bool(self.items or self.acks)
+
+    def as_far(self, settle: Callable[[], SettleReply]) -> SettleReply:
+        """Settle what can be settled now. Raises BrokerError when nothing can be."""
+        try:
+            return settle()
+        except PartlySettled as exc:
+            self.waiting = True
+            return exc.reply
+
+    def note(self, reply: SettleReply) -> bool:
+        """Note whether a server was away in a round; whether all are back since the round before."""
+        before, leased = self.partial, reply.leased
+        known = leased.partial if leased is not None else before
+        self.partial = known or any(verdict.owed for verdict in (*reply.verdicts, *reply.dispatched))
+        self.waiting = self.partial or self.any
+        if self.partial:
+            self._at = time.monotonic() + _TRIED_EVERY
+        return before and not self.partial
+
+    def due(self) -> bool:
+        """Whether to try again now."""
+        return self.any and time.monotonic() >= self._at
+
+
+class Concluding(Persistent):
+    """The ends of settlements, as the servers decide them."""
+
+    finished: deque[Settlement | ChordDispatch | None]
+    offers: deque[ReadyChord | Orphan | RefusedEnd]
+    acks: deque[tuple[Settlement, "SimpleQueue[bool]"]]
+    _leases: dict[str, Delivery]
+    _outstanding: int
+    _owed: Owed
+
+    def _settled_later(
+        self, settle: Callable[[], SettleReply], failure: BrokerError, needed: bool
+    ) -> SettleReply | None:
+        """The reply after a first try that failed; ``needed``: not to be left out when the process is to end."""
+        if isinstance(failure, PartlySettled):
+            self._owed.waiting = True
+            return failure.reply
+        again = partial(self._owed.as_far, settle)
+        return self.repeat(again, failure) if needed else self.attempt_again(again, failure)
+
+    def _take_owed(self) -> None:
+        """Settle again what is owed, when it is time."""
+        if not self._owed.due():
+            return
+        acks, items = self._owed.acks, self._owed.items
+        self._owed.acks, self._owed.items = [], []
+        self.acks.extend(acks)
+        self.finished.extendleft(reversed(items))
+        self._outstanding += len(items)
+
+    def _dispatched(self, chord_dispatch: ChordDispatch, verdict: SettleResult) -> None:
+        if verdict.refused:
+            emit("chord.dispatch_refused", group_id=chord_dispatch.group_id, reason=verdict.refused)
+            if chord_dispatch.chord is not None:
+                self.offers.append(chord_dispatch.chord.refused(verdict.refused, chord_dispatch.failed))
+        if verdict.owed:
+            self._owed.items.append(chord_dispatch)
+        self.offers.extend(verdict.ready)
+
+    def _dead_letter(self, settlement: Settlement, why: str) -> None:
+        """Have the task of a settlement that a server refuses end in failure; if that is refused too, keep its message
+        as a dead letter in the next round."""
+        emit("message.dead_lettered", queue=settlement.delivery.queue if settlement.delivery else "", reason=why)
+        if settlement.delivery is None or (settlement.disposal == "dead_letter" and not settlement.stores):
+            return
+        reason = f"its end was refused: {why}"
+        self._leases[settlement.delivery.tag] = settlement.delivery
+        if settlement.disposal != "dead_letter":
+            self.offers.append(RefusedEnd(settlement.delivery, settlement, reason))
+            return
+        letter = Settlement(settlement.delivery, settlement.fence, disposal="dead_letter", reason=reason)
+        self._outstanding += 1
+        self.finished.append(letter)

@@ -1,11 +1,11 @@
 """Queues that are spread over partitions, each with the leases on its messages."""
 
-import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
 from canvas.drivers.kombu_envelope import ENVELOPE
+from canvas.drivers.ports.broker import OneServerAway
 from canvas.drivers.ports.codec import MessageCodec
 from canvas.drivers.ports.values import Lease, LeaseReply
 from canvas.drivers.redis.partitions.crossings import Crossing, Crossings, Effects
@@ -17,8 +17,9 @@ from canvas.model.message import Delivery, Publish
 from canvas.model.queue import Queue
 from canvas.model.settlement import DelayedPublish, Settlement, SettleResult, UniqueLock
 
-_TRIED_EVERY = 1.0
-"""Seconds between two attempts to lease from a partition that is unreachable, while others answer."""
+_WAITS_FOR = 1.0
+"""Seconds for which a wait lasts at most while a partition is away."""
+_OWED = SettleResult(False, [], owed=True)
 
 
 class Split(NamedTuple):
@@ -41,10 +42,7 @@ class PartitionedBroker:
         self._permits = permits
         self._versions: dict[Partition, int] = {}
         """Of the revocations, as each partition has last said it."""
-        self._committed: dict[str, SettleResult] = {}
-        """By tag, verdicts on settlements that were committed in a call which has failed in another partition."""
-        self._away: dict[Partition, tuple[float, OperationalError]] = {}
-        """The partitions that did not answer, by when to lease from them again."""
+        self._away = partitions.away
 
     # -- sending
 
@@ -84,25 +82,13 @@ class PartitionedBroker:
             if partition not in self._away
             for key in partition.broker.lists_in_turn(some)
         }
-        # The next lease finds out whether the others are back.
-        patience = min(timeout, _TRIED_EVERY) if self._away else timeout
+        patience = min(timeout, _WAITS_FOR) if self._away else timeout
         try:
             return self._partitions.waiting.wait(worker, lists, patience)
         except OperationalError:
-            if not self._some_answer(self._partitions.by_queue(queues)):
+            if not any([self._away.answers(one) for one in self._partitions.by_queue(queues)]):
                 raise
             return 1
-
-    def _some_answer(self, partitions: Iterable[Partition]) -> bool:
-        """Whether any of these partitions answers; the others are noted as away."""
-        answered = False
-        for partition in partitions:
-            try:
-                partition.link.command("PING", patient=False)
-                answered = True
-            except OperationalError as exc:
-                self._away[partition] = time.monotonic() + _TRIED_EVERY, exc
-        return answered
 
     def wake(self) -> None:
         self._partitions.waiting.interrupt()
@@ -117,13 +103,17 @@ class PartitionedBroker:
         by_partition: dict[Partition, list[Delivery]] = {}
         for delivery in deliveries:
             by_partition.setdefault(self._partitions.of_queue(delivery.queue), []).append(delivery)
-        return sum(partition.broker.release(some) for partition, some in by_partition.items())
+        # The worker does not hold these any more. Where a partition is away, they are released when it is back.
+        return sum(
+            self._away.tried(partition, lambda one=partition, few=some: one.broker.release(few)) or 0  # type: ignore[misc]
+            for partition, some in by_partition.items()
+        )
 
     def enqueue_due(self, limit: int) -> int:
-        return sum(partition.broker.enqueue_due(limit) for partition in self._partitions.used)
+        return sum(one for one in self._partitions.reached(lambda one: one.broker.enqueue_due(limit)))
 
     def next_due(self) -> float | None:
-        dues = [partition.broker.next_due() for partition in self._partitions.used]
+        dues = self._partitions.reached(lambda one: one.broker.next_due())
         return min((due for due in dues if due is not None), default=None)
 
     def close(self) -> None:
@@ -144,12 +134,13 @@ class PartitionedBroker:
 
     # -- stepwise
 
-    def fences(self, settlements: Sequence[Settlement]) -> list[bool]:
-        holds = [True] * len(settlements)
+    def fences(self, settlements: Sequence[Settlement]) -> Sequence[bool | None]:
+        holds: list[bool | None] = [None] * len(settlements)
         for partition, places in self._by_home(settlements).items():
-            found = partition.broker.fences([settlements[place] for place in places])
-            for place, held in zip(places, found, strict=True):
-                holds[place] = held or _tag(settlements[place]) in self._committed
+            mine = [settlements[place] for place in places]
+            found = self._away.tried(partition, lambda one=partition, some=mine: one.broker.fences(some))  # type: ignore[misc]
+            for place, held in zip(places, found or (), strict=found is not None):
+                holds[place] = held
         return holds
 
     def _by_home(self, settlements: Sequence[Settlement]) -> dict[Partition, list[int]]:
@@ -206,59 +197,51 @@ class PartitionedBroker:
         queues = self._partitions.use(lease.queues) if lease is not None else {}
         verdicts: dict[int, SettleResult] = {}
         deliveries: list[Delivery] = []
-        offset, left, answered = 0.0, lease.limit if lease is not None else 0, False
-        away: OperationalError | None = None
+        offset, left = 0.0, lease.limit if lease is not None else 0
         for partition in dict.fromkeys([*queues, *homes]):
             places, names = homes.get(partition, []), queues.get(partition, [])
             part = lease._replace(queues=tuple(names), limit=left) if lease is not None and names and left > 0 else None
-            skipped = self._away.get(partition, (0.0, None))
-            if not places and (part is None or time.monotonic() < skipped[0]):
-                away = away or (skipped[1] if part is not None else None)
+            if not places and part is None:
                 continue
-            try:
-                found, leased = self._settle_in(partition, [settlements[place] for place in places], part)
-            except OperationalError as exc:
-                self._away[partition] = time.monotonic() + _TRIED_EVERY, exc
-                away = exc
+            done = self._settled_in(partition, [settlements[place] for place in places], part)
+            if done is None:
+                verdicts |= dict.fromkeys(places, _OWED)
                 continue
-            self._away.pop(partition, None)
-            answered = True
+            found, leased = done
             verdicts |= zip(places, found, strict=True)
             deliveries += leased.deliveries
             left, offset = left - len(leased.deliveries), leased.clock_offset or offset
             self.note_version(partition, leased.revocations_version)
-        if away is not None and (len(verdicts) < len(settlements) or not answered):
-            self._remember(settlements, verdicts)
-            raise away
-        return [verdicts[place] for place in range(len(settlements))], LeaseReply(deliveries, self.version, offset)
+        used = self._partitions.used
+        if all(one in self._away for one in used):
+            raise self._partitions.absence()
+        partial = any(one in self._away for one in used) or any(verdict.owed for verdict in verdicts.values())
+        reply = LeaseReply(deliveries, self.version, offset, partial=partial)
+        return [verdicts[place] for place in range(len(settlements))], reply
 
-    def _remember(self, settlements: Sequence[Settlement], verdicts: dict[int, SettleResult]) -> None:
-        """The whole call is to be repeated: keep the verdicts on what is committed."""
-        for place, verdict in verdicts.items():
-            tag = _tag(settlements[place])
-            if tag and verdict.held:
-                self._committed[tag] = verdict
-
-    def _settle_in(
+    def _settled_in(
         self, partition: Partition, settlements: Sequence[Settlement], lease: Lease | None
-    ) -> tuple[list[SettleResult], LeaseReply]:
-        """The verdicts of one partition, and what is leased in it."""
+    ) -> tuple[list[SettleResult], LeaseReply] | None:
+        """The verdicts of one partition, and what is leased in it; ``None`` where it is away."""
+        if partition in self._away:
+            return None
         verdicts: dict[int, SettleResult] = {}
         splits: dict[int, Split] = {}
         for place, settlement in enumerate(settlements):
-            committed = self._committed.pop(_tag(settlement), None)
-            if committed is not None:
-                verdicts[place] = committed
-                continue
             try:
                 splits[place] = self.split(settlement, partition)
             except RefusedError as exc:
                 verdicts[place] = SettleResult(False, [], str(exc))
-        found, leased = partition.broker.settle([one.settlement for one in splits.values()], lease)
-        verdicts |= zip(splits, found, strict=True)
+            except OperationalError:
+                verdicts[place] = _OWED  # the partition of one of its messages is away
+        mine = [one.settlement for one in splits.values()]
+        done = self._away.tried(partition, lambda: partition.broker.settle(mine, lease))
+        if done is None:
+            return None
+        verdicts |= zip(splits, done[0], strict=True)
         for place, split in splits.items():
             self._conclude(settlements[place], split, verdicts[place])
-        return [verdicts[place] for place in range(len(settlements))], leased
+        return [verdicts[place] for place in range(len(settlements))], done[1]
 
     def _conclude(self, settlement: Settlement, split: Split, verdict: SettleResult) -> None:
         """Do in other partitions what a settlement does there, if it is committed."""
@@ -273,14 +256,16 @@ class PartitionedBroker:
 
     def publish_once(self, guard: str, publishes: Sequence[Publish], deferrals: Sequence[DelayedPublish]) -> bool:
         home = self._partitions.of_key(guard)
+        if home in self._away and any(one not in self._away for one in self._partitions.used):
+            raise OneServerAway(str(self._away.error(home)))
         split = self.split(Settlement(None, publishes=publishes, deferrals=deferrals), home)
-        sent = home.broker.publish_once(guard, split.settlement.publishes, split.settlement.deferrals)
+        try:
+            sent = home.broker.publish_once(guard, split.settlement.publishes, split.settlement.deferrals)
+        except OperationalError as exc:
+            self._away.note(home, exc)
+            raise
+        # Where nothing is sent, a first try may have appended the crossings, and a sweep brings them: their guards are
+        # not used again.
         if sent:
             self._crossings.bring(split.crossings)
-        else:
-            self._crossings.dropped(split.crossings)
         return sent
-
-
-def _tag(settlement: Settlement) -> str:
-    return settlement.delivery.tag if settlement.delivery is not None else ""

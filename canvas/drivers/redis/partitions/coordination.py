@@ -34,9 +34,12 @@ class PartitionedCoordination:
     def revoked(self) -> tuple[int, list[str]]:
         found: set[str] = set()
         for partition in self._partitions.every:
-            own, entries = partition.coordination.revoked()
-            self._broker.note_version(partition, own)
-            found.update(entries)
+            # Every partition has every entry. One that is away is asked when it is back, with another version.
+            away = self._partitions.away
+            answer = away.tried(partition, partition.coordination.revoked) if away.answers(partition) else None
+            if answer is not None:
+                self._broker.note_version(partition, answer[0])
+                found.update(answer[1])
         return self._broker.version, sorted(found)
 
     def reserve_rate_slot(self, key: str, interval: float) -> float:

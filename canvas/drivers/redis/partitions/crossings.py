@@ -89,9 +89,7 @@ class Crossings:
         """Bring crossings that a step has appended. One whose partition is unreachable stays in its list for a
         sweep."""
         for one in crossings:
-            try:
-                self._bring(one)
-            except OperationalError:
+            if self._partitions.away.tried(one.target, lambda one=one: self._bring(one, once=True)) is None:  # type: ignore[misc]
                 continue
             if time.monotonic() - one.since < _OWN_FOR:
                 self._idle.append(one.guard)
@@ -108,11 +106,13 @@ class Crossings:
         except IndexError:
             return new_id()
 
-    def _bring(self, one: Crossing) -> None:
+    def _bring(self, one: Crossing, once: bool = False) -> bool:
+        """Have a crossing received, and delete it where it came from. ``once``: without trying again."""
         keys, link = one.target.keys, one.target.link
         arguments = [one.token, _KEPT_FOR, one.words, keys.prefix, keys.dead_letters(""), DEAD_LETTERS_KEPT]
-        link.call("receive", [keys.received(one.guard), keys.delayed, keys.delayed_messages], arguments)
-        one.home.link.command("LREM", one.home.keys.crossings, -1, one.entry)
+        link.call("receive", [keys.received(one.guard), keys.delayed, keys.delayed_messages], arguments, once)
+        one.home.link.command("LREM", one.home.keys.crossings, -1, one.entry, patient=not once)
+        return True
 
     def sweep(self, homes: Sequence[Partition]) -> int:
         """Bring what processes that died have left in the lists of these partitions; how many. Raises OperationalError
@@ -120,6 +120,8 @@ class Crossings:
         brought, away = 0, None
         seen: dict[bytes, float] = {}
         for home in homes:
+            if home in self._partitions.away:
+                continue
             try:
                 brought += self._sweep(home, seen)
             except OperationalError as exc:
@@ -135,7 +137,7 @@ class Crossings:
         for entry in reversed(entries):
             seen[entry] = self._seen.get(entry, now)
             crossing = self._read(home, entry) if now - seen[entry] >= _LEFT_AFTER else None
-            if crossing is not None:
+            if crossing is not None and crossing.target not in self._partitions.away:
                 self._bring(crossing)
                 brought += 1
         return brought

@@ -1,8 +1,8 @@
 """One partition: the keys that a script can change in one atomic step."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 from zlib import crc32
 
 from canvas.drivers.ports.admin import Admin
@@ -12,9 +12,13 @@ from canvas.drivers.redis.broker import RedisBroker
 from canvas.drivers.redis.connection.client import RedisClient
 from canvas.drivers.redis.coordination import RedisCoordination
 from canvas.drivers.redis.keys import BrokerKeys
+from canvas.drivers.redis.partitions.away import AwayPartitions
 from canvas.drivers.redis.queue_wait import Home, QueueWait
 from canvas.drivers.redis.schedules import RedisSchedules
+from canvas.errors import OperationalError
 from canvas.model.message import Publish
+
+T = TypeVar("T")
 
 
 class PartitionKeys(BrokerKeys):
@@ -40,6 +44,7 @@ class PartitionBroker(RedisBroker):
 
     keys: PartitionKeys
     keys_type = PartitionKeys
+    patient_looks = False
 
     @property
     def home(self) -> Home:
@@ -127,6 +132,7 @@ class Partitions:
         self._layout = layout
         self._by_name = {one.name: one for one in every}
         self._used: dict[Partition, None] = {}
+        self.away: AwayPartitions[Partition] = AwayPartitions(waiting.interrupt)
 
     def of_queue(self, queue: str) -> Partition:
         """The partition that has a queue."""
@@ -157,6 +163,19 @@ class Partitions:
     def used(self) -> Sequence[Partition]:
         """Those whose queues this process has consumed; all, where it consumes none."""
         return tuple(self._used) or self.every
+
+    def reached(self, call: Callable[[Partition], T]) -> list[T]:
+        """The answers of the partitions that are used, without those that are away. Raises OperationalError when all
+        are."""
+        found = (self.away.tried(one, lambda one=one: (call(one),)) for one in self.used)  # type: ignore[misc]
+        answers = [answer[0] for answer in found if answer is not None]
+        if not answers:
+            raise self.absence()
+        return answers
+
+    def absence(self) -> OperationalError:
+        """The error when all partitions that are used are away."""
+        return self.away.error(self.used[0]) or OperationalError("a server was away, and is back: try again")
 
     def routed(self, message: Publish) -> list[tuple[Partition, Publish]]:
         """The copies of a message, each addressed to a queue directly, with the partitions that they go into."""

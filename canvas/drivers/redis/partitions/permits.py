@@ -54,8 +54,9 @@ class SharedPermits:
         holder = _holder(self._partitions.of_queue(delivery.queue), delivery)
         for key in keys:
             place = self._partitions.of_key(key)
-            place.link.command("SREM", place.keys.permits(key), holder)
-            self._unblock(key)
+            if self._partitions.away.answers(place):
+                place.link.command("SREM", place.keys.permits(key), holder)
+                self._unblock(key)
 
     def _unblock(self, key: str) -> int:
         """Return as many messages of a key to their queues as there are free places; how many."""
@@ -82,14 +83,16 @@ class SharedPermits:
 
     def enqueue_blocked(self) -> int:
         """As Coordination's."""
-        found: set[str] = set()
-        for home in self._partitions.used:
-            found |= {name.decode() for name in home.link.command("HKEYS", home.keys.concurrency_limits)}
+        names = self._partitions.reached(lambda one: one.link.command("HKEYS", one.keys.concurrency_limits))
         returned = 0
-        for key in sorted(found):
-            self._forget_lost(key)
-            returned += self._unblock(key)
+        for key in sorted({name.decode() for some in names for name in some}):
+            place = self._partitions.of_key(key)
+            returned += self._partitions.away.tried(place, lambda key=key: self._enqueue(key)) or 0  # type: ignore[misc]
         return returned
+
+    def _enqueue(self, key: str) -> int:
+        self._forget_lost(key)
+        return self._unblock(key)
 
 
 def _holder(home: Partition, delivery: Delivery) -> str:

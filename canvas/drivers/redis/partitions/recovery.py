@@ -17,16 +17,24 @@ _SWEEPS_EVERY = 10.0
 
 
 class PartitionedRecovery:
-    """The Recovery of ``canvas.drivers.ports``. Each call is made in every partition that this process uses, in the
-    others too where one is unreachable."""
+    """The Recovery of ``canvas.drivers.ports``. Each call is made in every partition that this process uses. Where one
+    is away, those about all workers are made in the others; those about one lease raise OperationalError."""
 
     def __init__(self, partitions: Partitions, crossings: Crossings) -> None:
         self._partitions = partitions
         self._crossings = crossings
         self._next_sweep = 0.0
+        self._beats: dict[str, tuple[Sequence[str], float]] = {}
+        """The latest heartbeats, by worker: the queues, and for how long each is good."""
+        partitions.away.greet = self._beat_again
+
+    def _beat_again(self, partition: Partition) -> None:
+        """Send the heartbeats that a partition has missed, before another worker takes these for dead."""
+        for worker, (queues, ttl) in list(self._beats.items()):
+            partition.recovery.heartbeat(worker, self._partitions.by_queue(queues).get(partition, []), ttl)
 
     def _each(self, call: Callable[[Partition], Any]) -> list[Any]:
-        """The answers of the partitions that are used. Raises OperationalError for one that is unreachable, after all
+        """The answers of the partitions that are used. Raises OperationalError for one that is away, after all
         calls."""
         found, away = [], None
         for partition in self._partitions.used:
@@ -40,32 +48,42 @@ class PartitionedRecovery:
 
     def heartbeat(self, worker: str, queues: Sequence[str], ttl: float) -> HeartbeatReply:
         by_partition = self._partitions.use(queues)
-        replies = self._each(lambda one: one.recovery.heartbeat(worker, by_partition.get(one, []), ttl))
+        self._beats[worker] = queues, ttl
+        # A call that is repeated at a silent partition would keep the others waiting for too long.
+        for partition in self._partitions.used:
+            self._partitions.away.answers(partition)
+        replies = self._partitions.reached(lambda one: one.recovery.heartbeat(worker, by_partition.get(one, []), ttl))
         return HeartbeatReply(max(reply.workers for reply in replies), all(reply.known for reply in replies))
 
     def rest(self, worker: str) -> bool:
-        return all(self._each(lambda one: one.recovery.rest(worker)))
+        rested = all(self._partitions.reached(lambda one: one.recovery.rest(worker)))
+        if rested:
+            self._beats.pop(worker, None)
+        return rested
 
     def empty_inbox(self, worker: str, queues: Sequence[str]) -> int:
         return sum(one.recovery.empty_inbox(worker, some) for one, some in self._partitions.by_queue(queues).items())
 
     def release_unknown(self, worker: str, held: Collection[str]) -> int:
-        return sum(self._each(lambda one: one.recovery.release_unknown(worker, held)))
+        return sum(self._partitions.reached(lambda one: one.recovery.release_unknown(worker, held)))
 
     def unregister(self, worker: str) -> None:
-        self._each(lambda one: one.recovery.unregister(worker))
+        self._beats.pop(worker, None)
+        self._partitions.reached(lambda one: one.recovery.unregister(worker))
 
     def mark_started(self, delivery: Delivery) -> None:
         self._partitions.of_queue(delivery.queue).recovery.mark_started(delivery)
 
     def recover_worker(self, worker: str) -> int:
-        return sum(self._each(lambda one: one.recovery.recover_worker(worker)))
+        self._beats.pop(worker, None)
+        return sum(self._partitions.reached(lambda one: one.recovery.recover_worker(worker)))
 
     def has_orphans(self) -> bool:
-        return any(self._each(lambda one: one.recovery.has_orphans()))
+        return any(self._partitions.reached(lambda one: one.recovery.has_orphans()))
 
     def claim_orphans(self) -> list[Orphan]:
-        return [orphan for found in self._each(lambda one: one.recovery.claim_orphans()) for orphan in found]
+        every = self._partitions.reached(lambda one: one.recovery.claim_orphans())
+        return [orphan for found in every for orphan in found]
 
     def lease_number(self, tag: str) -> int:
         return number_of_tag(tag)
@@ -85,8 +103,15 @@ class PartitionedRecovery:
         return any(self._each(lambda one: one.recovery.orphan_lease(tag, reason)))
 
     def recover_dead_workers(self) -> int:
-        total: int = sum(self._each(lambda one: one.recovery.recover_dead_workers()))
+        total: int = sum(self._partitions.reached(lambda one: one.recovery.recover_dead_workers()))
         if time.monotonic() >= self._next_sweep:
             self._next_sweep = time.monotonic() + _SWEEPS_EVERY
-            self._crossings.sweep(self._partitions.every)
+            self._sweep_crossings()
         return total
+
+    def _sweep_crossings(self) -> None:
+        try:
+            self._crossings.sweep(self._partitions.every)
+        except OperationalError:
+            if not self._partitions.away:
+                raise  # those of a partition that is away are brought when it is back

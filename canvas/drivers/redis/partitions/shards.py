@@ -14,6 +14,9 @@ from canvas.errors import ConfigurationError
 from canvas.masking import masked_url
 
 _EVERY = "*"
+_ANSWERS_WITHIN = 5.0
+"""Seconds within which a server answers a call, unless ``socket_timeout`` says otherwise: a server that is silent keeps
+the others waiting for this time, once."""
 
 
 class Shard(NamedTuple):
@@ -61,6 +64,7 @@ class ShardLayout:
 def open_broker(shards: Mapping[str, Sequence[str]], options: Mapping[str, Any]) -> BrokerParts:
     """A broker over servers, by the patterns of their queues. Raises ConfigurationError for rules that cannot be
     meant; connects at first use."""
+    options = {"socket_timeout": _ANSWERS_WITHIN, **options}
     found = [Shard(url, parse(url, options), _patterns(url, patterns)) for url, patterns in shards.items()]
     _check(found)
     waiting, numbers = QueueWait(), dict[str, int]()
