@@ -5,6 +5,7 @@ canvas' own has kombu's names for health checks and lengths of queues.
 
 import time
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any, NamedTuple, Protocol
 
 from canvas.app.broker_address import broker_address
@@ -28,6 +29,9 @@ class ConnectingApp(Protocol):
 
 _OF_KOMBU = ("redis", "rediss", "redis+socket", "sentinel", "amqp", "amqps", "pyamqp")
 """Schemes of brokers that canvas and kombu both know."""
+_of_parents: list[Any] = []
+"""The connections in kombu's pools of the processes that this one was forked from. As long as they are referenced, no
+finalizer closes a connection that a parent uses."""
 
 
 def kombu_connection(conf: Config, url: str | None = None) -> Any:
@@ -55,13 +59,33 @@ def kombu_connection(conf: Config, url: str | None = None) -> Any:
         ) from None
 
 
+def kombu_pool(group: str, connection: Any) -> Any:
+    """The pool for a connection in one of kombu's groups of pools: ``connections`` or ``producers``."""
+    _empty_pools_in_forks()
+    return imported(f"kombu.pools:{group}")[connection]
+
+
+@cache
+def _empty_pools_in_forks() -> None:
+    """Empty the pools in each process that is forked from this one. kombu would close the connections there, and read
+    from sockets that the parent uses."""
+    in_forks(_empty_pools)
+
+
+def _empty_pools() -> None:
+    for name in ("connections", "producers"):
+        for pool in imported(f"kombu.pools:{name}").values():
+            _of_parents.append((pool._resource, pool._dirty))
+            pool._resource, pool._dirty = type(pool._resource)(), set()
+            pool.setup()
+
+
 def connection_pool(app: "ConnectingApp") -> Any:
     """kombu's pool of connections to the app's broker; ``ConnectionPool`` without kombu, and for other brokers."""
     connection = kombu_connection(app.conf)
     if connection is None:
         return ConnectionPool(app)
-    in_forks(imported("kombu.pools:reset"))
-    return imported("kombu.pools:connections")[connection]
+    return kombu_pool("connections", connection)
 
 
 class QueueDeclared(NamedTuple):

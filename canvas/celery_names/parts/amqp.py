@@ -5,11 +5,10 @@ from functools import cached_property
 from typing import Any
 
 from canvas.app.application import Canvas
-from canvas.app.connection import kombu_connection
+from canvas.app.connection import kombu_connection, kombu_pool
 from canvas.celery_names.utils.functional import maybe_list
 from canvas.config.sources import imported
 from canvas.errors import ConfigurationError
-from canvas.forks import in_forks
 from canvas.model.queue import Queue
 
 _NO_KOMBU = (
@@ -31,9 +30,8 @@ def kombu_name(name: str) -> Any:
 
 def producer_pool(app: Canvas) -> Any:
     """``app.producer_pool``: producers of kombu for the app's broker. Raises ConfigurationError without kombu."""
-    pools = kombu_name("kombu.pools:producers")
-    in_forks(kombu_name("kombu.pools:reset"))
-    return pools[app.amqp.connect()]
+    kombu_name("kombu.pools:producers")
+    return kombu_pool("producers", app.amqp.connect())
 
 
 class Queues(dict[str, Any]):
