@@ -20,7 +20,7 @@ task_postrun = Signal("task_postrun", "task.over eager.over", make.ended)
 task_success = Signal("task_success", "task.finished eager.finished", make.succeeded)
 """A task has succeeded; ``runtime`` is in seconds. The sender is the task."""
 task_failure = Signal("task_failure", "task.finished eager.finished", make.failed)
-"""A task has failed, or has rejected its message for good. The sender is the task."""
+"""A task has failed. The sender is the task."""
 task_retry = Signal("task_retry", "task.finished eager.finished", make.retried)
 """A task is going to be retried. The sender is the task."""
 task_revoked = Signal("task_revoked", "task.finished", make.revoked)

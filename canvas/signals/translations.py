@@ -98,10 +98,6 @@ def succeeded(facts: Facts) -> Sending | None:
 
 def failed(facts: Facts) -> Sending | None:
     outcome = facts["outcome"]
-    if isinstance(outcome, Rejected) and not outcome.requeue and "hostname" in facts:
-        # A worker stores a failure, as Celery's does.
-        exc = Reject(outcome.reason, requeue=False)
-        outcome = Failure(exc, "".join(format_exception(exc)))
     if not isinstance(outcome, Failure):
         return None
     sender, about = started(facts)
