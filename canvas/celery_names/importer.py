@@ -1,7 +1,7 @@
 """The finder and the modules that serve the names of Celery and kombu."""
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
@@ -55,7 +55,8 @@ class _Alias(Loader):
         # The import system has written the alias's spec into the module.
         module.__spec__ = self._own
         if self._name.startswith(f"{CELERY}."):
-            vars(module)["__getattr__"] = partial(_member, self._name)
+            own = getattr(type(module), "__getattr__", None)
+            vars(module)["__getattr__"] = partial(_member_or_own, self._name, module, own)
 
 
 class _Members(Loader):
@@ -135,6 +136,19 @@ def _member(module: str, name: str) -> Any:
         raise AttributeError(f"canvas has no {name!r} for module {module!r}; {_GUIDE}") from None
 
 
+def _member_or_own(celerys: str, module: ModuleType, own: Callable[[ModuleType, str], Any] | None, name: str) -> Any:
+    """A name that a module of canvas finds when it is used, by ``own``; else one of Celery's. Raises AttributeError."""
+    if own is None:
+        return _member(celerys, name)
+    try:
+        return own(module, name)
+    except AttributeError as exc:
+        try:
+            return _member(celerys, name)
+        except AttributeError:
+            raise exc from None
+
+
 def serves(module: str, name: str) -> bool:
     """Whether a name of one of Celery's modules has its own entry in the tables of names."""
     below = f"{module}.{name}"
@@ -142,7 +156,17 @@ def serves(module: str, name: str) -> bool:
         return True
     if below in MEMBERS or below in ALIASES or below in NAMES_OF:
         return True
-    return module in ALIASES and name in vars(import_module(ALIASES[module]))
+    if module not in ALIASES:
+        return False
+    served = import_module(ALIASES[module])
+    own = getattr(type(served), "__getattr__", None)
+    if own is None:
+        return name in vars(served)
+    try:
+        own(served, name)
+    except AttributeError:
+        return name in vars(served)
+    return True
 
 
 def _stand_ins(module: str) -> dict[str, str]:

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from canvas.errors import DecodeError, EncodeError
+from canvas.model.record import OWN_FIELDS
 from canvas.model.settlement import ResultWrite
 from canvas.wire import codecs, compression
 from canvas.wire.record import COMPRESSED
@@ -56,6 +57,18 @@ class RecordColumns:
         names = self._value(fields.get("stamped_headers"))
         stamps = {name: self._value(fields[name]) for name in names or () if name in fields}
         return row | {"stamps": self.written({"stamped_headers": names, "stamps": stamps}) if names else None}
+
+    def own_fields(self, payload: bytes) -> bytes | None:
+        """The fields of a record that have no columns, as one written object: those of runs and their nodes."""
+        fields = self._fields(payload) or {}
+        found = [name for name in OWN_FIELDS if name in fields]
+        return self.assembled([(name, {}, fields) for name in found]) if found else None
+
+    def with_own_fields(self, payload: bytes, own: bytes) -> bytes:
+        """A record with these fields."""
+        if self._codec.name == _JSON:
+            return payload[:-1] + b", " + own[1:]
+        return self.written({**self._value(payload), **self._value(own)})
 
     def joined(self, row: Mapping[str, Any]) -> bytes:
         """The record of columns. A value that cannot be read is left as it is, so that its reader reports it."""

@@ -17,6 +17,10 @@ def in_tuple_form(value: Any) -> Any:
     return value.as_tuple() if isinstance(value, Handle) else value
 
 
+OWN_FIELDS = ("attempt", "canvas", "child", "progress", "rounds", "signal", "task", "until")
+"""The fields of a record that canvas adds for runs and their nodes."""
+
+
 @dataclass(slots=True)
 class Record:
     """A task's stored state (protocol.md §5.1), decoded.

@@ -64,6 +64,8 @@ def entry(module, name, place):
         return ("from", f"{there}:{attribute}") if _is_there(there) else None
     if isinstance(value, logging.Logger):
         return "logger", value.name
+    if type(value) is int and value == id(None):  # another number in each process
+        return "stand-in", name
     if value is None or isinstance(value, int | float) or (isinstance(value, str) and len(value) <= LONGEST_TEXT):
         return "value", value
     return "stand-in", name

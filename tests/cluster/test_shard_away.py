@@ -1,6 +1,7 @@
 """One of two servers is away: what belongs to the other goes on, and what is owed to it is settled when it is back."""
 
 import signal
+import threading
 import time
 
 import pytest
@@ -50,6 +51,22 @@ def stopped(server):
 
 def gone_on(server):
     server.process.send_signal(signal.SIGCONT)
+
+
+def asking():
+    return [thread for thread in threading.enumerate() if thread.name == "canvas-away"]
+
+
+def test_a_closed_driver_asks_no_more(driver, far):
+    driver.recovery.heartbeat("w1", ["far", "celery"], 60)
+    stopped(far)
+    try:
+        leased(driver, "far", "celery")
+        assert asking()
+        driver.close()
+        eventually(lambda: not asking())
+    finally:
+        gone_on(far)
 
 
 def test_what_is_owed_to_a_silent_server_is_settled_when_it_is_back(driver, far):

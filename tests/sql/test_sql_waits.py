@@ -22,5 +22,6 @@ def test_waits_end_as_on_redis(bench, app, url):  # noqa: F811 - fixtures
         flow = app.Workflow("cancelled")
         flow.wait_for("never")
         stopped = flow.apply_async()
+        eventually(lambda: states_of(stopped)["never"] == "AWAITING_SIGNAL")
         stopped.cancel()
         eventually(lambda: stopped.status().state == "CANCELLED")

@@ -174,7 +174,8 @@ def test_a_timeout_counts_delays_that_were_skipped(app, flow):
     flow.add(sig(app, "ident", late), name="after")
     run = flow.apply_async(timeout=1000)
     with pytest.raises(
-        TaskRevokedError, match=rf"run {run.id} of 'flow' was cancelled: .* timeout of 1000 s; .*late \(revoked\)"
+        TaskRevokedError,
+        match=rf"run {run.id} of 'flow' was cancelled: .* timeout of 1000 s; .*late \(TaskRevokedError: revoked\)",
     ):
         run.get()
     assert run.state == "CANCELLED"

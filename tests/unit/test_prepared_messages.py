@@ -142,7 +142,7 @@ def test_a_changed_setting_counts_for_the_next_message(app, task):
 
 def test_a_listener_may_change_a_message(app, task):
     app.sender.encode(app.sender.plan(task.s(1), (), {}, {}))
-    detach = telemetry.attach(lambda message: message.headers.update(own="x"), "message.publishing")
+    detach = telemetry.attach(lambda message, **_: message.headers.update(own="x"), "message.publishing")
     try:
         (built,), _ = app.sender.encode(app.sender.plan(task.s(1), (), {}, {}))
     finally:

@@ -65,7 +65,7 @@ def test_one_that_expires_after_its_ack_ends_as_revoked(bench, app):
     result = task(app, "ident").apply_async((1,), expires=60, acks_late=False)
     delivery = Delivery("canvas:worker:0", "celery", bench.broker.rpop("celery"))
     assert line.acks_early(delivery)
-    line._begun.add(delivery.tag)
+    line._early_acked.add(delivery.tag)
     app.clock_offset += 120  # seconds
     settlement = line.do(delivery)
     assert isinstance(settlement, Settlement) and settlement.fence == "early_acked"

@@ -97,7 +97,7 @@ class DjangoTables:
     cure = f"`manage.py migrate {_APP}` makes its tables, and `canvas db upgrade` those of canvas"
 
     def __init__(self, columns: RecordColumns, utc: bool) -> None:
-        self._columns = columns
+        self.columns = columns
         self._content = {"content_type": columns.content_type, "content_encoding": columns.content_encoding}
         self._utc = utc
         theirs = MetaData()
@@ -108,7 +108,7 @@ class DjangoTables:
         self.layout = self.state.layout
 
     def row(self, write: ResultWrite) -> dict[str, Any]:
-        divided = self._columns.divided(write)
+        divided = self.columns.divided(write)
         now = self.time(datetime.now(UTC))
         row: dict[str, Any] = {
             "task_id": write.task_id, "status": divided["status"], "traceback": storable(divided["traceback"]),
@@ -119,14 +119,14 @@ class DjangoTables:
             row["content_encoding"] = "binary"
         row["result"] = self._text(divided["result"], row["content_encoding"])
         row["meta"] = self._text(
-            self._columns.assembled([("children", {}, {"children": divided["children"] or self._columns.written([])})]),
+            self.columns.assembled([("children", {}, {"children": divided["children"] or self.columns.written([])})]),
             row["content_encoding"],
         )
         shown = write.about or {}
         row |= {column: shown.get(name) for column, name in _ABOUT.items()}
         for column in ("task_args", "task_kwargs"):
             if row[column] is not None:
-                row[column] = self._text(self._columns.written(row[column]), row["content_encoding"])
+                row[column] = self._text(self.columns.written(row[column]), row["content_encoding"])
         return row
 
     def changes(self, insert: Any) -> dict[str, Any]:
@@ -138,12 +138,12 @@ class DjangoTables:
     def payload(self, row: Mapping[str, Any]) -> bytes:
         encoding = row["content_encoding"]
         try:
-            meta = self._columns.split(_bytes(row["meta"], encoding) or b"") or {}
+            meta = self.columns.split(_bytes(row["meta"], encoding) or b"") or {}
         except DecodeError:
             meta = {}
         shared = {name: row[name] for name in ("task_id", "status", "traceback", "worker")}
         done = row["date_done"].replace(tzinfo=self._zone()) if row["date_done"].tzinfo is None else row["date_done"]
-        return self._columns.joined({
+        return self.columns.joined({
             **shared, "result": _bytes(row["result"], encoding), "children": meta.get("children"), "date_done": done,
             "name": row["task_name"], "args": _bytes(row["task_args"], encoding),
             "kwargs": _bytes(row["task_kwargs"], encoding), "retries": None, "queue": None, "stamps": None,
@@ -151,11 +151,11 @@ class DjangoTables:
 
     def group_row(self, group_id: str, payload: bytes) -> dict[str, Any]:
         now = self.time(datetime.now(UTC))
-        result = self._text(self._columns.group_column(payload), self._columns.content_encoding)
+        result = self._text(self.columns.group_column(payload), self.columns.content_encoding)
         return {"group_id": group_id, "date_created": now, "date_done": now, "result": result, **self._content}
 
     def group_payload(self, row: Mapping[str, Any]) -> bytes:
-        return self._columns.group_in(_bytes(row["result"], row["content_encoding"]) or b"")
+        return self.columns.group_in(_bytes(row["result"], row["content_encoding"]) or b"")
 
     def time(self, moment: datetime) -> datetime:
         """A time as the tables hold it. PostgreSQL takes the zone; SQLite has none."""

@@ -7,6 +7,9 @@ from canvas.drivers.sql.state_tables import LAYOUT
 from canvas.drivers.sql.tables import TableSet
 from canvas.errors import ConfigurationError
 
+_OWN = "canvas_"
+"""The names of canvas' tables start with it."""
+
 
 def create(engine: Engine, tables: TableSet) -> list[str]:
     """Make the tables that are missing; their names. Raises ConfigurationError where a later version of canvas made
@@ -24,11 +27,27 @@ def create(engine: Engine, tables: TableSet) -> list[str]:
             made = missing
             break
     with engine.begin() as connection:
-        _check(connection, tables)
-    return made
+        older = _is_older(connection, tables)
+    return made + _renewed(engine, tables) if older else made
 
 
-def _check(connection: Connection, tables: TableSet) -> None:
+def _renewed(engine: Engine, tables: TableSet) -> list[str]:
+    """Add the columns that tables of an earlier layout have not; their names."""
+    for last in (False, True):
+        try:
+            with engine.begin() as connection:
+                own = [table for table in tables.metadata.sorted_tables if table.name.startswith(_OWN)]
+                made = [name for table in own for name in _add_columns(connection, table)]
+                connection.execute(upsert(connection, tables.layout, ["version"], []), {"version": LAYOUT})
+                return made
+        except (exc.ProgrammingError, exc.OperationalError):
+            if last:  # no other process has added them at the same time
+                raise
+    raise AssertionError("the second attempt returns or raises")
+
+
+def _is_older(connection: Connection, tables: TableSet) -> bool:
+    """Whether an earlier version of canvas made the tables. Raises ConfigurationError where a later one did."""
     layout = tables.layout
     found = connection.execute(select(layout.c.version)).scalars().all()
     if not found:
@@ -38,6 +57,7 @@ def _check(connection: Connection, tables: TableSet) -> None:
             f"the tables canvas_… have layout {max(found)}, which a later version of canvas made; this version knows "
             f"layout {LAYOUT}: install the later version"
         )
+    return bool(found) and max(found) < LAYOUT
 
 
 def upgrade(engine: Engine, tables: TableSet) -> list[str]:

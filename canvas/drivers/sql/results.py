@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, or_, select
+from sqlalchemy import Connection, and_, delete, not_, or_, select
 
 from canvas.drivers.polling import AsyncPollingWatch, PollingWatch
 from canvas.drivers.sql.announcements import announce
@@ -20,6 +20,8 @@ from canvas.model.settlement import ResultWrite
 
 _AT_ONCE = 500
 """Ids in one query."""
+_OWN = "canvas_fields"
+"""The label of a record's own fields, beside the columns of Celery's table."""
 
 
 class SqlResults:
@@ -39,7 +41,7 @@ class SqlResults:
         self._tasks = tables.tasks
         self._groups = tables.groups
         self._state = tables.state
-        self._lifetimes = self._state.lifetimes
+        self._additions = self._state.additions
 
     def get(self, task_ids: Sequence[str], retry: bool = True) -> list[bytes | None]:
         found: dict[str, bytes] = {}
@@ -49,11 +51,15 @@ class SqlResults:
         return [found.get(task_id) for task_id in task_ids]
 
     def _read(self, connection: Connection, task_ids: Sequence[str]) -> dict[str, bytes]:
-        kept, tasks = self._lifetimes.c, self._tasks
-        query = select(tasks).outerjoin(self._lifetimes, kept.task_id == tasks.c.task_id)
+        kept, tasks = self._additions.c, self._tasks
+        query = select(tasks, kept.fields.label(_OWN)).outerjoin(self._additions, kept.task_id == tasks.c.task_id)
         alive = or_(kept.expires_at.is_(None), kept.expires_at > unix_time(connection))
         rows = connection.execute(query.where(tasks.c.task_id.in_(task_ids), alive)).mappings()
-        return {row["task_id"]: self.tables.payload(dict(row)) for row in rows}
+        return {row["task_id"]: self._record(dict(row)) for row in rows}
+
+    def _record(self, row: dict[str, Any]) -> bytes:
+        own, payload = row.pop(_OWN), self.tables.payload(row)
+        return self.tables.columns.with_own_fields(payload, own) if own is not None else payload
 
     async def aget(self, task_ids: Sequence[str]) -> list[bytes | None]:
         return await asyncio.to_thread(self.get, task_ids)
@@ -73,13 +79,16 @@ class SqlResults:
         # All processes lock rows in the order of their ids; records of one id stay in theirs.
         stores = sorted(stores, key=lambda one: one.task_id)
         rows = [self.tables.row(one) for one in stores]
-        lifetimes = {one.task_id: one.expires for one in stores}
+        decisive: dict[str, ResultWrite] = {}
+        for one in stores:
+            if one.success or one.task_id not in decisive or not decisive[one.task_id].success:
+                decisive[one.task_id] = one
 
         def write(connection: Connection) -> None:
             if rows:
                 connection.execute(self._upsert(connection), rows)
-                self._write_lifetimes(connection, lifetimes)
-                announce(connection, lifetimes)
+                self._write_additions(connection, decisive)
+                announce(connection, decisive)
             for one in stores:
                 if one.run_state and self._is_stored(connection, one):
                     write_state(connection, self._state, one.task_id, one.run_state)
@@ -96,27 +105,41 @@ class SqlResults:
         kept = or_(status.is_(None), status != "SUCCESS")
         return upsert(connection, self._tasks, ["task_id"], self.tables.changes, kept)
 
-    def _write_lifetimes(self, connection: Connection, lifetimes: Mapping[str, int | None]) -> None:
-        """Keep the times of expiry that differ from that of most records, which the clean-up knows."""
-        usually = self.database.expires()
-        usual = [task_id for task_id, seconds in lifetimes.items() if seconds == usually]
+    def _write_additions(self, connection: Connection, writes: Mapping[str, ResultWrite]) -> None:
+        """Keep the fields that Celery's tables do not have, and the times of expiry that differ from that of most
+        records, which the clean-up knows. Those of a success stay, as the success does."""
+        usually, kept = self.database.expires(), self._additions
+        own = {one: self.tables.columns.own_fields(write.payload) for one, write in writes.items()}
+        usual = [one for one, write in writes.items() if write.expires == usually and own[one] is None]
+        unusual = writes.keys() - usual
+        weak = [one for one in unusual if not writes[one].success]
+        successes = select(self._tasks.c.task_id).where(self._tasks.c.status == states.SUCCESS)
+        if weak:
+            found = connection.execute(successes.where(self._tasks.c.task_id.in_(weak)))
+            unusual -= set(found.scalars())
         if usual:
-            connection.execute(delete(self._lifetimes).where(self._lifetimes.c.task_id.in_(usual)))
-        if len(usual) < len(lifetimes):
+            of_success = and_(kept.c.fields.is_not(None), kept.c.task_id.in_(successes))
+            gone = delete(kept).where(kept.c.task_id.in_(usual))
+            if any(not writes[one].success for one in usual):
+                gone = gone.where(not_(of_success))
+            connection.execute(gone)
+        if unusual:
             now = read_clock(connection)
-            others = {task_id: seconds for task_id, seconds in lifetimes.items() if seconds != usually}
             rows = [
-                {"task_id": task_id, "expires_at": now + seconds if seconds else None}
-                for task_id, seconds in sorted(others.items())
+                {"task_id": one, "expires_at": now + seconds if seconds else None, "fields": own[one]}
+                for one, seconds in sorted((one, writes[one].expires) for one in unusual)
             ]
-            connection.execute(upsert(connection, self._lifetimes, ["task_id"], ["expires_at"]), rows)
+            connection.execute(upsert(connection, kept, ["task_id"], ["expires_at", "fields"]), rows)
 
     def set_lifetimes(self, connection: Connection, task_ids: Sequence[str], seconds: int) -> None:
         """Let the records that exist expire after ``seconds``; 0: never."""
+        until = read_clock(connection) + seconds if seconds else None
         for start in range(0, len(task_ids), _AT_ONCE):
             some = task_ids[start : start + _AT_ONCE]
             found = connection.execute(select(self._tasks.c.task_id).where(self._tasks.c.task_id.in_(some))).scalars()
-            self._write_lifetimes(connection, dict.fromkeys(found, seconds or None))
+            rows = [{"task_id": task_id, "expires_at": until, "fields": None} for task_id in sorted(found)]
+            if rows:
+                connection.execute(upsert(connection, self._additions, ["task_id"], ["expires_at"]), rows)
 
     def forget(self, task_ids: Sequence[str]) -> None:
         for start in range(0, len(task_ids), _AT_ONCE):
@@ -125,7 +148,7 @@ class SqlResults:
 
     def delete(self, connection: Connection, task_ids: Sequence[str]) -> None:
         """Delete records in a transaction of the caller's."""
-        for table in (self._tasks, self._lifetimes):
+        for table in (self._tasks, self._additions):
             connection.execute(delete(table).where(table.c.task_id.in_(task_ids)))
 
     @contextmanager
@@ -170,7 +193,7 @@ class SqlResults:
         """Delete groups, and records without a time of their own, that are older than ``seconds``; and the records
         whose own time has come. Returns how many."""
         before = self.tables.time(datetime.now(UTC) - timedelta(seconds=seconds))
-        tasks, groups, kept = self._tasks, self._groups, self._lifetimes
+        tasks, groups, kept = self._tasks, self._groups, self._additions
 
         def work(connection: Connection) -> int:
             own = select(kept.c.task_id)

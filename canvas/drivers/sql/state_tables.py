@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, LargeBinary, MetaData, String, Table
 
-LAYOUT = 1
+LAYOUT = 2
 """The version of these tables; a change of them needs another number, and a step in ``layout.py``."""
 _NAME = 255
 """Characters of an id."""
@@ -33,7 +33,10 @@ class StateTables:
         self.mail = table("canvas_run_mail", _mail())
         self.of_runs = (self.run_fields, self.mail, self.run_labels, self.run_keys)
         """The tables whose rows go with their run."""
-        self.lifetimes = table("canvas_record_lifetimes", [key("task_id"), moment("expires_at")])
+        self.additions = table(
+            "canvas_record_lifetimes", [key("task_id"), moment("expires_at"), Column("fields", BYTES, nullable=True)]
+        )
+        """Of records: unusual times of expiry, and the fields that Celery's tables do not have."""
 
 
 def layout_table(metadata: MetaData, schema: str | None) -> Table:

@@ -25,6 +25,8 @@ class TableSet(Protocol):
 class StoreTables(TableSet, Protocol):
     """The tables of a store, and the form of its rows."""
 
+    columns: RecordColumns
+    """The form of the columns of a record."""
     group_key: str
     """The column of a group's id."""
     tasks: Table
@@ -58,7 +60,7 @@ class CeleryTables:
     cure = "`canvas db upgrade` makes missing tables and columns"
 
     def __init__(self, columns: RecordColumns, names: Mapping[str, str], schemas: Mapping[str, str]) -> None:
-        self._columns = columns
+        self.columns = columns
         extended = columns.extended
         self.metadata = MetaData()
         task_schema, group_schema = schemas.get("task"), schemas.get("group")
@@ -88,7 +90,7 @@ class CeleryTables:
         self.layout = self.state.layout
 
     def row(self, write: ResultWrite) -> dict[str, Any]:
-        row = self._columns.divided(write)
+        row = self.columns.divided(write)
         if row["date_done"] is not None:
             row["date_done"] = self.time(row["date_done"])
         return {"task_id": write.task_id, **row, "traceback": storable(row["traceback"])}
@@ -99,14 +101,14 @@ class CeleryTables:
         }
 
     def payload(self, row: Mapping[str, Any]) -> bytes:
-        return self._columns.joined(row)
+        return self.columns.joined(row)
 
     def group_row(self, group_id: str, payload: bytes) -> dict[str, Any]:
         now = self.time(datetime.now(UTC))
-        return {"taskset_id": group_id, "result": self._columns.group_column(payload), "date_done": now}
+        return {"taskset_id": group_id, "result": self.columns.group_column(payload), "date_done": now}
 
     def group_payload(self, row: Mapping[str, Any]) -> bytes:
-        return self._columns.group_in(row["result"])
+        return self.columns.group_in(row["result"])
 
     def time(self, moment: datetime) -> datetime:
         """UTC, without a zone."""

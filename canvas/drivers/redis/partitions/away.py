@@ -37,6 +37,7 @@ class AwayPartitions(Generic[P]):
         self._lock = threading.Lock()
         self._pid = os.getpid()
         self._errors: dict[P, OperationalError] = {}
+        self._closed = threading.Event()
         self.greet: Callable[[P], object] = lambda partition: None
         """Called with a partition that answers again, before it counts as back."""
 
@@ -44,6 +45,7 @@ class AwayPartitions(Generic[P]):
         if self._pid != os.getpid():
             # A forked process has no thread that asks.
             self._lock, self._errors, self._pid = threading.Lock(), {}, os.getpid()
+            self._closed = threading.Event()
         return self._errors
 
     def __contains__(self, partition: P) -> bool:
@@ -79,17 +81,23 @@ class AwayPartitions(Generic[P]):
         if new:
             threading.Thread(target=self._ask, args=(partition,), name="canvas-away", daemon=True).start()
 
+    def close(self) -> None:
+        """End the threads."""
+        self._closed.set()
+        self._closed = threading.Event()
+        self._known().clear()
+
     def _ask(self, partition: P) -> None:
-        pause, errors = threading.Event(), self._errors
-        while True:
-            pause.wait(_ASKED_EVERY)
+        errors, closed = self._errors, self._closed
+        while not closed.wait(_ASKED_EVERY):
             try:
                 partition.link.command("PING", patient=False)
                 self.greet(partition)
             except OperationalError as exc:
-                errors[partition] = exc
+                if not closed.is_set():
+                    errors[partition] = exc
             else:
-                break
-        with self._lock:
-            errors.pop(partition, None)
-        self._wake()
+                with self._lock:
+                    errors.pop(partition, None)
+                self._wake()
+                return

@@ -117,6 +117,7 @@ class PartitionedBroker:
         return min((due for due in dues if due is not None), default=None)
 
     def close(self) -> None:
+        self._away.close()
         self._partitions.waiting.close()
         for partition in self._partitions.every:
             partition.link.close()
