@@ -12,11 +12,9 @@ from tests.sql.test_sql_upkeep import columns, execute
 FIELDS = {"rounds": 3, "progress": [2, 40], "child": "other.0.1.w", "canvas": "SLEEPING"}
 
 
-@pytest.fixture(params=["json", "msgpack", "pickle"])
-def app(url, request):
-    settings = {"result_serializer": request.param, "accept_content": ["json", request.param]}
+@pytest.fixture
+def app(url):
     with Canvas("own", broker="memory://fields", backend=url, set_as_current=False) as app:
-        app.conf.update(settings)
         yield app
 
 
@@ -57,11 +55,14 @@ def test_another_lifetime_leaves_them(app):
     assert fields(app, "a") == FIELDS
 
 
-def test_celery_reads_the_value(app, url):
+@pytest.mark.parametrize("serializer", ["json", "msgpack", "pickle"])
+def test_celery_reads_the_value(app, url, serializer):
+    app.conf.update(result_serializer=serializer, accept_content=["json", serializer])
     write(app, "a", "SUCCESS", 604_800, **FIELDS)
     theirs = Celery("theirs", broker="memory://", backend=url, set_as_current=False)
     theirs.conf.update(result_serializer=app.conf.result_serializer, accept_content=app.conf.accept_content)
     assert theirs.AsyncResult("a").get(timeout=20) == "value"
+    assert fields(app, "a") == FIELDS
 
 
 def test_tables_of_the_layout_before_get_the_column(url):
