@@ -85,7 +85,7 @@ class _PlainAwaited(_Awaited):
             await super().on_connect_check_health(check_health)  # type: ignore[misc]
         except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError):
             if await asyncio.to_thread(expects_tls, self.host, self.port):
-                self._refusal = redis.exceptions.RedisError(WITH_TLS)
+                raise redis.exceptions.RedisError(WITH_TLS) from None
             raise
 
 

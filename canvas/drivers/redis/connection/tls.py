@@ -7,8 +7,8 @@ from typing import Final
 
 ANSWER_EXPECTED_WITHIN: Final = 1.0
 """Seconds. A server that has TLS answers the first message of a handshake sooner, unless it is far away or busy."""
-_PROBE_WITHIN: Final = 5.0
-"""Seconds. Both probes get an answer at once where the scheme is wrong."""
+_HANDSHAKE_WITHIN: Final = 5.0
+"""Seconds. A server that has refused a command does its part of a handshake sooner, on a busy machine too."""
 WITHOUT_TLS: Final = "the server has no TLS on this port: write redis:// instead of rediss:// in its URL"
 WITH_TLS: Final = "the server expects TLS on this port: write rediss:// instead of redis:// in its URL"
 
@@ -16,22 +16,34 @@ WITH_TLS: Final = "the server expects TLS on this port: write rediss:// instead 
 def answers_without_tls(host: str, port: int) -> bool:
     """Whether a server answers a command that is sent without TLS."""
     try:
-        with socket.create_connection((host, port), _PROBE_WITHIN) as sock:
-            sock.sendall(b"PING\r\n")
-            return sock.recv(1) in (b"+", b"-")
+        return _first_answer(host, port) in (b"+", b"-")
     except OSError:
         return False
 
 
+def _first_answer(host: str, port: int) -> bytes:
+    """The first byte of the answer to a command; none where the server closes the connection. Raises OSError."""
+    with socket.create_connection((host, port), ANSWER_EXPECTED_WITHIN) as sock:
+        sock.sendall(b"*1\r\n$4\r\nPING\r\n")
+        return sock.recv(1)
+
+
 def expects_tls(host: str, port: int) -> bool:
-    """Whether a server answers the first message of a TLS handshake with one of TLS."""
+    """Whether a server refuses a command that is sent without TLS, and answers the first message of a TLS handshake."""
+    try:
+        if _first_answer(host, port) in (b"+", b"-"):
+            return False
+    except ConnectionResetError:
+        pass
+    except OSError:
+        return False  # a server with TLS refuses the command at once
     import ssl  # which takes long to load, and only servers with TLS need it
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
         with (
-            socket.create_connection((host, port), _PROBE_WITHIN) as sock,
+            socket.create_connection((host, port), _HANDSHAKE_WITHIN) as sock,
             context.wrap_socket(sock, server_hostname=host),
         ):
             return True
