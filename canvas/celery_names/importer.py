@@ -1,7 +1,7 @@
 """The finder and the modules that serve the names of Celery and kombu."""
 
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
@@ -55,8 +55,7 @@ class _Alias(Loader):
         # The import system has written the alias's spec into the module.
         module.__spec__ = self._own
         if self._name.startswith(f"{CELERY}."):
-            own = getattr(type(module), "__getattr__", None)
-            vars(module)["__getattr__"] = partial(_member_or_own, self._name, module, own)
+            vars(module)["__getattr__"] = partial(_own_or_member, module, self._name)
 
 
 class _Members(Loader):
@@ -136,12 +135,17 @@ def _member(module: str, name: str) -> Any:
         raise AttributeError(f"canvas has no {name!r} for module {module!r}; {_GUIDE}") from None
 
 
-def _member_or_own(celerys: str, module: ModuleType, own: Callable[[ModuleType, str], Any] | None, name: str) -> Any:
-    """A name that a module of canvas finds when it is used, by ``own``; else one of Celery's. Raises AttributeError."""
-    if own is None:
+def _finds_names(module: ModuleType) -> bool:
+    """Whether a module of canvas is of a class of its own, which finds names when they are used."""
+    return hasattr(type(module), "__getattr__")
+
+
+def _own_or_member(module: Any, celerys: str, name: str) -> Any:
+    """A name that a module of canvas finds when it is used; else one of Celery's module. Raises AttributeError."""
+    if not _finds_names(module):
         return _member(celerys, name)
     try:
-        return own(module, name)
+        return type(module).__getattr__(module, name)
     except AttributeError as exc:
         try:
             return _member(celerys, name)
@@ -158,14 +162,13 @@ def serves(module: str, name: str) -> bool:
         return True
     if module not in ALIASES:
         return False
-    served = import_module(ALIASES[module])
-    own = getattr(type(served), "__getattr__", None)
-    if own is None:
+    served: Any = import_module(ALIASES[module])
+    if name in vars(served) or not _finds_names(served):
         return name in vars(served)
     try:
-        own(served, name)
+        type(served).__getattr__(served, name)
     except AttributeError:
-        return name in vars(served)
+        return False
     return True
 
 

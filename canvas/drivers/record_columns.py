@@ -17,6 +17,8 @@ from canvas.model.settlement import ResultWrite
 from canvas.wire import codecs, compression
 from canvas.wire.record import COMPRESSED
 
+OWN = "canvas_fields"
+"""The key of a record's own fields beside its columns."""
 WHOLE = b"\x00canvas\x00"
 """In front of a payload that is kept whole, because it is no record in the serializer of the settings."""
 ENCODED = ("result", "children", "args", "kwargs", "stamps")
@@ -38,9 +40,10 @@ class RecordColumns:
 
     def divided(self, write: ResultWrite) -> dict[str, Any]:
         """The columns of a record, with ``date_done`` as a datetime; absent ones are ``None``. As in Celery, the values
-        are not compressed: they are read in place."""
+        are not compressed: they are read in place. Under ``OWN`` are the fields that have no columns, as one written
+        object: those of runs and their nodes."""
         fields = self._fields(write.payload)
-        row: dict[str, Any] = dict.fromkeys(("status", "result", "date_done", "traceback", "children"))
+        row: dict[str, Any] = dict.fromkeys(("status", "result", "date_done", "traceback", "children", OWN))
         if fields is None:
             row |= {"status": "SUCCESS" if write.success else "PENDING", "result": WHOLE + write.payload}
             return row | {"date_done": datetime.now(UTC)}
@@ -48,6 +51,8 @@ class RecordColumns:
         row["result"] = fields["result"]
         row["children"] = fields["children"] if self._value(fields.get("children")) else None
         row["date_done"] = _time_of(self._value(fields.get("date_done")))
+        if own := [name for name in OWN_FIELDS if name in fields]:
+            row[OWN] = self.assembled([(name, {}, fields) for name in own])
         return row | self._extended(fields) if self.extended else row
 
     def _extended(self, fields: Mapping[str, bytes]) -> dict[str, Any]:
@@ -57,12 +62,6 @@ class RecordColumns:
         names = self._value(fields.get("stamped_headers"))
         stamps = {name: self._value(fields[name]) for name in names or () if name in fields}
         return row | {"stamps": self.written({"stamped_headers": names, "stamps": stamps}) if names else None}
-
-    def own_fields(self, payload: bytes) -> bytes | None:
-        """The fields of a record that have no columns, as one written object: those of runs and their nodes."""
-        fields = self._fields(payload) or {}
-        found = [name for name in OWN_FIELDS if name in fields]
-        return self.assembled([(name, {}, fields) for name in found]) if found else None
 
     def with_own_fields(self, payload: bytes, own: bytes) -> bytes:
         """A record with these fields."""

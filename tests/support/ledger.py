@@ -46,11 +46,15 @@ class Bench:
         """Have those that start from now on wait for the next ``open``."""
         self.ledgers.delete(f"open:{key}")
 
+    def notes(self, key):
+        """What was noted under ``key``."""
+        return self.ledgers.lrange(f"ledger:{key}", 0, -1)
+
     def ledger(self, key, at_least, timeout=20):
         """What was noted under ``key``, once there are so many notes."""
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
-            found = self.ledgers.lrange(f"ledger:{key}", 0, -1)
+            found = self.notes(key)
             if len(found) >= at_least:
                 return found
             time.sleep(0.01)

@@ -2,17 +2,31 @@
 
 import os
 import subprocess
+from contextlib import contextmanager
 
 from click.testing import CliRunner
 
 from canvas.cli import main
 from tests.support import forked
+from tests.support.apps import make
 from tests.support.processes import WorkerProcess
 
 
 def start(bench, *arguments, library="canvas", **options):
     broker, backend, ledger = bench.urls()
     return WorkerProcess(library, broker, backend, *arguments, ledger=ledger, **options)
+
+
+@contextmanager
+def served(bench):
+    """The app of an emptied server, with a worker of four threads whose leases are short."""
+    broker, backend, ledger = bench.urls()
+    bench.server.client().flushall()
+    with (
+        make("canvas", broker, backend, ledger=ledger) as app,
+        start(bench, "-P", "threads", "-c", "4", short_leases=1),
+    ):
+        yield app
 
 
 def task(app, name):

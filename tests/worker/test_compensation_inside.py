@@ -4,22 +4,13 @@ import pytest
 
 from canvas import Workflow
 from canvas.testing.contract import eventually
-from tests.support.apps import make
-from tests.worker.commands import start, task
+from tests.worker.commands import served, task
 
 
 @pytest.fixture(scope="module")
 def app(bench):
-    broker, backend, ledger = bench.urls()
-    bench.server.client().flushall()
-    app = make("canvas", broker, backend, ledger=ledger)
-    with start(bench, "-P", "threads", "-c", "4", short_leases=1):
+    with served(bench) as app:
         yield app
-    app.close()
-
-
-def notes(bench, key):
-    return list(bench.ledgers.lrange(f"ledger:{key}", 0, -1))
 
 
 def step(app, flow, name, key, after=()):
@@ -55,18 +46,18 @@ def test_in_reverse_and_again_after_a_resume(bench, app, flow):
     run = flow.apply_async()
     with pytest.raises(ValueError, match="closed"):
         run.get(timeout=20)
-    eventually(lambda: len(notes(bench, key)) >= 11)
+    eventually(lambda: len(bench.notes(key)) >= 11)
     undo = app.workflow(f"{run.id}.0.undo")
     undo.get(timeout=20)
     names = [node.name for node in undo.status().nodes]
     assert names == [
         "undo e", "undo inside", "undo inside/c", "undo inside/deep/d", "undo inside/b", "undo a",
     ]  # fmt: skip
-    assert notes(bench, key) == quoted([*FORTH, *BACK])
+    assert bench.notes(key) == quoted([*FORTH, *BACK])
     bench.open(gate)
     assert run.resume()
     run.get(timeout=20)
-    assert notes(bench, key) == quoted([*FORTH, *BACK, *FORTH])
+    assert bench.notes(key) == quoted([*FORTH, *BACK, *FORTH])
 
 
 def test_a_run_inside_that_fails_undoes_its_nodes_itself(bench, app, flow):
@@ -77,13 +68,13 @@ def test_a_run_inside_that_fails_undoes_its_nodes_itself(bench, app, flow):
     run = flow.apply_async()
     with pytest.raises(ValueError, match="closed"):
         run.get(timeout=20)
-    eventually(lambda: len(notes(bench, key)) >= 4)
+    eventually(lambda: len(bench.notes(key)) >= 4)
     app.workflow(f"{run.id}.0.undo").get(timeout=20)
-    assert sorted(notes(bench, key)) == quoted(["A", "B", "a", "b"])
+    assert sorted(bench.notes(key)) == quoted(["A", "B", "a", "b"])
     bench.open(gate)
     assert run.resume()
     run.get(timeout=20)
-    assert sorted(notes(bench, key)[4:]) == quoted(["a", "b"])
+    assert sorted(bench.notes(key)[4:]) == quoted(["a", "b"])
 
 
 def test_the_runs_of_pages_are_undone(bench, app, flow):
@@ -96,5 +87,5 @@ def test_the_runs_of_pages_are_undone(bench, app, flow):
     run = flow.apply_async()
     with pytest.raises(ValueError, match="closed"):
         run.get(timeout=20)
-    eventually(lambda: len(notes(bench, key)) >= 4)
-    assert notes(bench, key) == ["[0, 1]", "[2, 3]", "[2, 3]", "[0, 1]"]
+    eventually(lambda: len(bench.notes(key)) >= 4)
+    assert bench.notes(key) == ["[0, 1]", "[2, 3]", "[2, 3]", "[0, 1]"]

@@ -11,17 +11,13 @@ from canvas.model.runs.index import RunQuery
 from canvas.testing.contract import eventually
 from tests.support.apps import make
 from tests.support.dying import killed_at
-from tests.worker.commands import canvas, named, start, states, task
+from tests.worker.commands import canvas, named, served, states, task
 
 
 @pytest.fixture(scope="module")
 def app(bench):
-    broker, backend, ledger = bench.urls()
-    bench.server.client().flushall()
-    app = make("canvas", broker, backend, ledger=ledger)
-    with start(bench, "-P", "threads", "-c", "4", short_leases=1):
+    with served(bench) as app:
         yield app
-    app.close()
 
 
 def listed(app, name):

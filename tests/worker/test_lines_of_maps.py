@@ -4,22 +4,13 @@ import pytest
 
 from canvas.errors import NodeTimeout
 from canvas.testing.contract import eventually
-from tests.support.apps import make
-from tests.worker.commands import start, states, task
+from tests.worker.commands import served, states, task
 
 
 @pytest.fixture(scope="module")
 def app(bench):
-    broker, backend, ledger = bench.urls()
-    bench.server.client().flushall()
-    app = make("canvas", broker, backend, ledger=ledger)
-    with start(bench, "-P", "threads", "-c", "4", short_leases=1):
+    with served(bench) as app:
         yield app
-    app.close()
-
-
-def notes(bench, key):
-    return list(bench.ledgers.lrange(f"ledger:{key}", 0, -1))
 
 
 def test_an_item_does_not_wait_for_the_others(bench, app, flow):
@@ -33,11 +24,11 @@ def test_an_item_does_not_wait_for_the_others(bench, app, flow):
     bench.ledger(second, 3)
     eventually(lambda: states(run)["noted"] == "STARTED")
     assert states(run)["held"] != "SUCCESS"
-    assert sorted(notes(bench, second)) == ["0", "2", "3"]
+    assert sorted(bench.notes(second)) == ["0", "2", "3"]
     bench.ledger(third, 1)
     bench.open(first)
     assert run.get(timeout=20) == ["end", [[0, 1, 2, 3], [0, 1, 2, 3]], {}]
-    assert sorted(notes(bench, third)) == ["0", "1", "2", "3"]
+    assert sorted(bench.notes(third)) == ["0", "1", "2", "3"]
 
 
 def composed(app, flow, counts, gate, **options):
@@ -50,7 +41,7 @@ def composed(app, flow, counts, gate, **options):
 
 
 def ran(bench, keys):
-    return [len(notes(bench, key)) for key in keys]
+    return [len(bench.notes(key)) for key in keys]
 
 
 @pytest.mark.parametrize("options", [{}, {"concurrency": 2}], ids=["all at once", "two at once"])
@@ -118,7 +109,7 @@ def test_a_revoked_item_does_not_keep_the_others_of_its_lane(bench, app, flow):
     eventually(lambda: any(item in ids for ids in (app.control.inspect().revoked() or {}).values()))
     bench.open(key)
     run.result.get(timeout=20, propagate=False)
-    assert sorted(notes(bench, items)) == ["0", "2", "3"]
+    assert sorted(bench.notes(items)) == ["0", "2", "3"]
     assert states(run)["mapped"] == "FAILURE"
 
 
@@ -134,7 +125,7 @@ def test_a_failure_that_stops_a_map_stops_the_maps_after_it(bench, app, flow):
         run.get(timeout=20)
     wanted = {"rows": "SUCCESS", "failing": "FAILURE", "after": "UPSTREAM_FAILED", "last": "UPSTREAM_FAILED"}
     assert states(run) == {**wanted, "done": "SUCCESS"}
-    assert notes(bench, key) == []
+    assert bench.notes(key) == []
 
 
 def test_a_limit_of_a_map_in_a_line(bench, app, flow):

@@ -4,22 +4,13 @@ import pytest
 
 from canvas import Workflow
 from canvas.testing.contract import eventually
-from tests.support.apps import make
-from tests.worker.commands import start, states, task
+from tests.worker.commands import served, states, task
 
 
 @pytest.fixture(scope="module")
 def app(bench):
-    broker, backend, ledger = bench.urls()
-    bench.server.client().flushall()
-    app = make("canvas", broker, backend, ledger=ledger)
-    with start(bench, "-P", "threads", "-c", "4", short_leases=1):
+    with served(bench) as app:
         yield app
-    app.close()
-
-
-def notes(bench, key):
-    return list(bench.ledgers.lrange(f"ledger:{key}", 0, -1))
 
 
 def test_results_come_by_page(bench, app, flow):
@@ -30,8 +21,8 @@ def test_results_come_by_page(bench, app, flow):
     run = flow.apply_async(labels={"kind": "paged"})
     assert run.get(timeout=20) == ["end", [10], {}]
     assert list(run.pages("paged")) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
-    assert notes(bench, asked) == ["0", "4", "8"]
-    assert sorted(map(int, notes(bench, items))) == list(range(10))
+    assert bench.notes(asked) == ["0", "4", "8"]
+    assert sorted(map(int, bench.notes(items))) == list(range(10))
     assert next(node for node in run.status().nodes if node.name == "paged").rounds == 3
 
 
@@ -44,11 +35,11 @@ def test_one_page_is_read_ahead_and_no_more(bench, app, flow):
     eventually(lambda: next(iter(run.status().nodes)).child is not None)
     child = app.workflow(next(iter(run.status().nodes)).child)
     assert child.status().name == "paged 1"
-    assert notes(bench, asked) == ["0", "2"]
-    assert sorted(notes(bench, held)) == ["0", "1"]
+    assert bench.notes(asked) == ["0", "2"]
+    assert sorted(bench.notes(held)) == ["0", "1"]
     bench.open(held)
     assert run.get(timeout=20) == 8
-    assert notes(bench, asked) == ["0", "2", "4", "6"]
+    assert bench.notes(asked) == ["0", "2", "4", "6"]
 
 
 def test_resume_goes_on_with_the_page_that_failed(bench, app, flow):
@@ -63,12 +54,12 @@ def test_resume_goes_on_with_the_page_that_failed(bench, app, flow):
     bench.open(gate)
     assert run.resume()
     assert run.get(timeout=20) == ["end", [6], {}]
-    assert notes(bench, asked) == ["0", "2", "4"]
-    assert sorted(notes(bench, counts)) == ["0", "1", "2", "2", "3", "4", "5"]
+    assert bench.notes(asked) == ["0", "2", "4"]
+    assert sorted(bench.notes(counts)) == ["0", "1", "2", "2", "3", "4", "5"]
     assert list(run.pages("paged")) == [[0, 1], [2, 3], [4, 5]]
     assert run.again("paged")
     assert run.get(timeout=20) == ["end", [6], {}]
-    assert notes(bench, asked) == ["0", "2", "4"] * 2
+    assert bench.notes(asked) == ["0", "2", "4"] * 2
 
 
 def test_cancelled_with_the_run_of_its_page(bench, app, flow):
@@ -82,7 +73,7 @@ def test_cancelled_with_the_run_of_its_page(bench, app, flow):
     bench.open(held)
     run.result.get(timeout=20, propagate=False)
     assert run.status().state == "CANCELLED"
-    assert notes(bench, asked) == ["0", "2"]
+    assert bench.notes(asked) == ["0", "2"]
     assert run.resume()
     assert run.get(timeout=20) == 8
 

@@ -10,19 +10,14 @@ from canvas.errors import CompositionError
 from canvas.model.runs.index import RunQuery
 from canvas.testing.contract import eventually
 from canvas.workflows.resume import nodes_of_name
-from tests.support.apps import make
 from tests.support.dying import killed_at
-from tests.worker.commands import canvas, invoked, start, states, task
+from tests.worker.commands import canvas, invoked, served, states, task
 
 
 @pytest.fixture(scope="module")
 def app(bench):
-    broker, backend, ledger = bench.urls()
-    bench.server.client().flushall()
-    app = make("canvas", broker, backend, ledger=ledger)
-    with start(bench, "-P", "threads", "-c", "4", short_leases=1):
+    with served(bench) as app:
         yield app
-    app.close()
 
 
 @pytest.fixture(params=["worker", "here"])

@@ -162,7 +162,7 @@ class Collector:
 
     def _consumed_by(self, worker: str) -> list[str]:
         queues = self.answers.one(worker).get("active_queues")
-        return [queue for queue, _ in consumers_of([(worker, queues)]).items()]
+        return list(consumers_of([(worker, queues)]))
 
     def _look_at_queues(self) -> None:
         answers = [(name, found.get("active_queues")) for name, found in self.answers.all().items()]

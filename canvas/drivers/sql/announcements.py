@@ -122,9 +122,8 @@ class Listener:
                 with self._connected() as connection:
                     self._listen(connection, reading)
             except (SQLAlchemyError, psycopg.Error, OSError, CanvasError):
-                time.sleep(
-                    _AGAIN
-                )  # the watches read without announcements too, and report that the server is unreachable
+                # The watches read without announcements too, and report that the server is unreachable.
+                time.sleep(_AGAIN)
             with self._lock:
                 if not self._wakes:
                     self._thread = None

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Column, DateTime, Integer, MetaData, String, Table, Text, func
 from sqlalchemy.engine import URL
 
-from canvas.drivers.record_columns import WHOLE, RecordColumns
+from canvas.drivers.record_columns import OWN, WHOLE, RecordColumns
 from canvas.drivers.sql.state_tables import StateTables
 from canvas.drivers.sql.tables import storable
 from canvas.errors import ConfigurationError, DecodeError
@@ -113,7 +113,7 @@ class DjangoTables:
         row: dict[str, Any] = {
             "task_id": write.task_id, "status": divided["status"], "traceback": storable(divided["traceback"]),
             "date_created": now, "date_started": now if divided["status"] == "STARTED" else None, "date_done": now,
-            "task_name": divided.get("name"), "worker": divided.get("worker"), **self._content,
+            "task_name": divided.get("name"), "worker": divided.get("worker"), **self._content, OWN: divided[OWN],
         }  # fmt: skip
         if divided["result"] is not None and divided["result"].startswith(WHOLE):
             row["content_encoding"] = "binary"

@@ -2,6 +2,7 @@
 
 from sqlalchemy import Connection, Engine, Table, exc, inspect, select, text
 
+from canvas.drivers.retry_policy import tried
 from canvas.drivers.sql.dialects import upsert
 from canvas.drivers.sql.state_tables import LAYOUT
 from canvas.drivers.sql.tables import TableSet
@@ -9,6 +10,8 @@ from canvas.errors import ConfigurationError
 
 _OWN = "canvas_"
 """The names of canvas' tables start with it."""
+_AGAIN = (0.0,)
+"""Seconds before the second try to add columns: another process may have added them at the same time."""
 
 
 def create(engine: Engine, tables: TableSet) -> list[str]:
@@ -33,17 +36,15 @@ def create(engine: Engine, tables: TableSet) -> list[str]:
 
 def _renewed(engine: Engine, tables: TableSet) -> list[str]:
     """Add the columns that tables of an earlier layout have not; their names."""
-    for last in (False, True):
-        try:
-            with engine.begin() as connection:
-                own = [table for table in tables.metadata.sorted_tables if table.name.startswith(_OWN)]
-                made = [name for table in own for name in _add_columns(connection, table)]
-                connection.execute(upsert(connection, tables.layout, ["version"], []), {"version": LAYOUT})
-                return made
-        except (exc.ProgrammingError, exc.OperationalError):
-            if last:  # no other process has added them at the same time
-                raise
-    raise AssertionError("the second attempt returns or raises")
+    own = [table for table in tables.metadata.sorted_tables if table.name.startswith(_OWN)]
+
+    def add() -> list[str]:
+        with engine.begin() as connection:
+            made = [name for table in own for name in _add_columns(connection, table)]
+            connection.execute(upsert(connection, tables.layout, ["version"], []), {"version": LAYOUT})
+            return made
+
+    return tried(add, _AGAIN, exc.DatabaseError)
 
 
 def _is_older(connection: Connection, tables: TableSet) -> bool:

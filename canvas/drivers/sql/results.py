@@ -5,11 +5,12 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, and_, delete, not_, or_, select
 
 from canvas.drivers.polling import AsyncPollingWatch, PollingWatch
+from canvas.drivers.record_columns import OWN
 from canvas.drivers.sql.announcements import announce
 from canvas.drivers.sql.database import Database
 from canvas.drivers.sql.dialects import read_clock, unix_time, upsert
@@ -20,8 +21,15 @@ from canvas.model.settlement import ResultWrite
 
 _AT_ONCE = 500
 """Ids in one query."""
-_OWN = "canvas_fields"
-"""The label of a record's own fields, beside the columns of Celery's table."""
+
+
+class _Addition(NamedTuple):
+    """The part of a record that Celery's table does not have."""
+
+    success: bool
+    expires: int | None
+    fields: bytes | None
+    """Those that canvas adds, as one written object."""
 
 
 class SqlResults:
@@ -52,13 +60,13 @@ class SqlResults:
 
     def _read(self, connection: Connection, task_ids: Sequence[str]) -> dict[str, bytes]:
         kept, tasks = self._additions.c, self._tasks
-        query = select(tasks, kept.fields.label(_OWN)).outerjoin(self._additions, kept.task_id == tasks.c.task_id)
+        query = select(tasks, kept.fields.label(OWN)).outerjoin(self._additions, kept.task_id == tasks.c.task_id)
         alive = or_(kept.expires_at.is_(None), kept.expires_at > unix_time(connection))
         rows = connection.execute(query.where(tasks.c.task_id.in_(task_ids), alive)).mappings()
         return {row["task_id"]: self._record(dict(row)) for row in rows}
 
     def _record(self, row: dict[str, Any]) -> bytes:
-        own, payload = row.pop(_OWN), self.tables.payload(row)
+        own, payload = row.pop(OWN), self.tables.payload(row)
         return self.tables.columns.with_own_fields(payload, own) if own is not None else payload
 
     async def aget(self, task_ids: Sequence[str]) -> list[bytes | None]:
@@ -79,10 +87,11 @@ class SqlResults:
         # All processes lock rows in the order of their ids; records of one id stay in theirs.
         stores = sorted(stores, key=lambda one: one.task_id)
         rows = [self.tables.row(one) for one in stores]
-        decisive: dict[str, ResultWrite] = {}
-        for one in stores:
+        decisive: dict[str, _Addition] = {}
+        for one, row in zip(stores, rows, strict=True):
+            own = row.pop(OWN)
             if one.success or one.task_id not in decisive or not decisive[one.task_id].success:
-                decisive[one.task_id] = one
+                decisive[one.task_id] = _Addition(one.success, one.expires, own)
 
         def write(connection: Connection) -> None:
             if rows:
@@ -105,12 +114,11 @@ class SqlResults:
         kept = or_(status.is_(None), status != "SUCCESS")
         return upsert(connection, self._tasks, ["task_id"], self.tables.changes, kept)
 
-    def _write_additions(self, connection: Connection, writes: Mapping[str, ResultWrite]) -> None:
+    def _write_additions(self, connection: Connection, writes: Mapping[str, _Addition]) -> None:
         """Keep the fields that Celery's tables do not have, and the times of expiry that differ from that of most
         records, which the clean-up knows. Those of a success stay, as the success does."""
         usually, kept = self.database.expires(), self._additions
-        own = {one: self.tables.columns.own_fields(write.payload) for one, write in writes.items()}
-        usual = [one for one, write in writes.items() if write.expires == usually and own[one] is None]
+        usual = [one for one, write in writes.items() if write.expires == usually and write.fields is None]
         unusual = writes.keys() - usual
         weak = [one for one in unusual if not writes[one].success]
         successes = select(self._tasks.c.task_id).where(self._tasks.c.status == states.SUCCESS)
@@ -126,8 +134,8 @@ class SqlResults:
         if unusual:
             now = read_clock(connection)
             rows = [
-                {"task_id": one, "expires_at": now + seconds if seconds else None, "fields": own[one]}
-                for one, seconds in sorted((one, writes[one].expires) for one in unusual)
+                {"task_id": one, "expires_at": now + write.expires if write.expires else None, "fields": write.fields}
+                for one, write in sorted((one, writes[one]) for one in unusual)
             ]
             connection.execute(upsert(connection, kept, ["task_id"], ["expires_at", "fields"]), rows)
 

@@ -34,7 +34,7 @@ class StoreTables(TableSet, Protocol):
     state: StateTables
 
     def row(self, write: ResultWrite) -> dict[str, Any]:
-        """The row of a record."""
+        """The row of a record, and under ``OWN`` its fields that have no columns."""
 
     def changes(self, insert: Any) -> dict[str, Any]:
         """The new values, by their columns, of a row that is there when ``insert`` is executed."""

@@ -29,8 +29,8 @@ class _Secured:
     """Over TLS."""
 
     def _wrap_socket_with_ssl(self: Any, sock: socket.socket) -> socket.socket:
-        patience = sock.gettimeout()
-        sock.settimeout(ANSWER_EXPECTED_WITHIN if patience is None else min(patience, ANSWER_EXPECTED_WITHIN))
+        timeout = sock.gettimeout()
+        sock.settimeout(ANSWER_EXPECTED_WITHIN if timeout is None else min(timeout, ANSWER_EXPECTED_WITHIN))
         wrap = super()._wrap_socket_with_ssl  # type: ignore[misc]
         try:
             wrapped: socket.socket = wrap(sock)
@@ -40,12 +40,12 @@ class _Secured:
             if not isinstance(exc, TimeoutError):
                 raise
             wrapped = wrap(redis.Connection._connect(self))  # type: ignore[no-untyped-call]
-        wrapped.settimeout(patience)
+        wrapped.settimeout(timeout)
         return wrapped
 
 
-class _Awaited:
-    """On an event loop, where redis-py makes errors of every class of ``_connect`` to lost connections."""
+class _SecuredAwaited:
+    """Over TLS, on an event loop, where redis-py makes errors of every class of ``_connect`` to lost connections."""
 
     _refusal: redis.exceptions.RedisError | None = None
     """Why the server cannot be used with this URL, so that trying again does not help."""
@@ -57,10 +57,6 @@ class _Awaited:
             if self._refusal is not None:
                 raise self._refusal from None
             raise
-
-
-class _SecuredAwaited(_Awaited):
-    """Over TLS."""
 
     async def _connect(self: Any) -> None:
         if self._refusal is not None:
@@ -77,8 +73,8 @@ class _SecuredAwaited(_Awaited):
             connecting.cancel()
 
 
-class _PlainAwaited(_Awaited):
-    """Without TLS."""
+class _PlainAwaited:
+    """Without TLS, on an event loop."""
 
     async def on_connect_check_health(self: Any, check_health: bool = True) -> None:
         try:
