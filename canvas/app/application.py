@@ -117,7 +117,7 @@ class Canvas(CeleryNames, SendingApp):
 
         ``schedule``: seconds, a timedelta, or a schedule of ``canvas.schedules``. ``sig``: a signature, a workflow, or
         a function that composes one. ``catch_up``, ``overlap`` and ``relative`` among ``options`` are those of the
-        entry; the others are options of the task.
+        entry; the others are options of the task. ``name`` is the entry's, by default the task's call.
         """
         from canvas.beat.periodic import entry_fields
 
@@ -139,7 +139,7 @@ class Canvas(CeleryNames, SendingApp):
         return open_run_store(self, persist)
 
     def Workflow(self, name: str = "workflow") -> "Workflow":
-        """A workflow of this app."""
+        """An empty workflow of this app, with this ``name``."""
         from canvas.workflows.compose.builder import Workflow
 
         return Workflow(name, self)

@@ -38,8 +38,11 @@ class ConfiguredApp(Services):
     def config_from_object(
         self, obj: Any, silent: bool = False, force: bool = False, namespace: str | None = None
     ) -> None:
-        """Take settings from a module, an object, a mapping, or the dotted name of one. Values that were assigned to
-        ``conf`` stay.
+        """Take settings from ``obj``: a module, an object, a mapping, or the dotted name of one. Values that were
+        assigned to ``conf`` stay.
+
+        ``namespace``: the beginning of the names that count (``"CELERY"``: ``CELERY_TASK_ACKS_LATE``). ``force``: read
+        it now, not at first use.
 
         Raises ConfigurationError for unknown or ill-typed settings, and ImportError for a name without a module, unless
         ``silent``.
@@ -61,7 +64,8 @@ class ConfiguredApp(Services):
                     self.reconfigure(name)
 
     def config_from_envvar(self, variable: str, silent: bool = False, force: bool = False) -> bool:
-        """Take settings from the module that an environment variable names; whether it names one.
+        """Take settings from the module that an environment ``variable`` names; whether it names one. ``force``: read
+        it now, not at first use.
 
         Raises ConfigurationError for a variable that is not set, unless ``silent``.
         """

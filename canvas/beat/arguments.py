@@ -11,6 +11,7 @@ class BeatLazyFunc:
         self._func, self._args, self._kwargs = func, args, kwargs
 
     def __call__(self) -> Any:
+        """The result of a call now."""
         return self._func(*self._args, **self._kwargs)
 
     delay = __call__

@@ -23,8 +23,8 @@ from canvas.text import shorten_names
 class chord(Composite[Any]):
     """``chord(header, body)``; ``chord(header)(body)`` sends it at once.
 
-    The header is a list, any iterable (consumed once), a group, a chain (its steps become parallel members,
-    semantics.md H1), or one signature.
+    ``header`` is a list, any iterable (consumed once), a group, a chain (its steps become parallel members), or one
+    signature. ``body`` is the signature that takes the list of their results.
     """
 
     kind = "chord"
@@ -119,7 +119,7 @@ class chord(Composite[Any]):
 
     @refusing_cycles
     def set_immutable(self, immutable: bool) -> None:
-        """The header's members; the body keeps its own flag (semantics.md S8)."""
+        """Set ``immutable`` of the header's members; the body keeps its own flag (semantics.md S8)."""
         for task in self.header:
             task.set_immutable(immutable)
 

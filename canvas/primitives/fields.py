@@ -206,7 +206,7 @@ class SignatureFields(dict[str, Any]):
         return self
 
     def set_immutable(self, immutable: bool) -> None:
-        """Let it ignore the result of the task before it, or take that."""
+        """Let it ignore the result of the task before it (``immutable``), or take that."""
         self.immutable = immutable
 
 

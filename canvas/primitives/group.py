@@ -19,7 +19,9 @@ R = TypeVar("R")
 
 @subtype("group")
 class group(TaskList[list[Any]]):
-    """``group(a, b)``, ``group([a, b])``, ``group(s for …)``.
+    """``group(a, b)``, ``group([a, b])``, ``group(s for …)``: tasks that may run at the same time.
+
+    Called, it is sent: ``group(a, b)()``.
 
     The items of an iterator are read when they are needed. When the group is sent, alone or as the header of a chord,
     it is sent in slices, the first of them before the rest is read.
@@ -79,7 +81,8 @@ class group(TaskList[list[Any]]):
         return self.with_fields(options=dict(self.options), kwargs=kwargs)
 
     def skew(self, start: float = 1.0, stop: float | None = None, step: float = 1.0) -> "group":
-        """Give the members rising countdowns, in seconds; the last one up to ``stop`` repeats."""
+        """Give the members rising countdowns: ``start`` seconds, then ``step`` more for each; the last one up to
+        ``stop`` repeats."""
         value = start * 1.0
         for task in self.tasks:
             over = bool(stop) and value > stop  # type: ignore[operator]

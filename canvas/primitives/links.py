@@ -28,7 +28,7 @@ class LinkedSignature(SignatureFields):
         return self.append_to_list_option("link_error", self._checked("link_error", errback))
 
     def on_error(self, errback: Any) -> Self:
-        """``link_error`` that returns the signature itself."""
+        """``link_error(errback)`` that returns the signature itself."""
         self.link_error(errback)
         return self
 
@@ -45,7 +45,7 @@ class LinkedSignature(SignatureFields):
         return value
 
     def append_to_list_option(self, key: str, value: Any) -> Any:
-        """Add a value to a list among the options, unless the list contains it; returns the value."""
+        """Add ``value`` to the list in the option ``key``, unless the list contains it; returns the value."""
         items = as_list(self.options.get(key))
         if not has_signature(items, value):
             items.append(value)
@@ -53,7 +53,7 @@ class LinkedSignature(SignatureFields):
         return value
 
     def extend_list_option(self, key: str, value: Any) -> None:
-        """Add values to a list among the options."""
+        """Add one ``value``, or each of a list, to the list in the option ``key``."""
         self.options[key] = [*as_list(self.options.get(key)), *as_list(value)]
 
     def flatten_links(self) -> list["LinkedSignature"]:

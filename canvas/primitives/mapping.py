@@ -17,7 +17,7 @@ from canvas.primitives.signature import Signature
 
 
 class _Mapped(Signature[list[Any]]):
-    """A call of ``celery.map`` or ``celery.starmap``, carrying the mapped task and its items."""
+    """A call of ``celery.map`` or ``celery.starmap``, carrying the mapped ``task`` and its items, ``it``."""
 
     _task_name = ""
     plain = True
@@ -39,6 +39,7 @@ class _Mapped(Signature[list[Any]]):
 
     @property
     def route_name(self) -> str | None:  # type: ignore[override]
+        """The name of the mapped task, whose route this call takes."""
         return self.kwargs["task"].task  # type: ignore[no-any-return]
 
     def adopted_kwargs(self, kwargs: dict[str, Any], app: SignatureApp | None) -> dict[str, Any]:
@@ -77,7 +78,7 @@ class batch(_Mapped):
 
 @subtype("chunks")
 class chunks(Signature[list[Any]]):
-    """The items in pieces of ``n``, each piece a ``celery.starmap``; sent as a group of those."""
+    """The items of ``it`` in pieces of ``n``, each a ``celery.starmap`` of ``task``; sent as a group."""
 
     plain = True
 
@@ -117,7 +118,7 @@ class chunks(Signature[list[Any]]):
 
     @classmethod
     def apply_chunks(cls, task: Any, it: Iterable[Any], n: int, app: SignatureApp | None = None) -> Any:
-        """Send the chunks of a call; the GroupResult."""
+        """Send the chunks of ``task`` over ``it``, ``n`` items each; the GroupResult."""
         return cls(task, it, n, app=app)()
 
 

@@ -41,7 +41,8 @@ class Signature(LinkedSignature, Generic[R]):
     """``{"task", "args", "kwargs", "options", "subtask_type", "immutable"}`` with Celery's methods.
 
     Further keyword arguments are options: ``Signature("add", (2,), countdown=3)``. If the first argument is a dict, it
-    is copied and the other arguments are ignored (semantics.md S1).
+    is copied and the other arguments are ignored (semantics.md S1). ``subtask_type`` is the kind, such as ``"chain"``;
+    ``type`` is the task object that it was made from.
     """
 
     @classmethod
@@ -166,7 +167,7 @@ class Signature(LinkedSignature, Generic[R]):
     # -- stamping
 
     def stamp(self, visitor: StampingVisitor | None = None, append_stamps: bool = False, **headers: Any) -> Self:
-        """Put stamps (a visitor's, ``headers``) on every task of it, in place; returns itself."""
+        """Put stamps (a visitor's, ``headers``) on its tasks. ``append_stamps``: add to stamps of the same name."""
         try:
             self._stamp(self, visitor, append_stamps, headers)
         except (RecursionError, CycleError) as exc:
@@ -176,7 +177,7 @@ class Signature(LinkedSignature, Generic[R]):
     _stamp: Callable[..., None] = staticmethod(stamp_task)
 
     def stamp_links(self, visitor: StampingVisitor | None, append_stamps: bool = False, **headers: Any) -> None:
-        """Stamp its callbacks and errbacks only."""
+        """``stamp`` its callbacks and errbacks only."""
         stamp_links(self, visitor, append_stamps, headers)
 
     # -- composing
@@ -290,7 +291,7 @@ def set_drawer(drawer: Callable[[Signature[Any], str], str]) -> None:
 
 
 def signature(varies: Any, *args: Any, **kwargs: Any) -> Signature[Any]:
-    """A signature from a name, a task, a dict (as read from a message), or a signature (cloned)."""
+    """A signature. ``varies``: a name, a task, a dict (as read from a message), or a signature (cloned)."""
     if isinstance(varies, Signature):
         return varies.clone()
     if isinstance(varies, dict):

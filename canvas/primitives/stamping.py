@@ -39,7 +39,7 @@ class StampingVisitor(ABC):
 
     @abstractmethod
     def on_signature(self, sig: Any, **headers: Any) -> Stamps:
-        """Stamps of one task."""
+        """Stamps of the task ``sig``."""
 
     def on_group_start(self, group: Any, **headers: Any) -> Stamps:
         """Stamps of a group's members."""
@@ -56,23 +56,23 @@ class StampingVisitor(ABC):
         """After the chain's steps."""
 
     def on_chord_header_start(self, sig: Any, **header: Any) -> Stamps:
-        """Stamps of a chord's header; by default those of ``on_group_start``."""
+        """Stamps of the header of the chord ``sig``; by default those of ``on_group_start``."""
         return self.on_group_start(sig.as_header_group(), **header)
 
     def on_chord_header_end(self, sig: Any, **header: Any) -> None:
-        """After the header; as ``on_group_end``."""
+        """After the header of the chord ``sig``; by default ``on_group_end``."""
         self.on_group_end(sig.tasks, **header)
 
     def on_chord_body(self, sig: Any, **header: Any) -> Stamps:
-        """Stamps of a chord's body."""
+        """Stamps of the body of the chord ``sig``."""
         return {}
 
     def on_callback(self, callback: Any, **header: Any) -> Stamps:
-        """Stamps of a ``link``."""
+        """Stamps of ``callback``, a signature under ``link``."""
         return {}
 
     def on_errback(self, errback: Any, **header: Any) -> Stamps:
-        """Stamps of a ``link_error``."""
+        """Stamps of ``errback``, a signature under ``link_error``."""
         return {}
 
 

@@ -9,7 +9,11 @@ from canvas.result.handles import AsyncResult, R_co
 
 
 class EagerResult(AsyncResult[R_co]):
-    """The result of a task that ran in this process."""
+    """The result of a task that ran in this process: ``apply()``, or ``delay()`` under ``task_always_eager``.
+
+    ``ret_value`` is its value or exception in the final ``state``, with the ``traceback`` of the exception as text;
+    ``name`` is the task's.
+    """
 
     eager = True
 
@@ -26,7 +30,7 @@ class EagerResult(AsyncResult[R_co]):
         return self._name
 
     def get(self, timeout: float | None = None, propagate: bool = True, *_: Any, **__: Any) -> R_co:
-        """The value at once; with ``propagate`` its exception is raised."""
+        """The value at once, whatever ``timeout`` is; with ``propagate`` its exception is raised."""
         return self.maybe_throw(propagate=propagate)  # type: ignore[no-any-return]
 
     wait = get

@@ -28,7 +28,8 @@ else:
 class AsyncResult(StoredResult, Generic[R_co]):
     """A handle on one task, by its id.
 
-    A final state is read once and kept; until then every look is one read. Waiting is by subscription.
+    ``id`` is the task's. A final state is read once and kept; until then every look is one read. Waiting is by
+    subscription. ``parent`` is the result of the task before it in a chain; ``task_name`` may be unknown.
     """
 
     TimeoutError = TimeoutError
@@ -166,7 +167,7 @@ class AsyncResult(StoredResult, Generic[R_co]):
         wait: bool = False,
         timeout: float | None = None,
     ) -> None:
-        """``revoke`` every task that has one of these stamps."""
+        """``revoke`` every task that has one of these stamps: ``headers`` maps names to values or lists of them."""
         control, asked = self.app.control, replies(wait, timeout)
         control.revoke_by_stamped_headers(headers, terminate=terminate, signal=signal or "SIGTERM", **asked)
 

@@ -71,7 +71,7 @@ class ResultSet(ResultBase):
             self.results.remove(result)
 
     def update(self, results: Iterable[Any]) -> None:
-        """Add those that are not in it yet."""
+        """Add those of ``results`` that are not in it yet."""
         for result in results:
             self.add(result)
 
@@ -122,7 +122,7 @@ class ResultSet(ResultBase):
         return sum(_is(leaf, states.SUCCESS) for leaf in self._refresh())
 
     def maybe_throw(self, callback: Callable[[str, Any], Any] | None = None, propagate: bool = True) -> None:
-        """Raise the first member's exception, in order, if one failed."""
+        """Raise the first member's exception, in order, if one failed and ``propagate`` is true."""
         for result in self.results:
             result.maybe_throw(callback=callback, propagate=propagate)
 

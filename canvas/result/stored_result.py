@@ -232,7 +232,7 @@ class StoredResult(Handle, ResultBase):
                 raise IncompleteStream(f"{node!r} is not ready: its children are not known yet")
 
     def collect(self, intermediate: bool = False, **kwargs: Any) -> Iterator[tuple[Any, Any]]:
-        """``(result, value)`` of this result and all below it."""
+        """``(result, value)`` of this result and all below it. ``intermediate`` is that of ``iterdeps``."""
         for _, node in self.iterdeps(intermediate=intermediate):
             yield node, node.get(**kwargs)
 

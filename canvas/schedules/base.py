@@ -112,7 +112,7 @@ class BaseSchedule:
         return schedstate(True, max(self.remaining_estimate(self.now()).total_seconds(), 0))
 
     def maybe_make_aware(self, dt: datetime, naive_as_utc: bool = True) -> datetime:
-        """``dt`` in the app's time zone if it is naive, else as it is."""
+        """``dt`` itself if it has a zone; else ``dt`` in the app's, read as UTC (``naive_as_utc``) or as local."""
         return maybe_make_aware(dt, self.tz, naive_as_utc)
 
     def __eq__(self, other: object) -> bool:

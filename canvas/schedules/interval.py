@@ -39,11 +39,13 @@ class schedule(BaseSchedule):
         return humanized(self.seconds)
 
     def remaining_estimate(self, last_run_at: datetime) -> timedelta:
+        """The time until the next run, if the last one was at ``last_run_at``; negative if it is late."""
         last = self.maybe_make_aware(last_run_at)
         then = relative_end(last, self.run_every) if self.relative else last.astimezone(UTC) + self.run_every
         return between(then, self.maybe_make_aware(self.now()))
 
     def is_due(self, last_run_at: datetime) -> schedstate:
+        """Whether it is due, if the last run was at ``last_run_at``, and in how many seconds to look again."""
         last = self.maybe_make_aware(last_run_at)
         left = self.remaining_estimate(last).total_seconds()
         if left > 0:

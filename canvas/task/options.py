@@ -192,19 +192,20 @@ class TaskOptions:
     OperationalError = OperationalError
 
     def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
-        """Called before the work."""
+        """Called in the worker before the task runs."""
 
     def on_success(self, retval: Any, task_id: str, args: Any, kwargs: Any) -> None:
-        """Called when it succeeded."""
+        """Called when it succeeded; ``retval`` is what it returned."""
 
     def on_failure(self, exc: BaseException, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
-        """Called when it failed."""
+        """Called when it failed. ``exc`` is its exception, ``einfo`` has the traceback."""
 
     def on_retry(self, exc: BaseException | None, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
-        """Called when it is to run again. ``exc`` is the reason that ``retry`` was given."""
+        """Called when it is to run again. ``exc`` is the reason that ``retry`` was given, ``einfo`` the traceback."""
 
     def after_return(self, status: str, retval: Any, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
-        """Called when it succeeded or failed, after the hook for that. ``einfo`` is ``None``, as in Celery."""
+        """Called when it succeeded or failed (``status``), after the hook for that. ``retval`` is its value or
+        exception; ``einfo`` is ``None``, as in Celery."""
 
     @classmethod
     def on_bound(cls, app: SettingsApp) -> None:
@@ -231,19 +232,19 @@ class TaskOptions:
         return RequestStack(self)
 
     def send_event(self, type_: str, retry: bool = True, retry_policy: Any = None, **fields: Any) -> None:
-        """Send an event about this call, such as ``task-progress``. Raises OperationalError."""
+        """Send an event about this call. ``type_``: its type, such as ``task-progress``. Raises OperationalError."""
         request = request_of(self)
         node, task_id = (None, None) if request is None else (request.hostname, request.id)
         with self.app.events.default_dispatcher(hostname=node) as dispatcher:
             dispatcher.send(type_, uuid=task_id, **fields)
 
     def start_strategy(self, app: SettingsApp, consumer: Any, **options: Any) -> None:
-        """Raises ConfigurationError: canvas calls no strategies."""
+        """For ``app`` and ``consumer``, as Celery's. Raises ConfigurationError: canvas calls no strategies."""
         raise ConfigurationError("start_strategy: canvas takes messages by itself, and calls no strategies")
 
     @classmethod
     def add_around(cls, attr: str, around: Any) -> None:
-        """Wrap a method: ``around`` gets it, and returns the one to use."""
+        """Wrap the method ``attr``: ``around`` gets it, and returns the one to use."""
         wrapped = around(getattr(cls, attr))
         wrapped.__wrapped__ = getattr(cls, attr)
         setattr(cls, attr, wrapped)

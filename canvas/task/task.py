@@ -107,15 +107,15 @@ class Task(CheckedCalls[P, R]):
         return sig  # type: ignore[no-any-return]
 
     def map(self, it: Iterable[Any]) -> xmap:
-        """One task that calls this one with each item; its result is the list of the values."""
+        """One task that calls this one with each item of ``it``; its result is the list of the values."""
         return xmap(self.s(), it, app=self.app)
 
     def starmap(self, it: Iterable[Any]) -> xstarmap:
-        """One task that calls this one with each item as its arguments; its result is the list of the values."""
+        """One task that calls this one with each item of ``it`` as its arguments; its result is the list of values."""
         return xstarmap(self.s(), it, app=self.app)
 
     def chunks(self, it: Iterable[Any], n: int) -> chunks:
-        """The items in tasks of ``n`` items each, which call this one with each item as its arguments."""
+        """The items of ``it`` in tasks of ``n`` items each, which call this one with each item as its arguments."""
         return chunks(self.s(), it, n, app=self.app)
 
     # -- sending
@@ -218,7 +218,7 @@ class Task(CheckedCalls[P, R]):
     def update_state(
         self, task_id: str | None = None, state: str | None = None, meta: Any = None, **kwargs: Any
     ) -> None:
-        """Store a custom state (``"PROGRESS"``) with ``meta`` as its result."""
+        """Store a custom state (``"PROGRESS"``) with ``meta`` as the result of ``task_id``, by default this call's."""
         request = self.request
         self.backend.store_result(task_id or request.id, meta, state, request=request, **kwargs)
 
@@ -273,7 +273,7 @@ class Task(CheckedCalls[P, R]):
         return self.on_replace(replacement(self.app, self.request, sig))
 
     def on_replace(self, sig: Signature[Any]) -> Any:
-        """Called by ``replace`` with the signature that continues; override it to change that (and call ``super``)."""
+        """Called by ``replace`` with ``sig``, the signature that continues; override it to change that."""
         raise Replaced(sig)
 
     def add_to_chord(self, sig: Signature[Any], lazy: bool = False) -> Any:

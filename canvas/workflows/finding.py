@@ -72,7 +72,7 @@ class Runs:
         since: datetime | timedelta | float | None = None,
         until: datetime | timedelta | float | None = None,
     ) -> int:
-        """The number of runs, as they are listed."""
+        """The number of runs with this ``name``, ``state`` and ``label``, created between ``since`` and ``until``."""
         query = self._query(name, state, label, since, until, 1)
         if state is None:
             return self._app.run_store.count(query)

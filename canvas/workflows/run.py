@@ -103,7 +103,7 @@ class Run(AsyncRun):
 
     @classmethod
     def find(cls, app: WorkflowServices, run: str) -> Self:
-        """The run of that id. Raises RunLost."""
+        """The run of ``app`` with the id ``run``. Raises RunLost."""
         try:
             about, attempt = app.run_store.metadata(run)
         except RunLost as exc:
@@ -124,7 +124,7 @@ class Run(AsyncRun):
         return f"<Run {self.id} of {self.name}>"
 
     def draw(self, form: str = "text") -> str:
-        """A picture, coloured by state: ``text``, ``mermaid``, ``dot``, ``svg``."""
+        """A picture, coloured by state. ``form``: ``text``, ``mermaid``, ``dot`` or ``svg``."""
         from canvas.graph.pictures.drawing import draw_run
 
         return draw_run(self.nodes, {node.name: node.state for node in self.status().nodes}, form)
@@ -165,7 +165,7 @@ class Run(AsyncRun):
         send_signal(self, name, payload, key)
 
     def child(self, name: str) -> "Run | None":
-        """The run of a workflow in the place of a node; ``None`` where there is none, or not yet. Raises KeyError."""
+        """The run of a workflow in the place of the node ``name``; ``None`` if there is none (yet). Raises KeyError."""
         place = self._place(self._number(name))
         child = child_before(self.app.run_store, place._replace(attempt=place.attempt + 1))
         return None if child is None else Run.find(self.app, child)
@@ -185,7 +185,7 @@ class Run(AsyncRun):
         return self._steered(lambda run: run._resume(force))
 
     def again(self, from_node: str) -> bool:
-        """Run the node of this name again, and all nodes that depend on it; the results of all others are used as they
+        """Run the node ``from_node`` again, and all nodes that depend on it; the results of the others are used as they
         are. Of a map all items run again, of a loop all rounds, and a workflow in the place of a node is started anew.
         Nodes that failed or never ran, and nodes that were compensated, run again as with ``resume``.
 

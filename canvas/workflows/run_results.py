@@ -23,7 +23,8 @@ class RunResults:
     def __init__(
         self, app: WorkflowServices, run: str, about: dict[str, Any], attempt: int, nodes: list[RunNode]
     ) -> None:
-        """``nodes``: those of the first attempt."""
+        """``app``: whose run it is. ``run``: its id. ``about``: what is stored of it. ``nodes``: those of the first
+        ``attempt``."""
         self.app = app
         self.id = run
         self.about = about
@@ -33,6 +34,7 @@ class RunResults:
 
     @property
     def name(self) -> str:
+        """The workflow's name."""
         return str(self.about["name"])
 
     @property
@@ -165,8 +167,8 @@ class RunResults:
         raise failed
 
     def pages(self, name: str) -> Iterator[Any]:
-        """The results of a node that works page by page, a page at a time: for each page that is done the value of its
-        work, in order. Raises KeyError."""
+        """The results of the node ``name``, which works page by page: for each page that is done the value of its work,
+        in order. Raises KeyError."""
         place = self._place(self._number(name))
         attempts = [place, *usable_before(self.app.run_store, place)]
         for page in count():

@@ -23,13 +23,18 @@ ENDED = frozenset({states.SUCCESS, states.FAILURE, states.REVOKED, states.IGNORE
 
 @dataclass(slots=True)
 class NodeStatus:
-    """One node: a task's state, or WAITING, SKIPPED, UPSTREAM_FAILED."""
+    """One node: a task's state, or WAITING, SKIPPED, UPSTREAM_FAILED. Made by ``run.status()``."""
 
     name: str
+    """The node's name."""
     state: str
+    """Its state now."""
     task_id: str
+    """The id of its task; of a map, a loop or a chain, the id of its result."""
     started: datetime | None = None
+    """When it began, in UTC; ``None`` if that is not known."""
     ended: datetime | None = None
+    """When it ended, in UTC; ``None`` before."""
     error: str | None = None
     """The class and the text of the exception of a node that has failed."""
     until: datetime | None = None
@@ -73,15 +78,20 @@ class NodeStatus:
 
 @dataclass(slots=True)
 class RunStatus:
-    """A run at one moment."""
+    """A run at one moment. Made by ``run.status()``."""
 
     id: str
+    """The run's id."""
     name: str
+    """The workflow's name."""
     state: str
     """STARTED, SUCCESS, FAILURE; CANCELLING and CANCELLED after ``cancel``; PENDING when nothing has begun."""
     created: datetime | None
+    """When it was started, in UTC; ``None`` if that is not known."""
     ended: datetime | None
+    """When it ended, in UTC; ``None`` before."""
     nodes: list[NodeStatus] = field(default_factory=list)
+    """Its nodes, in the order in which they were added."""
     critical_path: list[str] = field(default_factory=list)
     """The nodes whose times add up to the longest way through the run so far."""
     labels: dict[str, Any] = field(default_factory=dict)

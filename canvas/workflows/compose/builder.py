@@ -23,6 +23,8 @@ _START_OPTIONS = ("expires", "timeout", "target", "inputs", "labels", "run_key",
 class Workflow(PageComposition):
     """A graph of tasks. Handles that ``add``, ``map`` and ``branch`` return stand for results to come.
 
+    ``name`` is what lists of runs show. ``app`` runs it; by default the app of its first signature.
+
     >>> from canvas import Canvas
     >>> app = Canvas("etl", broker="memory://", backend="memory://")
     >>> load = app.task(lambda: {"sum": 3}, name="load")
@@ -204,7 +206,7 @@ class Workflow(PageComposition):
     # -- looking
 
     def draw(self, form: str = "text") -> str:
-        """A picture: ``text`` for terminals, ``mermaid``, ``dot``, ``svg``."""
+        """A picture. ``form``: ``text`` for terminals, ``mermaid``, ``dot`` or ``svg``."""
         from canvas.graph.pictures.drawing import draw
 
         return draw(self.entries, form)
@@ -217,7 +219,8 @@ class Workflow(PageComposition):
 
     @classmethod
     def from_graph(cls, graph: Any, name: str = "workflow", app: "ComposingApp | None" = None) -> "Workflow":
-        """The workflow that a ``networkx.DiGraph`` describes (``to_graph``)."""
+        """The workflow that ``graph`` describes, a ``networkx.DiGraph`` as ``to_graph`` gives it. ``name`` and ``app``
+        are the new workflow's. Raises CompositionError."""
         from canvas.workflows.compose.networkx import from_graph
 
         flow = cls(name, app)

@@ -27,7 +27,8 @@ class ControlFlow(MapComposition):
         ``until`` (a datetime, its ISO 8601 text, unix seconds, or a node that gives one of them). Its value is
         ``None``.
 
-        It takes no place of a worker while it waits. Raises CompositionError.
+        It takes no slot of a worker while it waits. ``after`` and ``name`` are those of ``add``. Raises
+        CompositionError.
         """
         entry = NodeDefinition(self._named_or(name, "sleep"), "sleep")
         if (seconds is None) == (until is None):
@@ -58,8 +59,9 @@ class ControlFlow(MapComposition):
 
         After ``timeout`` seconds (or a timedelta) it ends with ``default``, or fails with NodeTimeout if there is
         none. ``model``: a pydantic model, or another type that pydantic knows, that payloads have to fit. Nodes that
-        wait for the same signal get one each, in the order in which they began to wait. Raises CompositionError,
-        ConfigurationError where ``model`` needs a package that is not installed.
+        wait for the same signal get one each, in the order in which they began to wait. ``after``, ``name`` and
+        ``on_failure`` are those of ``add``. Raises CompositionError, ConfigurationError where ``model`` needs a package
+        that is not installed.
         """
         entry = NodeDefinition(self._named_or(name, signal), "wait")
         entry.details["signal"] = check_name(signal, entry.name)
@@ -81,8 +83,8 @@ class ControlFlow(MapComposition):
     def first(self, *nodes: Reference, cancel_rest: bool = True, name: str | None = None) -> Node:
         """A node with the value of whichever of ``nodes`` succeeds first; it fails when none does.
 
-        With ``cancel_rest`` the others are cancelled then, with the nodes before them that lead nowhere else. Raises
-        CompositionError.
+        With ``cancel_rest`` the others are cancelled then, with the nodes before them that lead nowhere else. ``name``
+        is the node's. Raises CompositionError.
         """
         entry = NodeDefinition(self._named_or(name, "first"), "merge")
         if len(nodes) < 2:
@@ -98,7 +100,8 @@ class ControlFlow(MapComposition):
         and its running tasks are cancelled.
 
         With ``otherwise`` the node that this gives has the node's value, or ``otherwise`` after such a failure: a
-        value, or the result of a signature that runs then. Without it, this gives ``node``. Raises CompositionError.
+        value, or the result of a signature that runs then; ``name`` is that node's. Without it, this gives ``node``.
+        Raises CompositionError.
         """
         self._own("timeout", node)
         entry = self.entry(node.number)
@@ -126,8 +129,9 @@ class ControlFlow(MapComposition):
         return Node(self, self._append(result, None))
 
     def finally_(self, sig: Signature[Any], *, name: str | None = None) -> Node:
-        """A node that runs once at the end of each attempt, whatever has happened: after success, failure and
-        cancellation. It takes no results. Its own failure fails the run. Raises CompositionError.
+        """A node that runs ``sig`` once at the end of each attempt, after success, failure and cancellation alike.
+
+        It takes no results. Its own failure fails the run. ``name`` is the node's. Raises CompositionError.
         """
         entry = NodeDefinition(self._named(name, sig), "task", always=True, when="all_done")
         self._check_signature(entry.name, sig)
@@ -158,8 +162,8 @@ class ControlFlow(MapComposition):
         other arguments, then each time with the value of the time before. It ends with the value of which ``until``, a
         task that gets the value, returns something true.
 
-        After ``at_most`` rounds it fails with LoopExhausted; without ``until`` it ends then with the last value. Raises
-        CompositionError.
+        After ``at_most`` rounds it fails with LoopExhausted; without ``until`` it ends then with the last value.
+        ``after``, ``name``, ``on_failure`` and ``default`` are those of ``add``. Raises CompositionError.
         """
         entry = NodeDefinition(self._named(name, step), "loop")
         self._check_signature(entry.name, step)
@@ -199,7 +203,8 @@ class ControlFlow(MapComposition):
 
     def input(self, name: str, default: Any = _NOTHING) -> Node:
         """A node whose value is given from outside: by ``inputs`` of ``add``, where this workflow is a node, or of
-        ``apply_async``. Raises CompositionError."""
+        ``apply_async``. ``name`` is its key in ``inputs``; ``default`` counts if none is given. Raises
+        CompositionError."""
         entry = NodeDefinition(self._named(name, None), "input")
         if default is not _NOTHING:
             self._writable(entry.name, default)
@@ -207,7 +212,7 @@ class ControlFlow(MapComposition):
         return Node(self, self._append(entry, None))
 
     def call(self, sig: Signature[Any], **options: Any) -> Node:
-        """A node for a task that returns a workflow: its value is that workflow's. Options as ``add``."""
+        """A node for ``sig``, a task that returns a workflow: its value is that workflow's. Options as ``add``."""
         return self.add(sig, **options)
 
     def _inside(self, entry: NodeDefinition, inner: Self, inputs: Mapping[str, Any]) -> None:

@@ -27,7 +27,7 @@ def workflow(
 def workflow(
     function: Callable[..., Any] | None = None, *, name: str | None = None, app: "ComposingApp | None" = None
 ) -> Any:
-    """Make a function build a workflow: each task that it calls becomes a node, and gives the node's handle::
+    """Make ``function`` build a workflow: each task that it calls becomes a node, and gives the node's handle::
 
     @workflow
     def etl(url):
@@ -37,7 +37,8 @@ def workflow(
     run = etl("https://…").apply_async()
 
     Called inside another such function, it adds its nodes to that one's workflow, and returns the function's value: a
-    handle, if later calls are to take one. Raises TypeError for a coroutine function and for a generator function.
+    handle, if later calls are to take one. ``name`` is the workflow's, by default the function's; ``app`` runs it, by
+    default the app of its tasks. Raises TypeError for a coroutine function and for a generator function.
     """
 
     def decorate(function: Callable[..., Any]) -> Builder:

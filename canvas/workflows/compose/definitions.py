@@ -38,6 +38,7 @@ class NodeDefinitions:
         return self._app or current_app()
 
     def entry(self, number: int) -> NodeDefinition:
+        """The definition of the node with this number, counted from 0 in the order of adding."""
         return self.entries[number]
 
     def _append(self, entry: NodeDefinition, sig: Signature[Any] | None) -> int:

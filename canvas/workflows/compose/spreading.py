@@ -73,8 +73,9 @@ class MapComposition(NodeDefinitions):
         is the list of results, in order. The same as ``mapped.map(sig)``.
 
         An item that failed in ``mapped`` fails here too, and the signature does not run for it. ``mapped`` starts when
-        all results that ``sig`` and ``after`` name are there. The other options are those of ``map``; the limit of
-        ``timeout`` counts from the start of the first map of the line.
+        all results that ``sig`` and ``after`` name are there. ``name``, ``on_failure``, ``default``, ``concurrency``,
+        ``batch`` and ``stop_after`` are those of ``map``. The limit of ``timeout`` counts from the start of the first
+        map of the line.
 
         Raises CompositionError, also for a result that only comes after ``mapped``.
         """
