@@ -1,6 +1,7 @@
 """The records of a run, and how long they are kept after its end."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 from canvas.errors import BrokerError, RunLost
@@ -14,6 +15,8 @@ from canvas.workflows.services import WorkflowServices
 from canvas.workflows.store import RunStore
 
 _AT_ONCE = 1_000
+_KEPT_AFTER = 7 * 86_400
+"""Seconds without progress after which a run that waits is kept for longer."""
 
 
 def retire(app: WorkflowServices, runs: RunStore) -> int:
@@ -96,15 +99,37 @@ def rounds_of(app: WorkflowServices, runs: RunStore, loops: Sequence[NodeRef]) -
     return [0 if record is None else int(record.extra.get("rounds", 0)) for record in found]
 
 
-def keep_alive(app: WorkflowServices, runs: RunStore, run: str, attempt: int) -> None:
-    """Keep a run whose next step is far away, with its records and its joins, and the runs that it is inside of.
+def keep_waiting(app: WorkflowServices, runs: RunStore) -> int:
+    """Keep the runs that wait in a mailbox and have had no progress for some days; returns their number.
+
+    Each of these is kept as long again as a run that has just had progress. Raises BrokerError.
+    """
+    alive, cursor, count, kept = runs.lifetimes.alive, "", 0, set[str]()
+    while alive:
+        found, cursor = runs.waiting(alive - _KEPT_AFTER, cursor)
+        for run in found:
+            with suppress(RunLost):
+                attempt = runs.metadata(run)[1]
+                if _end(app, runs, run, attempt) is None:
+                    _keep(app, runs, run, attempt, kept)
+                    count += 1
+        if not cursor:
+            break
+    return count
+
+
+def _keep(app: WorkflowServices, runs: RunStore, run: str, attempt: int, kept: set[str]) -> None:
+    """Keep a run with its records and its joins, and the runs that it is inside of, except for those in ``kept``.
 
     Raises RunLost.
     """
+    if run in kept:
+        return
+    kept.add(run)
     about, _ = runs.metadata(run)
     place = NodeRef.of(about.get("place"))
     if place is not None:
-        keep_alive(app, runs, place.run, place.attempt)
+        _keep(app, runs, place.run, place.attempt, kept)
     nodes = runs.nodes(run, 0, about["nodes"])
     runs.outlive(run, record_ids(app, runs, run, attempt, nodes))
     joins = [number for number, node in enumerate(nodes) if len(node.slots) > 1]

@@ -13,6 +13,7 @@ from canvas.errors import RunLost
 from canvas.model.settlement import ReadyChord, alive_for, longer
 from canvas.model.workflow_run import NodeRef, RunNode
 from canvas.wire import codecs
+from canvas.wire.run_compression import deflate, inflate
 from canvas.wire.signing import UNSIGNED, Signer
 
 if TYPE_CHECKING:
@@ -213,6 +214,10 @@ class RunStore:
         run: str | None = self.persist(lambda: self._results.run_of_key(name, key))
         return run
 
+    def waiting(self, seconds: float, cursor: str) -> tuple[list[str], str]:
+        """As ``RunRecords.waiting_runs``."""
+        return tuple(self.persist(lambda: self._results.waiting_runs(seconds, cursor)))
+
     def list_as(self, run: str, state: str, before: str) -> None:
         """List a run under another state, if it is listed under the state ``before``."""
         self.persist(lambda: self._results.list_run_as(run, state, before))
@@ -249,16 +254,16 @@ class RunStore:
 
     def _encoded(self, run: str, attempt: int, nodes: Sequence[RunNode]) -> dict[str, bytes]:
         return {
-            f"{attempt}.{place}": self._signer.seal(f"chunk {attempt}.{place} of run {run}", chunk)
+            f"{attempt}.{place}": self._signer.seal(f"chunk {attempt}.{place} of run {run}", deflate(chunk))
             for place, chunk in enumerate(_chunks(nodes, self._serializer))
         }
 
     def _encode(self, run: str, about: dict[str, Any]) -> bytes:
-        return self._signer.seal(f"run {run}", codecs.encode(about, self._serializer)[2])
+        return self._signer.seal(f"run {run}", deflate(codecs.encode(about, self._serializer)[2]))
 
     def _decode(self, place: str, kept: bytes) -> Any:
-        """Raises SignatureError."""
-        kept = self._signer.open(place, kept)
+        """Raises SignatureError, DecodeError."""
+        kept = inflate(self._signer.open(place, kept))
         return codecs.decode(kept, codecs.named(self._serializer).content_type, accept={self._serializer})
 
 
@@ -286,7 +291,7 @@ def run_listing(about: dict[str, Any]) -> "RunListing":
 
 
 def size_of(nodes: Sequence[RunNode], serializer: str) -> int:
-    """The size of a run's stored nodes, in bytes."""
+    """The size of a run's nodes before they are compressed, in bytes."""
     return sum(map(len, _chunks(nodes, serializer)))
 
 

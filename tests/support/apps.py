@@ -740,7 +740,8 @@ if "APP_CLOCK_OFF" in os.environ:
 
 if "APP_RENEWED_EVERY" in os.environ:
     waits = __import__("canvas.workflows.steps.waits", fromlist=["waits"])
-    waits.RENEWED_EVERY = float(os.environ["APP_RENEWED_EVERY"])
+    lifetimes = __import__("canvas.worker.consumer.lifetimes", fromlist=["lifetimes"])
+    waits.TIMER_LASTS = lifetimes.WAITS_EVERY = float(os.environ["APP_RENEWED_EVERY"])
 
 if "APP_DIE_AT" in os.environ:
     die_at(*os.environ["APP_DIE_AT"].split(":"))

@@ -20,7 +20,7 @@ from canvas.drivers.stored_messages import redelivered
 from canvas.errors import ContentDisallowed, DecodeError, EncodeError, InvalidTaskError, RemoteError, Retry, WireError
 from canvas.model.message import Message
 from canvas.model.record import Record
-from canvas.wire import codecs, compression, record, typed_json
+from canvas.wire import codecs, compression, record, run_compression, typed_json
 from tests.support import messages
 from tests.support.odd import Unprintable
 
@@ -324,3 +324,13 @@ def test_what_comes_again_is_written_once():
 def test_an_exception_without_text_can_be_retried_and_stored():
     retry = Retry("again", Unprintable())
     assert "Unrepresentable" in record.encode_exception(retry)["exc_message"][1]
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b'{"name":"approval"}' * 1_000])
+def test_a_field_of_a_run_is_compressed_and_one_that_is_damaged_is_refused(data):
+    packed = run_compression.deflate(data)
+    assert run_compression.inflate(packed) == data
+    assert len(packed) <= max(len(data) // 10, 4)
+    for damaged in (packed[:-1], b"\xff" + packed, b""):
+        with pytest.raises(DecodeError, match="field of a run"):
+            run_compression.inflate(damaged)

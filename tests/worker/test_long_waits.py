@@ -1,4 +1,6 @@
-"""Runs that wait for longer than runs without progress are kept: their timers keep them, and end with the wait."""
+"""Runs that wait for longer than runs without progress are kept: a worker finds them. Their timers end with the wait."""
+
+import json
 
 import pytest
 
@@ -9,7 +11,7 @@ from tests.support.apps import make
 from tests.worker.commands import named, start, states
 
 EVERY = 0.5
-"""Seconds after which a run that waits is renewed here."""
+"""Seconds after which a worker looks for runs that wait, and timers look at their waits, here."""
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +26,7 @@ def app(bench):
 
 @pytest.fixture(autouse=True)
 def _often(monkeypatch):
-    monkeypatch.setattr(waits, "RENEWED_EVERY", EVERY)
+    monkeypatch.setattr(waits, "TIMER_LASTS", EVERY)
 
 
 def runs_expire_soon(bench, *runs):
@@ -46,12 +48,28 @@ def test_a_wait_without_a_timeout_keeps_its_run_and_the_runs_around_it(bench, ap
     run = flow.apply_async()
     child = eventually(lambda: run.child("inner"))
     eventually(lambda: states(child)["answer"] == "AWAITING_SIGNAL")
+    assert not bench.broker.zcard("canvas:delayed")  # a wait without an end needs no message
     for _ in range(2):
         runs_expire_soon(bench, run.id, child.id)
         eventually(lambda: are_renewed(bench, run.id, child.id))
     child.signal("answer", 42)
     assert run.get(timeout=20) == ["end", [42], {}]
-    eventually(lambda: not bench.broker.zcard("canvas:delayed"))
+
+
+def test_a_run_that_has_ended_is_not_kept_though_a_node_waits(bench, app, flow):
+    flow.wait_for("answer")
+    run = flow.apply_async()
+    eventually(lambda: states(run)["answer"] == "AWAITING_SIGNAL")
+    end = {"status": "SUCCESS", "result": None, "task_id": run.id, "attempt": 0}
+    bench.results.set(f"celery-task-meta-{run.id}", json.dumps(end), ex=100)
+    bench.results.expire(f"canvas:run:{run.id}", 100)
+    later = flow.apply_async()
+    eventually(lambda: states(later)["answer"] == "AWAITING_SIGNAL")
+    runs_expire_soon(bench, later.id)
+    eventually(lambda: are_renewed(bench, later.id))
+    runs_expire_soon(bench, later.id)
+    eventually(lambda: are_renewed(bench, later.id))
+    assert bench.results.ttl(f"canvas:run:{run.id}") <= 100
 
 
 def test_the_timer_of_a_wait_that_is_over_is_not_set_again(bench, app, flow):
@@ -64,7 +82,7 @@ def test_the_timer_of_a_wait_that_is_over_is_not_set_again(bench, app, flow):
 
 
 def test_the_timer_of_a_run_that_is_cancelled_ends(bench, app, flow):
-    flow.wait_for("answer")
+    flow.wait_for("answer", timeout=3600)
     run = flow.apply_async()
     eventually(lambda: states(run)["answer"] == "AWAITING_SIGNAL")
     run.cancel()

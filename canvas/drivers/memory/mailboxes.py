@@ -28,6 +28,10 @@ class MemoryMailboxes:
         """The values that no node has taken, by mailbox."""
         return {name: list(box.values) for name, box in self._boxes.get(run, {}).items() if box.values}
 
+    def waiting(self) -> list[str]:
+        """The runs in whose mailboxes nodes wait."""
+        return [run for run, boxes in self._boxes.items() if any(box.waits for box in boxes.values())]
+
     def apply(self, step: MailboxStep) -> ReadyChord | None:
         """Take one step; the chord of the wait that gets a value by it."""
         box = self._boxes[step.run][step.mailbox]

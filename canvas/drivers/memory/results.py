@@ -1,6 +1,7 @@
 """Records, groups, chords and runs in this process."""
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -197,6 +198,13 @@ class MemoryResults:
     def count_runs(self, query: RunQuery) -> int:
         with self._memory.lock:
             return len(self._memory.run_index.find(query))
+
+    def waiting_runs(self, seconds: float, cursor: str = "") -> tuple[list[str], str]:
+        memory = self._memory
+        with memory.lock:
+            soon = memory.clock() + seconds
+            found = [run for run in memory.mailboxes.waiting() if memory.run(run)]
+            return [run for run in found if memory.runs_until.get(run, math.inf) < soon], ""
 
     def list_run_as(self, run: str, state: str, before: str) -> None:
         with self._memory.lock:

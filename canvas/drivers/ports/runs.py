@@ -67,5 +67,9 @@ class RunRecords(Protocol):
     def count_runs(self, query: RunQuery) -> int:
         """The number of runs that a query asks for, whatever its limit."""
 
+    def waiting_runs(self, seconds: float, cursor: str = "") -> tuple[list[str], str]:
+        """A page of the runs, also unlisted ones, that wait in a mailbox and expire within ``seconds``; and the cursor
+        of the next page, empty after the last one. A run that changes meanwhile may be missing, or come twice."""
+
     def list_run_as(self, run: str, state: str, before: str) -> None:
         """List a run under another state, if it is listed under the state ``before``."""

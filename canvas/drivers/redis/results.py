@@ -159,6 +159,9 @@ class RedisResults:
     def count_runs(self, query: RunQuery) -> int:
         return self._index.count(query)
 
+    def waiting_runs(self, seconds: float, cursor: str = "") -> tuple[list[str], str]:
+        return self._index.waiting_runs(seconds, cursor)
+
     def list_run_as(self, run: str, state: str, before: str) -> None:
         self.link.call("list_run_as", [self.keys.run(run)], [state, before])
 

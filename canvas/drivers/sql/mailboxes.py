@@ -108,6 +108,13 @@ class SqlMailboxes:
     def _here(self, step: MailboxStep) -> tuple[Any, ...]:
         return self._mail.c.run == step.run, self._mail.c.mailbox == step.mailbox
 
+    def waiting(self, connection: Connection, seconds: float, after: str, limit: int) -> list[str]:
+        """The runs, in the order of their ids, that wait in a mailbox and expire within ``seconds``."""
+        mail, runs, now = self._mail, self._runs, read_clock(connection)
+        query = select(runs.c.run).where(runs.c.run > after, runs.c.expires_at > now, runs.c.expires_at < now + seconds)
+        waits = select(mail.c.run).where(mail.c.run == runs.c.run, mail.c.kind == _WAIT).exists()
+        return list(connection.execute(query.where(waits).order_by(runs.c.run).limit(limit)).scalars())
+
     def values(self, connection: Connection, run: str) -> dict[str, list[bytes]]:
         """The values that no node has taken, by mailbox."""
         mail, runs = self._mail, self._runs

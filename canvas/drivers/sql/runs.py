@@ -12,6 +12,9 @@ from canvas.model import states
 from canvas.model.runs.index import FoundRun, RunListing, RunQuery
 from canvas.model.settlement import ReadyChord
 
+_PAGE = 500
+"""Runs that one query looks for, at most."""
+
 
 class SqlRuns:
     """The RunRecords of ``canvas.drivers.ports``."""
@@ -131,6 +134,10 @@ class SqlRuns:
 
     def run_of_key(self, name: str, key: str) -> str | None:
         return self._database.call(lambda connection: run_of_key(connection, self._tables, name, key))
+
+    def waiting_runs(self, seconds: float, cursor: str = "") -> tuple[list[str], str]:
+        found = self._database.call(lambda connection: self._mailboxes.waiting(connection, seconds, cursor, _PAGE))
+        return found, found[-1] if len(found) == _PAGE else ""
 
     def list_run_as(self, run: str, state: str, before: str) -> None:
         self._database.call(lambda connection: write_state(connection, self._tables, run, state, before))

@@ -11,9 +11,10 @@ from canvas.testing.contract.bus import BusContract
 from canvas.testing.contract.chords import ChordStoreContract
 from canvas.testing.contract.codec import CodecContract
 from canvas.testing.contract.coordination import CoordinationContract
+from canvas.testing.contract.mailboxes import MailboxContract
 from canvas.testing.contract.recovery import RecoveryContract
 from canvas.testing.contract.results import ResultStoreContract
-from canvas.testing.contract.runs import MailboxContract, RunRecordsContract
+from canvas.testing.contract.runs import RunRecordsContract
 from canvas.testing.contract.schedules import ScheduleStoreContract
 from canvas.testing.contract.settler import SettlerContract
 from canvas.testing.contract.support import chord_end, envelope, eventually, ids, part, publish

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from canvas.drivers.ports import Driver
 from canvas.drivers.ports.schedules import EntryWrite, ScheduleStore
 from canvas.model.settlement import ChordStart, Settlement
-from canvas.testing.contract.runs import resolve, take
+from canvas.testing.contract.mailboxes import resolve, take
 from canvas.testing.contract.support import ContractSupport, part
 
 

@@ -11,7 +11,7 @@ from canvas.errors import CanvasError
 from canvas.model.message import Message
 from canvas.model.settlement import Keep, Settlement
 from canvas.worker.pipeline.job import Job
-from canvas.workflows.lifetimes import retire
+from canvas.workflows.lifetimes import keep_waiting, retire
 from canvas.workflows.store import RunStore
 
 SHORT = 0.25
@@ -20,6 +20,8 @@ _STARTS_WITHIN = 5.0
 """Seconds from a lease to the start of its first task, at most."""
 _RENEWS_EVERY = 60.0
 """Seconds, at most. Celery's workers leave a mark behind a chord for 300 s, by which it is known to have ended."""
+WAITS_EVERY = 6 * 3_600.0
+"""Seconds between two searches for runs that wait. A run has weeks left when the first one may find it."""
 _DAY = 86_400
 _DEEPEST = 200
 
@@ -79,10 +81,10 @@ class Lifetimes:
         """Set by the process when it has leased messages."""
         self._busy_until = 0.0
         self._renews = renews
-        self._next_renewal = 0.0
+        self._next_renewal = self._next_search = 0.0
         # Of Celery's keys, those that expire within this time have to be renewed before.
         self._every = max(SHORT, min(app.backend.chord_expires or _DAY, _DAY) / 3)
-        self._idle_for = min(beat, self._every)
+        self._idle_for = min(beat, self._every, WAITS_EVERY)
 
     def tick(self) -> float:
         """Do what is due; seconds until something is due again. Raises BrokerError."""
@@ -100,6 +102,9 @@ class Lifetimes:
             every = min(self._every, _RENEWS_EVERY)
             self._next_renewal = now + every
             self._app.driver.settler.renew(every)
+        if self._renews and self._app.driver.runs is not None and now >= self._next_search:
+            self._next_search = now + WAITS_EVERY
+            keep_waiting(self._app, self._runs)
         return SHORT if running or now < self._busy_until else self._idle_for
 
     def _keep(self, tasks: list[Job], now: float) -> None:

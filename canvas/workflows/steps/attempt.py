@@ -98,8 +98,10 @@ class Attempt:
         )
 
     def _fire(self, group: str, step: list[Any]) -> bytes:
-        callback = typed_json.dumps({"run": [self._run, self._attempt], "step": step, "parent_id": self._parent})
-        return self._app.signer.seal(end_of(group), callback)
+        callback: dict[str, Any] = {"run": [self._run, self._attempt], "step": step}
+        if self._parent is not None:
+            callback["parent_id"] = self._parent
+        return self._app.signer.seal(end_of(group), typed_json.dumps(callback))
 
     def _end(self, number: int, state: str, value: Any) -> None:
         self._ended.append((number, 0, *by_policy(self._node(number), state, value)))

@@ -29,7 +29,6 @@ from canvas.model.workflow_run import (
     starts,
 )
 from canvas.wire.signing import mail_of
-from canvas.workflows.lifetimes import keep_alive
 from canvas.workflows.services import WorkflowServices
 from canvas.workflows.steps.attempt import Attempt, by_policy
 
@@ -41,8 +40,8 @@ _OWN_END, _TIMED_OUT, _CANCELLED, STOPPED, NOT_BEGUN, ENDED_EARLY = range(6)
 """Where the end of a wait comes from."""
 _HOW_FAR = ("rounds", "progress", "child")
 """The fields of a node's record that say how far it has come, and which run is in its place."""
-RENEWED_EVERY = 7 * 86_400
-"""Seconds after which a longer timer wakes to keep its run, which would count as abandoned otherwise."""
+TIMER_LASTS = 7 * 86_400
+"""Seconds after which the message of a longer timer looks whether its wait is over."""
 
 
 def signal_mailbox(name: str) -> str:
@@ -65,13 +64,12 @@ class WaitingAttempt(Attempt):
 
     # -- in the mailbox
 
-    def _take(self, number: int, purpose: Purpose, mailbox: str = "", seconds: float = 0) -> None:
-        """Let a node wait, for ``seconds`` at least."""
+    def _take(self, number: int, purpose: Purpose, mailbox: str = "") -> None:
+        """Let a node wait."""
         group, lives = f"{self._run}.{self._attempt}.{number}.{purpose}", self._app.backend.run_lives
         callback = self._fire(group, ["woken", number, purpose, mailbox])
-        lasting = lives + int(min(seconds, RENEWED_EVERY)) if lives else 0
         wait = wait_id(self._attempt, number, purpose)
-        self._effects.mail.append(MailboxStep(self._run, mailbox, "take", wait, None, group, callback, lives, lasting))
+        self._effects.mail.append(MailboxStep(self._run, mailbox, "take", wait, None, group, callback, lives, lives))
 
     def _resolve(self, number: int, purpose: Purpose, source: int, state: str, value: Any, mailbox: str = "") -> None:
         """End a node's wait, unless it has ended."""
@@ -116,7 +114,7 @@ class WaitingAttempt(Attempt):
     def _expect_end(self, number: int, node: RunNode) -> None:
         """Let the first of the things that may end a node that starts end it."""
         if node.ends_once:
-            self._take(number, "end", seconds=node.limit or 0)
+            self._take(number, "end")
         if node.limit is not None:
             self._limit(number, node.limit)
 
@@ -140,7 +138,7 @@ class WaitingAttempt(Attempt):
         now = self._app.now().timestamp()
         due = self._due(node, values, now)
         self._record(number, states.STARTED, None, canvas=SLEEPING, until=_moment(due))
-        self._take(number, "value", mailbox_of(node), due - now)
+        self._take(number, "value", mailbox_of(node))
         self._timer(number, "value", due)
 
     def _due(self, node: RunNode, values: Sequence[Any], now: float) -> float:
@@ -161,11 +159,9 @@ class WaitingAttempt(Attempt):
         now = self._app.now().timestamp()
         until = {} if seconds is None else {"until": _moment(now + seconds)}
         self._record(number, states.STARTED, None, canvas=AWAITING_SIGNAL, signal=name, **until)
-        self._take(number, "value", mailbox_of(node), seconds or 0)
+        self._take(number, "value", mailbox_of(node))
         if seconds is not None:
             self._timer(number, "value", now + seconds)
-        elif self._runs.lifetimes.alive:
-            self._timer(number, "value", None)
 
     def _limit(self, number: int, seconds: float) -> None:
         """Let a node that starts fail after ``seconds``."""
@@ -179,11 +175,9 @@ class WaitingAttempt(Attempt):
 
     # -- timers
 
-    def _timer(self, number: int, purpose: Purpose, due: float | None) -> None:
-        """Set a node's timer. One that is never ``due`` only keeps the run."""
-        wakes = self._app.now().timestamp() + RENEWED_EVERY
-        if due is not None:
-            wakes = min(due, wakes)
+    def _timer(self, number: int, purpose: Purpose, due: float) -> None:
+        """Set a node's timer."""
+        wakes = min(due, self._app.now().timestamp() + TIMER_LASTS)
         place = NodeRef(self._run, self._attempt, number, _TIMERS.index(purpose), 0)
         stamp = stamp_options(self._run, self._attempt)
         sig = self._app.signature(
@@ -199,9 +193,8 @@ class WaitingAttempt(Attempt):
         if state != states.SUCCESS:
             gone = TaskRevokedError("revoked")
             self._resolve(place.node, purpose, _CANCELLED, states.REVOKED, gone, mailbox)
-        elif due is None or due > self._app.now().timestamp() + 1:
+        elif due > self._app.now().timestamp() + 1:
             if self._has_not_ended(place.node):
-                keep_alive(self._app, self._runs, self._run, self._attempt)
                 self._timer(place.node, purpose, due)
         else:
             self._resolve(place.node, purpose, _TIMED_OUT, *_at_timeout(node, purpose), mailbox)

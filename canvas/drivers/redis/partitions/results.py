@@ -174,6 +174,13 @@ class PartitionedResults:
     def count_runs(self, query: RunQuery) -> int:
         return sum(store.count_runs(query) for store in self._every)
 
+    def waiting_runs(self, seconds: float, cursor: str = "") -> tuple[list[str], str]:
+        number, _, inside = cursor.partition("/")
+        place = int(number or 0)
+        found, inside = self._every[place].waiting_runs(seconds, inside)
+        place += not inside
+        return found, f"{place}/{inside}" if place < len(self._every) else ""
+
     def list_run_as(self, run: str, state: str, before: str) -> None:
         self._of(run).list_run_as(run, state, before)
 

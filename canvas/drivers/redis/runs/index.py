@@ -5,10 +5,14 @@ from itertools import islice
 from typing import Any
 
 from canvas.drivers.redis.connection.client import RedisClient
-from canvas.model.runs.index import FoundRun, RunListing, RunQuery
+from canvas.model import states
+from canvas.model.runs.index import CANCELLING, FoundRun, RunListing, RunQuery
 
 _PAGE = 500
 """Entries that one command reads, at most."""
+
+_MAY_WAIT = (states.PENDING, states.STARTED, CANCELLING, "UNLISTED")
+"""The sets that have runs that may wait; the last one is of runs that are not listed, and do."""
 
 
 def index_entry(listing: RunListing, created: float) -> list[Any]:
@@ -54,6 +58,15 @@ class RedisRunIndex:
         run = self._link.command("HGET", f"{self._prefix}:keys", _name_and_key(name, key))
         kept = run is not None and self._link.command("EXISTS", self._run_key(run.decode()))
         return run.decode() if kept else None
+
+    def waiting_runs(self, seconds: float, cursor: str) -> tuple[list[str], str]:
+        """As ``RunRecords.waiting_runs``; a cursor is the number of a set, and a cursor of ZSCAN in it."""
+        number, _, inside = cursor.partition("/")
+        place = int(number or 0)
+        words = [inside or "0", _PAGE, int(seconds * 1000)]
+        after, found = self._link.call("waiting_runs", [f"{self._prefix}:{_MAY_WAIT[place]}"], words)
+        place += after == b"0"
+        return [run.decode() for run in found], f"{place}/{after.decode()}" if place < len(_MAY_WAIT) else ""
 
     def _unlist_expired(self) -> None:
         """Each run is removed once, by the start of another run or here."""

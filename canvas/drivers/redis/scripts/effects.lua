@@ -237,23 +237,46 @@ local function pop_mail(run, mailbox, list)
     end
 end
 
--- What is known of a wait, or of a value, by its id: 'done', 'waits', or 'value:' and the value that it will get.
+-- What is known of a wait, or of a value, by its id: 'done'; 'value:' and the value that it will get; or of a wait that
+-- has none, 'waits:' and msgpack {group id, ttl}. In the group id, and in the callback, \1 stands for the run's id.
 local function mail_state(run, mailbox, id, state)
     local field = mail_field(mailbox, 'id:' .. id)
     if state then return redis.call('HSET', run, field, state) end
     return redis.call('HGET', run, field)
 end
 
--- Give a wait, {group id, callback, ttl}, its value, or end it without one.
+-- Give a wait, {group id, callback, ttl}, its value, or end it without one. Its callback is in a field of its own: Redis
+-- needs less memory for a hash of short values.
 local function end_wait(run, mailbox, id, wait, value, groups, found)
-    redis.call('HDEL', run, mail_field(mailbox, 'wait:' .. id))
+    redis.call('HDEL', run, mail_field(mailbox, 'callback:' .. id))
     mail_state(run, mailbox, id, 'done')
     if value then count_part({groups .. wait[1], wait[1], id, '0', value, wait[2], wait[3], 1}, found) end
 end
 
+local function replaced(text, old, new)
+    local first, last = string.find(text, old, 1, true)
+    return first and string.sub(text, 1, first - 1) .. new .. string.sub(text, last + 1) or text
+end
+
+local function run_id_of(run) return string.match(run, '^.*canvas:run:(.*)$') end
+
 local function waiting(run, mailbox, id)
-    local packed = redis.call('HGET', run, mail_field(mailbox, 'wait:' .. id))
-    return packed and cmsgpack.unpack(packed)
+    local state = mail_state(run, mailbox, id)
+    if not state or string.sub(state, 1, 6) ~= 'waits:' then return nil end
+    local group, ttl = unpack(cmsgpack.unpack(string.sub(state, 7)))
+    local callback = redis.call('HGET', run, mail_field(mailbox, 'callback:' .. id))
+    if string.sub(group, 1, 1) ~= '\1' then return {group, callback, ttl} end
+    return {replaced(group, '\1', run_id_of(run)), replaced(callback, '\1', run_id_of(run)), ttl}
+end
+
+local function begin_wait(run, mailbox, id, wait)
+    local run_id, group, callback = run_id_of(run), wait[1], wait[2]
+    if string.sub(group, 1, #run_id) == run_id and not string.find(callback, '\1', 1, true) then
+        group, callback = '\1' .. string.sub(group, #run_id + 1), replaced(callback, run_id, '\1')
+    end
+    mail_state(run, mailbox, id, 'waits:' .. cmsgpack.pack({group, wait[3]}))
+    redis.call('HSET', run, mail_field(mailbox, 'callback:' .. id), callback)
+    append_mail(run, mailbox, 'w', id)
 end
 
 local mail_steps = {}
@@ -270,23 +293,23 @@ end
 
 function mail_steps.take(run, mailbox, b, found)
     local state, wait = mail_state(run, mailbox, b[4]), {b[7], b[8], b[9]}
-    if state == 'done' or state == 'waits' then return end
+    if state and string.sub(state, 1, 6) ~= 'value:' then return end
     local left = redis.call('TTL', run)
     if left >= 0 and left < b[10] then
         redis.call('EXPIRE', run, b[10])
         keep_listed(run, b[10])
     end
+    if left >= 0 then keep_findable(run, math.max(left, b[10]), now or server_time()) end
     local value = state and string.sub(state, 7) or pop_mail(run, mailbox, 'v')
     if value then return end_wait(run, mailbox, b[4], wait, value, b[6], found) end
-    mail_state(run, mailbox, b[4], 'waits')
-    redis.call('HSET', run, mail_field(mailbox, 'wait:' .. b[4]), cmsgpack.pack(wait))
-    append_mail(run, mailbox, 'w', b[4])
+    begin_wait(run, mailbox, b[4], wait)
 end
 
 function mail_steps.resolve(run, mailbox, b, found)
     local state = mail_state(run, mailbox, b[4])
     if not state then return mail_state(run, mailbox, b[4], b[5] and 'value:' .. b[5] or 'done') end
-    if state == 'waits' then end_wait(run, mailbox, b[4], waiting(run, mailbox, b[4]), b[5], b[6], found) end
+    local wait = waiting(run, mailbox, b[4])
+    if wait then end_wait(run, mailbox, b[4], wait, b[5], b[6], found) end
 end
 
 -- b: {run, mailbox, kind of step, id, value or false, start of the bases of groups, group id, callback, ttl, seconds to

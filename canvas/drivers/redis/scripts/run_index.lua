@@ -4,10 +4,11 @@
 -- where INDEX is RUNS with an "s":
 --   INDEX:listed               hash run → msgpack {created, state, {term, …}, name and key of an idempotent start or ''}
 --   INDEX:<state>[:<term>]     zset run → created, unix time
+--   INDEX:UNLISTED             zset run that is not listed, and waits or waited → when it began to, unix time
 --   INDEX:until                zset run → when to look whether the run is still kept, unix time
 --   INDEX:keys                 hash name and key of an idempotent start → run
 -- They expire with the last run that is listed in them.
--- Returns: nothing; defines list_run, set_run_state, keep_listed, unlist_expired, run_of_key, adopt_state,
+-- Returns: nothing; defines list_run, set_run_state, keep_listed, keep_findable, waiting_runs, unlist_expired, run_of_key, adopt_state,
 -- set_state_of_ended.
 
 local IF_CANCELLED = {FAILURE = 'CANCELLED', STARTED = 'CANCELLING', PENDING = 'CANCELLING'}
@@ -45,6 +46,36 @@ local function keep_listed(run_key, ttl)
     if not entry then return end
     for _, key in ipairs(listing_keys(index, entry, entry[2])) do last_at_least(key, ttl) end
     for _, name in ipairs({':listed', ':until', ':keys'}) do last_at_least(index .. name, ttl) end
+end
+
+-- Have a run that waits, and is kept for ttl seconds, be found by waiting_runs.
+local function keep_findable(run_key, ttl, now)
+    local index, run = index_of(run_key)
+    if listed(index, run) then return end
+    local key = index .. ':UNLISTED'
+    local new = redis.call('EXISTS', key) == 0
+    redis.call('ZADD', key, 'NX', now, run)
+    last_at_least(key, ttl, new)
+end
+
+local function waits_in_mailbox(run_key)
+    for _, field in ipairs(redis.call('HKEYS', run_key)) do
+        if string.sub(field, 1, 14) == 'mail:callback:' then return true end
+    end
+    return false
+end
+
+-- Some runs of a set of the index that wait in a mailbox and expire within so many milliseconds; {the next cursor, {run, …}}.
+local function waiting_runs(key, cursor, some, milliseconds)
+    local after, entries = unpack(redis.call('ZSCAN', key, cursor, 'COUNT', some))
+    local index, found = string.match(key, '^(.*):[^:]*$'), {}
+    for at = 1, #entries, 2 do
+        local run_key = run_key_of(index, entries[at])
+        local left = redis.call('PTTL', run_key)
+        if left == -2 and key == index .. ':UNLISTED' then redis.call('ZREM', key, entries[at]) end
+        if left >= 0 and left < milliseconds and waits_in_mailbox(run_key) then found[#found + 1] = entries[at] end
+    end
+    return {after, found}
 end
 
 local function write_entry(index, run, entry, ttl)

@@ -1,0 +1,112 @@
+"""Mailboxes of workflows' runs."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from canvas.drivers.ports import Driver
+from canvas.model.settlement import MailboxStep, ReadyChord, Settlement
+from canvas.testing.contract.support import ContractSupport, chord_end
+
+
+def post(value: str, mailbox: str = "m", run: str = "run") -> MailboxStep:
+    return MailboxStep(run, mailbox, "post", value, value.encode())
+
+
+def take(wait: str, mailbox: str = "m", run: str = "run") -> MailboxStep:
+    return MailboxStep(run, mailbox, "take", wait, None, f"{run}.{wait}", b"fire " + wait.encode(), 60, 60)
+
+
+def resolve(wait: str, value: bytes | None, mailbox: str = "m", run: str = "run") -> MailboxStep:
+    return MailboxStep(run, mailbox, "resolve", wait, value)
+
+
+class MailboxContract(ContractSupport):
+    """Values and waits of a run, matched in their order."""
+
+    def _mail(self, driver: Driver, *steps: MailboxStep) -> list[tuple[str, bytes, list[bytes]]]:
+        """Take these steps; what became ready: group, callback, parts."""
+        ready = driver.settler.settle([Settlement(None, fence="none", mail=list(steps))]).verdicts[0].ready
+        return [(one.group_id, one.callback, one.parts) for one in ready]
+
+    def _run(self, driver: Driver) -> None:
+        self._runs(driver).save_run("run", {"about": b"1", "attempt": b"0"}, 60, time.time())
+
+    def test_a_value_reaches_the_wait_that_came_first(self, driver: Driver) -> None:
+        self._run(driver)
+        assert self._mail(driver, take("a"), take("b")) == []
+        assert self._mail(driver, post("one")) == [("run.a", b"fire a", [b"one"])]
+        assert self._mail(driver, post("two"), post("three")) == [("run.b", b"fire b", [b"two"])]
+        assert self._runs(driver).read_mail("run") == {"m": [b"three"]}
+
+    def test_values_are_kept_for_waits_to_come_in_their_order(self, driver: Driver) -> None:
+        self._run(driver)
+        assert self._mail(driver, *(post(f"v{n}") for n in range(12)), post("x", "m:other")) == []
+        kept = [f"v{n}".encode() for n in range(12)]
+        assert self._runs(driver).read_mail("run") == {"m": kept, "m:other": [b"x"]}
+        for number in range(12):
+            assert [parts for _, _, parts in self._mail(driver, take(str(number)))] == [[kept[number]]]
+        assert self._runs(driver).read_mail("run") == {"m:other": [b"x"]}
+
+    def test_each_step_counts_once(self, driver: Driver) -> None:
+        self._run(driver)
+        assert self._mail(driver, take("a"), take("a")) == []
+        assert len(self._mail(driver, post("one"), post("one"))) == 1
+        assert self._mail(driver, take("a"), post("one")) == []
+        assert self._mail(driver, post("two"), post("two")) == []
+        assert self._runs(driver).read_mail("run") == {"m": [b"two"]}
+
+    def test_a_wait_is_resolved_once_past_the_mailbox(self, driver: Driver) -> None:
+        self._run(driver)
+        self._mail(driver, take("a"), take("b"), take("c"))
+        assert self._mail(driver, resolve("b", b"late")) == [("run.b", b"fire b", [b"late"])]
+        assert self._mail(driver, resolve("b", b"later")) == []
+        assert [group for group, _, _ in self._mail(driver, post("one"), post("two"))] == ["run.a", "run.c"]
+        assert self._mail(driver, resolve("a", b"late"), resolve("c", None)) == []
+
+    def test_a_wait_may_be_resolved_before_it_begins(self, driver: Driver) -> None:
+        self._run(driver)
+        assert self._mail(driver, resolve("a", b"early"), resolve("b", None), post("one")) == []
+        assert self._mail(driver, take("a")) == [("run.a", b"fire a", [b"early"])]
+        assert self._mail(driver, take("b"), take("a")) == []
+        assert self._runs(driver).read_mail("run") == {"m": [b"one"]}
+
+    def test_a_wait_that_ends_without_a_value_takes_none(self, driver: Driver) -> None:
+        self._run(driver)
+        self._mail(driver, take("a"))
+        assert self._mail(driver, resolve("a", None)) == []
+        assert self._mail(driver, post("one"), take("a")) == []
+        assert [parts for _, _, parts in self._mail(driver, take("b"))] == [[b"one"]]
+
+    def test_the_chord_of_a_wait_ends_once_and_is_found_when_nobody_ends_it(self, driver: Driver) -> None:
+        self._run(driver)
+        self._mail(driver, take("a"), post("one"))
+        ready = ReadyChord("run.a", b"fire a", [b"one"], None)
+        assert driver.settler.stale_ready_chords(0) == [ready]
+        end = chord_end("run.a", self.publish("after"))
+        assert [driver.settler.dispatch_chord(end).held for _ in range(2)] == [True, False]
+        assert self.ids(self._lease(driver)) == ["after"]
+        assert driver.settler.stale_ready_chords(0) == []
+
+    def test_the_end_of_a_chord_changes_mailboxes_with_it(self, driver: Driver) -> None:
+        self._run(driver)
+        self._mail(driver, take("a"), post("one"))
+        end = chord_end("run.a")._replace(mail=[take("b"), post("two")])
+        assert [one.group_id for one in driver.settler.dispatch_chord(end).ready] == ["run.b"]
+
+    def test_a_value_and_a_timeout_at_once_resolve_a_wait_once(self, driver: Driver) -> None:
+        self._run(driver)
+        for number in range(20):
+            self._mail(driver, take(str(number)))
+            steps = [post(f"v{number}"), resolve(str(number), b"timeout"), resolve(str(number), b"cancel")]
+            with ThreadPoolExecutor(3) as pool:
+                found = list(pool.map(lambda step: self._mail(driver, step), steps))
+            assert sum(map(len, found)) == 1
+            kept = self._runs(driver).read_mail("run").get("m", [])
+            assert bool(kept) != bool(found[0])
+            self._mail(driver, *(take(f"{number} {place}") for place, _ in enumerate(kept)))
+
+    def test_the_mailbox_of_a_run_that_is_not_kept_takes_nothing(self, driver: Driver) -> None:
+        assert self._mail(driver, take("a"), post("one"), resolve("b", b"value")) == []
+        self._run(driver)
+        assert self._mail(driver, take("a")) == []
+        assert self._runs(driver).read_mail("run") == {}
