@@ -13,19 +13,14 @@
     │   └── OperationalError        (also kombu's, as the errors of wire)
     ├── TaskError                   raised by, for or instead of a task
     │   ├── NotRegistered           (also KeyError)
-    │   ├── AlreadyRegistered
-    │   ├── ChordError
+    │   ├── AlreadyRegistered, ChordError
     │   ├── UpstreamFailed          a workflow's node that never ran, because one before it failed
     │   ├── WorkflowFailed, NodeTimeout, LoopExhausted
-    │   ├── MaxRetriesExceededError, TaskRevokedError, WorkerLostError
+    │   ├── MaxRetriesExceededError, TaskRevokedError, WorkerLostError, InvalidTaskError
     │   ├── SoftTimeLimitExceeded, TimeLimitExceeded
-    │   ├── InvalidTaskError
     │   └── RemoteError             a remote exception whose class is not known here
-    ├── TaskPredicate               control flow a task raises: not an error
-    │   ├── Retry
-    │   ├── Ignore
-    │   │   └── Replaced            another signature continues in its place
-    │   └── Reject
+    ├── TaskPredicate               control flow a task raises, not an error: Retry, Reject, Ignore
+    │   └── Replaced                (an Ignore) another signature continues in its place
     └── TimeoutError                (also builtins.TimeoutError)
 
 Records on the wire carry the names under ``TaskError`` and ``TaskPredicate``, as Celery's.
@@ -33,7 +28,7 @@ Records on the wire carry the names under ``TaskError`` and ``TaskPredicate``, a
 
 import builtins
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 from canvas.kombu_errors import also_kombus
 from canvas.text import not_registered, safe_repr
@@ -41,6 +36,11 @@ from canvas.text import not_registered, safe_repr
 
 class CanvasError(Exception):
     """Base of everything canvas raises."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        from canvas.error_pages import with_page  # most programs never need the table
+
+        return with_page(super().__new__(cls, *args, **kwargs))
 
 
 class ConfigurationError(CanvasError):

@@ -137,4 +137,6 @@ def not_registered(task: str) -> str:
     """The text of an error for a task that is not known where it is to run; a text instead of a name stays as it is."""
     if not task or " " in task:
         return task
+    if task.startswith("__main__."):
+        return f"no task {task!r} is registered where it was to run: move it from the script into a module"
     return f"no task {task!r} is registered where it was to run: import its module there"

@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from canvas.error_pages import message_and_page
 from canvas.errors import CanvasError
 
 
@@ -21,7 +22,7 @@ def graph(obj: Any, /, name: str, form: str, compiled: bool) -> None:
     try:
         found = find_object(name)
     except CanvasError as exc:
-        raise click.UsageError(str(exc)) from exc
+        raise click.UsageError(message_and_page(exc)) from exc
     try:
         if isinstance(found, Workflow):
             click.echo(_of_workflow(found) if compiled else found.draw(form))
@@ -30,7 +31,7 @@ def graph(obj: Any, /, name: str, form: str, compiled: bool) -> None:
         else:
             raise click.UsageError(f"{name}: expected a workflow or a signature; found {type(found).__name__}")
     except CanvasError as exc:
-        raise click.ClickException(str(exc)) from exc
+        raise click.ClickException(message_and_page(exc)) from exc
 
 
 def _of_signature(sig: Any) -> str:

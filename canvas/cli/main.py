@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from canvas.cli.options import UNAVAILABLE, no_loader
+from canvas.error_pages import message_and_page
 from canvas.errors import CanvasError, OperationalError
 from canvas.version import DOCUMENTATION, __version__
 
@@ -74,7 +75,7 @@ class Context:
             if self.config:
                 configure(app, self.config)
         except CanvasError as exc:
-            raise click.UsageError(str(exc)) from exc
+            raise click.UsageError(message_and_page(exc)) from exc
         if self.broker:
             app.conf.pin("broker_url", self.broker)
         if self.backend:
@@ -182,8 +183,8 @@ def main() -> None:
     try:
         canvas(prog_name="canvas")
     except OperationalError as exc:
-        click.echo(f"Error: {exc}", err=True)
+        click.echo(f"Error: {message_and_page(exc)}", err=True)
         sys.exit(UNAVAILABLE)
     except CanvasError as exc:
-        click.echo(f"Error: {exc}", err=True)
+        click.echo(f"Error: {message_and_page(exc)}", err=True)
         sys.exit(1)

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from canvas.error_pages import message_and_page
 from canvas.errors import CanvasError, RunLost
 from canvas.workflows.labels import label_terms
 
@@ -58,7 +59,7 @@ def list_runs(obj: Any, /, limit: int, as_json: bool, **query: Any) -> None:
     try:
         found = obj.app.runs(limit=limit, **query)
     except CanvasError as exc:
-        raise click.ClickException(str(exc)) from exc
+        raise click.ClickException(message_and_page(exc)) from exc
     if not as_json and sys.stdout.isatty():
         click.secho(f"{'RUN':<36}  {'CREATED (UTC)':<19}  {'SECONDS':>8}  {'STATE':<10} NODES  WORKFLOW", bold=True)
     for run in found:
@@ -159,7 +160,7 @@ def resume(obj: Any, /, run: str, force: bool) -> None:
     try:
         done = _found(obj, run).resume(force=force)
     except CanvasError as exc:
-        raise click.ClickException(str(exc)) from exc
+        raise click.ClickException(message_and_page(exc)) from exc
     click.echo(f"{run} goes on" if done else f"{run} has nothing to resume: it succeeded, or has not ended")
 
 
@@ -172,7 +173,7 @@ def again(obj: Any, /, run: str, from_node: str) -> None:
     try:
         done = _found(obj, run).again(from_node)
     except CanvasError as exc:
-        raise click.ClickException(str(exc)) from exc
+        raise click.ClickException(message_and_page(exc)) from exc
     if not done:
         raise click.ClickException(f"{run} has not ended: cancel it first, or wait")
     click.echo(f"{run} runs again from {from_node}")
@@ -193,7 +194,7 @@ def signal(obj: Any, /, run: str, name: str, payload: str | None, key: str | Non
     try:
         _found(obj, run).signal(name, value, key=key)
     except CanvasError as exc:
-        raise click.ClickException(str(exc)) from exc
+        raise click.ClickException(message_and_page(exc)) from exc
     click.echo(f"{run} has signal {name}")
 
 
@@ -205,7 +206,7 @@ def retry(obj: Any, /, run: str) -> None:
     try:
         click.echo(_found(obj, run).retry().id)
     except CanvasError as exc:
-        raise click.ClickException(str(exc)) from exc
+        raise click.ClickException(message_and_page(exc)) from exc
 
 
 def _running(obj: Any, run: Any) -> dict[str, float | None]:

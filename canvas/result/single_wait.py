@@ -146,9 +146,11 @@ def _timeout_text(result: StoredResult, timeout: float | None) -> str:
     """The text of a wait's TimeoutError: the task's state, and the length of the queue that its message was sent to."""
     text = f"The operation timed out: {result.id} is not ready after {timeout} s"
     try:
-        text += f", its state is {result.state}"
+        state = result.state
+        text += f", its state is {state}"
         if result.sent_to is None or result.app is None:
-            return text
+            stored = state != states.PENDING
+            return text if stored else f"{text}; nothing is stored of it: do its workers store results in this backend?"
         waiting = result.app.driver.admin.queue_length(result.sent_to)
     except BrokerError:
         return text

@@ -83,11 +83,14 @@ def set_task_join_will_block(blocks: bool) -> None:
 def check_join_allowed() -> None:
     """Raise RuntimeError inside a task."""
     if task_join_will_block():
-        raise RuntimeError(
+        from canvas.error_pages import BLOCKING_WAIT, with_note
+
+        refused = RuntimeError(
             "Never call result.get() within a task, and never await a result there! It blocks a worker slot and can "
             "deadlock: compose a chain or chord instead, let the task await the result in the asyncio pool "
             "(`worker -P asyncio`), or use allow_join_result() if you know that it cannot."
         )
+        raise with_note(refused, BLOCKING_WAIT)
 
 
 def awaiting() -> AbstractAsyncContextManager[None]:

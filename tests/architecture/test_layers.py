@@ -5,7 +5,7 @@ import pytest
 from tests.architecture.structure import MODULES, circles, imports, internal, room
 
 LAYERS = [
-    {"caller_warnings", "errors", "forks", "kombu_errors", "masking", "telemetry", "text", "version"},
+    {"caller_warnings", "error_pages", "errors", "forks", "kombu_errors", "masking", "telemetry", "text", "version"},
     {"model"},
     {"context"},
     {"primitives", "wire", "config"},

@@ -1,15 +1,20 @@
-"""Each line that a worker logs at WARNING or above has an entry in the page of troubleshooting."""
+"""Each log line at WARNING or above, and each error that names the page, has an entry in the page of troubleshooting."""
 
 import ast
+import inspect
 import re
 
 import pytest
 
-from tests.architecture.structure import tree
-from tests.docs.test_pages import DOCS
+import canvas.errors
+from canvas.error_pages import BLOCKING_WAIT, PAGES, message_and_page
+from canvas.version import DOCUMENTATION
+from tests.architecture.structure import MODULES, tree
+from tests.docs.test_pages import DOCS, anchors
 
 PAGE = " ".join((DOCS / "troubleshooting.md").read_text().replace("`", "").split())
-LOUD = {"warning", "error", "critical", "_raised"}
+LOUD = {"warning", "error", "critical", "exception", "fatal", "_raised"}
+LEVELS = ("WARNING", "ERROR", "CRITICAL")
 
 
 def lines(module):
@@ -18,13 +23,37 @@ def lines(module):
         if isinstance(node, ast.Call):
             name = getattr(node.func, "attr", getattr(node.func, "id", ""))
             texts = [one.value for one in node.args if isinstance(one, ast.Constant) and isinstance(one.value, str)]
-            if name in LOUD and texts:
+            by_level = name == "log" and node.args and any(level in ast.unparse(node.args[0]) for level in LEVELS)
+            if (name in LOUD or by_level) and texts:
                 yield texts[0]
 
 
-@pytest.mark.parametrize("module", ["canvas.worker.logs.lines"])
-def test_each_line_has_an_entry(module):
-    found = list(lines(module))
-    assert len(found) > 25
-    fixed = [next(part for part in re.split(r"%[.\d]*[a-z]", text) if len(part) > 8).strip(" .;:,(") for text in found]
-    assert [text for text in fixed if text[:30] not in PAGE] == []
+def fixed(text):
+    """The first part of a line that is the same each time."""
+    return next(part for part in re.split(r"%[.\d]*[a-z]", text) if len(part) > 8).strip(" .;:,(")
+
+
+def test_each_line_has_an_entry():
+    found = [fixed(text) for module in sorted(MODULES) for text in lines(module)]
+    assert len(found) > 50
+    assert [text for text in found if text[:30] not in PAGE] == []
+
+
+@pytest.mark.parametrize("page", sorted({*PAGES.values(), BLOCKING_WAIT}))
+def test_the_page_of_an_error_is_there(page):
+    path, _, heading = page.partition("#")
+    file = DOCS / f"{path.rstrip('/')}.md"
+    assert file.exists()
+    assert not heading or heading in anchors(file)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_an_error_names_its_page(name):
+    kind = getattr(canvas.errors, name)
+    error = kind("words", "more") if {"cause", "task_id"} & {*inspect.signature(kind).parameters} else kind("words")
+    assert error.__notes__ == [f"See {DOCUMENTATION}{PAGES[name]}"]
+    assert message_and_page(error).endswith(f"\n{error.__notes__[0]}")
+
+
+def test_control_flow_names_no_page():
+    assert not hasattr(canvas.errors.Retry(), "__notes__")

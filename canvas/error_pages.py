@@ -1,0 +1,56 @@
+"""The page of the documentation that explains each error: a note below the error's message, in tracebacks."""
+
+from typing import TypeVar
+
+from canvas.version import DOCUMENTATION
+
+E = TypeVar("E", bound=BaseException)
+
+PAGES = {
+    "ChordError": "troubleshooting/#chorderror",
+    "CompositionError": "troubleshooting/#compositionerror",
+    "ContentDisallowed": "troubleshooting/#contentdisallowed",
+    "DuplicateTask": "troubleshooting/#duplicatetask",
+    "EncodeError": "troubleshooting/#encodeerror",
+    "InvalidSetting": "reference/settings/",
+    "LoopExhausted": "troubleshooting/#workflowfailed",
+    "NoResultBackend": "troubleshooting/#noresultbackend",
+    "NodeTimeout": "troubleshooting/#workflowfailed",
+    "NotRegistered": "troubleshooting/#notregistered",
+    "OperationalError": "troubleshooting/#operationalerror",
+    "QueueNotFound": "how-to/route/",
+    "RefusedError": "troubleshooting/#refusederror",
+    "RemoteError": "troubleshooting/#remoteerror",
+    "RunLost": "troubleshooting/#runlost",
+    "SignatureError": "explanation/security/",
+    "SoftTimeLimitExceeded": "troubleshooting/#timelimitexceeded",
+    "TimeLimitExceeded": "troubleshooting/#timelimitexceeded",
+    "TimeoutError": "troubleshooting/#a-task-stays-pending",
+    "UnknownSetting": "reference/settings/",
+    "UpstreamFailed": "troubleshooting/#workflowfailed",
+    "WorkerLostError": "troubleshooting/#workerlosterror",
+    "WorkflowFailed": "troubleshooting/#workflowfailed",
+}
+"""By the error's name, the page and its heading. A subclass has the page of its nearest base."""
+BLOCKING_WAIT = "troubleshooting/#runtimeerror-never-call-resultget-within-a-task"
+
+
+def with_page(exc: E) -> E:
+    """The error, with a note that names its page if it has one."""
+    page = _page_of(type(exc))
+    return with_note(exc, page) if page else exc
+
+
+def with_note(exc: E, page: str) -> E:
+    """The error, with a note that names ``page``."""
+    exc.add_note(f"See {DOCUMENTATION}{page}")
+    return exc
+
+
+def message_and_page(exc: BaseException) -> str:
+    """The message of an error and its notes, each on a line of its own."""
+    return "\n".join([str(exc), *getattr(exc, "__notes__", ())])
+
+
+def _page_of(kind: type[BaseException]) -> str | None:
+    return next((PAGES[base.__name__] for base in kind.__mro__ if base.__name__ in PAGES), None)
