@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from canvas.config.config import Config
 from canvas.errors import RunLost
+from canvas.model.ids import new_id
 from canvas.model.settlement import ReadyChord, alive_for, longer
 from canvas.model.workflow_run import NodeRef, RunNode
 from canvas.wire import codecs
@@ -125,8 +126,9 @@ class RunStore:
         """Store the run's metadata and nodes for its next attempt, with the ready chord that starts it; False when that
         attempt has begun already."""
         fields = {"about": self._encode(run, about), **self._encoded(run, attempt + 1, nodes)}
-        state = run_listing(about).state
-        return bool(self.persist(lambda: self._results.begin_attempt(run, attempt, fields, self._alive, start, state)))
+        state, call = run_listing(about).state, new_id()
+        begin = self._results.begin_attempt
+        return bool(self.persist(lambda: begin(run, attempt, fields, self._alive, start, state, call)))
 
     def cancel(self, run: str, attempt: int, overdue: bool) -> None:
         """Keep that an attempt is cancelled, and whether that is because its time was over."""

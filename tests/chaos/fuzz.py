@@ -8,6 +8,7 @@ import json
 import logging
 import sys
 import tempfile
+import time
 from base64 import b64decode, b64encode
 from pathlib import Path
 
@@ -15,6 +16,12 @@ import atheris
 
 with atheris.instrument_imports(include=["canvas"]):
     from canvas import Canvas
+    from canvas.drivers.amqp.channels.link import CHANNEL
+    from canvas.drivers.amqp.contents import Outgoing, due_of, to_content, to_payload
+    from canvas.drivers.amqp.delays.names import step_of
+    from canvas.drivers.amqp.outboxes import Destinations
+    from canvas.drivers.amqp.protocol import frames
+    from canvas.drivers.amqp.protocol.frames import Delivered, FrameReader, method_frame
     from canvas.drivers.kombu_envelope import ENVELOPE
     from canvas.errors import CanvasError
     from canvas.model.message import Delivery
@@ -44,6 +51,7 @@ def _app():
 
 APP = _app()
 PLAN = WorkerOptions("here", ["celery"], 1, "solo", 0, False, None, None, None, False, False, None)
+DESTINATIONS = Destinations(None, None, time.time)
 LINE = WorkerProcess(APP, PLAN, 1, "worker")._pipeline
 
 
@@ -111,7 +119,23 @@ def end(data):
     APP.driver.settler.dispatch_chord(LINE.complete_chord(ReadyChord("g", fire, [part] if part else [], None)))
 
 
-KINDS = (run, body, headers, packed, record, command, end)
+def amqp(data):
+    """What a RabbitMQ server sends after a delivery: the properties, headers and body of a message."""
+    deliver = method_frame(CHANNEL, 60, 60, b"\x01c", bytes(8), b"\x00\x00\x06celery")
+    try:
+        found = list(FrameReader().feed(deliver + data))
+    except CanvasError:
+        return
+    for one in found:
+        if isinstance(one, Delivered):
+            payload, message_id, _ = to_payload(one.content, one.exchange, one.routing_key)
+            run(payload)
+            copy = Outgoing(message_id, "", "celery", payload, due_of(one.content))
+            DESTINATIONS.copies([copy._replace(due=0.0)])
+            step_of(copy.due)
+
+
+KINDS = (run, body, headers, packed, record, command, end, amqp)
 
 
 def test_one_input(data):
@@ -127,7 +151,10 @@ def corpus(folder):
         for found in json.loads(path.read_text())["messages"]:
             outer = json.loads(found["raw"])
             data = b64decode(outer["body"])
-            for kind, text in ((0, found["raw"].encode()), (1, data), (2, json.dumps(outer["headers"]).encode())):
+            published = frames.publish(CHANNEL, "", "celery", to_content(found["raw"].encode()))
+            contents = published[published.index(b"\xce\x02") + 1 :]
+            texts = ((0, found["raw"].encode()), (1, data), (2, json.dumps(outer["headers"]).encode()), (7, contents))
+            for kind, text in texts:
                 (folder / str(number)).write_bytes(bytes([kind]) + text)
                 number += 1
     (folder / "end").write_bytes(

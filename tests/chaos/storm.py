@@ -43,7 +43,9 @@ class Storm:
 
     def _blow(self):
         try:
-            while not self._over.wait(self._pause * self._random.uniform(0.5, 1.5)):
+            pause = 0.0  # however soon the work is done, something happens to it
+            while not self._over.wait(pause):
+                pause = self._pause * self._random.uniform(0.5, 1.5)
                 how, pool = self._random.choice(self._how), self._random.choice(POOLS)
                 self.log.append(f"{time.time():.3f} {how} {pool[1]} {self._fleet[pool].process.pid}")
                 getattr(self, f"_do_{how}")(pool)

@@ -2,6 +2,7 @@
 
 import signal
 import tempfile
+from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import pytest
@@ -28,7 +29,7 @@ class RabbitStorm(Storm):
     """A storm that also hits the connections to RabbitMQ, and RabbitMQ itself."""
 
     def __init__(self, bench, seed, how, pause):
-        super().__init__(bench, seed, how, pause)
+        super().__init__(bench, seed, how, pause, queue_type=bench.queue_type)
         self._proxy, self._node = bench.proxy, bench.node
         self._broker_kills = 0
 
@@ -49,7 +50,7 @@ def bench(rabbitmq):
     url = rabbitmq.url()
     with RedisServer() as server, RedisServer() as ledger, ByteProxy(urlsplit(url).port) as proxy:
         bench = RabbitBench(server, through(url, proxy), ledger)
-        bench.proxy, bench.node = proxy, None
+        bench.proxy = proxy
         yield bench
 
 
@@ -80,8 +81,9 @@ def test_every_workflow_ends_with_its_value(bench, app, how, seed):
     weather(bench, app, WEATHER[how], seed, 12, 0.3)
 
 
-@pytest.fixture
+@contextmanager
 def own_node():
+    """A node that the test may kill."""
     with tempfile.TemporaryDirectory() as folder:
         node = RabbitMQNode(folder).start()
         yield node
@@ -92,9 +94,10 @@ def own_node():
 @pytest.mark.random
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("seed", seeds(1, 2, 3))
-def test_a_broker_that_is_killed(own_node, seed):
-    with RedisServer() as server, RedisServer() as ledger:
-        bench = RabbitBench(server, f"amqp://guest:guest@127.0.0.1:{own_node.port}/t0", ledger)
-        bench.proxy, bench.node = None, own_node
+@pytest.mark.parametrize("queue_type", ["classic", "quorum"])
+def test_a_broker_that_is_killed(queue_type, seed):
+    with RedisServer() as server, RedisServer() as ledger, own_node() as node:
+        bench = RabbitBench(server, node.url("t0"), ledger)
+        bench.node, bench.queue_type = node, queue_type
         with bench.client() as app:
             weather(bench, app, ("kill_broker", "kill"), seed, 30, 3.0)

@@ -9,7 +9,7 @@ import pytest
 from canvas.errors import OperationalError
 from tests.chaos.storm import POOLS
 from tests.chaos.test_kills import KILLS
-from tests.chaos.test_rabbitmq import RabbitStorm, ran_in
+from tests.chaos.test_rabbitmq import RabbitStorm, own_node, ran_in
 from tests.chaos.workload import assert_ran_once, runs_of, workload
 from tests.support.redis_server import RedisServer
 from tests.support.seeds import seeds
@@ -75,7 +75,7 @@ def ledger():
 @pytest.fixture
 def bench(rabbitmq, postgres, ledger):
     bench = SqlBench(rabbitmq.url(), postgres.new_database(), ledger)
-    bench.postgres, bench.proxy, bench.node = postgres, None, None
+    bench.postgres = postgres
     yield bench
     bench.close()
 
@@ -94,14 +94,18 @@ def test_a_worker_dies_and_another_takes_over(bench, app, instant, pool):
     assert_nothing_is_left(bench, app)
 
 
-class SqlStorm(RabbitStorm):
-    """A storm that also hits PostgreSQL."""
+class RestartsDatabase:
+    """What a storm does to PostgreSQL."""
 
     def _do_restart_database(self, pool):
         """Stop PostgreSQL as a crash would, and start it again."""
         self._bench.postgres.stop()
         self._over.wait(1)
         self._bench.postgres.start()
+
+
+class SqlStorm(RestartsDatabase, RabbitStorm):
+    """A storm that also hits PostgreSQL."""
 
 
 def value_of(result):
@@ -148,4 +152,19 @@ def explain(bench, key, history, storm):
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize(("how", "seed"), RUNS)
 def test_every_workflow_ends_with_its_value(bench, app, how, seed):
-    weather(bench, app, WEATHER[how], seed, 12, 0.3 if "restart_database" not in WEATHER[how] else 3.0)
+    rounds, pause = (40, 3.0) if how == "database" else (12, 0.3)
+    weather(bench, app, WEATHER[how], seed, rounds, pause)
+
+
+@pytest.mark.slow
+@pytest.mark.random
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("seed", seeds(1, 2))
+@pytest.mark.parametrize("queue_type", ["classic", "quorum"])
+def test_a_broker_that_is_killed(postgres, ledger, queue_type, seed):
+    with own_node() as node:
+        bench = SqlBench(node.url("t0"), postgres.new_database(), ledger)
+        bench.postgres, bench.node, bench.queue_type = postgres, node, queue_type
+        with bench.client() as app:
+            weather(bench, app, ("kill_broker", "kill", "restart_database"), seed, 30, 3.0)
+        bench.close()

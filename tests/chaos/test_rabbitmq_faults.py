@@ -29,7 +29,7 @@ def bench(node, request):
     with RedisServer() as server:
         numbers = {"alarm": 0, "timeout": 1, "queue": 2, "vhost": 3}
         number = next(number for name, number in numbers.items() if name in request.node.name)
-        yield RabbitBench(server, f"amqp://guest:guest@127.0.0.1:{node.port}/t{number}")
+        yield RabbitBench(server, node.url(f"t{number}"))
 
 
 def test_a_memory_alarm_delays_tasks(node, bench):

@@ -2,6 +2,9 @@
 
     python -m tests.conformance [NAME ...]     (default: the four that canvas is a part of)
 
+`--broker amqp` has the integration tests send their messages through RabbitMQ, with results in Redis;
+`--results rpc` has the results sent back as messages too.
+
 `celery-canvas`: Celery's client, a worker of canvas. `canvas-celery`: the other way round. `canvas-canvas`: both are
 canvas. `unit`: Celery's unit tests of tasks, signatures, results and schedules, without a broker. `celery-celery`: both
 are Celery, to see what a test does without canvas.
@@ -14,13 +17,15 @@ import sys
 import time
 import tomllib
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tests.conformance import rewrite, sdist
 from tests.support.processes import WorkerProcess
+from tests.support.rabbitmq import SharedRabbitMQ
 from tests.support.redis_server import RedisServer
 
 HERE = Path(__file__).parent
@@ -43,6 +48,8 @@ CELERYS = {
     "celery.utils.nodenames": "tests.conformance.nodenames",
 }
 NODENAME = "conformance@localhost"
+BROKERS = ("redis", "amqp")
+RESULTS = ("redis", "rpc")
 RACE_ATTEMPTS = 3
 PYTEST = """\
 [pytest]
@@ -125,35 +132,57 @@ def _outcome(case: ElementTree.Element) -> str:
     return "skipped" if case.find("skipped") is not None else "passed"
 
 
-def run_integration(name: str, chosen: str) -> dict[str, str]:
+class Servers(NamedTuple):
+    """Where messages and results are."""
+
+    broker: str = "redis"
+    results: str = "redis"
+
+    def run(self, name: str) -> str:
+        """How the list of failures names a run on these servers."""
+        return name if self == Servers() or name == "unit" else f"{name} {self.broker}+{self.results}"
+
+    @contextmanager
+    def urls(self, redis: RedisServer) -> Iterator[tuple[str, str]]:
+        """The URLs of the broker, which is empty, and of the results."""
+        results = redis.url(1) if self.results == "redis" else "rpc://"
+        if self.broker == "redis":
+            yield redis.url(0), results
+        else:
+            with SharedRabbitMQ() as node:
+                yield node.url(), results
+
+
+def run_integration(name: str, chosen: str, servers: Servers) -> dict[str, str]:
     """The integration tests, with a client and a worker of the libraries that ``name`` gives."""
     client, worker = name.split("-")
-    with RedisServer() as server:
-        module = f"worker_of_{client}"
+    with RedisServer() as server, servers.urls(server) as (broker, results):
+        module = f"worker_of_{client}_{servers.broker}_{servers.results}"
         text = WORKER.format(
             library=worker,
             name="Celery" if worker == "celery" else "Canvas",
-            broker=server.url(0),
-            results=server.url(1),
+            broker=broker,
+            results=results,
         )
         (WORK / worker / f"{module}.py").write_text(text)
         options = ("-P", "prefork", "-c", "1", "-n", NODENAME)
         with WorkerProcess(
             worker,
-            server.url(0),
-            server.url(1),
+            broker,
+            results,
             *options,
             app=f"{module}:app",
             cwd=WORK / worker,
             env=environment(**_redis(server)),
         ) as running:
             files = [f"t/integration/{file}" for file in INTEGRATION]
-            servers = {"TEST_BROKER": server.url(0), "TEST_BACKEND": server.url(1), **_redis(server)}
-            found = run_pytest(name, client, files, chosen, **servers)
+            variables = {"TEST_BROKER": broker, "TEST_BACKEND": results, **_redis(server)}
+            log = servers.run(name).replace(" ", "-")
+            found = run_pytest(log, client, files, chosen, **variables)
             for attempt in range(RACE_ATTEMPTS):
                 if lost := [test for test in races(name, found) if found[test] == "failed"]:
-                    found |= run_pytest(f"{name}-race-{attempt}", client, [*map(_node_id, lost)], "", **servers)
-        (WORK / f"{name}-worker.log").write_text("".join(running.log))
+                    found |= run_pytest(f"{log}-race-{attempt}", client, [*map(_node_id, lost)], "", **variables)
+        (WORK / f"{log}-worker.log").write_text("".join(running.log))
     return found
 
 
@@ -168,7 +197,7 @@ def _redis(server: RedisServer) -> dict[str, str]:
     return {"REDIS_HOST": "127.0.0.1", "REDIS_PORT": str(server.port), "CONFORMANCE_NODENAME": NODENAME}
 
 
-def run_unit(name: str, chosen: str) -> dict[str, str]:
+def run_unit(name: str, chosen: str, servers: Servers) -> dict[str, str]:
     return run_pytest(name, "canvas", [f"t/unit/{file}" for file in UNIT], chosen, timeout=20)
 
 
@@ -191,12 +220,17 @@ class Known(NamedTuple):
     """Whether it fails depends on the machine."""
 
 
+def _runs(entry: Mapping[str, Any], name: str) -> bool:
+    """Whether an entry of the list is about a run: it names that run, or all runs of that client and worker."""
+    return not {name, name.partition(" ")[0]}.isdisjoint(entry["runs"])
+
+
 def known(name: str) -> dict[str, Known]:
     """The tests that may fail in a run."""
     listed = tomllib.loads((HERE / "known.toml").read_text())
     found: dict[str, Known] = {}
     for entry in listed.get("difference", []):
-        if name in entry["runs"]:
+        if _runs(entry, name):
             found.update(dict.fromkeys(entry["tests"], Known(entry["reason"], entry.get("may_pass", False))))
     return found
 
@@ -207,7 +241,7 @@ def races(name: str, outcomes: Collection[str]) -> list[str]:
     The list names them without their parameters.
     """
     listed = tomllib.loads((HERE / "known.toml").read_text())
-    racing = {test for entry in listed.get("race", []) if name in entry["runs"] for test in entry["tests"]}
+    racing = {test for entry in listed.get("race", []) if _runs(entry, name) for test in entry["tests"]}
     return [test for test in outcomes if test.partition("[")[0] in racing]
 
 
@@ -236,14 +270,20 @@ def main() -> int:
     )
     parser.add_argument("-k", dest="chosen", default="", help="run only the tests that pytest's -k chooses")
     parser.add_argument("-j", dest="jobs", type=int, default=2, help="runs at the same time (default: 2)")
+    parser.add_argument("--broker", choices=BROKERS, default="redis", help="the messages' server (default: redis)")
+    parser.add_argument("--results", choices=RESULTS, default="redis", help="the results' server (default: redis)")
     options = parser.parse_args()
     names = options.names or DEFAULT
+    servers = Servers(options.broker, options.results)
+    if servers.results == "rpc" and servers.broker == "redis":
+        parser.error("--results rpc needs --broker amqp: canvas sends results as messages through RabbitMQ alone")
     if unknown := set(names) - set(RUNS):
         parser.error(f"unknown run {', '.join(sorted(unknown))}; expected {', '.join(RUNS)}")
     prepare()
     started = time.monotonic()
     with ThreadPoolExecutor(options.jobs) as threads:
-        found = dict(zip(names, threads.map(lambda name: RUNS[name](name, options.chosen), names), strict=True))
+        outcomes = threads.map(lambda name: RUNS[name](name, options.chosen, servers), names)
+        found = dict(zip(map(servers.run, names), outcomes, strict=True))
     wrong = []
     for name, outcomes in found.items():
         counts = {kind: sum(is_ == kind for is_ in outcomes.values()) for kind in ("passed", "failed", "skipped")}

@@ -164,3 +164,29 @@ def test_a_lost_connection_to_a_database_is_an_absence(request, which):
     state.recovery.heartbeat("w1", ["q"], 60)
     assert not absence.over_for(60)
     state.close()
+
+
+@pytest.mark.timeout(60)
+def test_a_worker_that_is_heard_of_while_another_is_recovered_keeps_its_leases(state, monkeypatch):
+    for module in (sql_recovery, lease_recovery):
+        monkeypatch.setattr(module, "_MISSED_FOR", 0.2)
+    server = state.messages.database if hasattr(state.messages, "database") else state.messages.link
+    names = ("w1", "w2")
+
+    def hear_of_the_others(worker):
+        for name in names:
+            if name != worker:
+                state.recovery.heartbeat(name, ["q"], 60)
+
+    state.connect(hear_of_the_others, lambda queue, payload: payload)
+    for number, name in enumerate(names):
+        state.recovery.heartbeat(name, ["q"], 0.01)
+        one = arrival(name)
+        assert leased(state, name, one._replace(message_id=f"id{number}")) == [f"canvas:{name}:1"]
+    server.absence._until = time.monotonic() + 3_600
+    for _ in range(3):
+        assert state.recovery.recover_dead_workers() == 0
+        time.sleep(0.2)
+    server.absence._until = 0.0
+    assert state.recovery.recover_dead_workers() == 1
+    assert [settled(state, name) for name in names].count(True) == 1

@@ -769,6 +769,7 @@ if "APP_LIBRARY" in os.environ:
         ),
         **({"task_reject_on_worker_lost": True} if "APP_LOST" in os.environ else {}),
         **({"canvas_state": os.environ["APP_STATE"]} if "APP_STATE" in os.environ else {}),
+        **({"task_default_queue_type": os.environ["APP_QUEUE_TYPE"]} if "APP_QUEUE_TYPE" in os.environ else {}),
         **(
             {"broker_shards": ast.literal_eval(os.environ["APP_BROKER_SHARDS"])}
             if "APP_BROKER_SHARDS" in os.environ

@@ -1,5 +1,7 @@
 """A bench whose broker is RabbitMQ; state and results are in one database of its Redis server."""
 
+from contextlib import contextmanager
+
 import redis
 
 from tests.support.ledger import Bench
@@ -7,7 +9,11 @@ from tests.support.proxy import Proxy
 
 
 class RabbitBench(Bench):
-    """``broker`` is the client of the state, where leases and outboxes are."""
+    """``broker`` is the client of the state, where leases and outboxes are. ``proxy`` and ``node``: what a storm may cut
+    and kill."""
+
+    proxy = node = None
+    queue_type = "classic"
 
     def __init__(self, server, url, ledger=None):
         """``url``: a vhost's; ``ledger``: another Redis server, for what really ran."""
@@ -19,6 +25,13 @@ class RabbitBench(Bench):
 
     def urls(self):
         return self.url, self.server.url(1), self._ledger
+
+    @contextmanager
+    def client(self):
+        """As ``Bench``."""
+        with super().client() as app:
+            app.conf.task_default_queue_type = self.queue_type
+            yield app
 
 
 class ByteProxy(Proxy):

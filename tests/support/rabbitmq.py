@@ -40,19 +40,27 @@ def install():
 class RabbitMQNode:
     """A node in a directory of its own; ``stop`` and ``start`` again keep the ports and the data."""
 
-    def __init__(self, folder, configuration="", advanced="[]."):
-        """``configuration`` and ``advanced``: further lines of rabbitmq.conf, and the terms of advanced.config."""
+    def __init__(self, folder, configuration="", advanced="[].", beside=None):
+        """``configuration`` and ``advanced``: further lines of rabbitmq.conf, and the terms of advanced.config.
+        ``beside``: another node, which has started, and whose cluster this one joins."""
         self.folder = Path(folder)
         self._configuration, self._advanced = configuration, advanced
         self.port, self._distribution, self._epmd_port = free_port(), free_port(), free_port()
-        self._name = f"canvas-{os.getpid()}-{self.port}@localhost"
+        self.name = f"canvas-{os.getpid()}-{self.port}@localhost"
         self._epmd = self._server = self._guard = None
+        self._beside, self._cookie = beside, secrets.token_hex(16)
+        if beside is not None:
+            self._epmd_port, self._cookie = beside._epmd_port, beside._cookie
+            self._configuration += (
+                "cluster_formation.peer_discovery_backend = classic_config\n"
+                f"cluster_formation.classic_config.nodes.1 = {beside.name}\n"
+            )
         self._write_configuration()
 
     def start(self):
         """Start it and wait until it accepts connections. Raises RuntimeError with its log when it does not."""
         install()
-        if self._epmd is None:
+        if self._epmd is None and self._beside is None:
             # Without one of ours, the node would leave a daemon behind.
             self._epmd = subprocess.Popen(
                 ["epmd", "-port", str(self._epmd_port), "-address", "127.0.0.1"], stdin=subprocess.DEVNULL
@@ -62,9 +70,8 @@ class RabbitMQNode:
                 [str(SERVER)], env=self._environment(), stdin=subprocess.DEVNULL, stdout=output, stderr=output,
                 start_new_session=True,
             )  # fmt: skip
-        self._guard = Guard(
-            self.folder, ("KILL", -self._server.pid, "rabbitmq-server"), ("KILL", self._epmd.pid, "epmd")
-        )
+        names = [("KILL", self._epmd.pid, "epmd")] if self._epmd is not None else []
+        self._guard = Guard(self.folder, ("KILL", -self._server.pid, "rabbitmq-server"), *names)
         deadline = time.monotonic() + START_WITHIN
         while not answers(self.port):
             if self._server.poll() is not None or time.monotonic() > deadline:
@@ -79,10 +86,23 @@ class RabbitMQNode:
         """The process id of the node."""
         return self._server.pid
 
+    def url(self, vhost):
+        """The URL of a vhost."""
+        return f"amqp://guest:guest@127.0.0.1:{self.port}/{vhost}"
+
     def control(self, *words):
-        """Run rabbitmqctl."""
-        command = [str(SERVER.parent / "rabbitmqctl"), "--node", self._name, *words]
-        subprocess.run(command, env=self._environment(), check=True, capture_output=True, timeout=120)
+        """Run rabbitmqctl; what it prints."""
+        command = [str(SERVER.parent / "rabbitmqctl"), "--quiet", "--node", self.name, *words]
+        environment = self._environment()
+        done = subprocess.run(command, env=environment, check=True, capture_output=True, timeout=120, text=True)
+        return done.stdout
+
+    def kill(self):
+        """Kill the node, and not the name server; ``start`` starts it again."""
+        self._guard.end()
+        os.killpg(self._server.pid, signal.SIGKILL)
+        self._server.wait()
+        self._server = None
 
     def stop(self, number=signal.SIGTERM):
         """End the node by a signal to its process group, then the name server of its own."""
@@ -104,7 +124,7 @@ class RabbitMQNode:
     def _write_configuration(self):
         folder = self.folder
         cookie = folder / ".erlang.cookie"
-        cookie.write_text(secrets.token_hex(16))
+        cookie.write_text(self._cookie)
         cookie.chmod(0o400)
         (folder / "enabled_plugins").write_text("[].\n")
         (folder / "advanced.config").write_text(f"{self._advanced}\n")
@@ -133,7 +153,7 @@ class RabbitMQNode:
         folder = self.folder
         return {
             "PATH": os.environ["PATH"], "LANG": "C.UTF-8", "HOME": str(folder),
-            "RABBITMQ_NODENAME": self._name, "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODENAME": self.name, "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
             "RABBITMQ_NODE_PORT": str(self.port), "RABBITMQ_DIST_PORT": str(self._distribution),
             "RABBITMQ_MNESIA_BASE": f"{folder}/mnesia", "RABBITMQ_LOG_BASE": f"{folder}/log",
             "RABBITMQ_CONFIG_FILE": f"{folder}/rabbitmq",

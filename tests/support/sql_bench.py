@@ -16,7 +16,10 @@ KEPT = ("leases", "outbox", "permits", "blocked_messages")
 
 
 class SqlBench(Bench):
-    """``state``: another database than the results', for the state."""
+    """``postgres``, ``proxy`` and ``node``: what a storm may stop, cut and kill."""
+
+    postgres = proxy = node = None
+    queue_type = "classic"
 
     def __init__(self, broker, database, ledger):
         self.url, self.database = broker, database
@@ -29,7 +32,7 @@ class SqlBench(Bench):
 
     @contextmanager
     def client(self):
-        app = make("canvas", *self.urls()[:2], ledger=self._ledger)
+        app = make("canvas", *self.urls()[:2], ledger=self._ledger, task_default_queue_type=self.queue_type)
         app.driver.admin.purge("celery")
         yield app
         app.close()

@@ -1,21 +1,31 @@
 """Messages that any program has put into a queue: each is read, whatever its properties and headers."""
 
+import math
+import time
+
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from canvas.drivers.amqp.contents import deliveries_of, due_of, to_payload
-from canvas.drivers.amqp.protocol.frames import RAW, Content, FrameReader
+from canvas.drivers.amqp.channels.publisher import frames_of
+from canvas.drivers.amqp.contents import Outgoing, deliveries_of, due_of, to_payload
+from canvas.drivers.amqp.delays.names import DelayQueue, step_of
+from canvas.drivers.amqp.outboxes import Destinations
+from canvas.drivers.amqp.protocol.frames import FRAME_MAX, RAW, Content, FrameReader
 from canvas.drivers.kombu_envelope import ENVELOPE
+from canvas.model.message import Publish
 from tests.unit.test_amqp_frames import PROPERTIES, VALUES
 
 pytestmark = pytest.mark.random
 OWN = st.sampled_from(
     ["x-death", "canvas_due", "canvas_dead", "x-delivery-count", "x-first-death-queue", "id", "retries"]
 )
-HEADERS = st.dictionaries(OWN, VALUES, max_size=5)
+HEADERS = st.dictionaries(OWN, VALUES | st.floats(), max_size=5)
 
 
+@example({}, {"canvas_due": math.inf}, b"")
+@example({"message_id": "m"}, {"id": [math.nan]}, b"")
+@example({"message_id": "m"}, {"id": "x" * (FRAME_MAX - 200)}, b"")
 @settings(max_examples=40)
 @given(PROPERTIES, HEADERS, st.binary(max_size=200))
 def test_any_content_is_read(properties, headers, body):
@@ -23,6 +33,9 @@ def test_any_content_is_read(properties, headers, body):
     payload, message_id, _ = to_payload(content, "exchange", "key")
     assert isinstance(message_id, str)
     assert isinstance(due_of(content), float)
+    returned = Outgoing.unpacked(Outgoing.of(Publish("", "q", 0, payload), due_of(content)).packed())
+    assert frames_of(Destinations(None, None, time.time).copies([returned._replace(due=0.0)]))
+    assert DelayQueue(step_of(due_of(content))).arguments
     assert deliveries_of(content, True) >= 1
     if payload != body:
         found = ENVELOPE.decode(payload)

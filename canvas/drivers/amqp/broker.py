@@ -149,7 +149,7 @@ class AmqpBroker:
 
     def _exchange_copies(self, session: Session, copies: Sequence[tuple[Outgoing, Held]]) -> None:
         """Publish copies of messages, and ack these. Raises OperationalError."""
-        publications = self.destinations.publications(outgoing for outgoing, _ in copies)
+        publications = self.destinations.copies(outgoing for outgoing, _ in copies)
         try:
             returned, _ = session.exchange(
                 frames_of(publications, session.frame_max), [held for _, held in copies], (), (), 0

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from hashlib import sha1
+from math import isfinite
 from typing import Any, Final, NamedTuple
 
 import msgpack
@@ -61,12 +62,18 @@ class Outgoing(NamedTuple):
         return cls(*msgpack.unpackb(entry))
 
     def content(self) -> Content:
-        found = to_content(self.payload, self.message_id)
+        return self._with_own_headers(to_content(self.payload, self.message_id))
+
+    def content_as_bytes(self) -> Content:
+        """The message as bytes that only canvas reads: AMQP can carry them, whatever its properties and headers."""
+        return self._with_own_headers(_as_bytes(self.payload))
+
+    def _with_own_headers(self, content: Content) -> Content:
         own = {**self.headers, _DUE: self.due} if self.due else self.headers
         if own:
-            headers = found.properties.get("application_headers") or {}
-            found.properties["application_headers"] = {**headers, **own}
-        return found
+            headers = content.properties.get("application_headers") or {}
+            content.properties["application_headers"] = {**headers, **own}
+        return content
 
 
 def to_content(payload: bytes, message_id: str = "") -> Content:
@@ -75,7 +82,7 @@ def to_content(payload: bytes, message_id: str = "") -> Content:
     try:
         message = ENVELOPE.decode(payload, _DEEPEST)
     except DecodeError:
-        return Content({"type": RAW, "delivery_mode": 2}, payload)
+        return _as_bytes(payload)
     given = message.properties
     properties: dict[str, Any] = {
         name: value for name, value in given.items() if name in NAMES and name not in _OF_THE_MESSAGE
@@ -95,6 +102,10 @@ def to_content(payload: bytes, message_id: str = "") -> Content:
     return Content(properties, message.body)
 
 
+def _as_bytes(payload: bytes) -> Content:
+    return Content({"type": RAW, "delivery_mode": 2}, payload)
+
+
 def from_amqp(message: Any) -> Content:
     """The content of a message that py-amqp has read."""
     return Content(
@@ -111,7 +122,7 @@ def deliveries_of(content: Content, redelivered: bool) -> int:
 def due_of(content: Content) -> float:
     """When a message is due, unix time; 0 where it does not say so."""
     found = (content.properties.get("application_headers") or {}).get(_DUE)
-    return found if isinstance(found, float) else 0.0
+    return found if isinstance(found, float) and isfinite(found) else 0.0
 
 
 def _headers_of(properties: Mapping[str, Any]) -> dict[str, Any]:

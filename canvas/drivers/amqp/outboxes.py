@@ -3,13 +3,14 @@
 import threading
 from collections.abc import Callable, Iterable, Sequence
 
-from canvas.drivers.amqp.channels.publisher import Publication, Publisher
+from canvas.drivers.amqp.channels.publisher import Publication, Publisher, frames_of
 from canvas.drivers.amqp.contents import Outgoing
 from canvas.drivers.amqp.delays.names import DelayQueue
 from canvas.drivers.amqp.delays.queues import DelayQueues
 from canvas.drivers.amqp.protocol.frames import Returned
 from canvas.drivers.amqp.topology import Topology
 from canvas.drivers.ports.message_state import StateParts
+from canvas.errors import EncodeError
 from canvas.model.ids import new_id
 from canvas.model.message import Publish
 from canvas.model.queue import Queue
@@ -51,6 +52,12 @@ class Destinations:
                 exchange = self._delays.exchange_for(left, one.exchange, one.routing_key)
             found.append(Publication(exchange, one.routing_key, one.content(), one.mandatory))
         return found
+
+    def copies(self, outgoing: Iterable[Outgoing]) -> list[Publication]:
+        """As ``publications``, for messages that RabbitMQ has delivered before. Another program may have sent one whose
+        headers fill a frame, so that those of the copy are too long: it is sent as bytes then."""
+        pairs = [(one, copy) for one in outgoing for copy in self.publications([one])]
+        return [copy if _fits(copy) else copy._replace(content=one.content_as_bytes()) for one, copy in pairs]
 
     def remade(self, returned: Iterable[Returned]) -> list[Publication]:
         """Make the queues that returned messages were sent to; these messages. For others no binding matches."""
@@ -119,4 +126,13 @@ class Outboxes:
         return total
 
     def _publish(self, entries: Sequence[bytes]) -> None:
-        self._publisher.publish(self._destinations.publications(map(Outgoing.unpacked, entries)))
+        self._publisher.publish(self._destinations.copies(map(Outgoing.unpacked, entries)))
+
+
+def _fits(publication: Publication) -> bool:
+    """Whether AMQP can carry the headers of a message."""
+    try:
+        frames_of([publication])
+    except EncodeError:
+        return False
+    return True

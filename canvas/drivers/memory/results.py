@@ -159,13 +159,14 @@ class MemoryResults:
         expires: int | None,
         start: ReadyChord | None,
         state: str = states.PENDING,
+        call: str = "",
     ) -> bool:
         memory = self._memory
         with memory.lock:
             kept = memory.run(run)
             if kept.get("attempt") != str(attempt).encode():
-                return False
-            kept.update(fields, attempt=str(attempt + 1).encode())
+                return bool(call) and kept.get("begun_by") == call.encode()
+            kept.update(fields, attempt=str(attempt + 1).encode(), begun_by=call.encode())
             memory.records.pop(run, None)
             memory.run_index.set_state(run, state)
             if expires:

@@ -44,8 +44,10 @@ class RunRecords(Protocol):
         expires: int | None,
         start: ReadyChord | None,
         state: str = states.PENDING,
+        call: str = "",
     ) -> bool:
         """Count ``attempt`` on and set fields; False, and nothing is done, when another one is counted already.
+        ``call`` identifies the caller: the call that began the attempt returns True each time it is repeated.
 
         ``start`` is ready from then on, as a chord is whose parts are all in. The record of the run, which is that of
         the attempt before, is gone. The run is listed under ``state``.

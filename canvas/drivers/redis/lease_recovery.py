@@ -187,6 +187,9 @@ class LeaseRecovery:
         if workers:
             alive = self._link.pipeline([("EXISTS", keys.heartbeat(name)) for name in workers])
             for name in self._missed([name for name, lives in zip(workers, alive, strict=True) if not lives]):
+                # The recovery of another may have taken long, or been repeated while the server was unreachable to all.
+                if self._link.command("EXISTS", keys.heartbeat(name)) or not self._link.absence.over_for(_MISSED_FOR):
+                    continue
                 # Perhaps it was only out of reach, and settles what it has begun when it is back.
                 total += self.recover(name, count_delivery=True, orphans_in=_MAY_COME_BACK)
         if time.monotonic() >= self._next_sweep:

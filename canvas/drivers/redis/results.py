@@ -116,10 +116,11 @@ class RedisResults:
         expires: int | None,
         start: ReadyChord | None,
         state: str = states.PENDING,
+        call: str = "",
     ) -> bool:
         keys, words = self.keys, [word for item in fields.items() for word in item]
         group = [start.group_id, start.callback] if start is not None else ["", ""]
-        arguments = [str(attempt), *group, expires or 0, state, *words]
+        arguments = [str(attempt), *group, expires or 0, state, call, *words]
         script_keys = [keys.run(run), keys.ready, keys.ready_since, *self._record_keys(run)]
         return bool(self.link.call("begin_attempt", script_keys, arguments))
 

@@ -95,14 +95,16 @@ class SqlRuns:
         expires: int | None,
         start: ReadyChord | None,
         state: str = states.PENDING,
+        call: str = "",
     ) -> bool:
         kept, runs = self._tables.run_fields, self._tables.runs
         begins = update(kept).where(kept.c.run == run, kept.c.name == "attempt", kept.c.value == str(attempt).encode())
 
         def work(connection: Connection) -> bool:
             if not connection.execute(begins.values(value=str(attempt + 1).encode())).rowcount:
-                return False
-            self._write(connection, run, fields)
+                mine = select(kept.c.value).where(kept.c.run == run, kept.c.name == "begun_by")
+                return bool(call) and connection.execute(mine).scalar() == call.encode()
+            self._write(connection, run, {**fields, "begun_by": call.encode()})
             self._results.delete(connection, [run])
             write_state(connection, self._tables, run, state)
             now = read_clock(connection)

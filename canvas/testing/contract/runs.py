@@ -56,7 +56,8 @@ class RunRecordsContract(ContractSupport):
         ]
         assert self.ids(self._lease(driver)) == ["begun"]
         assert driver.settler.stale_ready_chords(0) == []
-        assert runs.begin_attempt("run", 1, {"about": b"3"}, 60, None) is True
+        calls = ("first", "first", "second")
+        assert [runs.begin_attempt("run", 1, {"about": b"3"}, 60, None, call=call) for call in calls] == [1, 1, 0]
         assert runs.begin_attempt("nobody", 0, {"about": b"4"}, 60, None) is False
 
     # -- the index

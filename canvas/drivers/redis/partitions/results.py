@@ -151,9 +151,9 @@ class PartitionedResults:
 
     def begin_attempt(
         self, run: str, attempt: int, fields: Mapping[str, bytes], expires: int | None, start: ReadyChord | None,
-        state: str = states.PENDING,
+        state: str = states.PENDING, call: str = "",
     ) -> bool:  # fmt: skip
-        return self._of(run).begin_attempt(run, attempt, fields, expires, start, state)
+        return self._of(run).begin_attempt(run, attempt, fields, expires, start, state, call)
 
     def expire_run(self, run: str, seconds: int, task_ids: Sequence[str], record_seconds: int) -> None:
         home, by_store = self._of(run), dict(self._by_store(task_ids))

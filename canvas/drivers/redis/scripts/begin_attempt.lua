@@ -4,12 +4,13 @@
 -- KEYS[1] hash of the run   KEYS[2] canvas:chords:ready   KEYS[3] canvas:chords:ready_since
 -- KEYS[4…] keys of the run's record
 -- ARGV[1] number of the attempt that is over   ARGV[2] group of the chord that starts it, or ''   ARGV[3] its callback
--- ARGV[4] seconds to keep the run, or 0   ARGV[5] state to list it under
--- ARGV[6…] fields and values to set besides
--- Returns 1 when this call began the next one.
+-- ARGV[4] seconds to keep the run, or 0   ARGV[5] state to list it under   ARGV[6] identifier of this call, or ''
+-- ARGV[7…] fields and values to set besides
+-- Returns 1 when this call began the next one, now or when it was made before.
 
-if redis.call('HGET', KEYS[1], 'attempt') ~= ARGV[1] then return 0 end
-redis.call('HSET', KEYS[1], 'attempt', ARGV[1] + 1, unpack(ARGV, 6))
+local known = redis.call('HMGET', KEYS[1], 'attempt', 'begun_by')
+if known[1] ~= ARGV[1] then return (ARGV[6] ~= '' and known[2] == ARGV[6]) and 1 or 0 end
+redis.call('HSET', KEYS[1], 'attempt', ARGV[1] + 1, 'begun_by', ARGV[6], unpack(ARGV, 7))
 redis.call('DEL', unpack(KEYS, 4))
 set_run_state(KEYS[1], ARGV[5])
 if tonumber(ARGV[4]) > 0 then

@@ -88,15 +88,24 @@ class SqlRecovery:
     def recover_worker(self, worker: str) -> int:
         return self._recover(worker, counts=True)
 
-    def _recover(self, worker: str, counts: bool, orphans_in: float = 0.0) -> int:
+    def _recover(self, worker: str, counts: bool, orphans_in: float = 0.0, silent: bool = False) -> int:
         """End the leases of a worker, and forget it. Others settle the tasks that it had begun, ``orphans_in`` seconds
-        from now."""
+        from now. ``silent``: only if it is still silent; another process may have recovered it meanwhile."""
         workers, leases = self._tables.workers, self._tables.leases
 
-        def work(connection: Connection) -> int:
+        def work(connection: Connection) -> int | None:
+            gone = delete(workers).where(workers.c.worker == worker)
+            if silent:
+                # This transaction may have been tried for as long as the database was unreachable to all workers.
+                if not self._database.absence.over_for(_MISSED_FOR):
+                    return None
+                now = read_clock(connection)
+                gone = gone.where(workers.c.expires_at <= now, workers.c.silent_since <= now - _MISSED_FOR)
+            # The row is locked before the leases: the worker itself locks them in this order with a heartbeat.
+            if not connection.execute(gone).rowcount and silent:
+                return None
             total = self._return(connection, self._rows.of(connection, worker), counts)
             total += self._outboxes.give_up(connection, worker)
-            connection.execute(delete(workers).where(workers.c.worker == worker))
             begun = update(leases).where(
                 leases.c.worker == worker, leases.c.early_acked, leases.c.orphaned_at.is_(None)
             )
@@ -104,6 +113,8 @@ class SqlRecovery:
             return total
 
         total = self._database.change(work)
+        if total is None:
+            return 0
         self.dropped(worker)
         return total
 
@@ -141,9 +152,9 @@ class SqlRecovery:
 
         silent = self._database.call(missed)
         # Workers that were noted as silent before an absence have had no chance to send a heartbeat.
-        for worker in silent if self._database.absence.over_for(_MISSED_FOR) else ():
+        for worker in silent:
             # Perhaps it was only out of reach, and settles what it has begun when it is back.
-            total += self._recover(worker, counts=True, orphans_in=_MAY_COME_BACK)
+            total += self._recover(worker, counts=True, orphans_in=_MAY_COME_BACK, silent=True)
         if time.monotonic() >= self._next_sweep:
             self._next_sweep = time.monotonic() + _SWEEP_EVERY
             total += self._database.change(self._sweep)

@@ -1,0 +1,75 @@
+"""A RabbitMQ cluster of three nodes that loses the leader of a quorum queue: nothing is lost and nothing is twice."""
+
+import signal
+import tempfile
+from contextlib import ExitStack
+
+import pytest
+
+from canvas.testing.contract import eventually
+from tests.chaos import test_rabbitmq as with_redis
+from tests.chaos import test_rabbitmq_and_sql as with_sql
+from tests.support.rabbit_bench import RabbitBench
+from tests.support.rabbitmq import RabbitMQNode
+from tests.support.redis_server import RedisServer
+from tests.support.sql_bench import SqlBench
+
+pytestmark = [pytest.mark.slow, pytest.mark.random, pytest.mark.timeout(400)]
+
+
+class Leader:
+    """The node, of a cluster, that leads the queue ``celery``: it stops and starts as one node does."""
+
+    def __init__(self, nodes, vhost):
+        self._nodes, self._vhost = nodes, vhost
+        self._stopped = None
+
+    def _name(self):
+        rows = self._nodes[0].control("list_queues", "-p", self._vhost, "name", "leader").splitlines()
+        return dict(row.split("\t")[:2] for row in rows).get("celery")
+
+    def stop(self, number):
+        assert number == signal.SIGKILL
+        eventually(lambda: self._name() in [node.name for node in self._nodes], 60)
+        self._stopped = next(node for node in self._nodes if node.name == self._name())
+        self._stopped.kill()
+
+    def start(self):
+        """Start it, once another leads the queue."""
+        others = [node for node in self._nodes if node is not self._stopped]
+        eventually(lambda: Leader(others, self._vhost)._name() in [node.name for node in others], 60)
+        self._stopped.start()
+
+
+@pytest.fixture(scope="module")
+def nodes():
+    with ExitStack() as stack:
+        found = []
+        for _ in range(3):
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            found.append(RabbitMQNode(folder, beside=found[0] if found else None).start())
+            stack.callback(found[-1].stop)
+        assert len(found[0].control("cluster_status", "--formatter", "erlang").split("@localhost")) > 3
+        yield found
+
+
+def of_all(nodes, vhost):
+    """The URLs of all nodes: a client tries them in turn."""
+    return ";".join(node.url(vhost) for node in nodes)
+
+
+def test_state_in_redis(nodes):
+    with RedisServer() as server, RedisServer() as ledger:
+        bench = RabbitBench(server, of_all(nodes, "t0"), ledger)
+        bench.node, bench.queue_type = Leader(nodes, "t0"), "quorum"
+        with bench.client() as app:
+            with_redis.weather(bench, app, ("kill_broker", "kill"), 1, 30, 3.0)
+
+
+def test_state_in_postgresql(nodes, postgres):
+    with RedisServer() as ledger:
+        bench = SqlBench(of_all(nodes, "t1"), postgres.new_database(), ledger)
+        bench.node, bench.queue_type = Leader(nodes, "t1"), "quorum"
+        with bench.client() as app:
+            with_sql.weather(bench, app, ("kill_broker", "kill"), 1, 30, 3.0)
+        bench.close()
