@@ -123,11 +123,9 @@ class RunStore:
     def begin_attempt(
         self, run: str, attempt: int, about: dict[str, Any], nodes: Sequence[RunNode], start: ReadyChord | None
     ) -> bool:
-        """Store the run's metadata and nodes for its next attempt, with the ready chord that starts it; False when that
-        attempt has begun already."""
+        """Store the next attempt of a run, with the ready chord that starts it; False when it has begun already."""
         fields = {"about": self._encode(run, about), **self._encoded(run, attempt + 1, nodes)}
-        state, call = run_listing(about).state, new_id()
-        begin = self._results.begin_attempt
+        begin, state, call = self._results.begin_attempt, run_listing(about).state, new_id()
         return bool(self.persist(lambda: begin(run, attempt, fields, self._alive, start, state, call)))
 
     def cancel(self, run: str, attempt: int, overdue: bool) -> None:
