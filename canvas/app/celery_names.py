@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from datetime import UTC
 from typing import Any
@@ -13,15 +13,17 @@ from canvas.config.sources import imported
 from canvas.errors import ConfigurationError
 
 _PARTS = "canvas.celery_names.parts"
+_LOADER = f"{_PARTS}.loaders:AppLoader"
 
 
 class CeleryNames(SendingApp):
     """An app with these names."""
 
     amqp_cls: Any = f"{_PARTS}.amqp:AMQP"
-    loader_cls: Any = f"{_PARTS}.loaders:AppLoader"
+    loader_cls: Any = _LOADER
     log_cls: Any = f"{_PARTS}.logging_setup:Logging"
     IS_macOS, IS_WINDOWS = sys.platform == "darwin", sys.platform == "win32"
+    loader: Any
     builtin_fixups: Any = frozenset({"canvas.integrations.django:fixup"})
     use_fast_trace_task = False
     set_as_current: bool
@@ -32,6 +34,14 @@ class CeleryNames(SendingApp):
         for name, part in parts.items():
             if part is not None:
                 setattr(self, f"{name}_cls", part)
+
+    @property
+    def backend_aliases(self) -> Mapping[str, str]:
+        """Names of result backends that the app's loader gives: ``override_backends``."""
+        # A loader has a module of its own, which most programs do not need.
+        made = "loader" in vars(self) or self.loader_cls != _LOADER
+        found: Mapping[str, str] = self.loader.override_backends if made else {}
+        return found
 
     @property
     def SYSTEM(self) -> str:

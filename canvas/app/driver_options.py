@@ -46,19 +46,21 @@ def _amqp_options(conf: Config) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def result_options(conf: Config, database_settings: Sequence[str], queue: Callable[[], str]) -> dict[str, Any]:
-    """The options of the result backend; for Redis those of ``result_backend_transport_options`` come first.
+def result_options(
+    conf: Config, url: str | None, database_settings: Sequence[str], queue: Callable[[], str]
+) -> dict[str, Any]:
+    """The options of the result backend at ``url``; for Redis those of ``result_backend_transport_options`` come first.
 
     ``database_settings``: the settings of a store in SQL. ``queue`` names the queue for ``rpc://`` results of this
     process.
     """
-    if is_rpc(conf):
+    url = url or ""
+    if url.startswith("rpc"):
         codec = named(conf.result_serializer)
         return {
             "queue": queue, "content_type": codec.content_type, "content_encoding": codec.content_encoding,
             "persistent": bool(conf.result_persistent), "expires": int(conf.result_expires or 0) or None,
         }  # fmt: skip
-    url = conf.result_backend or ""
     if url.startswith(_REDIS_URLS):
         changed = conf.changed()
         sockets = {name: changed[f"redis_{name}"] for name in _SOCKET_SETTINGS if f"redis_{name}" in changed}
@@ -76,11 +78,6 @@ def state_options(conf: Config, database_settings: Sequence[str]) -> dict[str, A
     """The options of the server of ``canvas_state``."""
     in_sql = (conf.canvas_state or "").startswith(_SQL_URLS)
     return {name: getattr(conf, name) for name in database_settings} if in_sql else {}
-
-
-def is_rpc(conf: Config) -> bool:
-    """Whether results are messages to the processes that sent the tasks."""
-    return (conf.result_backend or "").startswith("rpc")
 
 
 def _answer_within(conf: Config) -> dict[str, float]:

@@ -97,7 +97,7 @@ class SendingApp(TaskDefinitions):
         key = os.getpid()
         known = getattr(self._local_oid, "value", None)
         if known is None or known[0] != key:
-            found = self.process_oid if (self.conf.result_backend or "").startswith("rpc") else ids.new_id()
+            found = self.process_oid if self.result_target.is_rpc else ids.new_id()
             known = self._local_oid.value = (key, found)
         return known[1]
 

@@ -1,7 +1,6 @@
 """The services of an app (driver, router, sender, ...); each is made from settings and from other services."""
 
-from collections.abc import Callable, Iterable
-from datetime import datetime
+from collections.abc import Callable, Iterable, Mapping
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
 
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from canvas.remote.control import Control
     from canvas.remote.events import EventApp, Events, SentEvents
     from canvas.result.celery_backend import CeleryBackend
+    from canvas.result.stores import BackendApp, ResultTarget, StoringApp
     from canvas.wire.signing import Signer
     from canvas.workflows.store import RunStore
 
@@ -40,6 +40,7 @@ _SERVERS = ("broker_url", "broker_shards", "broker_use_ssl", "broker_transport_o
             "result_backend_transport_options", "result_serializer", "result_extended", "canvas_state",
             "broker_heartbeat", "broker_login_method", "result_persistent", "broker_native_delayed_delivery_queue_type",
             "cache_backend", "cache_backend_options", *_INBOX_SETTINGS, *_DATABASE_SETTINGS)  # fmt: skip
+_REDIS_PARTS = ("redis_host", "redis_port", "redis_db", "redis_username", "redis_password")
 _RESULTS = ("accept_content", "result_accept_content", "result_serializer", "result_chord_unlock",
             "task_message_max_depth")  # fmt: skip
 _MESSAGES = ("task_serializer", "task_compression", "task_protocol", "task_message_max_depth", "task_message_max_bytes",
@@ -62,21 +63,15 @@ class ConnectedApp(ConfiguredApp, Protocol):
     @property
     def process_oid(self) -> str: ...
 
+    @property
+    def result_target(self) -> "ResultTarget": ...
+
 
 class RouterApp(ConfiguredApp, Protocol):
     """The parts of an app that its router needs."""
 
     @property
     def registry(self) -> TaskRegistry: ...
-
-
-class StoringApp(ConfiguredApp, Protocol):
-    """The parts of an app that its result backend needs."""
-
-    @property
-    def driver(self) -> "Driver": ...
-
-    def now(self) -> datetime: ...
 
 
 class RunsApp(ConfiguredApp, Protocol):
@@ -177,21 +172,28 @@ def make_message_builder(app: "BuilderApp") -> "MessageBuilder":
     return MessageBuilder(app.conf, app.router, app.registry, app, app.driver.broker.codec)
 
 
+def make_result_target(app: "BackendApp") -> "ResultTarget":
+    from canvas.result.stores import result_target
+
+    return result_target(app)
+
+
 def make_driver(app: ConnectedApp) -> "Driver":
     from canvas.app.broker_address import broker_address, checked_shards
     from canvas.app.driver_options import broker_options, result_options, state_options
     from canvas.drivers import open_driver
 
-    conf = app.conf
+    conf, target = app.conf, app.result_target
     url = broker_address(conf)
     return open_driver(
         url,
-        conf.result_backend or None,
+        target.url,
         broker_options=broker_options(conf, url),
-        result_options=result_options(conf, _DATABASE_SETTINGS, lambda: app.process_oid),
+        result_options=result_options(conf, target.url, _DATABASE_SETTINGS, lambda: app.process_oid),
         state_url=conf.canvas_state,
         state_options=state_options(conf, _DATABASE_SETTINGS),
         broker_shards=checked_shards(conf),
+        store=target.store,
     )
 
 
@@ -199,10 +201,10 @@ def close_driver(driver: "Driver") -> None:
     driver.close()
 
 
-def make_backend(app: StoringApp) -> "CeleryBackend":
-    from canvas.result.celery_backend import CeleryBackend
+def make_backend(app: "StoringApp") -> "CeleryBackend":
+    from canvas.result.stores import backend_of
 
-    return CeleryBackend(app.driver.results, app.driver.chords, app.conf, app.now)
+    return backend_of(app)
 
 
 def make_run_store(app: RunsApp) -> "RunStore":
@@ -245,17 +247,20 @@ class Services:
     accept_content = Service(make_accept_content, ["accept_content"], [CONF])
     """The content types that messages may have."""
     router = Service(make_router, _ROUTES, [CONF])
-    driver = Service(make_driver, _SERVERS, close=close_driver)
+    result_target = Service(make_result_target, [*_SERVERS, *_REDIS_PARTS, "database_url"])
+    driver = Service(make_driver, _SERVERS, ["result_target"], close=close_driver)
     """The connection to broker and results."""
     client = Service(make_message_builder, _MESSAGES, parts=[CONF, "router", "signer", "driver"])
     backend = Service(
         make_backend,
         _RESULTS,
-        [CONF, "driver"],
+        [CONF, "driver", "result_target"],
     )
     run_store = Service(make_run_store, ["task_serializer", "workflow_run_expires"], [CONF, "driver", "signer"])
     """The data of workflows' runs."""
     sender = Service(make_sender)
+    backend_cls: Any = None
+    """A result backend, as ``result_backend`` takes it; it comes before that setting."""
     control_cls: Any = "canvas.remote.control:Control"
     events_cls: Any = "canvas.remote.events:Events"
     control: "Service[Any, Control]" = Service(lambda app: class_at(app.control_cls)(app))
@@ -264,6 +269,11 @@ class Services:
     events: "Service[Any, Events]" = Service(lambda app: class_at(app.events_cls)(app))
     """The events of workers and clients."""
     sent_events = Service(make_sent_events, parts=["client"])
+
+    @property
+    def backend_aliases(self) -> Mapping[str, str]:
+        """Names of result backends."""
+        return {}
 
     def reconfigure(self, changed: str) -> None:
         """Drop every service that is made from a setting, or from ``CONF``, and the services made from these."""

@@ -47,13 +47,19 @@ EFFECTS: Final[dict[str, str]] = {
     "control_exchange": "The name of the exchange of remote control.",
     "event_exchange": "The name of the exchange of events.",
     "redis_backend_use_ssl": "TLS to the result backend, as `broker_use_ssl`.",
+    "redis_host": "`result_backend` `redis`, or `RedisBackend`, without a URL: the server's host.",
+    "redis_port": "As `redis_host`: its port.",
+    "redis_db": "As `redis_host`: the number of the database.",
+    "redis_username": "As `redis_host`: the user.",
+    "redis_password": "As `redis_host`: the password.",
+    "database_url": "`result_backend` `database`, or `DatabaseBackend`, without a URL: that of the database.",
     "redis_max_connections": "The most connections a process opens to the result backend.",
     "redis_socket_timeout": "Seconds after which a command to the result backend is given up.",
     "redis_socket_connect_timeout": "Seconds within which a connection to the result backend must be open.",
     "redis_socket_keepalive": "Whether TCP keepalive is on for the result backend.",
     "result_backend": "The store of results: a Redis URL, `db+postgresql://…`, `db+mysql://…`, `db+sqlite:///…`, "
     "`django-db`, "
-    "`cache+memcached://…`, `django-cache`, `file:///path`, `memory://`, or the path of a class, `module:Class`; "
+    "`cache+memcached://…`, `django-cache`, `file:///path`, `memory://`, or a class, `module:Class`; "
     "with RabbitMQ also `rpc://`. "
     "Without one, results cannot be read and chords are refused.",
     "result_persistent": "`rpc://` results: whether they outlive a restart of RabbitMQ.",

@@ -6,7 +6,8 @@ from canvas.config.config import Config
 from canvas.config.settings import SETTINGS
 
 _ELSEWHERE = "results are kept in Redis, in SQL, in Memcached or in files"
-_IN_THE_URL = "set result_backend to a db+ URL"
+_OF_THE_URL = frozenset({"redis_db", "redis_host", "redis_port", "redis_username", "redis_password", "database_url"})
+_IN_THE_URL = "only a result_backend without a URL reads it"
 _AMQP = "heartbeats are checked when they are sent; no delayed message stays with a worker"
 _BY_PREFIX: Final = {
     "arangodb": _ELSEWHERE,
@@ -34,7 +35,6 @@ _LEASES = "leases take its place: see worker_lease_ttl and task_max_deliveries"
 _NO_BEAT_CONTROL = "use canvas beat --enable-remote-control"
 _OWN = "canvas has its own implementation"
 _NAMES: Final = {
-    "database_url": _IN_THE_URL,
     "database_short_lived_sessions": "connections are kept in a pool: see database_engine_options",
     "enable_utc": "times are sent with their offset",
     "beat_sync_every": "the state of an entry is stored with each tick",
@@ -54,11 +54,6 @@ _NAMES: Final = {
     "broker_pool_limit": _POOL,
     "broker_pool_acquire_timeout": _POOL,
     "event_serializer": "events are sent as JSON",
-    "redis_db": "set result_backend",
-    "redis_host": "set result_backend",
-    "redis_port": "set result_backend",
-    "redis_username": "set result_backend",
-    "redis_password": "set result_backend",
     "redis_retry_on_timeout": _ALWAYS_RETRIED,
     "result_cache_max": "results are kept in their handles only",
     "result_exchange": _ELSEWHERE,
@@ -97,6 +92,8 @@ def ignored_settings(conf: Config) -> dict[str, str]:
     """The settings that were given another value than Celery's default, and have no effect: why, by name."""
     given = {name: value for name, value in conf.changed().items() if value != SETTINGS[name].default}
     found = {name: why for name in sorted(given) if (why := ignored_reason(name)) is not None}
+    if "://" in str(conf.result_backend or "://"):
+        found |= {name: _IN_THE_URL for name in sorted(given) if name in _OF_THE_URL}
     if not (conf.broker_url or "").startswith(("amqp", "pyamqp")):
         found |= {name: _RABBITMQ_QUEUES for name in sorted(given) if name.startswith(_OF_RABBITMQ)}
     return found

@@ -38,12 +38,14 @@ def open_driver(
     state_url: str | None = None,
     state_options: Mapping[str, Any] | None = None,
     broker_shards: Mapping[str, Sequence[str]] | None = None,
+    store: StoreParts | None = None,
 ) -> Driver:
     """Broker and results at these URLs. Nothing is connected before its first use.
 
     ``state_url``: the server of what a broker of messages alone does not keep; the results' by default.
     ``state_options``: of the server at ``state_url``. ``broker_shards``: several servers, each with the patterns of its
-    queues, in place of ``broker_url``. Raises ConfigurationError for a scheme that no driver serves.
+    queues, in place of ``broker_url``. ``store``: the results, in place of ``result_url``. Raises
+    ConfigurationError for a scheme that no driver serves.
     """
     scheme, result_scheme = _scheme(broker_url), _scheme(result_url)
     broker_options, result_options = broker_options or {}, result_options or {}
@@ -51,7 +53,7 @@ def open_driver(
         from canvas.drivers.redis.partitions import shards
 
         parts = shards.open_broker(broker_shards, broker_options)
-        return _in_two_steps(parts, result_url, result_options, "redis")
+        return _in_two_steps(parts, store or _store_at(result_url, result_options), "redis")
     if scheme == "memory" and result_scheme == "rpc":
         # Both name the memory of this process.
         result_url, result_scheme = broker_url, scheme
@@ -65,18 +67,21 @@ def open_driver(
 
         return open_redis(broker_url, str(result_url), broker_options=broker_options, result_options=result_options)
     if scheme in _AMQP:
-        return _open_amqp(broker_url, result_url, broker_options, result_options, state_url, state_options or {})
-    return _in_two_steps(_opened(scheme, broker_url, broker_options, "broker"), result_url, result_options, scheme)
+        state = state_url, state_options or {}
+        return _open_amqp(broker_url, broker_options, result_url, result_options, *state, store)
+    parts = _opened(scheme, broker_url, broker_options, "broker")
+    return _in_two_steps(parts, store or _store_at(result_url, result_options), scheme)
 
 
-def _in_two_steps(
-    broker: BrokerParts, result_url: str | None, result_options: Mapping[str, Any], scheme: str
-) -> Driver:
+def _store_at(url: str | None, options: Mapping[str, Any]) -> StoreParts | None:
+    found: StoreParts | None = None
+    if _scheme(url) != "disabled":
+        found = _opened(_scheme(url), str(url), options, "results")
+    return found
+
+
+def _in_two_steps(broker: BrokerParts, store: StoreParts | None, scheme: str) -> Driver:
     """A broker with results at another server, or without any."""
-    result_scheme = _scheme(result_url)
-    store: StoreParts | None = None
-    if result_scheme != "disabled":
-        store = _opened(result_scheme, str(result_url), result_options, "results")
     from canvas.drivers.two_step import TwoStepSettler
     from canvas.drivers.two_step_schedules import two_step_schedules
 
@@ -86,19 +91,19 @@ def _in_two_steps(
 
 
 def _open_amqp(
-    url: str, result_url: str | None, options: Mapping[str, Any], result_options: Mapping[str, Any],
-    state_url: str | None, state_options: Mapping[str, Any],
+    url: str, options: Mapping[str, Any], result_url: str | None, result_options: Mapping[str, Any],
+    state_url: str | None, state_options: Mapping[str, Any], store: StoreParts | None,
 ) -> Driver:  # fmt: skip
     """RabbitMQ, with its state on the server of the results, on that of ``state_url``, or on none."""
     from canvas.drivers.amqp import open_amqp
 
     result_scheme = _scheme(result_url)
-    if result_scheme in ("rpc", "disabled"):
+    if store is None and result_scheme in ("rpc", "disabled"):
         state = _open_state(state_url, state_options, None) if state_url else None
         return open_amqp(url, options, state, None, result_options if result_scheme == "rpc" else None)
-    store: StoreParts = _opened(result_scheme, str(result_url), result_options, "results")
-    state = _open_state(str(state_url or result_url), state_options if state_url else result_options, store)
-    return open_amqp(url, options, state, store)
+    store = store or _store_at(result_url, result_options)
+    at = state_url or result_url or "the program's own result backend"
+    return open_amqp(url, options, _open_state(at, state_options if state_url else result_options, store), store)
 
 
 def _open_state(url: str, options: Mapping[str, Any], store: StoreParts | None) -> "StateParts":
@@ -115,6 +120,15 @@ def _open_state(url: str, options: Mapping[str, Any], store: StoreParts | None) 
         "RabbitMQ keeps messages only: leases, locks and revocations need a Redis server (no Redis Cluster) or a "
         f"database; {masked_url(url)} is neither. Set canvas_state, or result_backend, to a redis:// or db+… URL"
     )
+
+
+def serves_results(url: str) -> bool:
+    """Whether one of canvas' drivers keeps results at a URL."""
+    scheme = _scheme(url)
+    if "://" not in url:
+        return scheme in ("disabled", "rpc", "cache", "django-db", "django-cache")
+    served = {*_REDIS, *_CLUSTER, "memory", "rpc", "disabled", "file"}
+    return scheme in served or scheme.partition("+")[0] in _SQL | _CACHES
 
 
 def keeps_state(url: str) -> bool:

@@ -16,22 +16,26 @@ _OF_RESULTS = ("get", "aget", "read_prefix", "aread_prefix", "store", "forget", 
 _OF_CHORDS = ("start_chords", "record", "readiness", "delete_chord", "stale_ready_chords", "renew")
 
 
-def is_path(url: str) -> bool:
-    """Whether a result backend is the path of a class: ``module:Class`` or ``module.Class``, perhaps with ``+`` and a
-    URL."""
-    path, _, rest = url.partition("+")
+def class_path(path: str) -> tuple[str, str] | None:
+    """Module and name of a class whose path a result backend is: ``module:Class`` or ``module.Class``."""
     found = _PATH.fullmatch(path)
     # A host name has no capital letter, and a port no letter.
-    return found is not None and ("://" in rest or not rest) and (":" in path or found[2][0].isupper())
+    return (found[1], found[2]) if found is not None and (":" in path or found[2][0].isupper()) else None
+
+
+def is_path(url: str) -> bool:
+    """Whether a result backend is the path of a class, perhaps with ``+`` and a URL."""
+    path, _, rest = url.partition("+")
+    return class_path(path) is not None and ("://" in rest or not rest)
 
 
 def open_path(url: str, options: Mapping[str, Any]) -> StoreParts:
     """The store that the class at a path makes. Raises ConfigurationError."""
     path, _, address = url.partition("+")
-    found = _PATH.fullmatch(path)
+    found = class_path(path)
     assert found is not None
     try:
-        made = getattr(import_module(found[1]), found[2])
+        made = getattr(import_module(found[0]), found[1])
     except (ImportError, AttributeError) as exc:
         raise ConfigurationError(f"result_backend {path!r}: {exc}") from exc
     return store_of(made, path, address or url, options)

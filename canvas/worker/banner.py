@@ -35,7 +35,7 @@ def banner(app: Canvas, plan: WorkerOptions, http_address: tuple[str, int] | Non
         f" [config]\n"
         f" .> app:         {app.main or '__main__'}:{id(app):#x}\n"
         f" .> transport:   {_brokers(conf)}\n"
-        f" .> results:     {masked_url(conf.result_backend or 'disabled://')}\n"
+        f" .> results:     {app.backend.as_uri()}\n"
         f" .> concurrency: {_concurrency(plan)}\n"
         f" .> task events: {'ON' if plan.events else 'OFF (enable -E to monitor tasks in this worker)'}\n"
         f" .> acks:        {_ACKS[bool(conf.task_acks_late)]}\n"

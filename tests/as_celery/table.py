@@ -76,7 +76,7 @@ _CONNECTIONS = "kombu's connections do it"
 _NO_PARTS = "there is no such part to replace"
 _PIPELINE = "the worker does it itself"
 ATTRIBUTES_WITHOUT = {
-    "celery.Celery": {"Pickler": _NO_PARTS, "backend_cls": _NO_PARTS},
+    "celery.Celery": {"Pickler": _NO_PARTS},
     "celery.Task": {
         "subtask_from_request": "`signature_from_request`", "retry_on_worker_lost": "`reject_on_worker_lost`",
     },

@@ -89,15 +89,15 @@ def test_what_is_absent_can_be_imported_and_says_what_to_use():
     program = """
 import canvas.as_celery, json
 from celery.app.trace import build_tracer
-from celery.backends.redis import RedisBackend
+from celery.backends.mongodb import MongoBackend
 from celery.concurrency import asynpool
 from celery.concurrency.prefork import TaskPool
 from celery.worker import strategy
 asynpool.PROC_ALIVE_TIMEOUT = 60
-class Mine(RedisBackend):
-    def get(self, key) -> "RedisBackend":
+class Mine(MongoBackend):
+    def get(self, key) -> "MongoBackend":
         return super().get(key)
-found = [isinstance(1, RedisBackend), Mine.__name__, asynpool.PROC_ALIVE_TIMEOUT, RedisBackend is RedisBackend]
+found = [isinstance(1, MongoBackend), Mine.__name__, asynpool.PROC_ALIVE_TIMEOUT, MongoBackend is MongoBackend]
 for use in (lambda: Mine(), lambda: strategy.default(), TaskPool, build_tracer):
     try:
         use()
@@ -108,7 +108,7 @@ print(json.dumps(found))
     *loaded, backend, strategy, pool, tracer = run(program)
     assert loaded == [False, "Mine", 60, True]
     assert backend == (
-        "ConfigurationError: celery.backends.redis.RedisBackend: canvas keeps results in Redis, SQL or memory by drivers of "
+        "ConfigurationError: celery.backends.mongodb.MongoBackend: canvas keeps results in Redis, SQL or memory by drivers of "
         "its own; results are read by AsyncResult; see docs/reference/from-celery.md"
     )
     assert "celery.worker.strategy.default: canvas takes messages by itself, and calls no strategies" in strategy

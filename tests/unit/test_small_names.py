@@ -1,10 +1,7 @@
 """Names of Celery's that single projects use: older registration of commands, kinds of result backends."""
 
-import pytest
-
 from canvas import Canvas
-from canvas.celery_names.parts.backends import BaseKeyValueStoreBackend, DisabledBackend
-from canvas.errors import ConfigurationError
+from canvas.result.stores.keyvalue import BaseKeyValueStoreBackend, DisabledBackend
 from canvas.worker.control.user_commands import Panel, find_command
 
 
@@ -36,14 +33,6 @@ def test_kinds_of_result_backends():
     written = storing.mget([storing.get_key_for_task("one")])[0]
     assert storing.decode_result(written)["result"] == 5
     assert (storing.get_status("one"), storing.expires) == ("SUCCESS", 86400)
-
-
-def test_a_class_of_backends_of_ones_own_is_refused():
-    class Mine(BaseKeyValueStoreBackend):
-        pass
-
-    with pytest.raises(ConfigurationError, match="Mine: canvas keeps results by drivers of its own"):
-        Mine("url")
 
 
 def test_queues_that_a_worker_takes_from():

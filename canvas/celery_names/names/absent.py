@@ -49,6 +49,9 @@ NAMES_WITHOUT: dict[str, dict[str, str]] = {
     "celery.backends.base": dict.fromkeys(
         ("SyncBackendMixin", "pending_results_t"),
         "has drivers of its own for servers"),
+    "celery.backends.filesystem": dict.fromkeys(
+        ("E_NO_PATH_SET", "E_PATH_INVALID", "E_PATH_NON_CONFORMING_SCHEME", "default_encoding"), _INTERNAL),
+    "celery.backends.rpc": {"BacklogLimitExceeded": "reads all of a task's messages"},
     "celery.bin.multi": {"MultiTool": "has the command canvas multi"},
     "celery.bin.base": {
         "CLIContext": "has a context of its own: a command's app is ctx.obj.app",

@@ -12,6 +12,7 @@ _APPS = {"Celery": "canvas:Canvas", "shared_task": "canvas:shared_task"}
 _COMMANDS = "canvas.cli"
 _EVENTS = "canvas.remote.event_programs"
 _SCHEDULERS = "canvas.beat.scheduler_classes"
+_STORES = "canvas.result.stores"
 _ENTRIES = "canvas.remote.cluster_entries"
 
 PROGRAMS: dict[str, Members] = {
@@ -65,9 +66,16 @@ PROGRAMS: dict[str, Members] = {
     "celery.apps.beat": of(f"{PARTS}.programs", "Beat"),
     "celery.apps.worker": of(f"{PARTS}.programs", "Worker"),
     "celery.backends": {},
-    "celery.backends.base": of(
-        f"{PARTS}.backends", "Backend BaseBackend BaseKeyValueStoreBackend DisabledBackend KeyValueStoreBackend"
-    ),
+    "celery.backends.base": {
+        **of(f"{_STORES}.hooks", "BaseBackend"),
+        **of(f"{_STORES}.keyvalue", "BaseKeyValueStoreBackend DisabledBackend KeyValueStoreBackend"),
+        "Backend": f"{_STORES}.hooks:BaseBackend", "BaseDictBackend": f"{_STORES}.hooks:BaseBackend",
+    },
+    "celery.backends.cache": of(f"{_STORES}.servers", "CacheBackend"),
+    "celery.backends.database": of(f"{_STORES}.servers", "DatabaseBackend"),
+    "celery.backends.filesystem": of(f"{_STORES}.servers", "FilesystemBackend"),
+    "celery.backends.redis": of(f"{_STORES}.servers", "RedisBackend SentinelBackend"),
+    "celery.backends.rpc": of(f"{_STORES}.servers", "RPCBackend"),
     "celery.beat": {
         **of(f"{_SCHEDULERS}.entries", "ScheduleEntry SchedulingError event_t"),
         **of(f"{_SCHEDULERS}.scheduler", "DEFAULT_MAX_INTERVAL Scheduler"),

@@ -53,7 +53,7 @@ def migrate(
     renamed = dict(name.split(":", 1) for name in queues if ":" in name)
     given = [name.partition(":")[0] for name in queues]
     names = {queue.name: renamed.get(queue.name, queue.name) for queue in obj.app.router.consumed(given)}
-    state = obj.app.conf.canvas_state or obj.app.conf.result_backend
+    state = obj.app.conf.canvas_state or obj.app.result_target.url
     state = state if state and keeps_state(state) else None
     with _move(source, destination, names, frozenset(tasks), state) as move:
         _unpark(move.old)

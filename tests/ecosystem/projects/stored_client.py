@@ -1,0 +1,3 @@
+import stored
+
+stored.check()
