@@ -1,5 +1,6 @@
 """The page of the documentation that explains each error: a note below the error's message, in tracebacks."""
 
+import re
 from typing import TypeVar
 
 from canvas.version import DOCUMENTATION
@@ -32,6 +33,7 @@ PAGES = {
     "WorkflowFailed": "troubleshooting/#workflowfailed",
 }
 """By the error's name, the page and its heading. A subclass has the page of its nearest base."""
+_NOTE = re.compile(rf"^[ |]*See {re.escape(DOCUMENTATION)}\S*\n", re.MULTILINE)
 BLOCKING_WAIT = "troubleshooting/#runtimeerror-never-call-resultget-within-a-task"
 
 
@@ -45,6 +47,11 @@ def with_note(exc: E, page: str) -> E:
     """The error, with a note that names ``page``."""
     exc.add_note(f"See {DOCUMENTATION}{page}")
     return exc
+
+
+def without_pages(text: str) -> str:
+    """A traceback without these notes. Results and logs have tracebacks as Celery's, which end with the message."""
+    return _NOTE.sub("", text) if DOCUMENTATION in text else text
 
 
 def message_and_page(exc: BaseException) -> str:

@@ -7,6 +7,7 @@ from functools import partial
 from types import CoroutineType
 from typing import Any, Protocol, TypeVar
 
+from canvas.error_pages import without_pages
 from canvas.errors import ChordError
 from canvas.execution.executor import run_coroutine
 from canvas.model.request import Request
@@ -87,11 +88,14 @@ def dependency_traceback(shown: BaseException, result: Any, original: str | None
     ``result``: the header task's exception; ``original``: its traceback, where one is stored.
     """
     if not original and isinstance(result, BaseException):
-        original = "".join(traceback.format_exception_only(result))
+        original = _ending(result)
     if not original or shown is result:
         return original
-    ending = "".join(traceback.format_exception_only(shown))
-    return f"{original}\nThe above exception was the direct cause of the following exception:\n\n{ending}"
+    return f"{original}\nThe above exception was the direct cause of the following exception:\n\n{_ending(shown)}"
+
+
+def _ending(exc: BaseException) -> str:
+    return without_pages("".join(traceback.format_exception_only(exc)))
 
 
 def chord_join_order(members: Sequence[T], inside: Callable[[T], Sequence[T] | None]) -> Iterator[T]:

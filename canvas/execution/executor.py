@@ -14,6 +14,7 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from canvas import errors
+from canvas.error_pages import without_pages
 from canvas.errors import Ignore, Reject, Retry
 from canvas.model.outcome import Failure, Ignored, Outcome, Rejected, ReplacedBy, Retried, Success
 from canvas.model.request import Request
@@ -260,6 +261,6 @@ def traceback_text(exc: BaseException) -> str:
     while frames is not None and frames.tb_next is not None and frames.tb_frame.f_code.co_filename.startswith(_OURS):
         frames = frames.tb_next
     try:
-        return "".join(traceback.format_exception(type(exc), exc, frames))
+        return without_pages("".join(traceback.format_exception(type(exc), exc, frames)))
     except Exception as broken:  # noqa: BLE001 - the exception's class is the user's code too
         return f"{safe_repr(exc)}\nIts traceback cannot be shown: {safe_repr(broken)}\n"

@@ -17,6 +17,7 @@ def in_tuple_form(value: Any) -> Any:
     return value.as_tuple() if isinstance(value, Handle) else value
 
 
+_REMOTE = "\nRemote traceback:\n"
 OWN_FIELDS = ("attempt", "canvas", "child", "progress", "rounds", "signal", "task", "until")
 """The fields of a record that canvas adds for runs and their nodes."""
 
@@ -64,8 +65,9 @@ class Record:
     def throw(self) -> NoReturn:
         """Raise the stored exception, with the remote traceback as a note."""
         exc = self.result if isinstance(self.result, BaseException) else Exception(self.result)
-        if self.traceback and not getattr(exc, "__notes__", []):
-            exc.add_note(f"\nRemote traceback:\n{self.traceback}")
+        known = any(note.startswith(_REMOTE) for note in getattr(exc, "__notes__", ()))
+        if self.traceback and not known:
+            exc.add_note(f"{_REMOTE}{self.traceback}")
         raise exc
 
 

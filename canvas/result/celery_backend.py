@@ -78,10 +78,12 @@ class CeleryBackend(Backend):
         import sys
         from traceback import format_exception
 
+        from canvas.error_pages import without_pages
+
         found = exc or sys.exc_info()[1]
         if found is None:
             raise ValueError("fail_from_current_stack: no exception is being handled; give one as exc")
-        return self.mark_as_failure(task_id, found, "".join(format_exception(found)))
+        return self.mark_as_failure(task_id, found, without_pages("".join(format_exception(found))))
 
     # -- records as dictionaries
 

@@ -3,11 +3,14 @@
 import ast
 import inspect
 import re
+import traceback
 
 import pytest
 
 import canvas.errors
 from canvas.error_pages import BLOCKING_WAIT, PAGES, message_and_page
+from canvas.execution.executor import traceback_text
+from canvas.model.record import Record
 from canvas.version import DOCUMENTATION
 from tests.architecture.structure import MODULES, tree
 from tests.docs.test_pages import DOCS, anchors
@@ -53,6 +56,22 @@ def test_an_error_names_its_page(name):
     error = kind("words", "more") if {"cause", "task_id"} & {*inspect.signature(kind).parameters} else kind("words")
     assert error.__notes__ == [f"See {DOCUMENTATION}{PAGES[name]}"]
     assert message_and_page(error).endswith(f"\n{error.__notes__[0]}")
+
+
+def test_stored_tracebacks_name_no_page():
+    try:
+        raise canvas.errors.OperationalError("away") from canvas.errors.RunLost("gone")
+    except canvas.errors.OperationalError as exc:
+        assert "See https" in "".join(traceback.format_exception(exc))
+        assert traceback_text(exc).endswith("OperationalError: away\n")
+        assert "See https" not in traceback_text(exc)
+
+
+def test_a_remote_error_names_its_page_and_has_its_traceback():
+    error = canvas.errors.ChordError("words")
+    with pytest.raises(canvas.errors.ChordError) as raised:
+        Record("id", "FAILURE", error, "Traceback: here").throw()
+    assert [note.strip().split()[0] for note in raised.value.__notes__] == ["See", "Remote"]
 
 
 def test_control_flow_names_no_page():

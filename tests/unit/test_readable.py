@@ -58,7 +58,9 @@ def test_a_server_that_is_away_is_told_in_few_lines(tmp_path):
         "app.send_task('r.add', retry=False)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, cwd=tmp_path)
-    assert "OperationalError: Redis at 127.0.0.1:1" in done.stderr.splitlines()[-1]
+    *_, message, page = done.stderr.splitlines()
+    assert "OperationalError: Redis at 127.0.0.1:1" in message
+    assert page.startswith("See https://")
     assert "another exception" not in done.stderr
     assert "direct cause" not in done.stderr
     assert issubclass(OperationalError, Exception)
