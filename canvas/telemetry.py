@@ -6,10 +6,13 @@ event                          facts
 message.publishing             message, whose headers may still be changed; queue
 message.published              message
 message.dead_lettered          queue, reason
+message.refused                hostname, message, exc: of a message that cannot be read as a task's
 task.received                  message, hostname, request, task
 task.started                   message, hostname, task, waited (s since its lease)
 task.finished                  message, outcome, runtime (s), hostname, task, request
 task.over                      the same, of a task that ran, after every listener of task.finished and ``after_return``
+task.rejected                  as task.finished, after task.over, of a task that rejected its message for good; the
+                               outcome is the failure that is stored
 eager.started                  message, hostname, task: of a call that runs here and now
 eager.finished                 message, outcome, runtime (s), hostname, task, request
 eager.over                     the same, afterwards; outcome is ``None`` where ``apply()`` raises

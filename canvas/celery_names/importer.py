@@ -8,7 +8,7 @@ from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.metadata import Distribution, DistributionFinder
 from itertools import chain
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 from canvas.celery_names import others
@@ -17,6 +17,7 @@ from canvas.celery_names.stand_ins import stand_in
 from canvas.celery_names.version import CELERY_VERSION
 from canvas.errors import ConfigurationError
 
+_PROGRAM = f"{CELERY}.__main__"
 _GUIDE = "see docs/reference/from-celery.md"
 
 
@@ -71,6 +72,14 @@ class _Members(Loader):
         """Nothing: members are imported when they are used."""
 
 
+class _Program(_Members):
+    """Makes the module of Celery's command line, which ``python -m celery`` runs too."""
+
+    def get_code(self, name: str) -> CodeType:
+        """The code that runs where the module is the program."""
+        return compile(f"from {name} import main\nmain()\n", f"<{name}>", "exec")
+
+
 class Finder(MetaPathFinder):
     """Finds the modules of one package of Celery's world in canvas."""
 
@@ -86,6 +95,8 @@ class Finder(MetaPathFinder):
             return None
         if name in ALIASES:
             return ModuleSpec(name, _Alias(name, ALIASES[name]))
+        if name == _PROGRAM:
+            return ModuleSpec(name, _Program(MEMBERS[name]))
         if name in MEMBERS or name in NAMES_OF:
             return ModuleSpec(name, _Members(MEMBERS.get(name, {})), is_package=True)
         raise ModuleNotFoundError(f"No module named {name!r}: canvas does not serve it; {_GUIDE}", name=name)

@@ -1,12 +1,24 @@
-"""The request that receivers of ``task_received`` get: a message that a worker is about to run."""
+"""The request that receivers of ``task_received`` get, and the message that receivers of ``task_rejected`` get."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from canvas.model.message import Message
 from canvas.model.request import Request
 
 if TYPE_CHECKING:
     from canvas.task.task import Task
+
+
+class RefusedMessage(NamedTuple):
+    """The message that receivers of ``task_rejected`` get, with the names that kombu's has."""
+
+    body: bytes
+    """The bytes of the whole message where its headers cannot be read."""
+    headers: dict[str, Any]
+    properties: dict[str, Any]
+    delivery_info: dict[str, Any]
+    content_type: str | None
+    content_encoding: str | None
 
 
 class ReceivedRequest:

@@ -103,9 +103,12 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Revoked:
-    """The task was revoked or expired before it ran; ``reason`` is ``"revoked"`` or ``"expired"``."""
+    """The task was revoked or expired before it ran, or was ended from outside while it ran; ``reason`` is
+    ``"revoked"``, ``"expired"`` or ``"terminated"``."""
 
     reason: str
+    signum: int | None = None
+    """The number of the signal that a command named to end the task."""
 
 
 Outcome: TypeAlias = Success | Failure | Retried | Ignored | ReplacedBy | Rejected | Revoked

@@ -19,14 +19,15 @@ task_postrun = Signal("task_postrun", "task.over eager.over", make.ended)
 """A task has run; sent after all other signals of its end. The sender is the task."""
 task_success = Signal("task_success", "task.finished eager.finished", make.succeeded)
 """A task has succeeded; ``runtime`` is in seconds. The sender is the task."""
-task_failure = Signal("task_failure", "task.finished eager.finished", make.failed)
-"""A task has failed. The sender is the task."""
+task_failure = Signal("task_failure", "task.finished eager.finished task.rejected", make.failed)
+"""A task has failed, or, after ``task_postrun``, has rejected its message for good in a worker. The sender is the
+task."""
 task_retry = Signal("task_retry", "task.finished eager.finished", make.retried)
 """A task is going to be retried. The sender is the task."""
 task_revoked = Signal("task_revoked", "task.finished", make.revoked)
 """A task was revoked, or has expired. The sender is the task."""
-task_rejected = Signal("task_rejected", "task.finished", make.rejected)
-"""A task has rejected its message. The sender is the worker's name."""
+task_rejected = Signal("task_rejected", "message.refused", make.rejected)
+"""A worker has taken a message that it cannot read as a task's. The sender is the worker's name."""
 task_unknown = Signal("task_unknown", "task.unregistered", make.unknown)
 """A message names a task that is not registered. The sender is the queue's name."""
 task_internal_error = Signal("task_internal_error", "worker.internal_error", make.internal_error)

@@ -120,19 +120,14 @@ def revoked(facts: Facts) -> Sending | None:
     terminated = outcome.reason == "terminated"
     about = {
         "terminated": terminated,
-        "signum": int(SIGTERM) if terminated else None,
+        "signum": (outcome.signum or int(SIGTERM)) if terminated else None,
         "expired": outcome.reason == "expired",
     }
     return _task(facts), {"request": facts["request"], **about}
 
 
-def rejected(facts: Facts) -> Sending | None:
-    outcome = facts["outcome"]
-    return (
-        (facts["hostname"], {"message": facts["message"], "exc": outcome.reason})
-        if isinstance(outcome, Rejected)
-        else None
-    )
+def rejected(facts: Facts) -> Sending:
+    return facts["hostname"], {"message": facts["message"], "exc": facts["exc"]}
 
 
 def unknown(facts: Facts) -> Sending:

@@ -250,7 +250,7 @@ class _EagerPipeline(TaskPipeline):
         runs, reports = app.open_run_store(call_once), TaskReports(hostname, "eager.finished", "eager.over")
         runs.lifetimes = LASTING
         super().__init__(app, hostname, lambda _: True, set(), None, revocations, active, throttle, runs, reports)
-        self.unrunnable = _EagerUnrunnable(app, self.runs, self, self._early_acked)
+        self.unrunnable = _EagerUnrunnable(app, hostname, self.runs, self, self._early_acked)
         self._of_runs = {name: _bound_to(app, name) for name in _OF_RUNS}
         self.stores_result = False
 

@@ -6,7 +6,7 @@ from unittest.mock import MagicMock
 
 import canvas.signals
 from canvas.errors import Retry
-from canvas.model.outcome import Failure, Rejected, Retried, Revoked, Success
+from canvas.model.outcome import Failure, Retried, Revoked, Success
 from canvas.signals.signal import Signal
 from canvas.signals.translations import plain
 from docs.generate.markdown import code, prose, table
@@ -16,7 +16,6 @@ OUTCOMES = {
     "task_failure": Failure(ValueError(), None),
     "task_retry": Retried(Retry(), ""),
     "task_revoked": Revoked("expired"),
-    "task_rejected": Rejected("", False),
 }
 
 

@@ -29,3 +29,9 @@ def test_no_program():
     done = subprocess.run([sys.executable, "-m", "canvas.as_celery", "-c"], capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert "usage: python -m canvas.as_celery (-m MODULE | -c CODE | FILE)" in done.stderr
+
+
+def test_celerys_command_line():
+    command = [sys.executable, "-m", "canvas.as_celery", "-m", "celery", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr, done.stdout.startswith("canvas, version ")) == (0, "", True)

@@ -12,14 +12,19 @@ from tests.support.redis_server import RedisServer
 
 
 def told(library):
-    """What a worker's signals say of a success, a failure, a retry and an expired task."""
+    """What a worker's signals say of a success, a failure, a retry, a rejected, an ended and an expired task, and of a
+    message that is not a task's."""
     with RedisServer() as server:
         bench = Bench(server)
         broker, backend, ledger = bench.urls()
         app = make("canvas", broker, backend, ledger=ledger)
         with WorkerProcess(library, broker, backend, "-P", "solo", ledger=ledger, signals="1"):
-            for call in (app.tasks["t.add"].s(1, 1), app.tasks["t.fail"].s(), app.tasks["t.flaky"].s(1)):
+            names = {"t.add": (1, 1), "t.fail": (), "t.flaky": (1,), "t.rejected": ()}
+            for call in (app.tasks[name].s(*args) for name, args in names.items()):
                 call.apply_async().get(timeout=20, propagate=False)
+            app.tasks["t.add"].apply_async((1, 1), queue="beside")
+            envelope = json.loads(bench.broker.rpop("beside"))
+            bench.broker.lpush("celery", json.dumps({**envelope, "headers": {}, "body": "e30="}))
             late = app.tasks["t.add"].apply_async((1, 1), expires="2001-01-01T00:00:00+00:00")
             bench.wait_state(app, late.id)
         app.close()
@@ -31,6 +36,8 @@ def test_a_workers_signals_are_celerys():
     for names in (("task_received", "task_prerun", "task_postrun"), ("task_success", "task_failure", "task_retry"),
                   ("worker_init", "worker_ready", "worker_shutting_down", "worker_shutdown", "celeryd_init",
                    "celeryd_after_setup", "worker_process_init", "import_modules"),
+                  # A task that rejects its message has failed only after it is over.
+                  ("task_postrun", "task_failure"), ("task_rejected", "task_failure"),
                   ("after_setup_logger", "after_setup_task_logger"), ("task_revoked",)):  # fmt: skip
         assert [one[:2] for one in ours if one[0] in names] == [one[:2] for one in theirs if one[0] in names]
     arguments = {one[0]: set(one[2]) for one in theirs}

@@ -686,7 +686,7 @@ def note_signals(signals, ledger):
     def noted(name):
         def receive(sender=None, **arguments):
             given = {key for key in arguments if key != "signal"}
-            about = arguments.get("state") or getattr(sender, "name", "")
+            about = arguments.get("state") or arguments.get("signum") or getattr(sender, "name", "")
             ledger.rpush("ledger:signals", json.dumps([name, about, sorted(given)]))
 
         return receive
@@ -721,7 +721,7 @@ def die_in(module, method, when, count):
 
 
 SIGNALS = (
-    "task_received", "task_prerun", "task_postrun", "task_success", "task_failure", "task_retry", "task_revoked",
+    "task_received", "task_prerun", "task_postrun", "task_success", "task_failure", "task_retry", "task_revoked", "task_rejected",
     "worker_init", "worker_ready", "worker_shutting_down", "worker_shutdown", "celeryd_init", "celeryd_after_setup",
     "worker_process_init", "import_modules", "heartbeat_sent", "after_setup_logger", "after_setup_task_logger",
 )  # fmt: skip

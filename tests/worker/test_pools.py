@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import json
 import os
 import platform
 import signal
@@ -74,13 +75,17 @@ def test_hard_limits_of_coroutines_are_exceptions_in_them(bench, app):
 
 def test_coroutines_can_be_terminated(bench, app):
     key = bench.new_key()
-    with start(bench, "-P", "asyncio", "-c", "4"):
+    with start(bench, "-P", "asyncio", "-c", "4", signals="1"):
         long, other = task(app, "a_long").delay(key), task(app, "a_long").delay(key, 1)
         bench.ledger(key, 2)
-        long.revoke(terminate=True)
+        (refusal,) = app.control.revoke(long.id, terminate=True, signal="SIGNONE", reply=True)
+        assert "'SIGNONE' is not the name of a signal" in next(iter(refusal.values()))["error"]
+        long.revoke(terminate=True, signal="kill")
         assert bench.wait_state(app, long.id) == "REVOKED"
         assert bench.wait_state(app, other.id) == "SUCCESS"
         assert sorted(bench.ledger(key, 4)) == ["CancelledError", "end", "start", "start"]
+        revoked = [json.loads(one) for one in bench.notes("signals") if "task_revoked" in one]
+        assert [(name, signum) for name, signum, _ in revoked] == [("task_revoked", 9)]
 
 
 def test_a_warm_stop_waits_for_coroutines(bench, app):

@@ -29,6 +29,7 @@ class Terminate:
     ids: list[str]
     headers: dict[str, Any] | None
     signal: str
+    signum: int
 
 
 @dataclass(frozen=True, slots=True)

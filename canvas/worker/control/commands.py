@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Sequence
 from importlib import reload as reload_module
+from signal import Signals
 from typing import Any
 
 from canvas.errors import ConfigurationError
@@ -22,6 +23,17 @@ from canvas.worker.control.user_commands import CommandState, find_command
 
 _MOST_PLACES = 100
 """That one command adds or takes away."""
+
+
+def _number_of(signal: Any) -> int:
+    """The number of a signal, from itself or from its name with or without SIG. Raises ValueError for other values."""
+    if isinstance(signal, int):
+        return Signals(signal)
+    name = str(signal).upper()
+    try:
+        return Signals[name if name.startswith("SIG") else f"SIG{name}"]
+    except KeyError:
+        raise ValueError(f"signal: {signal!r} is not the name of a signal; expected a name such as SIGKILL") from None
 
 
 class Panel(Inspection):
@@ -54,7 +66,7 @@ class Panel(Inspection):
         return {"ok": f"terminate: {', '.join(self._end(signal, ids=ids)) or 'tasks unknown'}"}
 
     def _end(self, signal: str, ids: Sequence[str] = (), headers: dict[str, Any] | None = None) -> list[str]:
-        answers = self._pool.ask(Terminate(list(ids), headers, signal))
+        answers = self._pool.ask(Terminate(list(ids), headers, signal, _number_of(signal)))
         return [one for answer in answers for one in answer.get("terminated", ())]
 
     def revoke_by_stamped_headers(

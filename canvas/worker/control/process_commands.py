@@ -76,6 +76,7 @@ class ProcessCommands:
             meant = message.id in command.ids or (bool(stamps) and has_stamp(message, stamps))
             if meant and running.terminate is not None:
                 emit("task.terminated", message=message, signal=command.signal)
+                running.end_signal = command.signum
                 threading.Thread(target=running.terminate, daemon=True).start()
                 ended.append(message.id)
         return {"terminated": ended}

@@ -78,9 +78,9 @@ class TaskEvents:
                 if not requeue:
                     self._add(task, "task-failed", message, exception=safe_repr(Reject(reason, False)), traceback=None)
                 self._add(task, "task-rejected", message, requeue=requeue)
-            case Revoked(reason):
+            case Revoked(reason, signum):
                 ended = {"terminated": reason == "terminated", "expired": reason == "expired"}
-                self._add(task, "task-revoked", message, signum=None, **ended)
+                self._add(task, "task-revoked", message, signum=signum, **ended)
 
     def _unknown(self, message: Message, action: str, **_: Any) -> None:
         if action == "dead_letter":

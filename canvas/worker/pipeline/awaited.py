@@ -107,7 +107,7 @@ class AwaitedPipeline:
             timers.append(loop.call_later(job.soft, interrupt, job.soft))
         if hard:
             timers.append(loop.call_later(hard, end, Failure(TimeLimitExceeded(hard))))
-        steps.begin(job, lambda: loop.call_soon_threadsafe(end, Revoked("terminated")))
+        steps.begin(job, lambda: loop.call_soon_threadsafe(end, Revoked("terminated", job.end_signal)))
         try:
             outcome = await self._execute(job, run, on_loop)
             return await self._settle(job, run.ended_as or outcome, on_loop.context)

@@ -40,6 +40,8 @@ class Job:
     """Unix time at which its task started."""
     terminate: Callable[[], object] | None = None
     """Ends its task from outside, while it runs, where the process may end with it."""
+    end_signal: int | None = None
+    """The number of the signal that a command named to end its task."""
     reported: bool = False
     """Its end is reported to hooks and signals; that happens once."""
     started: float = field(default_factory=time.perf_counter)

@@ -12,7 +12,7 @@ from canvas.context import enter_request, leave_request
 from canvas.errors import InvalidTaskError, TimeLimitExceeded, WireError
 from canvas.execution.executor import broken_off, execute, shared_loop
 from canvas.model.message import Delivery, Message, int_header
-from canvas.model.outcome import Failure, Outcome, Revoked
+from canvas.model.outcome import Failure, Outcome, Rejected, Revoked
 from canvas.model.request import Request
 from canvas.model.settlement import ChordDispatch, Fence, Orphan, ReadyChord, RefusedEnd, Settlement
 from canvas.model.workflow_run import RUN_HEADER, NodeRef
@@ -95,7 +95,7 @@ class TaskPipeline:
         self.decoder = MessageDecoder(app)
         self.runs = runs
         self._settler = Settler(app, hostname, runs)
-        self.unrunnable = Unrunnable(app, runs, self, early_acked)
+        self.unrunnable = Unrunnable(app, hostname, runs, self, early_acked)
         self._conf = app.conf
         self._tasks = app.tasks
 
@@ -118,7 +118,7 @@ class TaskPipeline:
             given = headers.get("timelimit")
             hard, soft = time_limits(given) if given is not None and given != UNLIMITED else UNLIMITED
         except (WireError, InvalidTaskError) as exc:
-            return self.unrunnable.undecodable(delivery, exc)
+            return self.unrunnable.refuse(delivery, exc)
         if self.revocations.any and self.revocations.match(message):
             admission = Discard("revoked")
         if type(admission) is Defer:
@@ -198,7 +198,7 @@ class TaskPipeline:
             if _notes_start(job):
                 for call in self.at_start(job):
                     call()
-            self.begin(job, self._give_up and self._ender(job, lambda: Revoked("terminated")))
+            self.begin(job, self._give_up and self._ender(job, lambda: Revoked("terminated", job.end_signal)))
             try:
                 return self.conclude_run(job, self.execute(job))
             finally:
@@ -252,7 +252,7 @@ class TaskPipeline:
     def conclude_run(self, job: Job, outcome: Outcome) -> Settlement:
         """The settlement of a job whose task ran here and came to ``outcome``; its hooks are called."""
         settlement, outcome = self.settle(job, outcome, self.reports.finished_here)
-        if self.reports.over_event in telemetry.listeners:
+        if self.reports.over_event in telemetry.listeners or type(outcome) is Rejected:
             self.reports.over(job, outcome)
         return settlement
 

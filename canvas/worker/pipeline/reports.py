@@ -1,21 +1,24 @@
 """Reports on a task's way through the pipeline: telemetry events, and the hooks that the task's class defines."""
 
 import time
+from traceback import format_exception_only
 from typing import Any
 
 from canvas import telemetry
 from canvas.errors import Reject
 from canvas.execution.executor import call_hook, outcome_hook, return_hook
-from canvas.model.outcome import Outcome
+from canvas.model.outcome import Failure, Outcome, Rejected
 from canvas.task.task import Task
 from canvas.telemetry import emit
 from canvas.worker.pipeline.job import Job
+
+_OVER = "task.over"
 
 
 class TaskReports:
     """The reports of one node."""
 
-    def __init__(self, hostname: str, finished: str = "task.finished", over: str = "task.over") -> None:
+    def __init__(self, hostname: str, finished: str = "task.finished", over: str = _OVER) -> None:
         """``finished``: the event of a task that has ended. ``over``: the event after that one's listeners and
         ``after_return``."""
         self._hostname = hostname
@@ -60,6 +63,10 @@ class TaskReports:
     def over(self, job: Job, outcome: Outcome) -> None:
         """Nothing more is called for a task that ran here."""
         emit(self.over_event, **self._facts(job, outcome))
+        if isinstance(outcome, Rejected) and not outcome.requeue and self.over_event == _OVER:
+            exc = Reject(outcome.reason, requeue=False)
+            failure = Failure(exc, "".join(format_exception_only(exc)))
+            emit("task.rejected", **self._facts(job, failure))
 
     def _facts(self, job: Job, outcome: Outcome) -> dict[str, Any]:
         return {

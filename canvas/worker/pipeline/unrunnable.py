@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from canvas import telemetry
 from canvas.app.application import Canvas
 from canvas.drivers.stored_messages import redelivered, task_id_of
 from canvas.errors import (
@@ -16,6 +17,7 @@ from canvas.errors import (
     WorkerLostError,
 )
 from canvas.execution.executor import broken_off
+from canvas.execution.received import RefusedMessage
 from canvas.model import states
 from canvas.model.message import Delivery, Message, Publish, int_header
 from canvas.model.outcome import Failure, Outcome, Revoked
@@ -68,14 +70,33 @@ class Steps(Protocol):
 class Unrunnable:
     """The ends of deliveries that no task here runs for."""
 
-    def __init__(self, app: Canvas, runs: RunStore, steps: Steps, early_acked: set[str]) -> None:
+    def __init__(self, app: Canvas, hostname: str, runs: RunStore, steps: Steps, early_acked: set[str]) -> None:
         """``early_acked``: the tags of the messages that are acked before their turn."""
         self._app = app
+        self._hostname = hostname
         self._conf = app.conf
         self._codec = app.driver.broker.codec
         self._runs = runs
         self._steps = steps
         self._early_acked = early_acked
+
+    def refuse(self, delivery: Delivery, exc: Exception) -> Settlement:
+        """A message that has just come and cannot be read as a task's: a dead letter, as ``undecodable``."""
+        if "message.refused" in telemetry.listeners:
+            emit("message.refused", hostname=self._hostname, message=self._refused(delivery), exc=exc)
+        return self.undecodable(delivery, exc)
+
+    def _refused(self, delivery: Delivery) -> RefusedMessage:
+        try:
+            found = self._codec.decode(delivery.payload)
+        except WireError:
+            headers, address = self._codec.headers_of(delivery.payload), {"routing_key": delivery.queue}
+            return RefusedMessage(delivery.payload, headers, {}, address, None, None)
+        properties = found.properties
+        address = properties.get("delivery_info") or {}
+        return RefusedMessage(
+            found.body, found.headers, properties, address, found.content_type, found.content_encoding
+        )
 
     def undecodable(self, delivery: Delivery, exc: Exception, fence: Fence = "lease") -> Settlement:
         """A dead letter with the reason. Where at least the id can be read, the task's result is a failure."""
