@@ -25,6 +25,7 @@ batch.settled                  settled, leased (how many); of these, by a short 
                                written), chords_ended (with their last part), acked_ahead (acks with another's)
 chord.dispatched               group_id, failed
 chord.dispatch_refused         group_id, reason
+chord.failed                   group_id, body (the name of its task), body_id, exc
 chord.lost                     group_id, parts
 run.ended                      run, name, state, created and ended (ISO 8601), cause (the exception, if it failed)
 run.lost                       run, reason

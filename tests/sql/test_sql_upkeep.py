@@ -7,6 +7,7 @@ import time
 
 import pytest
 from celery import Celery
+from celery.app.task import Context
 from sqlalchemy import create_engine, inspect, text
 
 from canvas import Canvas
@@ -45,6 +46,9 @@ def test_tables_are_made_and_upgraded_by_commands(app, url):
         app.backend.store_result("a", 1, "SUCCESS")
     assert "made celery_taskmeta\n" in invoked(app, "db", "create").stdout
     assert invoked(app, "db", "create").stdout == "All tables are there.\n"
+    execute(url, "ALTER TABLE celery_taskmeta DROP COLUMN stamps")  # as an earlier version of Celery made it
+    assert invoked(app, "db", "upgrade").stdout == "The tables are up to date.\n"
+    app.backend.store_result("a", 1, "SUCCESS")
     app.conf.result_extended = True
     with pytest.raises(BrokerError, match="canvas db upgrade"):
         app.backend.store_result("a", 1, "SUCCESS")
@@ -52,6 +56,17 @@ def test_tables_are_made_and_upgraded_by_commands(app, url):
     app.backend.store_result("a", 1, "SUCCESS")
     assert {"args", "stamps"} <= columns(url, "celery_taskmeta")
     assert invoked(app, "db", "upgrade").stdout == "The tables are up to date.\n"
+
+
+def test_a_client_without_extended_results_makes_tables_for_a_worker_with_them(app, url):
+    app.backend.store_result("plain", 1, "SUCCESS")
+    request = Context(task="task", args=[1], kwargs={}, children=[])
+    with Canvas("own", broker="memory://", backend=url, set_as_current=False, result_extended=True) as extended:
+        extended.backend.store_result("own", 1, "SUCCESS", request=request)
+        other = Celery("other", broker="memory://", backend=url, set_as_current=False, result_extended=True)
+        other.backend.store_result("other", 1, "SUCCESS", request=request)
+        assert [extended.AsyncResult(task_id).name for task_id in ("plain", "own", "other")] == [None, "task", "task"]
+    assert [app.AsyncResult(task_id).get(timeout=5) for task_id in ("plain", "own", "other")] == [1, 1, 1]
 
 
 def test_tables_of_celery_are_used_as_they_are(app, url):

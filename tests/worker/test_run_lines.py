@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import pytest
 
-from canvas import Workflow
+from canvas import Workflow, chord
 from canvas.config.config import Config
 from canvas.worker.logs.setup import WorkerLog
 from tests.support.apps import make
@@ -21,7 +21,7 @@ def started(app, name, *tasks):
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
-def test_the_ends_of_runs_are_said(bench, form, caplog):
+def test_the_ends_of_runs_and_failed_chords_are_said(bench, form, caplog):
     broker, backend, ledger = bench.urls()
     app = make("canvas", broker, backend, ledger=ledger)
     flags = ("--log-json",) if form == "json" else ()
@@ -41,7 +41,17 @@ def test_the_ends_of_runs_are_said(bench, form, caplog):
         failed = next(line for line in lines if bad.id in line)
         assert f"canvas workflow resume {bad.id}" in failed
         assert "ValueError" in failed
+        lost = chord([sig("t.ident", (1,)), sig("t.fail", (2,))], sig("t.ident"), app=app).apply_async()
+        text = f"its body t.ident[{lost.id}] does not run"
+        said_of_chord = next(line for line in worker.wait_for(text).log if text in line)
+        assert "Chord '" in said_of_chord and " raised: ChordError(" in said_of_chord and "ValueError" in said_of_chord
         if form == "json":
+            chord_line = json.loads(said_of_chord)
+            assert (chord_line["level"], chord_line["task_id"], chord_line["task_name"]) == (
+                "ERROR",
+                lost.id,
+                "t.ident",
+            )
             about = json.loads(failed)
             assert (about["level"], about["run_id"], about["workflow"], about["state"]) == (
                 "ERROR", bad.id, "bad", "FAILURE",

@@ -5,7 +5,7 @@ from sqlalchemy import Connection, Engine, Table, exc, inspect, select, text
 from canvas.drivers.retry_policy import tried
 from canvas.drivers.sql.dialects import upsert
 from canvas.drivers.sql.state_tables import LAYOUT
-from canvas.drivers.sql.tables import TableSet
+from canvas.drivers.sql.tables import UNUSED, TableSet
 from canvas.errors import ConfigurationError
 
 _OWN = "canvas_"
@@ -81,12 +81,12 @@ def _missing(engine: Engine, tables: TableSet) -> list[str]:
 
 
 def _add_columns(connection: Connection, table: Table) -> list[str]:
-    """Add the columns that a table has not; their names."""
+    """Add the columns that a table has not and this program uses; their names."""
     there = {column["name"] for column in inspect(connection).get_columns(table.name, schema=table.schema)}
     quote = connection.dialect.identifier_preparer
     added = []
     for column in table.columns:
-        if column.name not in there:
+        if column.name not in there and not column.info.get(UNUSED):
             kind = column.type.compile(connection.dialect)
             connection.execute(
                 text(f"ALTER TABLE {quote.format_table(table)} ADD COLUMN {quote.format_column(column)} {kind}")

@@ -10,6 +10,9 @@ from canvas.drivers.record_columns import RecordColumns
 from canvas.drivers.sql.state_tables import StateTables
 from canvas.model.settlement import ResultWrite
 
+UNUSED = "unused"
+"""In a column's ``info``: this program does not use it."""
+
 
 class TableSet(Protocol):
     """The tables of a database."""
@@ -61,22 +64,13 @@ class CeleryTables:
 
     def __init__(self, columns: RecordColumns, names: Mapping[str, str], schemas: Mapping[str, str]) -> None:
         self.columns = columns
-        extended = columns.extended
         self.metadata = MetaData()
         task_schema, group_schema = schemas.get("task"), schemas.get("group")
-        self.tasks = Table(
-            names.get("task") or "celery_taskmeta", self.metadata,
-            Column("id", Integer, Sequence("task_id_sequence", schema=task_schema), primary_key=True),
-            Column("task_id", String(155), unique=True),
-            Column("status", String(50)),
-            Column("result", LargeBinary),
-            Column("date_done", DateTime, index=True),
-            Column("traceback", Text),
-            Column("children", LargeBinary),
-            *(_extended() if extended else ()),
-            schema=task_schema,
-            sqlite_autoincrement=True,
-        )  # fmt: skip
+        task_name, extended = names.get("task") or "celery_taskmeta", columns.extended
+        self.tasks = _task_table(task_name, self.metadata, task_schema, _extended(unused=not extended))
+        if not extended:
+            # The table is made with all columns, for programs that use them, and used without: it may be another's.
+            self.tasks = _task_table(task_name, MetaData(), task_schema, [])
         self.groups = Table(
             names.get("group") or "celery_tasksetmeta", self.metadata,
             Column("id", Integer, Sequence("taskset_id_sequence", schema=group_schema), primary_key=True),
@@ -115,11 +109,30 @@ class CeleryTables:
         return moment.astimezone(UTC).replace(tzinfo=None)
 
 
-def _extended() -> list[Column[str] | Column[bytes] | Column[int]]:
+def _task_table(name: str, metadata: MetaData, schema: str | None, more: list[Column[Any]]) -> Table:
+    return Table(
+        name, metadata,
+        Column("id", Integer, Sequence("task_id_sequence", schema=schema), primary_key=True),
+        Column("task_id", String(155), unique=True),
+        Column("status", String(50)),
+        Column("result", LargeBinary),
+        Column("date_done", DateTime, index=True),
+        Column("traceback", Text),
+        Column("children", LargeBinary),
+        *more,
+        schema=schema,
+        sqlite_autoincrement=True,
+    )  # fmt: skip
+
+
+def _extended(unused: bool) -> list[Column[Any]]:
+    """The columns of ``result_extended``. Where they are ``unused``, a table that is there need not have them."""
+    info = {UNUSED: unused}
     return [
-        Column("name", String(155)), Column("args", LargeBinary), Column("kwargs", LargeBinary),
-        Column("worker", String(155)), Column("retries", Integer), Column("queue", String(155)),
-        Column("stamps", LargeBinary),
+        Column("name", String(155), info=info), Column("args", LargeBinary, info=info),
+        Column("kwargs", LargeBinary, info=info), Column("worker", String(155), info=info),
+        Column("retries", Integer, info=info), Column("queue", String(155), info=info),
+        Column("stamps", LargeBinary, info=info),
     ]  # fmt: skip
 
 

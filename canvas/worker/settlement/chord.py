@@ -69,6 +69,7 @@ def completed(app: Canvas, runs: RunStore, ready: ReadyChord) -> ChordDispatch:
         text = traceback_text(error)
     _fail_body(app, effects, body, error, settler, text)
     advance_all(app, runs, effects, settler.task_id)
+    emit("chord.failed", group_id=ready.group_id, body=body.task, body_id=result_id(body), exc=error)
     return effects.chord_dispatch(ready.group_id, failed=True)
 
 
@@ -108,10 +109,13 @@ def _give_up(
         end_lost(effects, run, attempt, RunLost(f"run {run}: its next step cannot be taken: {why}"))
     elif ready.ending == "failure":
         settler = PartOrigin(callback["root_id"], callback["parent_id"])
-        _fail_body(app, effects, body, ChordError(f"Callback error: {why}"), settler)
+        error = ChordError(f"Callback error: {why}")
+        _fail_body(app, effects, body, error, settler)
         advance_all(app, runs, effects, settler.task_id)
+        emit("chord.failed", group_id=ready.group_id, body=body.task, body_id=result_id(body), exc=error)
     else:
         error = ChordError(f"Callback error: {why}")
+        emit("chord.failed", group_id=ready.group_id, body=body.task, body_id=result_id(body), exc=error)
         effects.record(Record(str(result_id(body)), states.FAILURE, error, None, []))
     return effects.chord_dispatch(ready.group_id, failed=True)
 
