@@ -71,6 +71,8 @@ def resume(
     undone = set(anew)
     if failed:
         undone |= {number for number in ended if nodes[number].has_compensation}
+        # Items of a map are undone although the map has failed.
+        undone |= {number for number, node in enumerate(nodes) if node.kind == "map" and node.compensate is not None}
     undone = _with_dependents(nodes, undone)
     ended = {number: how for number, how in ended.items() if number not in undone}
     ended |= {number: (states.SUCCESS, None) for number in _unneeded(nodes, ended)}

@@ -11,6 +11,8 @@ from canvas.errors import CanvasError
 ANY = "any value"
 FAILED = "failed"
 LIMIT = 50.0
+MOST = 4
+"""Greater items fail."""
 RULES = ["all_success", "all_done", "any_success", "any_done", "none_failed"]
 
 
@@ -22,6 +24,11 @@ class Drawn:
     parents: list[int] = field(default_factory=list)
     rule: str = "all_success"
     number: int = 0
+
+
+def number_of(value):
+    """A node's value as a number: a line of maps has a list, a failed parent ``None``."""
+    return sum(value) if isinstance(value, list) else value or 0
 
 
 def nodes_before(at):
@@ -44,6 +51,8 @@ def workflows(draw):
             "slow inside",
             "inside",
             "grown",
+            "line",
+            "pages",
         ]
         kind = draw(st.sampled_from(kinds + (["first"] if at > 1 else [])))
         parents = draw(nodes_before(at))
@@ -56,10 +65,31 @@ def workflows(draw):
 
 def app_with_tasks():
     app = Canvas("model", broker="memory://", backend="memory://")
+    app.undone = []
 
     @app.task(name="total", shared=False)
     def total(values, more):
-        return sum(value or 0 for value in values) + more
+        return sum(map(number_of, values)) + more
+
+    @app.task(name="undo", shared=False)
+    def undo(value, name):
+        app.undone.append(name)
+
+    @app.task(name="picky", shared=False)
+    def picky(value):
+        if value > MOST:
+            raise ValueError("too much")
+        return value + 1
+
+    @app.task(name="pair", shared=False)
+    def pair(value):
+        return [value, value + 1]
+
+    @app.task(name="page", shared=False)
+    def page(cursor, pages):
+        cursor = cursor or 0
+        items = [2 * cursor, 2 * cursor + 1] if cursor < pages else []
+        return {"items": items, "next": cursor + 1 if cursor + 1 < pages else None}
 
     @app.task(name="above", shared=False)
     def above(value, limit):
@@ -96,7 +126,16 @@ def compose(app, flow, handles, node, name):
     options = {"name": name, "after": parents}
     match node.kind:
         case "add":
-            return flow.add(tasks["total"].s(parents, node.number), name=name, when=node.rule)
+            undo = tasks["undo"].s(name)
+            return flow.add(tasks["total"].s(parents, node.number), name=name, when=node.rule, compensate=undo)
+        case "line":
+            items = flow.add(tasks["pair"].s(node.number), name=f"{name} items", after=parents)
+            undo, undo_before = tasks["undo"].s(name), tasks["undo"].s(f"{name} before")
+            fed = flow.map(tasks["more"].s(), items, name=f"{name} before", compensate=undo_before)
+            return fed.map(tasks["picky"].s(), name=name, compensate=undo)
+        case "pages":
+            undo = tasks["undo"].s(name)
+            return flow.pages(tasks["page"].s(node.number), tasks["picky"].s(), compensate=undo, **options)
         case "fail":
             return flow.add(tasks["fail"].s(), when=node.rule, **options)
         case "sleep":
@@ -116,7 +155,7 @@ def compose(app, flow, handles, node, name):
     inside = Workflow(f"inside {name}", app)
     given_number = inside.input("number")
     nap = inside.sleep(LIMIT * 2 if node.kind == "slow inside" else LIMIT / 2)
-    inside.add(tasks["total"].s([given_number], 1), after=nap)
+    inside.add(tasks["total"].s([given_number], 1), after=nap, compensate=tasks["undo"].s(name))
     return flow.timeout(flow.add(inside, inputs={"number": node.number}, **options), LIMIT)
 
 
@@ -143,7 +182,7 @@ def end_of(node, parents):
         case "add":
             early = node.rule in ("any_success", "any_done") and len(parents) > 1
             known = not early and ANY not in parents
-            return sum(one for one in parents if one is not FAILED and one) + node.number if known else ANY
+            return sum(number_of(one) for one in parents if one is not FAILED) + node.number if known else ANY
         case "fail" | "exhausted" | "slow inside":
             return FAILED
         case "sleep":
@@ -156,6 +195,10 @@ def end_of(node, parents):
             return 6
         case "grown":
             return node.number + 2
+        case "line":
+            return [node.number + 2, node.number + 3] if node.number + 2 <= MOST else FAILED
+        case "pages":
+            return 2 * node.number if 2 * node.number - 1 <= MOST else FAILED
     return node.number + 1
 
 
@@ -171,6 +214,28 @@ def may_be_cancelled(drawn):
                     inside.add(before)
             found |= inside - {at}
     return found
+
+
+def to_undo(drawn, cancelled, states, failed):
+    """The names that are undone, once for each item: of a run that has failed, all that has succeeded."""
+    found = []
+    for at, node in enumerate(drawn):
+        name = f"n{at}"
+        if at in cancelled:
+            continue
+        state = states[name]
+        if node.kind == "pages" and state in ("SUCCESS", "FAILURE"):
+            # The run of a page that fails undoes its own items, whatever the run around it does.
+            pages = [[2 * page, 2 * page + 1] for page in range(node.number)]
+            ends = [max(items) > MOST for items in pages]
+            found += [name for items, ends_badly in zip(pages, ends, strict=True) for item in items
+                      if item <= MOST and (failed or ends_badly)]  # fmt: skip
+        elif failed and node.kind == "line" and states[f"{name} before"] == "SUCCESS":
+            found += [f"{name} before"] * 2
+            found += [name for item in (node.number + 1, node.number + 2) if item <= MOST]
+        elif failed and node.kind in ("add", "inside") and state == "SUCCESS":
+            found.append(name)
+    return sorted(found)
 
 
 @settings(max_examples=40)
@@ -195,6 +260,11 @@ def test_a_run_ends_as_a_plain_evaluation(drawn):
     assert states["finally"] == "SUCCESS"
     sinks = [end for at, end in enumerate(wanted) if not any(at in node.parents for node in drawn)]
     assert (run.status().state == "FAILURE") == (FAILED in sinks)
+    undone = sorted(name for name in app.undone if int(name[1:].split()[0]) not in cancelled)
+    assert undone == to_undo(drawn, cancelled, states, FAILED in sinks), (drawn, run.status())
+    for name in app.undone:
+        after = {f"n{at}" for at, node in enumerate(drawn) if int(name[1:].split()[0]) in node.parents}
+        assert not after & set(app.undone[app.undone.index(name) :]), (name, app.undone, drawn)
     if FAILED in sinks:
         try:
             run.get()

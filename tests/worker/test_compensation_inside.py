@@ -3,6 +3,7 @@
 import pytest
 
 from canvas import Workflow
+from canvas.errors import RunLost
 from canvas.testing.contract import eventually
 from tests.worker.commands import served, task
 
@@ -89,3 +90,31 @@ def test_the_runs_of_pages_are_undone(bench, app, flow):
         run.get(timeout=20)
     eventually(lambda: len(bench.notes(key)) >= 4)
     assert bench.notes(key) == ["[0, 1]", "[2, 3]", "[2, 3]", "[0, 1]"]
+
+
+@pytest.mark.parametrize("options", [{}, {"batch": 2}, {"concurrency": 2}], ids=str)
+def test_the_items_of_a_map_that_fails_are_undone_and_run_again(bench, app, flow, options):
+    key, gate, noted = bench.new_key(), bench.new_key(), task(app, "noted")
+    items = flow.add(task(app, "upto").s(4), name="items")
+    done = flow.map(noted.s(key), items, name="done", compensate=noted.s(key), **options)
+    flow.map(task(app, "gated").s(key=gate), done, name="gated", compensate=noted.s(key))
+    run = flow.apply_async()
+    with pytest.raises(ValueError, match="closed"):
+        run.get(timeout=20)
+    undo = eventually(lambda: kept(app, f"{run.id}.0.undo"))
+    undo.get(timeout=20)
+    names = sorted(node.name for node in undo.status().nodes)
+    assert names == [f"undo done[{item}]" for item in range(4)]
+    assert sorted(bench.notes(key)) == [str(item) for item in range(4) for _ in range(2)]
+    bench.open(gate)
+    assert run.resume()
+    assert run.get(timeout=20) is not None
+    assert sorted(bench.notes(key)) == [str(item) for item in range(4) for _ in range(3)]
+
+
+def kept(app, run):
+    """The run of this id, or ``None`` where there is none yet."""
+    try:
+        return app.workflow(run)
+    except RunLost:
+        return None

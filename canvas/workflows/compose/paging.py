@@ -37,7 +37,7 @@ class PageComposition(ControlFlow):
             work: A signature that takes an item before its other arguments, or a workflow with the input ``items``.
             start: The cursor of the first page.
             options: Those of ``map``, for the items of a page: ``concurrency``, ``batch``, ``stop_after``,
-                ``on_failure``, ``default``.
+                ``on_failure``, ``default``, ``compensate``.
 
         Raises:
             CompositionError: A source that is a generator, or a workflow without the input.

@@ -28,6 +28,7 @@ class MapComposition(NodeDefinitions):
         concurrency: int | None = None,
         batch: int | None = None,
         stop_after: int | None = None,
+        compensate: Signature[Any] | None = None,
     ) -> MapNode:
         """A node that runs a signature for each item of a list; its result is the list of results, in order.
 
@@ -41,6 +42,8 @@ class MapComposition(NodeDefinitions):
             concurrency: The most items, or batches, that run at once.
             batch: How many items run in one task, one after the other. An item that fails fails its batch.
             stop_after: The number of failed items, or batches, at which the map fails and the rest is cancelled.
+            compensate: A signature that runs, if the run fails, for the result of each item that succeeded, also where
+                the map has failed.
         """
         entry = self._map_entry(name, sig, over)
         if type(depth) is not int or depth < 1:
@@ -51,7 +54,7 @@ class MapComposition(NodeDefinitions):
         entry.sig = self._bound(entry, sig)
         entry.binds.insert(0, InputBinding((), slot, over.pick))
         self._check_arguments(entry.name, sig, 1)
-        self._policy(entry, on_failure, default, None)
+        self._policy(entry, on_failure, default, compensate)
         self._rule(entry, when)
         self._order(entry, after)
         return MapNode(self, self._append(entry, sig))
@@ -68,14 +71,15 @@ class MapComposition(NodeDefinitions):
         concurrency: int | None = None,
         batch: int | None = None,
         stop_after: int | None = None,
+        compensate: Signature[Any] | None = None,
     ) -> MapNode:
         """A node that runs a signature for each result of the map ``mapped``, each as soon as it is there; its result
         is the list of results, in order. The same as ``mapped.map(sig)``.
 
         An item that failed in ``mapped`` fails here too, and the signature does not run for it. ``mapped`` starts when
         all results that ``sig`` and ``after`` name are there. ``name``, ``on_failure``, ``default``, ``concurrency``,
-        ``batch`` and ``stop_after`` are those of ``map``. The limit of ``timeout`` counts from the start of the first
-        map of the line.
+        ``batch``, ``stop_after`` and ``compensate`` are those of ``map``. The limit of ``timeout`` counts from the
+        start of the first map of the line.
 
         Raises CompositionError, also for a result that only comes after ``mapped``.
         """
@@ -95,7 +99,7 @@ class MapComposition(NodeDefinitions):
             )
         entry.binds.insert(0, InputBinding((), 0))
         self._check_arguments(entry.name, sig, 1)
-        self._policy(entry, on_failure, default, None)
+        self._policy(entry, on_failure, default, compensate)
         self._order(entry, after)
         for source in entry.sources[1:]:
             self._feeders_need(entry, Reference(self, source.number), source.edge)

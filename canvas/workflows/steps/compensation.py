@@ -1,6 +1,7 @@
 """The compensations of a failed run: which nodes are undone, and in which order."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from canvas.errors import RunLost
@@ -9,14 +10,18 @@ from canvas.model.record import Record
 from canvas.model.workflow_definition import IncomingEdge, NodeDefinition
 from canvas.model.workflow_run import SKIPPED, NodeRef, RunNode, task_id_of
 from canvas.telemetry import emit
-from canvas.workflows.lifetimes import page_work
+from canvas.workflows.lifetimes import items_of, outlines, page_work
 from canvas.workflows.services import WorkflowServices
 from canvas.workflows.steps.child_runs import child_before
+from canvas.workflows.steps.earlier_attempts import usable_before
 from canvas.workflows.store import RunStore
+
+_AT_ONCE = 1_000
+"""Records of items that one call reads."""
 
 
 class Done(NamedTuple):
-    """A node that has succeeded, and what undoes it."""
+    """A node, or an item of a map, that has succeeded, and what undoes it."""
 
     ended: str
     name: str
@@ -35,9 +40,29 @@ def done_nodes(app: WorkflowServices, runs: RunStore, places: Sequence[NodeRef],
         node = runs.node(place.run, place.attempt, place.node)
         for child in _children(runs, place, node, record):
             found += _done_inside(app, runs, child, f"{inside}{node.name}/")
-        if node.compensate is not None and record is not None and _has_succeeded(record):
+        if node.kind == "map" and node.compensate is not None:
+            found += _done_items(app, runs, place, f"{inside}{node.name}", node, node.compensate)
+        elif node.compensate is not None and record is not None and _has_succeeded(record):
             found.append(Done(record.date_done or "", f"{inside}{node.name}", node.compensate, record.result))
     return found
+
+
+def _done_items(
+    app: WorkflowServices, runs: RunStore, place: NodeRef, name: str, node: RunNode, compensate: dict[str, Any]
+) -> Iterator[Done]:
+    """The items of a map that have succeeded, however the map ended; of a batch each of its items."""
+    attempts = [place, *usable_before(runs, place)]
+    for attempt, outline in zip(attempts, outlines(app, runs, attempts), strict=True):
+        again = "" if attempt == place else f" of attempt {attempt.attempt}"
+        items = list(items_of(attempt, outline[0] if outline is not None else 0))
+        for first in range(0, len(items), _AT_ONCE):
+            ids = [task_id_of(item) for item in items[first : first + _AT_ONCE]]
+            for at, record in enumerate(runs.persist(partial(app.backend.get_records, ids)), first):
+                if record is not None and _has_succeeded(record):
+                    batch = node.details.get("batch")
+                    values = record.result if batch else [record.result]
+                    for number, value in enumerate(values, at * (batch or 1)):
+                        yield Done(record.date_done or "", f"{name}[{number}]{again}", compensate, value)
 
 
 def _has_succeeded(record: Record) -> bool:
