@@ -4,6 +4,8 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent.parent
 FORBIDDEN = re.compile(
     "|".join(
@@ -30,14 +32,28 @@ def test_no_path_of_a_machine_no_registry_and_no_note_to_self():
     assert found == []
 
 
+SCRIPTS = sorted((ROOT / "canvas/drivers/redis/scripts").rglob("*.lua"))
+
+
 def test_scripts_state_their_contract():
-    scripts = list((ROOT / "canvas/drivers/redis/scripts").glob("*.lua"))
-    assert scripts
-    for script in scripts:
-        header = script.read_text().partition("\n\n")[0] if script.name != "effects.lua" else script.read_text()[:900]
+    assert SCRIPTS
+    for script in SCRIPTS:
+        header = script.read_text().partition("\n\n")[0]
         assert "KEYS" in header, script.name
         assert "ARGV" in header, script.name
         assert "eturns" in header, script.name
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_scripts_name_the_modules_that_they_use(script):
+    header, _, code = script.read_text().partition("\n\n")
+    named = re.search(r"^-- Uses: (.*)$", header, re.MULTILINE)
+    used = set(re.findall(r"\buse\('(\w+)'\)", code))
+    if script.stem != "context" and re.search(
+        r"\b(context|NONE|on_results|on_broker|server_time|refusal_or_raise)\b", code
+    ):
+        used.add("context")
+    assert set(named[1].split(", ") if named else ()) == used
 
 
 def test_every_module_says_what_it_is_for():

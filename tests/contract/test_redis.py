@@ -16,7 +16,7 @@ from canvas import Canvas, Workflow, chord, group
 from canvas.drivers import open_driver
 from canvas.drivers.kombu_envelope import ENVELOPE
 from canvas.drivers.ports.values import Lease
-from canvas.drivers.redis.connection.client import script
+from canvas.drivers.redis.connection.script_texts import script
 from canvas.drivers.redis.url import parse
 from canvas.drivers.two_step import TwoStepSettler
 from canvas.errors import BrokerError, ConfigurationError, OperationalError, RefusedError

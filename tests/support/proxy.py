@@ -7,13 +7,13 @@ import threading
 import time
 from importlib import resources
 
-from canvas.drivers.redis.connection.client import SHARED, script
+from canvas.drivers.redis.connection.script_texts import script
 
 
 def _named():
     folder = resources.files("canvas.drivers.redis") / "scripts"
     names = [path.name.removesuffix(".lua") for path in folder.iterdir() if path.name.endswith(".lua")]
-    return {script(name)[1].encode(): name for name in names if name not in SHARED}
+    return {script(name)[1].encode(): name for name in names}
 
 
 SCRIPTS = _named()

@@ -11,11 +11,12 @@ from typing import Any, TypeVar
 
 from canvas.drivers.absence import Absence
 from canvas.drivers.redis.cluster.topology import Cluster
-from canvas.drivers.redis.connection.client import RedisClient, TextOf, script
+from canvas.drivers.redis.connection.client import RedisClient, TextOf
 from canvas.drivers.redis.connection.commands import SlotNotServed
 from canvas.drivers.redis.connection.pauses import FIRST_PAUSE, pauses
 from canvas.drivers.redis.connection.pubsub import PubSub
 from canvas.drivers.redis.connection.resp import Connection
+from canvas.drivers.redis.connection.script_texts import script
 from canvas.errors import OperationalError
 
 T = TypeVar("T")

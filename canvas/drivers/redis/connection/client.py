@@ -9,9 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache, partial
-from hashlib import sha1
-from pkgutil import get_data
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import WeakSet
 
@@ -20,6 +18,7 @@ from canvas.drivers.redis.connection.commands import Commands, SlotNotServed, as
 from canvas.drivers.redis.connection.connecting import Connector
 from canvas.drivers.redis.connection.pubsub import PubSub
 from canvas.drivers.redis.connection.resp import ANSWER_WITHIN, ERRORS, Connection, NoScript
+from canvas.drivers.redis.connection.script_texts import script
 from canvas.drivers.redis.connection.sockets import close_sockets
 from canvas.drivers.redis.url import Address
 from canvas.forks import in_forks
@@ -30,29 +29,8 @@ if TYPE_CHECKING:
 _BLOCKS_FOR = 5.0
 _CHECK_AFTER = 30.0
 """Seconds without use after which a connection is tried before a call."""
-SHARED = ("run_index", "effects")
-"""Functions that scripts share."""
-_ALONE = frozenset({"publish", "delete_sent"})
-"""Scripts that run without these functions: Redis takes as long to load it as these scripts take to run."""
 _SUBSCRIPTIONS_KEPT = 4
 """Open subscriptions without a user, kept for the next wait."""
-
-
-def _file(name: str) -> str:
-    # importlib.resources takes longer to load than all else that the first call needs.
-    data = get_data("canvas.drivers.redis.scripts", f"{name}.lua")
-    assert data is not None
-    return data.decode()
-
-
-@cache
-def script(name: str) -> tuple[str, str]:
-    """A script's text, with the shared functions in front unless it stands alone, and its SHA1."""
-    parts = (name,) if name in _ALONE else (*SHARED, name)
-    text = "\n".join(_file(part) for part in parts)
-    return text, sha1(text.encode(), usedforsecurity=False).hexdigest()
-
-
 TextOf: TypeAlias = Callable[[str], tuple[str, str]]
 """Gives the text of a script, and its SHA-1."""
 

@@ -1,4 +1,4 @@
-"""Queries of the index of runs (``scripts/run_index.lua``): sorted sets of runs by state, name and label."""
+"""Queries of the index of runs (``scripts/library/runs.lua``): sorted sets of runs by state, name and label."""
 
 from collections.abc import Callable, Iterator
 from itertools import islice

@@ -5,13 +5,14 @@
 -- ARGV[1] tag   ARGV[2] how many places   ARGV[3] the key   ARGV[4] list of the message   ARGV[5] payload
 -- ARGV[6] what the keys of messages that are acked early start with
 -- Returns 1: taken; 0: parked, the lease is gone; -1: the lease was lost before.
+-- Uses: permits
 
 local tag = ARGV[1]
 if redis.call('SISMEMBER', KEYS[1], tag) == 1 then return 1 end
 if redis.call('HEXISTS', KEYS[4], tag) == 0 then return -1 end
-if permits_in_use(KEYS[1], KEYS[4], ARGV[6]) < tonumber(ARGV[2]) then
+if use('permits').in_use(KEYS[1], KEYS[4], ARGV[6]) < tonumber(ARGV[2]) then
     redis.call('SADD', KEYS[1], tag)
     return 1
 end
-block({unpack(KEYS, 2)}, tag, ARGV[2], ARGV[3], ARGV[4], ARGV[5])
+use('permits').block({unpack(KEYS, 2)}, tag, ARGV[2], ARGV[3], ARGV[4], ARGV[5])
 return 0

@@ -7,15 +7,16 @@
 -- ARGV[4] seconds to keep the run, or 0   ARGV[5] state to list it under   ARGV[6] identifier of this call, or ''
 -- ARGV[7…] fields and values to set besides
 -- Returns 1 when this call began the next one, now or when it was made before.
+-- Uses: context, runs
 
 local known = redis.call('HMGET', KEYS[1], 'attempt', 'begun_by')
 if known[1] ~= ARGV[1] then return (ARGV[6] ~= '' and known[2] == ARGV[6]) and 1 or 0 end
 redis.call('HSET', KEYS[1], 'attempt', ARGV[1] + 1, 'begun_by', ARGV[6], unpack(ARGV, 7))
 redis.call('DEL', unpack(KEYS, 4))
-set_run_state(KEYS[1], ARGV[5])
+use('runs').set_run_state(KEYS[1], ARGV[5])
 if tonumber(ARGV[4]) > 0 then
     redis.call('EXPIRE', KEYS[1], ARGV[4])
-    keep_listed(KEYS[1], tonumber(ARGV[4]))
+    use('runs').keep_listed(KEYS[1], tonumber(ARGV[4]))
 end
 if ARGV[2] ~= '' then
     redis.call('HSET', KEYS[2], ARGV[2], ARGV[3])

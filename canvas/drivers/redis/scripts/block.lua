@@ -4,5 +4,6 @@
 -- KEYS[5] leases of its worker
 -- ARGV[1] tag   ARGV[2] how many places there are   ARGV[3] the key   ARGV[4] list of the message   ARGV[5] payload
 -- Returns 1 when it waits, 0 when the lease was lost before.
+-- Uses: permits
 
-return block(KEYS, ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5])
+return use('permits').block(KEYS, ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5])

@@ -4,6 +4,7 @@
 -- KEYS[3] hash of reasons
 -- ARGV[1] seconds until they are handed out again
 -- Returns {tag, record, reason, tag, record, reason, …}.
+-- Uses: context
 
 local now, found = server_time(), {}
 for _, worker in ipairs(redis.call('ZRANGE', KEYS[1], '-inf', string.format('%.6f', now), 'BYSCORE')) do

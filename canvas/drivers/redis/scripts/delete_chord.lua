@@ -3,7 +3,8 @@
 -- KEYS[1] canvas:chords:ready   KEYS[2] canvas:chords:ready_since   KEYS[3] the group's key   KEYS[4] canvas:alive
 -- ARGV[1] group id   ARGV[2] "1" when it failed   ARGV[3] seconds to keep what is left of it, 0: as it is
 -- Returns 1 when it was still ready.
+-- Uses: context, chords
 
-broker_db, result_db = '0', '0'
-ready_key, ready_index, alive_key = KEYS[1], KEYS[2], KEYS[4]
-return delete_ready(ARGV[1], KEYS[3], ARGV[2] == '1', tonumber(ARGV[3]))
+context.broker_db, context.result_db = '0', '0'
+context.ready_key, context.ready_index, context.alive_key = KEYS[1], KEYS[2], KEYS[4]
+return use('chords').delete_ready(ARGV[1], KEYS[3], ARGV[2] == '1', tonumber(ARGV[3]))

@@ -1,4 +1,4 @@
--- Delete the oldest messages of an outbox, once, however often the call is made. It stands alone, without effects.lua.
+-- Delete the oldest messages of an outbox, once, however often the call is made.
 --
 -- KEYS[1] guard   KEYS[2] outbox
 -- ARGV[1] the call's token   ARGV[2] how many messages

@@ -5,10 +5,11 @@
 -- ARGV[1] broker db   ARGV[2] result db   ARGV[3] the end of the chord, msgpack:
 --     {group, base, failed, expires, and as settle.lua's: stores, joins, parts, publishes, deferrals}
 -- Returns {held, outer chords that became ready}; held 0: somebody else ended it; {-1, why} when it cannot be.
+-- Uses: context, effects
 
-broker_db, result_db = ARGV[1], ARGV[2]
-ready_key, ready_index, deferred, messages = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-alive_key, workers_key = KEYS[5], KEYS[6]
-now = server_time()
+context.broker_db, context.result_db = ARGV[1], ARGV[2]
+context.ready_key, context.ready_index, context.deferred, context.messages = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+context.alive_key, context.workers_key = KEYS[5], KEYS[6]
+context.now = server_time()
 
-return dispatch_chord(cmsgpack.unpack(ARGV[3]))
+return use('effects').dispatch_chord(cmsgpack.unpack(ARGV[3]))

@@ -3,6 +3,7 @@
 -- KEYS[1] hash of the schedule   KEYS[2] zset of its due times
 -- ARGV[1] how many at most
 -- Returns {now, next due or '', name, due, entry {revision, token, state, definition} as msgpack, …}
+-- Uses: context
 
 local now = server_time()
 local time = string.format('%.6f', now)

@@ -3,6 +3,7 @@
 -- KEYS[1] places   KEYS[2] parked   KEYS[3] hash of keys with parked messages   KEYS[4] unacked
 -- ARGV[1] the key   ARGV[2] what the keys of messages that are acked early start with
 -- Returns how many.
+-- Uses: permits
 
 local limit = tonumber(redis.call('HGET', KEYS[3], ARGV[1]) or '0')
-return enqueue_blocked(KEYS[2], KEYS[3], ARGV[1], limit - permits_in_use(KEYS[1], KEYS[4], ARGV[2]))
+return use('permits').enqueue_blocked(KEYS[2], KEYS[3], ARGV[1], limit - use('permits').in_use(KEYS[1], KEYS[4], ARGV[2]))

@@ -4,6 +4,7 @@
 -- ARGV[1] how many at most   ARGV[2] what names of lists start with   ARGV[3] what keys of dead letters start with
 -- ARGV[4] how many of these to keep   ARGV[5] what stands between a queue's name and a priority step
 -- Returns how many were moved; one that its key refuses is a dead letter now.
+-- Uses: context, effects
 
 local function queue_of(list)
     local before = #list - #ARGV[5] - 1
@@ -22,7 +23,7 @@ for _, id in ipairs(due) do
         if type(done) == 'table' and done.err then
             local list = string.sub(m[1], #ARGV[2] + 1)
             local queue = queue_of(list)
-            dead_letter(ARGV[3] .. queue, m[2], refusal_or_raise(done)[2], queue, ARGV[4])
+            use('effects').dead_letter(ARGV[3] .. queue, m[2], refusal_or_raise(done)[2], queue, ARGV[4])
         end
     end
     redis.call('HDEL', KEYS[2], id)

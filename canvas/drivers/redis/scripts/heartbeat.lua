@@ -4,6 +4,7 @@
 -- KEYS[5] unacked_index   KEYS[6] acked early by the worker   KEYS[7] zset of dead workers
 -- ARGV[1] worker   ARGV[2] ttl, milliseconds   ARGV[3] its lists, JSON
 -- Returns {how many workers there are, this one with them; 1 when it was known}.
+-- Uses: context
 
 redis.call('SET', KEYS[1], '1', 'PX', ARGV[2])
 local new = redis.call('HSET', KEYS[2], ARGV[1], ARGV[3])

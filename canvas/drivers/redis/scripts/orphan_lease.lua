@@ -4,6 +4,7 @@
 -- KEYS[5] zset of dead workers   KEYS[6] hash of reasons
 -- ARGV[1] tag   ARGV[2] worker   ARGV[3] reason
 -- Returns 1 when it was still held, or acked early.
+-- Uses: context
 
 local record = redis.call('HGET', KEYS[1], ARGV[1]) or redis.call('HGET', KEYS[4], ARGV[1])
 if not record then return 0 end

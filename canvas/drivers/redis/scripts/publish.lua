@@ -1,4 +1,4 @@
--- Append messages to lists, once, however often the call is made. It stands alone, without effects.lua.
+-- Append messages to lists, once, however often the call is made.
 --
 -- KEYS[1] guard   KEYS[2…] lists
 -- ARGV[1] the call's token   ARGV[2…] for each list: how many payloads, and those

@@ -5,16 +5,17 @@
 -- ARGV[1] the call's token   ARGV[2] broker db   ARGV[3] result db   ARGV[4] settlements, msgpack: as settle.lua's
 -- Returns verdicts: {1, ready chords {group, callback, parts, structure, 1 if it is lost}}, or {-1, why} for what cannot be done; none when
 -- all was done already and only the answer was lost.
+-- Uses: context, effects
 
-broker_db, result_db = ARGV[2], ARGV[3]
-deferred, messages, ready_key, ready_index = KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-alive_key, workers_key = KEYS[6], KEYS[7]
-now = server_time()
+context.broker_db, context.result_db = ARGV[2], ARGV[3]
+context.deferred, context.messages, context.ready_key, context.ready_index = KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+context.alive_key, context.workers_key = KEYS[6], KEYS[7]
+context.now = server_time()
 
 if redis.call('GET', KEYS[1]) == ARGV[1] then return {} end
 local verdicts, any = {}, false
 for i, s in ipairs(cmsgpack.unpack(ARGV[4])) do
-    local done, found = pcall(record_and_send, s)
+    local done, found = pcall(use('effects').record_and_send, s)
     verdicts[i], any = done and {1, found} or refusal_or_raise(found), any or done
 end
 on_broker()

@@ -4,20 +4,21 @@
 -- ARGV[1] the crossing's token   ARGV[2] seconds to remember it   ARGV[3] msgpack: {publishes, deferrals, locks}, as settle.lua's
 -- ARGV[4] what names of lists start with   ARGV[5] what keys of dead letters start with   ARGV[6] how many of these to keep
 -- Returns 1 when it is taken, 0 when it was already; a message that its list refuses is a dead letter now.
+-- Uses: context, permits, effects
 
 if redis.call('GET', KEYS[1]) == ARGV[1] then return 0 end
-deferred, messages, now = KEYS[2], KEYS[3], server_time()
+context.deferred, context.messages, context.now = KEYS[2], KEYS[3], server_time()
 
 local function push_or_bury(m)
-    local done, why = pcall(push, m)
+    local done, why = pcall(context.push, m)
     if done then return end
     local refused, queue = refusal_or_raise(why), string.sub(m[1], #ARGV[4] + 1)
-    for i = 2, #m do dead_letter(ARGV[5] .. queue, m[i], refused[2], queue, ARGV[6]) end
+    for i = 2, #m do use('effects').dead_letter(ARGV[5] .. queue, m[i], refused[2], queue, ARGV[6]) end
 end
 
 local s = cmsgpack.unpack(ARGV[3])
 for _, m in ipairs(s.publishes or NONE) do push_or_bury(m) end
-send({deferrals = s.deferrals})
-for _, u in ipairs(s.locks or NONE) do release_lock(u[1], u[2]) end
+use('effects').send({deferrals = s.deferrals})
+for _, u in ipairs(s.locks or NONE) do use('permits').release_lock(u[1], u[2]) end
 redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
 return 1

@@ -5,6 +5,7 @@
 --     sender gave the id}, …}   ARGV[2] seconds to remember ids   ARGV[3] what keys of leases start with
 -- ARGV[4] what the keys of detached leases start with
 -- Returns {{1 or 0 for each: leased, or not to be run}, revision of what is revoked, unix time}
+-- Uses: context
 
 local now = string.format('%.6f', server_time())
 local verdicts = {}

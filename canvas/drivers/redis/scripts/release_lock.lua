@@ -2,5 +2,6 @@
 --
 -- KEYS[1] lock   ARGV[1] owner
 -- Returns 1 when it was.
+-- Uses: permits
 
-return release_lock(KEYS[1], ARGV[1])
+return use('permits').release_lock(KEYS[1], ARGV[1])

@@ -5,9 +5,11 @@
 -- ARGV[1] broker db   ARGV[2] result db   ARGV[3] rank of the first to look at   ARGV[4] how many to look at
 -- ARGV[5] milliseconds in which nobody else makes a round; 0 goes on with a round
 -- Returns {how many were looked at, how many of them were forgotten}
+-- Uses: context, chords
 
-broker_db, result_db = ARGV[1], ARGV[2]
-alive_key, now = KEYS[1], server_time()
+context.broker_db, context.result_db = ARGV[1], ARGV[2]
+context.alive_key = KEYS[1]
+local now = server_time()
 
 -- Seconds for which a part still finds out by the registry that the state of its chord is gone.
 local GONE_FOR = 3600
@@ -22,7 +24,7 @@ on_broker()
 local pause = tonumber(ARGV[5])
 if pause > 0 and not redis.call('SET', KEYS[2], '1', 'NX', 'PX', pause) then return {0, 0} end
 local first = tonumber(ARGV[3])
-local found = redis.call('ZRANGE', alive_key, first, first + ARGV[4] - 1, 'WITHSCORES')
+local found = redis.call('ZRANGE', context.alive_key, first, first + ARGV[4] - 1, 'WITHSCORES')
 local ended, without_size = {}, {}
 on_results()
 for at = 1, #found, 2 do
@@ -31,16 +33,16 @@ for at = 1, #found, 2 do
     if left <= 0 or has_ended(base) then
         ended[#ended + 1] = found[at]
     elseif is_whole(kind, base) then
-        last_for(base, left < math.huge and math.ceil(left) or 0)
+        use('chords').last_for(base, left < math.huge and math.ceil(left) or 0)
     else
         without_size[#without_size + 1] = found[at]
     end
 end
 on_broker()
-if #ended > 0 then redis.call('ZREM', alive_key, unpack(ended)) end
-for _, member in ipairs(without_size) do redis.call('ZADD', alive_key, 'XX', 'LT', now + GONE_FOR, member) end
-local latest = redis.call('ZRANGE', alive_key, -1, -1, 'WITHSCORES')
+if #ended > 0 then redis.call('ZREM', context.alive_key, unpack(ended)) end
+for _, member in ipairs(without_size) do redis.call('ZADD', context.alive_key, 'XX', 'LT', now + GONE_FOR, member) end
+local latest = redis.call('ZRANGE', context.alive_key, -1, -1, 'WITHSCORES')
 if #latest > 0 and tonumber(latest[2]) < math.huge then
-    redis.call('EXPIRE', alive_key, math.ceil(tonumber(latest[2]) - now))
+    redis.call('EXPIRE', context.alive_key, math.ceil(tonumber(latest[2]) - now))
 end
 return {#found / 2, #ended}

@@ -3,6 +3,7 @@
 -- KEYS[1] when the turn after the last taken one is, unix time; lives until then
 -- ARGV[1] seconds between turns
 -- Returns the turn's unix time as text; "0" when it is now.
+-- Uses: context
 
 local now, interval = server_time(), tonumber(ARGV[1])
 local turn = tonumber(redis.call('GET', KEYS[1]) or '0')

@@ -3,6 +3,7 @@
 -- KEYS[1] canvas:revoked   KEYS[2] canvas:revoked:version
 -- ARGV[1] seconds   ARGV[2…] entries
 -- Returns how many are new; the revision changes only then.
+-- Uses: context
 
 local now = server_time()
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%.6f', now))

@@ -2,30 +2,31 @@
 --
 -- KEYS[1] hash of the run   KEYS[2] canvas:chords:ready   KEYS[3] canvas:chords:ready_since
 -- ARGV[1] id of the run   ARGV[2] seconds to keep it; 0: as long as it is, and a new one without an end
--- ARGV[3] of a new run, msgpack: as INDEX:listed of run_index.lua; ''
+-- ARGV[3] of a new run, msgpack: as INDEX:listed of library/runs.lua; ''
 -- ARGV[4] group of the chord that starts it, which is ready then; ''   ARGV[5] its callback   ARGV[6…] fields and values
 -- Returns the run of that key: this one, or the one that has it. A run that is there already is not started again.
+-- Uses: context, runs
 
 local AT_ONCE, EXPIRED_AT_ONCE = 1000, 20
 local run_key, run, ttl, now = KEYS[1], ARGV[1], tonumber(ARGV[2]), server_time()
-local index = index_of(run_key)
+local index = use('runs').index_of(run_key)
 -- A call that is repeated: its start may have been taken already.
 if ARGV[4] ~= '' and redis.call('EXISTS', run_key) == 1 then return run end
 if ARGV[3] ~= '' then
     local entry = cmsgpack.unpack(ARGV[3])
-    unlist_expired(index, now, EXPIRED_AT_ONCE)
-    local owner = entry[4] ~= '' and run_of_key(index, entry[4])
+    use('runs').unlist_expired(index, now, EXPIRED_AT_ONCE)
+    local owner = entry[4] ~= '' and use('runs').run_of_key(index, entry[4])
     if owner and owner ~= run then return owner end
-    list_run(run_key, entry, ttl, now)
+    use('runs').list_run(run_key, entry, ttl, now)
 end
 for first = 6, #ARGV, AT_ONCE do
     redis.call('HSET', run_key, unpack(ARGV, first, math.min(first + AT_ONCE - 1, #ARGV)))
 end
 if ttl > 0 then
     redis.call('EXPIRE', run_key, ttl)
-    keep_listed(run_key, ttl)
+    use('runs').keep_listed(run_key, ttl)
 end
-if ARGV[3] == '' then adopt_state(run_key) else set_state_of_ended(run_key, cmsgpack.unpack(ARGV[3])) end
+if ARGV[3] == '' then use('runs').adopt_state(run_key) else use('runs').set_state_of_ended(run_key, cmsgpack.unpack(ARGV[3])) end
 if ARGV[4] ~= '' then
     redis.call('HSET', KEYS[2], ARGV[4], ARGV[5])
     redis.call('ZADD', KEYS[3], now, ARGV[4])

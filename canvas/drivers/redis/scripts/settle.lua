@@ -6,7 +6,7 @@
 -- KEYS[11] canvas:workers   KEYS[12…] lists to lease from, in order
 -- ARGV[1] broker db   ARGV[2] result db   ARGV[3] settlements, msgpack:
 --     each by name, and no more than there is: tag; fence: "lease", "early_acked" or "none"; stores, joins, extensions, keeps,
---     parts, publishes, deferrals: as effects.lua says; early_ack: whether this acks the message before its task runs, and early_acked: hash of
+--     parts, publishes, deferrals: as library/effects.lua says; early_ack: whether this acks the message before its task runs, and early_acked: hash of
 --     the messages that its worker has acked so; permits: those that end, {{permits, parked, hash of keys with parked messages, key, start of
 --     early-acked keys}, …}; locks: those that end, {{lock, owner}, …}; dead: {list of dead letters, payload, reason, queue, how many to keep};
 --     of publishes, one may be {list, false, length of what follows its payload in ARGV's last, queue}
@@ -15,71 +15,61 @@
 -- ARGV[4] how many to lease   ARGV[5] tag prefix   ARGV[6] number of the first tag
 -- ARGV[7] chords to end, msgpack: {as dispatch_chord.lua, …}   ARGV[8…] queue name of each list, then the only message that is
 --     sent, where it may be leased at once: as in unacked, [payload,"",queue]
--- Returns {verdicts, deliveries, revision of what is revoked, verdicts on chords, unix time}
+-- Returns {verdicts, deliveries, revision of what is revoked, verdicts on chords, unix time: seconds, and microseconds of it}
 --     verdict: 1 held, 0 not held; where chords became ready or ended, {1, ready chords {group, callback, parts, structure,
 --     1 if it is lost}, groups of chords that ended by a speculative end}; {-1, why} for what cannot be done
 --     deliveries: {payload, …, queue} of each list in turn, the payload nil of the message in ARGV; their tags have the
 --     numbers from ARGV[6] on, in this order
+-- Uses: context, records, permits, effects
 
-broker_db, result_db = ARGV[1], ARGV[2]
-deferred, messages, ready_key, ready_index = KEYS[4], KEYS[5], KEYS[6], KEYS[7]
-alive_key, workers_key = KEYS[10], KEYS[11]
-now = server_time()
-local AT_ONCE = 1000
-local FIRST_LIST = 12
+local clock = redis.call('TIME')
+context.broker_db, context.result_db, context.now = ARGV[1], ARGV[2], clock[1] + clock[2] / 1000000
+context.deferred, context.messages, context.ready_key, context.ready_index = KEYS[4], KEYS[5], KEYS[6], KEYS[7]
+context.alive_key, context.workers_key = KEYS[10], KEYS[11]
+local AT_ONCE, FIRST_LIST = 1000, 12
 local OBJECT = string.byte('{')
 
-local wanted, number = tonumber(ARGV[4]), tonumber(ARGV[6])
+-- Messages that are leased: tags and records for unacked, times and tags for its index; how many more are wanted.
+local new = {hashed = {}, scored = {}, tags = {}, deliveries = {}, wanted = tonumber(ARGV[4]), number = tonumber(ARGV[6])}
 -- Whole seconds: Redis keeps a small sorted set as a list of numbers, and reads and compares whole ones in a fraction of
 -- the time.
-local leased_at = string.format('%d', now)
-local deliveries, hashed, scored, tags = {}, {}, {}, {}
+new.time = clock[1]
 
 -- Lease a message by its record, as in unacked.
 local function lease(record)
-    local tag, at = ARGV[5] .. number, #tags + 1
-    number, wanted = number + 1, wanted - 1
-    hashed[2 * at - 1], hashed[2 * at] = tag, record
-    scored[2 * at - 1], scored[2 * at] = leased_at, tag
-    tags[at] = tag
+    local tag, at = ARGV[5] .. new.number, #new.tags + 1
+    new.number, new.wanted = new.number + 1, new.wanted - 1
+    new.hashed[2 * at - 1], new.hashed[2 * at] = tag, record
+    new.scored[2 * at - 1], new.scored[2 * at] = new.time, tag
+    new.tags[at] = tag
 end
 
 local function keep_leases()
+    if #new.tags == 0 then return end
+    on_broker()
+    for first = 1, #new.tags, AT_ONCE do
+        local last = math.min(first + AT_ONCE - 1, #new.tags)
+        redis.call('HSET', KEYS[1], unpack(new.hashed, first * 2 - 1, last * 2))
+        redis.call('ZADD', KEYS[2], unpack(new.scored, first * 2 - 1, last * 2))
+        redis.call('SADD', KEYS[3], unpack(new.tags, first, last))
+    end
+    new.hashed, new.scored, new.tags = {}, {}, {}
+end
+
+-- Whether the message of a settlement is still leased, by tag: one look at all of them, as long as nothing is acked.
+local leased = {}
+
+local function look_at_leases(settlements)
+    local tags = {}
+    for _, s in ipairs(settlements) do tags[#tags + 1] = s[1] or (s.fence == 'lease' and s.tag) or nil end
     if #tags == 0 then return end
     on_broker()
     for first = 1, #tags, AT_ONCE do
         local last = math.min(first + AT_ONCE - 1, #tags)
-        redis.call('HSET', KEYS[1], unpack(hashed, first * 2 - 1, last * 2))
-        redis.call('ZADD', KEYS[2], unpack(scored, first * 2 - 1, last * 2))
-        redis.call('SADD', KEYS[3], unpack(tags, first, last))
+        for n, score in ipairs(redis.call('ZMSCORE', KEYS[2], unpack(tags, first, last))) do
+            leased[tags[first + n - 1]] = score and true
+        end
     end
-    hashed, scored, tags = {}, {}, {}
-end
-
-local function queues_empty()
-    for first = FIRST_LIST, #KEYS, AT_ONCE do
-        if redis.call('EXISTS', unpack(KEYS, first, math.min(first + AT_ONCE - 1, #KEYS))) > 0 then return false end
-    end
-    return true
-end
-
--- The message in ARGV is leased here, unless something else is first.
-push = function(m)
-    if m[2] then return redis.call('LPUSH', unpack(m)) end
-    local list, _, tail, queue = unpack(m, 1, 4)
-    local record = ARGV[#ARGV]
-    if wanted > 0 and queues_empty() then
-        deliveries[1] = {false, queue}
-        return lease(record)
-    end
-    redis.call('LPUSH', list, string.sub(record, 2, -1 - tail))
-end
-
-local function is_held(s)
-    if not s.tag or s.fence == 'none' then return true end
-    if s.fence ~= 'early_acked' and redis.call('HEXISTS', KEYS[1], s.tag) == 1 then return true end
-    -- A tag is never used again: one that is acked early already was acked by this call, whose answer was lost.
-    return (s.fence == 'early_acked' or s.early_ack) and redis.call('HEXISTS', s.early_acked, s.tag) == 1
 end
 
 local function acknowledge_tags(tags)
@@ -89,165 +79,180 @@ local function acknowledge_tags(tags)
         redis.call('ZREM', KEYS[2], unpack(tags, first, last))
         redis.call('SREM', KEYS[3], unpack(tags, first, last))
     end
+    for _, tag in ipairs(tags) do leased[tag] = nil end
 end
 
-local function acknowledge(settled)
-    local tags = {}
-    on_broker()
-    for _, s in ipairs(settled) do
-        local tag = s.tag
-        if s.early_ack then
-            local leased = redis.call('HGET', KEYS[1], tag)
-            if leased then redis.call('HSET', s.early_acked, tag, leased) end
-        end
-        if s.fence == 'early_acked' then
-            redis.call('HDEL', s.early_acked, tag)
-            redis.call('HDEL', KEYS[9], tag)
-        end
-        tags[#tags + 1] = tag
-    end
-    acknowledge_tags(tags)
-end
-
-local function drop_lease(s)
-    redis.call('ZREM', KEYS[2], s.tag)
-    redis.call('SREM', KEYS[3], s.tag)
-    return 0
-end
-
--- A settlement that is an ack and a stored success, with its fields by name.
-local function named(p) return {tag = p[1], fence = 'lease', stores = {{p[2], p[3], p[4], true}}} end
-
--- Store and announce a success where no record is stored; whether that was so.
-local function store_first(p)
-    local key, record, ttl = p[2], p[3], p[4]
-    local stored
-    if ttl > 0 then
-        stored = redis.call('SET', key, record, 'EX', ttl, 'NX')
-    else
-        stored = redis.call('SET', key, record, 'NX')
-    end
-    if stored then redis.call('PUBLISH', key, record) end
-    return stored
-end
-
--- Settle the acks and stored successes that are leased and whose task has no record yet: one look for all leases. The
--- others get names, and take the general way.
+-- Settle the acks and stored successes that are leased and whose task has no record yet. The others get names, and take
+-- the general way. Returns whether all are settled.
 local function settle_plain(settlements, verdicts)
-    local places, tags, done = {}, {}, {}
-    for i, p in ipairs(settlements) do
-        local tag = p[1]
-        if tag and #tags < AT_ONCE then
-            places[#places + 1], tags[#tags + 1] = i, tag
-        elseif tag then
-            settlements[i] = named(p)
-        end
-    end
-    if #tags == 0 then return end
-    on_broker()
-    local leased, n = redis.call('ZMSCORE', KEYS[2], unpack(tags)), 0
-    on_results()
+    local plain, done, n = {}, {}, 0
+    for i, s in ipairs(settlements) do if s[1] then plain[#plain + 1] = i end end
+    if #plain == 0 then return false end
     local function store_each()
-        while n < #places do
+        local store_first = use('records').store_first
+        while n < #plain do
             n = n + 1
-            local i = places[n]
-            if not leased[n] or not store_first(settlements[i]) then
-                settlements[i] = named(settlements[i])
+            local i = plain[n]
+            local tag, key, record, ttl = unpack(settlements[i], 1, 4)
+            if leased[tag] and store_first(key, record, ttl) then
+                verdicts[i], done[#done + 1] = 1, tag
             else
-                verdicts[i], done[#done + 1] = 1, tags[n]
+                settlements[i] = {tag = tag, fence = 'lease', stores = {{key, record, ttl, true}}}
             end
         end
     end
+    on_results()
     repeat
         local whole, why = pcall(store_each)
-        if not whole then verdicts[places[n]] = refusal_or_raise(why) end
+        if not whole then verdicts[plain[n]] = refusal_or_raise(why) end
     until whole
     on_broker()
-    acknowledge_tags(done)
+    if #done > 0 then acknowledge_tags(done) end
+    return #done == #settlements
 end
 
--- The verdict on what was done; found: the chords that are ready, and the groups of those that ended by a speculative end.
-local function verdict_on(found)
-    if #found[1] == 0 and not (found[2] and #found[2] > 0) then return 1 end
-    return {1, unpack(found)}
-end
-
--- Whether it may be done twice: records, parts and nothing else.
-local function is_idempotent(s)
-    return not (s.joins or s.extensions or s.keeps or s.publishes or s.deferrals or s.permits or s.locks or s.dead)
-end
-
--- End a chord that is ready by f, {group, SHA-1 of parts, end}, if f was made of these parts; the outer chords that
--- became ready with it, nil where it is not to be.
-local function apply_speculative(f, ready)
-    if not f or redis.sha1hex(table.concat(ready[3])) ~= f[2] then return nil end
-    local done, verdict = pcall(dispatch_chord, cmsgpack.unpack(f[3]))
-    return done and verdict[1] == 1 and verdict[2] or nil
-end
-
--- End the chords in found by the speculative ends of s. Returns {those that are ready then, groups of those that ended}.
-local function apply_all_speculative(s, found)
-    if not s.speculative then return {found} end
-    local left, ended, ends = {}, {}, {}
-    for _, f in ipairs(s.speculative) do ends[f[1]] = f end
-    for _, ready in ipairs(found) do
-        local outer = apply_speculative(ends[ready[1]], ready)
-        if outer then ended[#ended + 1] = ready[1] end
-        for _, one in ipairs(outer or {ready}) do left[#left + 1] = one end
+-- The general way, as a function of the settlements and verdicts; made where it is taken.
+local function general()
+    local function is_held(s)
+        if not s.tag or s.fence == 'none' then return true end
+        if s.fence ~= 'early_acked' and leased[s.tag] then return true end
+        -- A tag is never used again: one that is acked early already was acked by this call, whose answer was lost.
+        return (s.fence == 'early_acked' or s.early_ack) and redis.call('HEXISTS', s.early_acked, s.tag) == 1
     end
-    return {left, ended}
-end
 
-local function apply(s)
-    local found = apply_all_speculative(s, record_and_send(s))
-    on_broker()
-    for _, f in ipairs(s.permits or NONE) do release_permit(f, s.tag, KEYS[1]) end
-    for _, u in ipairs(s.locks or NONE) do release_lock(u[1], u[2]) end
-    if s.dead then dead_letter(unpack(s.dead)) end
-    return found
-end
-
--- The ack comes last: what one of the effects is refused for keeps its lease.
-local function settle(s)
-    on_broker()
-    if not is_held(s) then return drop_lease(s) end
-    local done, found = pcall(apply, s)
-    keep_leases()
-    if not done then return refusal_or_raise(found) end
-    acknowledge({s})
-    return verdict_on(found)
-end
-
--- Those that may be done twice share their acks: an error on the way has all of them done again.
-local function settle_idempotent(settlements, verdicts)
-    local held, done = {}, {}
-    on_broker()
-    for i, s in ipairs(settlements) do
-        if not verdicts[i] and is_idempotent(s) and not held[s.tag or i] then
-            if is_held(s) then held[s.tag or i] = i else verdicts[i] = drop_lease(s) end
+    local function acknowledge(settled)
+        local tags = {}
+        on_broker()
+        for _, s in ipairs(settled) do
+            local tag = s.tag
+            if s.early_ack then
+                local leased = redis.call('HGET', KEYS[1], tag)
+                if leased then redis.call('HSET', s.early_acked, tag, leased) end
+            end
+            if s.fence == 'early_acked' then
+                redis.call('HDEL', s.early_acked, tag)
+                redis.call('HDEL', KEYS[9], tag)
+            end
+            tags[#tags + 1] = tag
         end
+        acknowledge_tags(tags)
     end
-    for i, s in ipairs(settlements) do
-        if not verdicts[i] and held[s.tag or i] == i then
-            local whole, found = pcall(record, s)
-            if whole then verdicts[i], done[#done + 1] = verdict_on(apply_all_speculative(s, found)), s else verdicts[i] = refusal_or_raise(found) end
+
+    local function drop_lease(s)
+        redis.call('ZREM', KEYS[2], s.tag)
+        redis.call('SREM', KEYS[3], s.tag)
+        return 0
+    end
+
+    -- The verdict on what was done; found: the chords that are ready, and the groups of those that ended by a speculative end.
+    local function verdict_on(found)
+        if #found[1] == 0 and not (found[2] and #found[2] > 0) then return 1 end
+        return {1, unpack(found)}
+    end
+
+    -- Whether it may be done twice: records, parts and nothing else.
+    local function is_idempotent(s)
+        return not (s.joins or s.extensions or s.keeps or s.publishes or s.deferrals or s.permits or s.locks or s.dead)
+    end
+
+    -- End a chord that is ready by f, {group, SHA-1 of parts, end}, if f was made of these parts; the outer chords that
+    -- became ready with it, nil where it is not to be.
+    local function apply_speculative(f, ready)
+        if not f or redis.sha1hex(table.concat(ready[3])) ~= f[2] then return nil end
+        local done, verdict = pcall(use('effects').dispatch_chord, cmsgpack.unpack(f[3]))
+        return done and verdict[1] == 1 and verdict[2] or nil
+    end
+
+    -- End the chords in found by the speculative ends of s. Returns {those that are ready then, groups of those that ended}.
+    local function apply_all_speculative(s, found)
+        if not s.speculative then return {found} end
+        local left, ended, ends = {}, {}, {}
+        for _, f in ipairs(s.speculative) do ends[f[1]] = f end
+        for _, ready in ipairs(found) do
+            local outer = apply_speculative(ends[ready[1]], ready)
+            if outer then ended[#ended + 1] = ready[1] end
+            for _, one in ipairs(outer or {ready}) do left[#left + 1] = one end
         end
+        return {left, ended}
     end
-    acknowledge(done)
+
+    local function apply(s)
+        local found = apply_all_speculative(s, use('effects').record_and_send(s))
+        on_broker()
+        for _, f in ipairs(s.permits or NONE) do use('permits').release_permit(f, s.tag, KEYS[1]) end
+        for _, u in ipairs(s.locks or NONE) do use('permits').release_lock(u[1], u[2]) end
+        if s.dead then use('effects').dead_letter(unpack(s.dead)) end
+        return found
+    end
+
+    -- The ack comes last: what one of the effects is refused for keeps its lease.
+    local function settle(s)
+        on_broker()
+        if not is_held(s) then return drop_lease(s) end
+        local done, found = pcall(apply, s)
+        keep_leases()
+        if not done then return refusal_or_raise(found) end
+        acknowledge({s})
+        return verdict_on(found)
+    end
+
+    -- Those that may be done twice share their acks: an error on the way has all of them done again.
+    local function settle_idempotent(settlements, verdicts)
+        local held, done = {}, {}
+        on_broker()
+        for i, s in ipairs(settlements) do
+            if not verdicts[i] and is_idempotent(s) and not held[s.tag or i] then
+                if is_held(s) then held[s.tag or i] = i else verdicts[i] = drop_lease(s) end
+            end
+        end
+        for i, s in ipairs(settlements) do
+            if not verdicts[i] and held[s.tag or i] == i then
+                local whole, found = pcall(use('effects').record, s)
+                if whole then verdicts[i], done[#done + 1] = verdict_on(apply_all_speculative(s, found)), s else verdicts[i] = refusal_or_raise(found) end
+            end
+        end
+        acknowledge(done)
+    end
+
+    return function(settlements, verdicts)
+        settle_idempotent(settlements, verdicts)
+        for i, s in ipairs(settlements) do verdicts[i] = verdicts[i] or settle(s) end
+    end
+end
+
+-- Have the message in ARGV leased here, unless something else is first.
+local function pass_through()
+    local function queues_empty()
+        for first = FIRST_LIST, #KEYS, AT_ONCE do
+            if redis.call('EXISTS', unpack(KEYS, first, math.min(first + AT_ONCE - 1, #KEYS))) > 0 then return false end
+        end
+        return true
+    end
+
+    context.push = function(m)
+        if m[2] then return redis.call('LPUSH', unpack(m)) end
+        local list, _, tail, queue = unpack(m, 1, 4)
+        local record = ARGV[#ARGV]
+        if new.wanted > 0 and queues_empty() then
+            new.deliveries[1] = {false, queue}
+            return lease(record)
+        end
+        redis.call('LPUSH', list, string.sub(record, 2, -1 - tail))
+    end
 end
 
 local dispatched = {}
-for i, f in ipairs(cmsgpack.unpack(ARGV[7])) do dispatched[i] = dispatch_chord(f) end
+for i, f in ipairs(cmsgpack.unpack(ARGV[7])) do dispatched[i] = use('effects').dispatch_chord(f) end
 
 local settlements, verdicts = cmsgpack.unpack(ARGV[3]), {}
-settle_plain(settlements, verdicts)
-settle_idempotent(settlements, verdicts)
-for i, s in ipairs(settlements) do verdicts[i] = verdicts[i] or settle(s) end
+look_at_leases(settlements)
+if #ARGV >= 8 + #KEYS - FIRST_LIST + 1 then pass_through() end
+if #settlements > 0 and not settle_plain(settlements, verdicts) then general()(settlements, verdicts) end
 
 on_broker()
-for k = FIRST_LIST, #deliveries > 0 and 0 or #KEYS do
-    if wanted <= 0 then break end
-    local taken = redis.pcall('RPOP', KEYS[k], wanted)
+for k = FIRST_LIST, #new.deliveries > 0 and 0 or #KEYS do
+    if new.wanted <= 0 then break end
+    local taken = redis.pcall('RPOP', KEYS[k], new.wanted)
     if taken and not taken.err then
         local queue = ARGV[k - FIRST_LIST + 8]
         local tail = ',"",' .. cjson.encode(queue) .. ']'
@@ -256,8 +261,8 @@ for k = FIRST_LIST, #deliveries > 0 and 0 or #KEYS do
             lease('[' .. (string.byte(payload) == OBJECT and payload or cjson.encode(payload)) .. tail)
         end
         taken[#taken + 1] = queue
-        deliveries[#deliveries + 1] = taken
+        new.deliveries[#new.deliveries + 1] = taken
     end
 end
 keep_leases()
-return {verdicts, deliveries, redis.call('GET', KEYS[8]) or 0, dispatched, string.format('%.6f', now)}
+return {verdicts, new.deliveries, redis.call('GET', KEYS[8]) or 0, dispatched, clock[1], clock[2]}

@@ -82,7 +82,7 @@ class SettleCall:
             arguments.append(carried.record)
         keys, asked = (*self._script_keys(worker, results), *lists), time.time()
         try:
-            verdicts, taken, revision, ended, clock = self._link.call("settle", keys, arguments, once=True)
+            verdicts, taken, revision, ended, seconds, micros = self._link.call("settle", keys, arguments, once=True)
         except Exception:
             if limit:
                 tags = [f"{prefix}{n}" for n in range(number, number + limit)]
@@ -94,7 +94,7 @@ class SettleCall:
         if bad or bad_chords:
             verdicts, ended = with_refused(verdicts, bad), with_refused(ended, bad_chords)
         passed = int(carried is not None and len(taken) == 1 and taken[0][0] is None)
-        clock = float(clock)
+        clock = int(seconds) + int(micros) / 1e6
         offset = clock_offset(clock, asked) if abs(clock - time.time()) > CLOCKS_AGREE_WITHIN else 0.0
         return SettleAnswer(verdicts, ended, LeaseReply(deliveries, int(revision), offset, passed))
 

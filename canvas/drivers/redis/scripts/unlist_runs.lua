@@ -1,6 +1,7 @@
 -- Remove runs from the index of runs that are not kept any more.
 --
--- KEYS[1] the index, as in run_index.lua   ARGV[1] how many runs to look at
+-- KEYS[1] the index, as in library/runs.lua   ARGV[1] how many runs to look at
 -- Returns how many it has looked at.
+-- Uses: context, runs
 
-return unlist_expired(KEYS[1], server_time(), tonumber(ARGV[1]))
+return use('runs').unlist_expired(KEYS[1], server_time(), tonumber(ARGV[1]))

@@ -3,9 +3,10 @@
 -- KEYS[1] canvas:chords:ready   KEYS[2] canvas:chords:ready_since
 -- ARGV[1] what keys of groups start with   ARGV[2] unix time until which they are looked at
 -- Returns how many are lost.
+-- Uses: context
 
 local unsized, index = KEYS[1] .. ':unsized', KEYS[1] .. ':unsized:index'
-now = server_time()
+local now = server_time()
 local lost = 0
 for _, group in ipairs(redis.call('ZRANGE', index, '-inf', ARGV[2], 'BYSCORE', 'LIMIT', 0, 1000)) do
     local base, callback = ARGV[1] .. group, redis.call('HGET', unsized, group)

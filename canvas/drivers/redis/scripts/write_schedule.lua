@@ -7,11 +7,12 @@
 -- ARGV[9] result db   ARGV[10] settlement, msgpack: as settle.lua's, or ''
 -- Returns {1, ready chords {group, callback, parts, structure, 1 if it is lost}}; {0, {}} for another revision;
 -- {-1, why} when the settlement cannot be committed.
+-- Uses: context, effects
 
-broker_db, result_db = ARGV[8], ARGV[9]
-deferred, messages, ready_key, ready_index = KEYS[3], KEYS[4], KEYS[5], KEYS[6]
-alive_key, workers_key = KEYS[7], KEYS[8]
-now = server_time()
+context.broker_db, context.result_db = ARGV[8], ARGV[9]
+context.deferred, context.messages, context.ready_key, context.ready_index = KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+context.alive_key, context.workers_key = KEYS[7], KEYS[8]
+context.now = server_time()
 
 local raw = redis.call('HGET', KEYS[1], ARGV[1])
 local entry = raw and cmsgpack.unpack(raw) or {0, '', '', ''}
@@ -20,7 +21,7 @@ if entry[1] ~= tonumber(ARGV[2]) then return {0, {}} end
 
 local ready = {}
 if ARGV[10] ~= '' then
-    local done, found = pcall(record_and_send, cmsgpack.unpack(ARGV[10]))
+    local done, found = pcall(use('effects').record_and_send, cmsgpack.unpack(ARGV[10]))
     if not done then return refusal_or_raise(found) end
     ready = found
 end

@@ -1,4 +1,4 @@
--- The index of workflows' runs, as functions; loaded in front of effects.lua. All keys are in the results' database.
+-- The index of workflows' runs. All keys are in the results' database.
 --
 -- KEYS and ARGV are the loading script's, which gives the key of a run's hash, RUNS:<id>. The index is in the keys below,
 -- where INDEX is RUNS with an "s":
@@ -8,8 +8,8 @@
 --   INDEX:until                zset run → when to look whether the run is still kept, unix time
 --   INDEX:keys                 hash name and key of an idempotent start → run
 -- They expire with the last run that is listed in them.
--- Returns: nothing; defines list_run, set_run_state, keep_listed, keep_findable, waiting_runs, unlist_expired, run_of_key, adopt_state,
--- set_state_of_ended.
+-- Returns: index_of, list_run, set_run_state, keep_listed, keep_findable, waiting_runs, unlist_expired, run_of_key,
+-- adopt_state, set_state_of_ended.
 
 local IF_CANCELLED = {FAILURE = 'CANCELLED', STARTED = 'CANCELLING', PENDING = 'CANCELLING'}
 
@@ -167,3 +167,10 @@ local function unlist_expired(index, now, some)
     end
     return #over
 end
+
+return {
+    index_of = index_of, list_run = list_run, set_run_state = set_run_state, keep_listed = keep_listed,
+    keep_findable = keep_findable, waiting_runs = waiting_runs,
+    unlist_expired = unlist_expired, run_of_key = run_of_key, adopt_state = adopt_state,
+    set_state_of_ended = set_state_of_ended,
+}

@@ -1,0 +1,190 @@
+-- Chords: their starts, their parts and their ends, in Celery's keys and in the zset of chords that live.
+--
+-- KEYS and ARGV are the script's, which has set the locals of context.lua. The results' database is selected before and
+-- after each function.
+-- Returns: start_chord, extend_chord, keep_chord, count_part, delete_ready, last_for.
+-- Uses: context
+
+-- By base, what is known of chords whose parts this script has counted, as long as it does nothing else to them.
+local chord_cache = {}
+
+local WHOLE, OF_PARTS = {'.t', '.s', '', '.d', '.j'}, {'.d', '.j'}
+-- Seconds without a part after which a chord whose size is unknown is taken for lost. A Celery client sets the size
+-- just before it sends the last message of the header, and may take its time to get there.
+local UNSIZED_FOR = 600
+
+-- Note that a chord lives until it has had no part for ttl seconds (0: always). kind says what is known of it: 'kept:'
+-- it has started, 'counted:' a part of it is counted, 'run:' it is a join of a workflow's run, and a part is counted.
+local function register(kind, base, ttl)
+    on_broker()
+    redis.call('ZADD', context.alive_key, 'GT', ttl > 0 and context.now + ttl or '+inf', kind .. base)
+    if ttl > 0 then redis.call('EXPIRE', context.alive_key, ttl) end
+    on_results()
+end
+
+local function unregister(base)
+    on_broker()
+    redis.call('ZREM', context.alive_key, 'kept:' .. base, 'counted:' .. base, 'run:' .. base)
+    on_results()
+end
+
+-- Whether a chord is registered at all, and whether with parts.
+local function registered(base)
+    on_broker()
+    local found = redis.call('ZMSCORE', context.alive_key, 'kept:' .. base, 'counted:' .. base, 'run:' .. base)
+    on_results()
+    local parts = found[2] or found[3]
+    return found[1] or parts, parts
+end
+
+-- Have the keys of a chord last for ttl seconds at least.
+local function last_for(base, ttl)
+    for _, suffix in ipairs(WHOLE) do
+        local left = redis.call('TTL', base .. suffix)
+        if left >= 0 and left < ttl then redis.call('EXPIRE', base .. suffix, ttl) end
+        if left >= 0 and ttl <= 0 then redis.call('PERSIST', base .. suffix) end
+    end
+end
+
+-- k: {base, ttl}; a message of this chord waits or runs, and nobody else may keep its keys for so long.
+local function keep_chord(k)
+    local base, ttl = k[1], k[2]
+    if redis.call('EXISTS', base .. '.s') == 0 then return end
+    last_for(base, ttl)
+    register(redis.call('EXISTS', base .. '.j') == 1 and 'counted:' or 'kept:', base, ttl)
+end
+
+-- j: {base, size, ttl, structure or false}
+local function start_chord(j)
+    local base, size, ttl = j[1], j[2], j[3]
+    chord_cache[base] = nil
+    redis.call('DEL', base .. '.c')
+    if ttl > 0 then redis.call('SET', base .. '.s', size, 'EX', ttl) else redis.call('SET', base .. '.s', size) end
+    if j[4] then
+        if ttl > 0 then redis.call('SET', base, j[4], 'EX', ttl) else redis.call('SET', base, j[4]) end
+    end
+    if not context.workers_key then return end
+    on_broker()
+    -- Where only Celery's workers are, nobody would take the note away again.
+    if redis.call('EXISTS', context.workers_key) == 1 then
+        redis.call('ZREM', context.alive_key, 'counted:' .. base)
+        register('kept:', base, ttl)
+    end
+    on_results()
+end
+
+-- e: {base, the member that the addition is}; each counts once
+local function extend_chord(e)
+    local base = e[1]
+    chord_cache[base] = nil
+    if redis.call('SADD', base .. '.d', 'extension:' .. e[2]) == 1 then redis.call('INCRBY', base .. '.t', 1) end
+end
+
+-- What is known of a chord that still takes parts; nil of one that takes none. again: it has ended, and its client may be
+-- sending it once more. A Celery client withdraws the claim with the size, just before the header's last message.
+local function open_chord(base)
+    local claim = redis.call('GET', base .. '.c')
+    if claim == 'lost' then return nil end
+    return {again = claim == 'done', count = redis.call('ZCARD', base .. '.j'), extra = tonumber(redis.call('GET', base .. '.t') or '0')}
+end
+
+-- How many parts a chord has, as far as its start has said.
+local function size_of(known, base)
+    if known.size == nil then known.size = tonumber(redis.call('GET', base .. '.s') or '') or false end
+    return known.size
+end
+
+-- Count a part, each member's once; whether it was new.
+local function insert_part(known, base, p)
+    local member, value = p[3], p[5]
+    if redis.call('SISMEMBER', base .. '.d', member) == 1 then return false end
+    local added = redis.call('ZADD', base .. '.j', 'NX', p[4], value)
+    -- One task that is two members of a header may return the same bytes twice; JSON ignores space at its end.
+    while added == 0 and string.sub(value, 1, 1) == '[' do
+        value = value .. ' '
+        added = redis.call('ZADD', base .. '.j', 'NX', p[4], value)
+    end
+    redis.call('SADD', base .. '.d', member)
+    known.count = known.count + added
+    return true
+end
+
+-- Have a chord's keys last for ttl seconds, once in a script; whole: those of its start too.
+local function set_ttl(known, base, ttl, whole)
+    local lasting = (whole and 'whole ' or 'parts ') .. ttl
+    if ttl <= 0 or known.lasting == lasting then return end
+    local there = true
+    for _, suffix in ipairs(whole and WHOLE or OF_PARTS) do
+        there = redis.call('EXPIRE', base .. suffix, ttl) == 1
+    end
+    -- Its last is that of the parts: a key that is not there yet has to be prolonged again.
+    if there then known.lasting = lasting end
+end
+
+-- Whether a chord, of which a part has just come and others are missing, has had more before: a size, or other parts.
+local function is_lost(base, p, size, before)
+    if size and before > 0 then return false end
+    local any, parts = registered(base)
+    if (parts and before == 0) or (any and not size) then return true end
+    if size then register(p[8] and 'run:' or 'counted:', base, p[7]) end
+    return false
+end
+
+-- A chord whose size is unknown may be lost, or its client is still sending it.
+local function wait_for_size(p)
+    redis.call('HSET', context.ready_key .. ':unsized', p[2], p[6])
+    redis.call('ZADD', context.ready_key .. ':unsized:index', context.now + UNSIZED_FOR, p[2])
+end
+
+-- p: {base, group id, member, score, value, callback, ttl, size or false: as its start said}; appends to found what is ready now
+local function count_part(p, found)
+    local base, ttl = p[1], p[7]
+    local known = chord_cache[base] or open_chord(base)
+    chord_cache[base] = nil
+    if not known then return end
+    local before, new = known.count, insert_part(known, base, p)
+    set_ttl(known, base, ttl, not p[8])
+    local size = tonumber(p[8]) or size_of(known, base)
+    local complete = size and known.count == size + known.extra
+    local missed = new and not complete and not known.again
+    local lost = missed and is_lost(base, p, size, before)
+    if not complete and not lost then
+        if missed and not size then wait_for_size(p) end
+        chord_cache[base] = known
+        return
+    end
+    -- The claim keeps Celery's workers from sending the body too. The ready record outlives the worker that sends it.
+    local claim = ttl > 0 and ttl or 86400
+    if not redis.call('SET', base .. '.c', lost and 'lost' or 'canvas', 'NX', 'EX', claim) then return end
+    redis.call('HSET', context.ready_key, p[2], p[6])
+    redis.call('ZADD', context.ready_index, context.now, p[2])
+    found[#found + 1] = {p[2], p[6], redis.call('ZRANGE', base .. '.j', 0, -1), redis.call('GET', base), lost and 1 or 0}
+end
+
+local function expire_in(key, seconds)
+    if seconds and seconds > 0 then redis.call('EXPIRE', key, seconds) end
+end
+
+-- Forget a chord that is ready, because its body is sent or it failed; what is left of one that failed expires after so
+-- many seconds (0: as it is). Returns 1 when it was still ready.
+local function delete_ready(group, base, failed, expires)
+    chord_cache[base] = nil
+    local held = redis.call('HDEL', context.ready_key, group)
+    redis.call('ZREM', context.ready_index, group)
+    if held == 0 then return 0 end
+    unregister(base)
+    if failed then
+        redis.call('DEL', base .. '.s')
+        for _, suffix in ipairs({'.t', '.d', '.j', '.c'}) do expire_in(base .. suffix, expires) end
+    else
+        redis.call('DEL', base .. '.j', base .. '.t', base .. '.s', base .. '.d')
+        redis.call('SET', base .. '.c', 'done', 'EX', 300)
+    end
+    expire_in(base, expires)
+    return held
+end
+
+return {
+    start_chord = start_chord, extend_chord = extend_chord, keep_chord = keep_chord, count_part = count_part,
+    delete_ready = delete_ready, last_for = last_for,
+}

@@ -1,0 +1,48 @@
+-- What the modules of this folder and the scripts that use them share.
+--
+-- KEYS and ARGV are the script's. It sets these fields of ``context`` before it calls what needs them:
+--   broker_db, result_db   database numbers
+--   now                    unix time, seconds, of this server
+--   ready_key, ready_index hash and zset of chords that are ready
+--   deferred, messages     zset and hash of deferred messages
+--   alive_key              zset of chords that live, in the broker's database
+--   workers_key            hash of canvas' workers there; false where it is on another server
+-- Each effect selects the database that it needs; what comes after it must do so too.
+-- Returns: nothing; defines context, NONE, on_results, on_broker, server_time, refusal_or_raise.
+
+local NONE = {}
+-- All its fields are here, so that Lua makes the table in its size.
+local context = {
+    broker_db = false, result_db = false, selected = false, now = false, ready_key = false, ready_index = false,
+    deferred = false, messages = false, alive_key = false, workers_key = false, push = false,
+}
+
+local function on(db)
+    if (context.selected or context.broker_db) ~= db then
+        redis.call('SELECT', db)
+        context.selected = db
+    end
+end
+
+local function on_results() on(context.result_db) end
+local function on_broker() on(context.broker_db) end
+
+local function server_time()
+    local t = redis.call('TIME')
+    return t[1] + t[2] / 1000000
+end
+
+-- m: {list, payload, …}; a script that leases may put another function in its place
+function context.push(m)
+    redis.call('LPUSH', unpack(m))
+end
+
+-- A verdict on what Redis will never do, because of a key's type or a value: {-1, why}. What was done of it before may
+-- be done again. Any other failure is the whole script's, and is tried again.
+local function refusal_or_raise(failure)
+    local why = type(failure) == 'table' and failure.err or tostring(failure)
+    for _, passing in ipairs({'OOM ', 'READONLY', 'MISCONF', 'NOREPLICAS', 'NOPERM', 'LOADING', 'MASTERDOWN', 'CLUSTERDOWN'}) do
+        if string.find(why, passing, 1, true) then error(failure, 0) end
+    end
+    return {-1, why}
+end

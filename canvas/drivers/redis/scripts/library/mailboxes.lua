@@ -1,0 +1,110 @@
+-- The mailboxes of workflows' runs: values that come from outside, and the nodes that wait for them.
+--
+-- KEYS and ARGV are the script's, which has set the locals of context.lua. The results' database is selected.
+-- Returns: change_mailbox.
+-- Uses: context, chords, runs
+
+-- The name of a mailbox's field in the hash of its run.
+local function mail_field(mailbox, name) return 'mail:' .. name .. '\0' .. mailbox end
+
+-- Put a value at the end of a mailbox's list, or take the first that is there. A list is numbered fields of the hash.
+local function append_mail(run, mailbox, list, value)
+    redis.call('HSET', run, mail_field(mailbox, list .. redis.call('HINCRBY', run, mail_field(mailbox, list .. 'last'), 1)), value)
+end
+
+local function pop_mail(run, mailbox, list)
+    local last = tonumber(redis.call('HGET', run, mail_field(mailbox, list .. 'last')) or '0')
+    local first = tonumber(redis.call('HGET', run, mail_field(mailbox, list .. 'first')) or '1')
+    while first <= last do
+        local field = mail_field(mailbox, list .. first)
+        local value = redis.call('HGET', run, field)
+        redis.call('HDEL', run, field)
+        first = first + 1
+        redis.call('HSET', run, mail_field(mailbox, list .. 'first'), first)
+        if value then return value end
+    end
+end
+
+-- What is known of a wait, or of a value, by its id: 'done'; 'value:' and the value that it will get; or of a wait that
+-- has none, 'waits:' and msgpack {group id, ttl}. In the group id, and in the callback, \1 stands for the run's id.
+local function mail_state(run, mailbox, id, state)
+    local field = mail_field(mailbox, 'id:' .. id)
+    if state then return redis.call('HSET', run, field, state) end
+    return redis.call('HGET', run, field)
+end
+
+-- Give a wait, {group id, callback, ttl}, its value, or end it without one. Its callback is in a field of its own: Redis
+-- needs less memory for a hash of short values.
+local function end_wait(run, mailbox, id, wait, value, groups, found)
+    redis.call('HDEL', run, mail_field(mailbox, 'callback:' .. id))
+    mail_state(run, mailbox, id, 'done')
+    if value then use('chords').count_part({groups .. wait[1], wait[1], id, '0', value, wait[2], wait[3], 1}, found) end
+end
+
+local function replaced(text, old, new)
+    local first, last = string.find(text, old, 1, true)
+    return first and string.sub(text, 1, first - 1) .. new .. string.sub(text, last + 1) or text
+end
+
+local function run_id_of(run) return string.match(run, '^.*canvas:run:(.*)$') end
+
+local function waiting(run, mailbox, id)
+    local state = mail_state(run, mailbox, id)
+    if not state or string.sub(state, 1, 6) ~= 'waits:' then return nil end
+    local group, ttl = unpack(cmsgpack.unpack(string.sub(state, 7)))
+    local callback = redis.call('HGET', run, mail_field(mailbox, 'callback:' .. id))
+    if string.sub(group, 1, 1) ~= '\1' then return {group, callback, ttl} end
+    return {replaced(group, '\1', run_id_of(run)), replaced(callback, '\1', run_id_of(run)), ttl}
+end
+
+local function begin_wait(run, mailbox, id, wait)
+    local run_id, group, callback = run_id_of(run), wait[1], wait[2]
+    if string.sub(group, 1, #run_id) == run_id and not string.find(callback, '\1', 1, true) then
+        group, callback = '\1' .. string.sub(group, #run_id + 1), replaced(callback, run_id, '\1')
+    end
+    mail_state(run, mailbox, id, 'waits:' .. cmsgpack.pack({group, wait[3]}))
+    redis.call('HSET', run, mail_field(mailbox, 'callback:' .. id), callback)
+    append_mail(run, mailbox, 'w', id)
+end
+
+local mail_steps = {}
+
+function mail_steps.post(run, mailbox, b, found)
+    if mail_state(run, mailbox, b[4]) then return end
+    mail_state(run, mailbox, b[4], 'done')
+    local id = pop_mail(run, mailbox, 'w')
+    -- The wait of an id that was resolved is gone; its id is still in the list.
+    while id and not waiting(run, mailbox, id) do id = pop_mail(run, mailbox, 'w') end
+    if not id then return append_mail(run, mailbox, 'v', b[5]) end
+    end_wait(run, mailbox, id, waiting(run, mailbox, id), b[5], b[6], found)
+end
+
+function mail_steps.take(run, mailbox, b, found)
+    local state, wait = mail_state(run, mailbox, b[4]), {b[7], b[8], b[9]}
+    if state and string.sub(state, 1, 6) ~= 'value:' then return end
+    local left = redis.call('TTL', run)
+    if left >= 0 and left < b[10] then
+        redis.call('EXPIRE', run, b[10])
+        use('runs').keep_listed(run, b[10])
+    end
+    if left >= 0 then use('runs').keep_findable(run, math.max(left, b[10]), context.now or server_time()) end
+    local value = state and string.sub(state, 7) or pop_mail(run, mailbox, 'v')
+    if value then return end_wait(run, mailbox, b[4], wait, value, b[6], found) end
+    begin_wait(run, mailbox, b[4], wait)
+end
+
+function mail_steps.resolve(run, mailbox, b, found)
+    local state = mail_state(run, mailbox, b[4])
+    if not state then return mail_state(run, mailbox, b[4], b[5] and 'value:' .. b[5] or 'done') end
+    local wait = waiting(run, mailbox, b[4])
+    if wait then end_wait(run, mailbox, b[4], wait, b[5], b[6], found) end
+end
+
+-- b: {run, mailbox, kind of step, id, value or false, start of the bases of groups, group id, callback, ttl, seconds to
+-- keep the run for}, as MailboxStep says
+local function change_mailbox(b, found)
+    local run, mailbox, kind = b[1], b[2], b[3]
+    if redis.call('EXISTS', run) == 1 then mail_steps[kind](run, mailbox, b, found) end
+end
+
+return {change_mailbox = change_mailbox}

@@ -1,0 +1,58 @@
+-- The permits of concurrency keys, the messages that wait for one, and the locks of unique tasks.
+--
+-- KEYS and ARGV are the script's. The broker's database is selected.
+-- Returns: in_use, block, enqueue_blocked, release_permit, release_lock.
+
+-- How many of a key's places are taken by messages that are still somebody's.
+local function in_use(places, unacked, early_acked_prefix)
+    for _, tag in ipairs(redis.call('SMEMBERS', places)) do
+        local worker = string.match(tag, '^canvas:(.*):[^:]*$')
+        local runs = redis.call('HEXISTS', unacked, tag) == 1
+            or (worker and redis.call('HEXISTS', early_acked_prefix .. worker, tag) == 1)
+        if not runs then redis.call('SREM', places, tag) end
+    end
+    return redis.call('SCARD', places)
+end
+
+-- Let a leased message wait for one of so many places of a key. k: {parked, index, unacked, unacked_index, leases of its
+-- worker}. Returns 0 when the lease was lost before.
+local function block(k, tag, limit, key, list, payload)
+    if redis.call('HDEL', k[3], tag) == 0 then return 0 end
+    redis.call('ZREM', k[4], tag)
+    redis.call('SREM', k[5], tag)
+    redis.call('RPUSH', k[1], cmsgpack.pack({list, payload}))
+    redis.call('HSET', k[2], key, limit)
+    return 1
+end
+
+-- Give back up to so many parked messages of a key; returns how many.
+local function enqueue_blocked(parked, index, key, many)
+    local count = 0
+    while count < many do
+        local packed = redis.call('LPOP', parked)
+        if not packed then break end
+        local m = cmsgpack.unpack(packed)
+        redis.call('RPUSH', m[1], m[2])
+        count = count + 1
+    end
+    if redis.call('EXISTS', parked) == 0 then redis.call('HDEL', index, key) end
+    return count
+end
+
+-- f: {places, parked, index, key, early_acked_prefix}; a tag's permit is free, and the message that has waited longest may try.
+local function release_permit(f, tag, unacked)
+    redis.call('SREM', f[1], tag)
+    local left = in_use(f[1], unacked, f[5])
+    local limit = tonumber(redis.call('HGET', f[3], f[4]) or '0')
+    if limit > left then enqueue_blocked(f[2], f[3], f[4], limit - left) end
+end
+
+local function release_lock(lock, owner)
+    if redis.call('GET', lock) ~= owner then return 0 end
+    return redis.call('DEL', lock)
+end
+
+return {
+    in_use = in_use, block = block, enqueue_blocked = enqueue_blocked,
+    release_permit = release_permit, release_lock = release_lock,
+}
