@@ -3,6 +3,9 @@
 import re
 from typing import Any, NamedTuple
 
+_DOT = r"\."
+_WILDCARDS = {"*": r"[^\.]+", "#": r".*?"}
+
 
 class Queue(NamedTuple):
     """``exchange`` and ``routing_key`` left empty are the queue's own name (protocol.md §1.7)."""
@@ -24,6 +27,16 @@ class Queue(NamedTuple):
         key = self.routing_key or self.name
         if self.exchange_type != "topic":
             return key == routing_key
-        words = {"*": r"[^\.]+", "#": r".*?"}
-        pattern = r"\.".join(words.get(word, re.escape(word)) for word in key.split("."))
-        return re.fullmatch(pattern, routing_key) is not None
+        return re.match(topic_pattern(key), routing_key) is not None
+
+
+def topic_pattern(key: str) -> str:
+    """The key of a binding to a topic exchange as a regular expression: kombu's, because Celery's workers and canvas'
+    share the bindings in Redis, each of which is kept with its expression."""
+    return f"^{_DOT.join(_WILDCARDS.get(word) or ''.join(map(_escaped, word)) for word in key.split('.'))}$"
+
+
+def _escaped(character: str) -> str:
+    if character.isalnum() or character in "#*":
+        return character
+    return "\\000" if character == "\0" else f"\\{character}"

@@ -23,6 +23,7 @@ class Leader:
     def __init__(self, nodes, vhost):
         self._nodes, self._vhost = nodes, vhost
         self._stopped = None
+        self.kills = 0
 
     def _name(self):
         rows = self._nodes[0].control("list_queues", "-p", self._vhost, "name", "leader").splitlines()
@@ -33,6 +34,7 @@ class Leader:
         eventually(lambda: self._name() in [node.name for node in self._nodes], 60)
         self._stopped = next(node for node in self._nodes if node.name == self._name())
         self._stopped.kill()
+        self.kills += 1
 
     def start(self):
         """Start it, once another leads the queue."""
@@ -64,6 +66,7 @@ def test_state_in_redis(nodes):
         bench.node, bench.queue_type = Leader(nodes, "t0"), "quorum"
         with bench.client() as app:
             with_redis.weather(bench, app, ("kill_broker", "kill"), 1, 30, 3.0)
+        assert bench.node.kills
 
 
 def test_state_in_postgresql(nodes, postgres):
@@ -72,4 +75,5 @@ def test_state_in_postgresql(nodes, postgres):
         bench.node, bench.queue_type = Leader(nodes, "t1"), "quorum"
         with bench.client() as app:
             with_sql.weather(bench, app, ("kill_broker", "kill"), 1, 30, 3.0)
+        assert bench.node.kills
         bench.close()

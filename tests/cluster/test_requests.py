@@ -65,6 +65,18 @@ def test_requests_of_a_settlement(cluster, redis_server, second, arrangement):
     assert tuple(found[2:]) == REQUESTS[arrangement]
 
 
+def test_a_heartbeat_is_one_request_to_each_partition(redis_server, second):
+    servers = (redis_server, second)
+    shards = {server.url(0): [pattern] for server, pattern in zip(servers, ("far", "*"), strict=True)}
+    driver = open_driver("", second.url(1), broker_shards=shards)
+    driver.recovery.heartbeat("w", ["far", "near"], 60)
+    requests = Requests(servers)
+    before = requests.read()
+    driver.recovery.heartbeat("w", ["far", "near"], 60)
+    assert requests.since(before) == 2
+    driver.close()
+
+
 class Requests:
     """Counts the requests that servers have read from clients."""
 

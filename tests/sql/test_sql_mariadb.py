@@ -1,4 +1,4 @@
-"""The contract of result stores in MariaDB, a chord on it with a worker, and records of Celery's."""
+"""The contracts of result stores and of the state of messages in MariaDB, workers on it, and records of Celery's."""
 
 import pytest
 from sqlalchemy import MetaData, create_engine
@@ -8,9 +8,16 @@ from canvas.drivers import open_driver
 from canvas.errors import BrokerError, RefusedError
 from canvas.model.settlement import ResultWrite
 from canvas.testing.contract import ChordStoreContract, MailboxContract, ResultStoreContract, RunRecordsContract
+from tests.chaos.storm import Storm
+from tests.chaos.test_kills import KILLS
+from tests.chaos.workload import assert_ran_once, workload
+from tests.sql.test_sql_state_contract import OfState, emptied, opened
 from tests.support.apps import make
 from tests.support.mariadb import MariaDBServer
 from tests.support.processes import WorkerProcess
+from tests.support.redis_server import RedisServer
+from tests.support.seeds import seeds
+from tests.support.sql_bench import SqlBench, assert_nothing_is_left
 
 pytestmark = pytest.mark.slow
 
@@ -47,6 +54,33 @@ class TestMariaDB(ResultStoreContract, ChordStoreContract, RunRecordsContract, M
         yield driver
         driver.broker.release_prefetched("w1")
         driver.close()
+
+
+@pytest.fixture(scope="module")
+def with_state(rabbitmq, mariadb):
+    yield from opened(rabbitmq, mariadb.new_database("mysql"))
+
+
+class TestStateInMariaDB(OfState):
+    @pytest.fixture
+    def driver(self, with_state):
+        return emptied(with_state)
+
+
+@pytest.mark.random
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("seed", seeds(1))
+def test_workers_whose_state_is_there_are_killed(rabbitmq, mariadb, seed):
+    with RedisServer() as ledger:
+        bench = SqlBench(rabbitmq.url(), mariadb.new_database("mysql+pymysql"), ledger)
+        key, rounds = bench.new_key(), 12
+        with bench.client() as app:
+            with Storm(bench, seed, KILLS, 0.3) as storm:
+                sent = workload(app, key, rounds)
+                assert [result.get(timeout=150) for result, _ in sent] == [value for _, value in sent]
+            assert_ran_once(bench, key, rounds, storm.killed)
+            assert_nothing_is_left(bench, app)
+        bench.close()
 
 
 def test_each_library_reads_what_the_other_keeps(redis_url, url):

@@ -6,10 +6,11 @@ import celery
 import pytest
 from kombu import Exchange
 from kombu import Queue as KombuQueue
+from kombu.transport.virtual.exchange import TopicExchange
 
 from canvas.config.config import Config
 from canvas.errors import ConfigurationError
-from canvas.model.queue import Queue
+from canvas.model.queue import Queue, topic_pattern
 from canvas.producer.routing import Route, Router, router_of
 
 ROUTES = {
@@ -67,6 +68,21 @@ def test_topic_queues_go_through_their_exchange():
     assert [q.name for q in router.consumed()] == ["t", "plain", "d", "k"]
     assert [q.name for q in router.consumed([], ["t", "k"])] == ["plain", "d"]
     assert [q.name for q in router.consumed(["new", "d"])] == ["new", "d"]
+
+
+@pytest.mark.parametrize("key", ["video.#", "*.v-1.x_y", "a+b.(c|d)", "", "é.\0", "*", "v#.w*"])
+def test_topic_patterns_are_kombus(key):
+    assert topic_pattern(key) == TopicExchange(None).key_to_pattern(key)
+
+
+def test_a_topic_queue_takes_the_keys_that_its_own_matches():
+    queue = Queue("q", "media", "v-1.a+b.*", "topic")
+    assert [queue.takes(key) for key in ("v-1.a+b.c", "v-1.aab.c", "v-1.a+b", "v-1.a+b.c.d")] == [
+        True,
+        False,
+        False,
+        False,
+    ]
 
 
 def test_missing_queues_may_be_refused():

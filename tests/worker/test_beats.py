@@ -29,8 +29,10 @@ def other_server():
         yield server
 
 
-@pytest.fixture(params=["one server", "two servers"])
+@pytest.fixture(params=["one server", "two servers", pytest.param("rabbitmq and sql", marks=pytest.mark.slow)])
 def urls(request, redis_url, result_url):
+    if request.param == "rabbitmq and sql":
+        return request.getfixturevalue("rabbitmq").url(), request.getfixturevalue("postgres").new_database()
     if request.param == "one server":
         return redis_url, result_url
     other = request.getfixturevalue("other_server")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from canvas.drivers.redis.connection.client import RedisClient
 from canvas.drivers.redis.keys import BrokerKeys
-from canvas.model.queue import Queue
+from canvas.model.queue import Queue, topic_pattern
 
 _FRESH_FOR = 5.0
 
@@ -69,5 +69,4 @@ def _pattern(queue: Queue) -> str:
         return "^.*?$"
     if queue.exchange_type != "topic":
         return ""
-    words = {"*": r"[^\.]+", "#": r".*?"}
-    return "^" + r"\.".join(words.get(word, word) for word in queue.routing_key.split(".")) + "$"
+    return topic_pattern(queue.routing_key)

@@ -49,7 +49,7 @@ class RedisBroker:
     recovery_type = LeaseRecovery
     shares_waits = True
     patient_looks = True
-    """Whether it asks for leases again while the server is away for a moment."""
+    """Whether it asks for leases, and sends heartbeats, again while the server is away for a moment."""
 
     def __init__(
         self, link: RedisClient, options: Mapping[str, Any], waiting: QueueWait | None = None,
@@ -69,6 +69,7 @@ class RedisBroker:
         self._recovery = self.recovery_type(
             link, self.keys, self.bindings, self._waiting, float(options.get("visibility_timeout") or 3600)
         )
+        self._recovery.patient = self.patient_looks
         self._no_results = ResultSide(str(link.address.db), self.keys.no_chords)
         self._lists: dict[tuple[str, int], list[str]] = {}
         sources = SourceOrder(self.keys, self._waiting, order == "sorted")

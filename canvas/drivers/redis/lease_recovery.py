@@ -38,6 +38,9 @@ _STARTED_FOR = 7 * 86_400
 class LeaseRecovery:
     """The Recovery of ``canvas.drivers.ports``: moves messages from ``unacked`` back to the heads of their lists."""
 
+    patient = True
+    """Whether a heartbeat is sent again while the server is away for a moment."""
+
     def __init__(
         self, link: RedisClient, keys: BrokerKeys, bindings: Bindings, waiting: QueueWait, visibility_timeout: float
     ) -> None:
@@ -56,7 +59,8 @@ class LeaseRecovery:
         alive = [keys.heartbeat(worker), keys.workers, keys.silent_since]
         held = [keys.leases(worker), keys.unacked_index, keys.early_acked(worker), keys.orphans]
         self._link.absence.beat(ttl)
-        workers, known = self._link.call("heartbeat", [*alive, *held], [worker, int(ttl * 1000), lists])
+        arguments = [worker, int(ttl * 1000), lists]
+        workers, known = self._link.call("heartbeat", [*alive, *held], arguments, once=not self.patient)
         return HeartbeatReply(int(workers), bool(known))
 
     def rest(self, worker: str) -> bool:

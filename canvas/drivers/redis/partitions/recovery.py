@@ -49,9 +49,6 @@ class PartitionedRecovery:
     def heartbeat(self, worker: str, queues: Sequence[str], ttl: float) -> HeartbeatReply:
         by_partition = self._partitions.use(queues)
         self._beats[worker] = queues, ttl
-        # A call that is repeated at a silent partition would keep the others waiting for too long.
-        for partition in self._partitions.used:
-            self._partitions.away.answers(partition)
         replies = self._partitions.reached(lambda one: one.recovery.heartbeat(worker, by_partition.get(one, []), ttl))
         return HeartbeatReply(max(reply.workers for reply in replies), all(reply.known for reply in replies))
 
