@@ -16,9 +16,10 @@ from canvas.celery_names.names import ALIASES, CELERY, KOMBU, MEMBERS, NAMES_OF,
 from canvas.celery_names.stand_ins import stand_in
 from canvas.celery_names.version import CELERY_VERSION
 from canvas.errors import ConfigurationError
+from canvas.version import DOCUMENTATION
 
 _PROGRAM = f"{CELERY}.__main__"
-_GUIDE = "see docs/reference/from-celery.md"
+_GUIDE = f"see {DOCUMENTATION}reference/from-celery/"
 
 
 class ServedModule(ModuleType):

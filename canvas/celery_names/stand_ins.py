@@ -7,6 +7,7 @@ instance), subclass it, or patch it in a test. Calling it, or a subclass of it, 
 from typing import Any, NoReturn
 
 from canvas.errors import ConfigurationError
+from canvas.version import DOCUMENTATION
 
 
 class StandIn(type):
@@ -20,5 +21,5 @@ class StandIn(type):
 
 def stand_in(module: str, name: str, words: str) -> StandIn:
     """The stand-in for ``module.name``. ``words`` follow "canvas" in the error that calling it raises."""
-    why = f"{module}.{name}: canvas {words}; see docs/reference/from-celery.md"
+    why = f"{module}.{name}: canvas {words}; see {DOCUMENTATION}reference/from-celery/"
     return StandIn(name, (), {"__module__": module, "__doc__": why, "why": why})

@@ -11,6 +11,7 @@ import pytest
 
 from canvas.celery_names.names import ALIASES, MEMBERS, NAMES_OF, WITHOUT
 from canvas.exceptions import __all__ as EXCEPTIONS
+from canvas.version import DOCUMENTATION
 
 ABSENT = [f"{module}.{name}" for module, names in NAMES_OF.items() for name in names.split()]
 CELERY = [name for name in MEMBERS if name.startswith("celery")]
@@ -109,7 +110,7 @@ print(json.dumps(found))
     assert loaded == [False, "Mine", 60, True]
     assert backend == (
         "ConfigurationError: celery.backends.mongodb.MongoBackend: canvas keeps results in Redis, SQL or memory by drivers of "
-        "its own; results are read by AsyncResult; see docs/reference/from-celery.md"
+        "its own; results are read by AsyncResult; see https://canvas-workflows.readthedocs.io/reference/from-celery/"
     )
     assert "celery.worker.strategy.default: canvas takes messages by itself, and calls no strategies" in strategy
     assert "-P solo, threads, prefork or asyncio" in pool
@@ -142,7 +143,8 @@ print(json.dumps(found))
     name, module, attribute = run(program)
     assert name.startswith("ImportError: cannot import name 'Nothing' from 'celery'")
     assert module.startswith("ModuleNotFoundError: No module named 'celery.nothing': canvas does not serve it")
-    assert attribute == "AttributeError: canvas has no 'nothing' for module 'celery'; see docs/reference/from-celery.md"
+    guide = f"see {DOCUMENTATION}reference/from-celery/"
+    assert attribute == f"AttributeError: canvas has no 'nothing' for module 'celery'; {guide}"
 
 
 def test_it_comes_too_late_after_celery():

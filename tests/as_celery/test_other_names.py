@@ -50,7 +50,7 @@ print(json.dumps([the_os is os, FAILURE, group is canvas.group, logger.name, sig
 """
     words = (
         "celery.app.base.PendingConfiguration: canvas has no use for it, or keeps it inside; "
-        "see docs/reference/from-celery.md"
+        "see https://canvas-workflows.readthedocs.io/reference/from-celery/"
     )
     assert run(program) == [True, "FAILURE", True, "celery.app.trace", True, words]
 

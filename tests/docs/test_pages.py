@@ -34,6 +34,10 @@ def test_links_lead_to_a_page_and_a_heading(page):
             assert anchor in anchors(path), f"{target}#{anchor}"
 
 
+def test_no_page_installs_from_an_index_that_has_no_canvas():
+    assert [page.name for page in PAGES if re.search(r"pip install ['\"]?canvas-workflows", page.read_text())] == []
+
+
 def test_each_page_has_one_title():
     wrong = [
         page

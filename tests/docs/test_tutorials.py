@@ -16,7 +16,7 @@ def test_a_tutorial(page, tmp_path, bench):
 
 
 GUIDES = [
-    "alert", "dead-letters", "limit", "migrate-from-celery", "pass-large-data", "report-progress", "retry", "route",
+    "alert", "dead-letters", "django", "limit", "migrate-from-celery", "pass-large-data", "report-progress", "retry", "route",
     "size-a-fleet", "test", "tune-redis",
 ]  # fmt: skip
 

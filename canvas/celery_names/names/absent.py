@@ -3,7 +3,7 @@
 WITHOUT = {
     "celery.app.annotations": "takes the setting task_annotations",
     "celery.app.autoretry": "retries tasks by their autoretry_for",
-    "celery.app.backends": "takes result_backend, a URL; docs/reference/settings.md lists them",
+    "celery.app.backends": "takes result_backend, a URL; the reference of settings lists them",
     "celery.app.builtins": "defines the built-in tasks itself",
     "celery.app.routes": "takes the setting task_routes",
     "celery.apps.multi": "starts several workers by canvas multi",
@@ -37,7 +37,7 @@ NAMES_WITHOUT: dict[str, dict[str, str]] = {
     },
     "celery.app.defaults": dict.fromkeys(
         ("NAMESPACES", "Namespace", "Option", "find", "find_deprecated_settings", "flatten", "old_ns", "searchresult"),
-        "has the values of settings in app.conf, and describes them in docs/reference/settings.md"),
+        "has the values of settings in app.conf, and describes them in the reference of settings"),
     "celery.app.amqp": {"task_message": "writes messages itself; the signal before_task_publish shows them"},
     "celery.app.trace": {
         "TraceInfo": "runs tasks in its own pipeline; use signals or the hooks of Task",
