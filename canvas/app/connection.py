@@ -3,6 +3,7 @@
 canvas' own has kombu's names for health checks and lengths of queues.
 """
 
+import sys
 import time
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -34,6 +35,15 @@ _of_parents: list[Any] = []
 finalizer closes a connection that a parent uses."""
 
 
+def of_kombu(name: str) -> Any:
+    """An object of kombu, ``module:name``. Raises ImportError where kombu is not installed: canvas then serves some of
+    its names itself."""
+    found = imported(name)
+    if getattr(sys.modules["kombu"], "__file__", None) is None:
+        raise ImportError("kombu is not installed")
+    return found
+
+
 def kombu_connection(conf: Config, url: str | None = None) -> Any:
     """kombu's connection to the app's broker, or to ``url``; ``None`` without kombu, and for other brokers.
 
@@ -44,7 +54,7 @@ def kombu_connection(conf: Config, url: str | None = None) -> Any:
     if first.partition("://")[0] not in _OF_KOMBU:
         return None
     try:
-        connection = imported("kombu:Connection")
+        connection = of_kombu("kombu:Connection")
     except (ImportError, AttributeError):
         return None
     try:
@@ -62,7 +72,7 @@ def kombu_connection(conf: Config, url: str | None = None) -> Any:
 def kombu_pool(group: str, connection: Any) -> Any:
     """The pool for a connection in one of kombu's groups of pools: ``connections`` or ``producers``."""
     _empty_pools_in_forks()
-    return imported(f"kombu.pools:{group}")[connection]
+    return of_kombu(f"kombu.pools:{group}")[connection]
 
 
 @cache
@@ -74,7 +84,7 @@ def _empty_pools_in_forks() -> None:
 
 def _empty_pools() -> None:
     for name in ("connections", "producers"):
-        for pool in imported(f"kombu.pools:{name}").values():
+        for pool in of_kombu(f"kombu.pools:{name}").values():
             _of_parents.append((pool._resource, pool._dirty))
             pool._resource, pool._dirty = type(pool._resource)(), set()
             pool.setup()

@@ -1,4 +1,4 @@
-"""The finder and the modules that serve the names of Celery and kombu."""
+"""The finder and the modules that serve the names of Celery, kombu and billiard."""
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +12,19 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from canvas.celery_names import others
-from canvas.celery_names.names import ALIASES, CELERY, KOMBU, MEMBERS, NAMES_OF, NAMES_WITHOUT, OF_OTHERS, WITHOUT
+from canvas.celery_names.names import (
+    ALIASES,
+    BILLIARD,
+    CELERY,
+    KOMBU,
+    KOMBUS_WITHOUT,
+    KOMBUS_WORDS,
+    MEMBERS,
+    NAMES_OF,
+    NAMES_WITHOUT,
+    OF_OTHERS,
+    WITHOUT,
+)
 from canvas.celery_names.stand_ins import stand_in
 from canvas.celery_names.version import CELERY_VERSION
 from canvas.errors import ConfigurationError
@@ -20,6 +32,7 @@ from canvas.version import DOCUMENTATION
 
 _PROGRAM = f"{CELERY}.__main__"
 _GUIDE = f"see {DOCUMENTATION}reference/from-celery/"
+_STAND_INS, _WORDS = {**NAMES_OF, **KOMBUS_WITHOUT}, {**WITHOUT, **KOMBUS_WORDS}
 
 
 class ServedModule(ModuleType):
@@ -98,7 +111,7 @@ class Finder(MetaPathFinder):
             return ModuleSpec(name, _Alias(name, ALIASES[name]))
         if name == _PROGRAM:
             return ModuleSpec(name, _Program(MEMBERS[name]))
-        if name in MEMBERS or name in NAMES_OF:
+        if name in MEMBERS or name in _STAND_INS:
             return ModuleSpec(name, _Members(MEMBERS.get(name, {})), is_package=True)
         raise ModuleNotFoundError(f"No module named {name!r}: canvas does not serve it; {_GUIDE}", name=name)
 
@@ -136,7 +149,7 @@ def _member(module: str, name: str) -> Any:
         found = import_module(there)
         return getattr(found, attribute) if attribute else found
     below = f"{module}.{name}"
-    if below in MEMBERS or below in ALIASES or below in NAMES_OF:
+    if below in MEMBERS or below in ALIASES or below in _STAND_INS:
         return import_module(below)
     words = _stand_ins(module).get(name)
     if words is not None:
@@ -170,7 +183,7 @@ def serves(module: str, name: str) -> bool:
     below = f"{module}.{name}"
     if name in MEMBERS.get(module, {}) or name in _stand_ins(module):
         return True
-    if below in MEMBERS or below in ALIASES or below in NAMES_OF:
+    if below in MEMBERS or below in ALIASES or below in _STAND_INS:
         return True
     if module not in ALIASES:
         return False
@@ -186,7 +199,7 @@ def serves(module: str, name: str) -> bool:
 
 def _stand_ins(module: str) -> dict[str, str]:
     """The names of a module that have stand-ins, and the words of each."""
-    names = NAMES_OF.get(module, "").split()
+    names = _STAND_INS.get(module, "").split()
     return {**dict.fromkeys(names, words_for(module) or ""), **NAMES_WITHOUT.get(module, {})}
 
 
@@ -194,11 +207,11 @@ def words_for(module: str) -> str | None:
     """The words for a module of which canvas has no objects; ``None`` for others."""
     parts = module.split(".")
     starts = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
-    return next((WITHOUT[start] for start in starts if start in WITHOUT), None)
+    return next((_WORDS[start] for start in starts if start in _WORDS), None)
 
 
 def install() -> None:
-    """Serve ``celery`` in this process, and ``kombu`` where it is not installed.
+    """Serve ``celery`` in this process, and ``kombu`` and ``billiard`` where they are not installed.
 
     Raises ConfigurationError when Celery's own modules are loaded already.
     """
@@ -212,4 +225,4 @@ def install() -> None:
             "import canvas.as_celery before anything that imports celery, or start with: canvas celery"
         )
     sys.meta_path[:0] = [Finder(CELERY), _OfOthers()]
-    sys.meta_path.append(Finder(KOMBU))
+    sys.meta_path += [Finder(KOMBU), Finder(BILLIARD)]

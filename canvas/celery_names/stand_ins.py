@@ -18,6 +18,9 @@ class StandIn(type):
     def __call__(cls, *args: Any, **kwargs: Any) -> NoReturn:
         raise ConfigurationError(cls.why)
 
+    def __getitem__(cls, item: Any) -> NoReturn:
+        raise ConfigurationError(cls.why)
+
 
 def stand_in(module: str, name: str, words: str) -> StandIn:
     """The stand-in for ``module.name``. ``words`` follow "canvas" in the error that calling it raises."""

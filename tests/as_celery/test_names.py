@@ -9,13 +9,13 @@ import sys
 
 import pytest
 
-from canvas.celery_names.names import ALIASES, MEMBERS, NAMES_OF, WITHOUT
+from canvas.celery_names.names import ALIASES, KOMBUS_WITHOUT, MEMBERS, NAMES_OF, WITHOUT
 from canvas.exceptions import __all__ as EXCEPTIONS
 from canvas.version import DOCUMENTATION
 
-ABSENT = [f"{module}.{name}" for module, names in NAMES_OF.items() for name in names.split()]
+ABSENT = [f"{module}.{name}" for module, names in {**NAMES_OF, **KOMBUS_WITHOUT}.items() for name in names.split()]
 CELERY = [name for name in MEMBERS if name.startswith("celery")]
-KOMBU = [name for name in MEMBERS if name.startswith("kombu")]
+KOMBU = [name for name in MEMBERS if name.startswith(("kombu", "billiard"))]
 
 
 def run(program, **environment):

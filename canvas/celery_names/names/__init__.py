@@ -1,15 +1,19 @@
-"""The modules of Celery and kombu that canvas serves, and where their names are."""
+"""The modules of Celery, kombu and billiard that canvas serves, and where their names are."""
 
 from canvas.celery_names.names.absent import NAMES_WITHOUT, WITHOUT
 from canvas.celery_names.names.absent_modules import NAMES_OF
-from canvas.celery_names.names.helpers import HELPERS, KOMBUS
+from canvas.celery_names.names.helpers import HELPERS
+from canvas.celery_names.names.kombus import BILLIARDS, KOMBUS, KOMBUS_WITHOUT, KOMBUS_WORDS
 from canvas.celery_names.names.places import Members
 from canvas.celery_names.names.programs import PROGRAMS
 from canvas.celery_names.names.workers import WORKERS
 
-__all__ = ["ALIASES", "CELERY", "KOMBU", "MEMBERS", "NAMES_OF", "NAMES_WITHOUT", "OF_OTHERS", "WITHOUT"]
+__all__ = [
+    "ALIASES", "BILLIARD", "CELERY", "KOMBU", "KOMBUS_WITHOUT", "KOMBUS_WORDS", "MEMBERS", "NAMES_OF", "NAMES_WITHOUT",
+    "OF_OTHERS", "WITHOUT",
+]  # fmt: skip
 
-CELERY, KOMBU = "celery", "kombu"
+CELERY, KOMBU, BILLIARD = "celery", "kombu", "billiard"
 
 ALIASES = {
     "celery.app.trace": "canvas.worker.logs.task_lines",
@@ -23,5 +27,5 @@ ALIASES = {
 """Modules of Celery that are modules of canvas."""
 OF_OTHERS = {"sentry_sdk.integrations.celery": "canvas.integrations.sentry"}
 """Modules of other packages that work on Celery's inside, and canvas' own in their place."""
-MEMBERS: dict[str, Members] = {**PROGRAMS, **WORKERS, **HELPERS, **KOMBUS}
+MEMBERS: dict[str, Members] = {**PROGRAMS, **WORKERS, **HELPERS, **KOMBUS, **BILLIARDS}
 """Modules that hold objects of canvas: by module, where each name is, as ``module:attribute``."""

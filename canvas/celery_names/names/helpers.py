@@ -1,6 +1,6 @@
-"""Names of Celery's helpers, and of kombu's where kombu is not installed."""
+"""Names of Celery's helpers."""
 
-from canvas.celery_names.names.places import PARTS, UTILS, Members, of
+from canvas.celery_names.names.places import UTILS, Members, of
 
 _LEVELS = f"{UTILS}.logs"
 _WRITING = f"{UTILS}.serialization"
@@ -83,18 +83,3 @@ HELPERS: dict[str, Members] = {
     },
 }
 """Modules that hold objects of canvas, and their names."""
-
-_QUEUES = f"{PARTS}.queues"
-KOMBUS: dict[str, Members] = {
-    "kombu": of(_QUEUES, "Exchange Queue binding"),
-    "kombu.common": of(_QUEUES, "Broadcast"),
-    "kombu.entity": of(_QUEUES, "Exchange Queue binding"),
-    "kombu.exceptions": {
-        **of("canvas.errors", "DecodeError EncodeError OperationalError"), "KombuError": "canvas.errors:CanvasError",
-    },
-    "kombu.serialization": of("canvas.wire.codecs", "register unregister"),
-    "kombu.utils": {"cached_property": "functools:cached_property", "uuid": "canvas:uuid"},
-    "kombu.utils.url": of(_QUEUES, "safequote"),
-    "kombu.utils.uuid": {"uuid": "canvas:uuid"},
-}  # fmt: skip
-"""The names of kombu that are served where it is not installed."""

@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import Any
 
 from canvas.app.application import Canvas
-from canvas.app.connection import kombu_connection, kombu_pool
+from canvas.app.connection import kombu_connection, kombu_pool, of_kombu
 from canvas.celery_names.utils.functional import maybe_list
 from canvas.config.sources import imported
 from canvas.errors import ConfigurationError
@@ -20,7 +20,7 @@ _NO_KOMBU = (
 def kombu_name(name: str) -> Any:
     """An object of kombu, or of what canvas serves in its place; ``module:name``. Raises ConfigurationError."""
     try:
-        return imported(name)
+        return of_kombu(name)
     except (ImportError, AttributeError):
         served = "canvas.celery_names.parts.queues"
         if name in ("kombu:Queue", "kombu:Exchange"):

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+TRANSIENT, PERSISTENT = 1, 2
+"""AMQP's delivery modes."""
+
 
 @dataclass
 class Exchange:

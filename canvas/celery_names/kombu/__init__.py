@@ -1,0 +1,1 @@
+"""Helpers of kombu, for programs that import them where kombu is not installed."""
