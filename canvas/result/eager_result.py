@@ -30,8 +30,10 @@ class EagerResult(AsyncResult[R_co]):
         return self._name
 
     def get(self, timeout: float | None = None, propagate: bool = True, *_: Any, **__: Any) -> R_co:
-        """The value at once, whatever ``timeout`` is; with ``propagate`` its exception is raised."""
-        return self.maybe_throw(propagate=propagate)  # type: ignore[no-any-return]
+        """The value at once, whatever ``timeout`` is; with ``propagate`` its exception is raised. ``None`` of a task
+        that raised Ignore or Reject."""
+        value = self.maybe_throw(propagate=propagate)
+        return value if self.state in states.READY_STATES else None  # type: ignore[return-value]
 
     wait = get
 

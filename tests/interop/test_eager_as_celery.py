@@ -46,7 +46,7 @@ def hooked(library, **settings):
 def ended(call):
     try:
         result = call()
-        return [result.state, repr(result.result)]
+        return [result.state, repr(result.result), repr(result.get(propagate=False))]
     except Exception as exc:  # noqa: BLE001 - whatever it is, it is compared
         return [type(exc).__name__, str(exc)]
 
