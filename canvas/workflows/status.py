@@ -1,5 +1,6 @@
 """How a run stands, from its nodes' records. Pure."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from canvas.errors import UpstreamFailed
 from canvas.model import states
 from canvas.model.record import Record
 from canvas.model.runs.index import CANCELLED, IF_CANCELLED
-from canvas.model.workflow_run import AWAITING_SIGNAL, AWAITING_TASK, SKIPPED, SLEEPING, RunNode
+from canvas.model.workflow_run import ANY, AWAITING_SIGNAL, AWAITING_TASK, SKIPPED, SLEEPING, RunNode
 from canvas.workflows.labels import json_value, label_text, labels_of
 
 UPSTREAM_FAILED = "UPSTREAM_FAILED"
@@ -93,7 +94,7 @@ class RunStatus:
     nodes: list[NodeStatus] = field(default_factory=list)
     """Its nodes, in the order in which they were added."""
     critical_path: list[str] = field(default_factory=list)
-    """The nodes whose times add up to the longest way through the run so far."""
+    """The way through the run that decides its time so far: before each node the one that it waited for last."""
     labels: dict[str, Any] = field(default_factory=dict)
     """The labels that the run was started with."""
 
@@ -244,13 +245,20 @@ def _described(exc: Any) -> str:
 
 
 def _critical_path(nodes: Sequence[RunNode], found: Sequence[NodeStatus]) -> list[str]:
-    longest = [0.0] * len(nodes)
+    """The way back from the end, from each node to the one that it waited for last."""
+    ends = [-math.inf] * len(nodes)
     before: list[int | None] = [None] * len(nodes)
     for number, node in enumerate(nodes):
-        longest[number] += found[number].seconds or 0.0
+        last = before[number]
+        if not node.hidden:
+            ends[number] = _end_of(found[number])
+        elif last is not None:
+            ends[number] = ends[last]
         for out in node.outs:
-            if before[out.node] is None or longest[number] > longest[out.node]:
-                longest[out.node], before[out.node] = longest[number], number
+            known = before[out.node]
+            sooner = nodes[out.node].when in ANY
+            if known is None or (ends[number] < ends[known] if sooner else ends[number] > ends[known]):
+                before[out.node] = number
     at: int | None = before[-1]
     path: list[str] = []
     while at is not None:
@@ -258,6 +266,16 @@ def _critical_path(nodes: Sequence[RunNode], found: Sequence[NodeStatus]) -> lis
             path.append(nodes[at].name)
         at = before[at]
     return path[::-1]
+
+
+def _end_of(status: NodeStatus) -> float:
+    """When a node ended, for comparison: the nodes after a skipped one did not wait for it, and those after one
+    that has not ended still do."""
+    if status.state == SKIPPED:
+        return -math.inf
+    if status.ended is not None:
+        return status.ended.timestamp()
+    return 0.0 if status.state in ENDED else math.inf
 
 
 def _moment(value: Any) -> datetime | None:

@@ -242,3 +242,17 @@ def test_a_picture_shows_each_kind(app, flow):
         assert shown in text
     for form in ("mermaid", "dot", "svg"):
         assert "nap" in flow.draw(form)
+
+
+def test_the_critical_path_leads_over_what_was_waited_for_last(app, flow):
+    nap = flow.sleep(100, name="nap")
+    early = flow.add(sig(app, "ident", 1), name="early")
+    long = flow.sleep(50, after=early, name="long")
+    joined = flow.add(sig(app, "ident", 2), after=[nap, long], name="joined")
+    race = flow.first(joined, flow.add(sig(app, "ident", 3), name="winner"), cancel_rest=False, name="race")
+    flow.add(sig(app, "ident", race), after=joined, name="end")
+    assert flow.apply().status().critical_path == ["nap", "joined", "end"]
+    other = Workflow("other", app)
+    race = other.first(other.sleep(9, name="slow"), other.add(sig(app, "ident", 3), name="quick"), cancel_rest=False)
+    other.add(sig(app, "ident", race), name="end")
+    assert other.apply().status().critical_path == ["quick", "first", "end"]

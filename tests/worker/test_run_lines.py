@@ -24,7 +24,7 @@ def started(app, name, *tasks):
 def test_the_ends_of_runs_and_failed_chords_are_said(bench, form, caplog):
     broker, backend, ledger = bench.urls()
     app = make("canvas", broker, backend, ledger=ledger)
-    flags = ("--log-json",) if form == "json" else ()
+    flags = ("--log-json",) if form == "json" else ("-l", "DEBUG")
     sig = app.signature
     with WorkerProcess("canvas", broker, backend, "-P", "solo", *flags, ledger=ledger) as worker:
         with caplog.at_level(logging.INFO, "canvas.workflows.run"):
@@ -58,6 +58,9 @@ def test_the_ends_of_runs_and_failed_chords_are_said(bench, form, caplog):
             )  # fmt: skip
         else:
             assert "ERROR" in failed
+            accepted = next(line for line in worker.log if f"Task accepted: t.ident[{good.id}.0.1] pid:" in line)
+            assert "DEBUG" in accepted
+            worker.wait_for("is over: its body does not run").wait_for("Messages settled: 1, leased: ")
     app.close()
 
 

@@ -53,9 +53,10 @@ def picture(collector: Collector) -> RenderableType:
 
 def _head(collector: Collector) -> Text:
     figures = collector.overview()
+    alive = figures["workers"]["alive"]
     rates, latency, runs = figures["rates"], figures["latency"], figures["runs"]
     text = Text.assemble(
-        (f"{figures['workers']['alive']}", "bold"), " workers  ",
+        (f"{alive}", "bold"), " worker  " if alive == 1 else " workers  ",
         (f"{rates.get('succeeded', 0.0):,.1f}", "bold"), " tasks/s  ",
         (f"{figures['totals'].get('failed', 0):,}", "bold red" if figures["totals"].get("failed") else "bold"),
         " failed  ",

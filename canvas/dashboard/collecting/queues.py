@@ -77,6 +77,8 @@ class Queues:
         if known is None or known[0] != first:
             self._first_seen[name] = known = first, now
         times = [at for task_id in ids if task_id is not None and (at := sent_at(task_id)) is not None]
+        if not times and known[1] == now:
+            return None
         return max(0.0, now - min([*times, known[1]]))
 
     def samples(self) -> dict[str, float]:

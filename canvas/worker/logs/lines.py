@@ -8,6 +8,7 @@ from typing import Any
 from canvas.execution.executor import traceback_text
 from canvas.telemetry import attach
 from canvas.text import safe_repr
+from canvas.worker.logs.debug_lines import DEBUG_LINES
 from canvas.worker.logs.run_lines import run_ended
 from canvas.worker.logs.task_lines import RECEIVED, TRACE, handle, task_finished, task_received
 
@@ -19,7 +20,7 @@ _MOST_NAMES = 10
 def listen(registered: Collection[str] = ()) -> None:
     """Attach every log line to its event; those below the level cost nothing. ``registered``: names of tasks."""
     global _registered
-    for event, listener, logger, level in _LINES:
+    for event, listener, logger, level in [*_LINES, *DEBUG_LINES]:
         if logger.isEnabledFor(level):
             attach(listener, event)
     _unknown_logged.clear()
