@@ -67,7 +67,11 @@ def test_a_run_that_fails_is_found_looked_into_and_resumed_by_clicks(fleet, page
     shown.get_by_role("link", name="nightly").first.click()
     shown.get_by_role("button", name="each ×n, succeeded, 3/3").wait_for()
     shown.get_by_role("button", name="last, not run").wait_for()
-    shown.get_by_role("button", name="gate, failed").click()
+    shown.get_by_role("button", name="gate, failed").wait_for()
+    errors = shown.get_by_role("status", name="Errors")
+    assert errors.get_by_role("button").all_text_contents() == ["gate"]
+    assert "ValueError: closed" in errors.text_content()
+    errors.get_by_role("button", name="gate").click()
     detail = shown.get_by_role("complementary", name="Node")
     detail.get_by_text("ValueError: closed").first.wait_for()
     assert page.violations() == []
@@ -76,6 +80,7 @@ def test_a_run_that_fails_is_found_looked_into_and_resumed_by_clicks(fleet, page
     shown.get_by_role("button", name="Resume the run").click()
     shown.get_by_role("button", name="last, succeeded").wait_for()
     shown.get_by_text("4 of 4 nodes have ended").wait_for()
+    assert errors.text_content() == ""
     shown.get_by_role("tab", name="Timeline").click()
     shown.locator(".timeline .bar").nth(3).wait_for()
 

@@ -4,13 +4,16 @@ import { count, kindOf, wordOf } from "./format.js";
 
 const RANK = ["FAILURE", "REVOKED", "STARTED", "RETRY", "AWAITING_TASK", "AWAITING_SIGNAL", "SLEEPING", "PENDING", "UPSTREAM_FAILED", "WAITING", "SKIPPED", "SUCCESS"];
 
+const KINDS_SHOWN = [["s-good", "succeeded"], ["s-busy", "runs or waits for a signal"], ["s-bad", "failed"], ["s-warn", "not run, or retrying"], ["s-violet", "cancelled"], ["", "not started"]];
+
 /** The state that a box of several nodes shows: the one that asks for most attention. */
 const worst = (states) => RANK.find((state) => states.includes(state)) ?? states[0] ?? "";
 
 export function graph(chosen, expand) {
   const group = s("g");
   const svg = s("svg", { role: "group", "aria-label": "Graph of the run. Use the arrow keys to go from node to node." }, s("defs", null, s("marker", { id: "arrow", markerWidth: 8, markerHeight: 8, refX: 7, refY: 4, orient: "auto" }, s("path", { d: "M0,0 L8,4 L0,8 z", class: "arrow" }))), group);
-  const element = h("div", { class: "panel graph" }, svg, h("div", { class: "tools" }, h("button", { type: "button", "aria-label": "Zoom in", onclick: () => zoom(1.3) }, "+"), h("button", { type: "button", "aria-label": "Zoom out", onclick: () => zoom(1 / 1.3) }, "−"), h("button", { type: "button", onclick: () => { moved = false; fit(); } }, "Fit")));
+  const legend = h("p", { class: "legend" }, KINDS_SHOWN.map(([kind, word]) => h("span", { class: `state ${kind}` }, word)), h("span", { class: "state path" }, "critical path"), h("span", { class: "soft" }, "dashed line: order only"));
+  const element = h("div", { class: "panel graph" }, svg, legend, h("div", { class: "tools" }, h("button", { type: "button", "aria-label": "Zoom in", onclick: () => zoom(1.3) }, "+"), h("button", { type: "button", "aria-label": "Zoom out", onclick: () => zoom(1 / 1.3) }, "−"), h("button", { type: "button", onclick: () => { moved = false; fit(); } }, "Fit")));
   let boxes = [];
   let size = { width: 1, height: 1 };
   let view = { x: 0, y: 0, scale: 1 };

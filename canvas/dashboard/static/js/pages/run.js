@@ -5,9 +5,12 @@ import { graph } from "../graph.js";
 import { go } from "../main.js";
 import { timeline } from "../timeline.js";
 
+const ERRORS = 3;
+
 export function page(place, { rest: id, session, refresh }) {
   const base = `workflows/${path(id)}`;
   const head = h("div"), buttons = h("div", { class: "row" }), summary = h("p", { class: "soft" });
+  const errors = h("div", { class: "errors", role: "status", "aria-label": "Errors" });
   const detail = h("aside", { class: "panel detail", hidden: true, "aria-label": "Node" });
   const expanded = new Set();
   const drawn = graph(choose, async (key) => { expanded.add(key); await layOut(); colour(); });
@@ -18,7 +21,7 @@ export function page(place, { rest: id, session, refresh }) {
   const list = h("div", { role: "tablist", "aria-label": "Views of the run" }, Object.keys(tabs).map((name) => h("button", { role: "tab", type: "button", id: `tab-${name}`, "aria-controls": "view", onclick: () => show(name), onkeydown: turn }, name)));
   const view = h("div", { role: "tabpanel", id: "view" }, body);
   const split = h("div", { class: "split alone" }, h("div", null, list, view), detail);
-  place.append(h("div", { class: "head" }, h("div", null, head, summary), buttons), split);
+  place.append(h("div", { class: "head" }, h("div", null, head, summary), buttons), errors, split);
   let found = null;
   let name = null;
   let shown = "Graph";
@@ -46,6 +49,17 @@ export function page(place, { rest: id, session, refresh }) {
       cell(node.task ?? ""), cell(node.worker ? link(`workers/${path(node.worker)}`, node.worker) : ""), number(seconds(node.seconds)), cell(h("span", { class: "clip" }, why(node)))), "");
   }
   const why = (node) => node.error ?? (node.cause ? `not run: ${node.cause} failed` : node.missing ? `no worker has ${node.missing}` : node.signal ? `waits for signal ${node.signal}` : "");
+
+  /** The nodes that failed of themselves, each with its error: what somebody looks for first. */
+  function showErrors() {
+    const causes = found.nodes.filter((node) => node.state === "FAILURE" && node.error && !node.cause);
+    const sign = JSON.stringify(causes.map((node) => [node.name, node.error]));
+    if (errors.sign === sign) return;
+    errors.sign = sign;
+    const lines = causes.slice(0, ERRORS).map((node) => h("p", null, h("button", { class: "quiet", type: "button", onclick: () => choose(node.name) }, node.name), h("span", { class: "clip" }, node.error)));
+    if (causes.length > ERRORS) lines.push(h("p", { class: "soft" }, `and ${count(causes.length - ERRORS)} more, under Nodes`));
+    errors.replaceChildren(...lines);
+  }
 
   async function choose(wanted) { name = wanted; drawn.choose(wanted); colour(); await details(); }
   async function details() {
@@ -80,6 +94,7 @@ export function page(place, { rest: id, session, refresh }) {
     head.replaceChildren(h("h1", null, run.name), h("div", { class: "row" }, state(run.state), h("code", null, run.id)));
     const failed = run.counts.FAILURE ?? 0, running = run.counts.STARTED ?? 0;
     summary.textContent = [`${count(run.done)} of ${count(run.nodes)} nodes have ended`, running ? `${count(running)} run` : "", failed ? `${count(failed)} failed` : "", run.counts.UPSTREAM_FAILED ? `${count(run.counts.UPSTREAM_FAILED)} did not run` : "", seconds(run.seconds), run.attempt ? `attempt ${run.attempt + 1}` : "", Object.entries(run.labels).map(([key, value]) => `${key}=${value}`).join(" ")].filter(Boolean).join(" · ");
+    showErrors();
     const can = run.can;
     const sign = JSON.stringify(can);
     if (buttons.sign !== sign) {

@@ -5,6 +5,8 @@ import { go } from "../main.js";
 
 export function page(place, { rest: id, refresh }) {
   const head = h("div", { class: "head" }), about = h("div", { class: "panel" }), texts = h("div");
+  /** The id of a node's task begins with that of its run. */
+  const inRun = (one) => Boolean(one.root_id) && id.startsWith(`${one.root_id}.`);
   const tree = table("Tasks of the same root", ["Task", "State", "Arguments", "Worker", "#Runtime"]);
   const around = h("section", { hidden: true }, h("h2", null, "Parents and children"), tree.element);
   place.append(head, about, texts, around);
@@ -28,7 +30,7 @@ export function page(place, { rest: id, refresh }) {
         button("retry", "Retry this task?", "It runs again under its id.", "Retry", "main"), button("send-again", "Send this task again?", "Its call is sent under a new id.", "Send again", "")].filter(Boolean)));
     const worker = one.worker ?? record.worker;
     about.replaceChildren(facts([["Worker", worker && link(`workers/${path(worker)}`, worker)], ["Queue", one.queue ?? record.queue], ["Sent", time(one.sent)], ["Received", time(one.received)], ["Started", time(one.started)], ["Last event", time(one.timestamp)], ["Runtime", seconds(one.runtime)],
-      ["Retries", one.retries ? String(one.retries) : null], ["Due", one.eta], ["Expires", one.expires], ["Group", record.group_id], ["Root", one.root_id && one.root_id !== id ? link(`tasks/${path(one.root_id)}`, shortId(one.root_id)) : null], ["Parent", one.parent_id && link(`tasks/${path(one.parent_id)}`, shortId(one.parent_id))], ["Sent by", one.client]]));
+      ["Retries", one.retries ? String(one.retries) : null], ["Due", one.eta], ["Expires", one.expires], ["Group", record.group_id], ["Workflow", inRun(one) ? link(`workflows/${path(one.root_id)}`, shortId(one.root_id)) : null], ["Root", one.root_id && one.root_id !== id && !inRun(one) ? link(`tasks/${path(one.root_id)}`, shortId(one.root_id)) : null], ["Parent", one.parent_id && link(`tasks/${path(one.parent_id)}`, shortId(one.parent_id))], ["Sent by", one.client]]));
     const part = (title, text) => (text === null || text === undefined || text === "" ? [] : [h("h2", null, title), h("pre", { tabindex: 0 }, text)]);
     put(texts, ...part("Arguments", one.args && `${one.args} ${one.kwargs ?? ""}`), ...part("Result", one.exception ?? record.result ?? one.result), ...part("Traceback", one.traceback ?? record.traceback));
     around.hidden = one.tree.length < 2;
