@@ -7,7 +7,7 @@ from typing import Final
 
 EFFECTS: Final[dict[str, str]] = {
     "accept_content": "Serializers that are read, by name or content type; messages in others become dead letters.",
-    "result_accept_content": "The same for results. Default: as `accept_content`.",
+    "result_accept_content": "Serializers of results that are read. Default: those of `accept_content`.",
     "imports": "Modules that a worker imports when it starts.",
     "include": "Further modules to import, as `Canvas(include=…)` and `-I` give them.",
     "timezone": "The time zone of schedules and of times without an offset. Default: UTC.",
@@ -25,10 +25,11 @@ EFFECTS: Final[dict[str, str]] = {
     "broker_transport_options": "Options of the broker's connection and keys, with kombu's names. Give clients and "
     "workers of both libraries the same ones.",
     "broker_connection_timeout": "Seconds within which a connection must be open.",
-    "broker_connection_retry": "The default of the next one. A worker that runs always tries again.",
+    "broker_connection_retry": "The default of `broker_connection_retry_on_startup`. A running worker always "
+    "connects again.",
     "broker_connection_retry_on_startup": "Whether a worker waits for a broker that does not answer at its start.",
-    "broker_connection_max_retries": "The number of these tries; `None` or `0`: without end. A running worker never "
-    "gives up.",
+    "broker_connection_max_retries": "How often a worker tries to connect at its start; `None` or `0`: without end. A "
+    "running worker never gives up.",
     "broker_heartbeat": "RabbitMQ: seconds between two heartbeats of a connection.",
     "broker_login_method": "RabbitMQ: `AMQPLAIN`, `PLAIN` or `EXTERNAL`.",
     "broker_native_delayed_delivery_queue_type": "RabbitMQ: the type of the queues of delayed messages, `quorum` or "
@@ -47,12 +48,12 @@ EFFECTS: Final[dict[str, str]] = {
     "control_exchange": "The name of the exchange of remote control.",
     "event_exchange": "The name of the exchange of events.",
     "redis_backend_use_ssl": "TLS to the result backend, as `broker_use_ssl`.",
-    "redis_host": "`result_backend` `redis`, or `RedisBackend`, without a URL: the server's host.",
-    "redis_port": "As `redis_host`: its port.",
-    "redis_db": "As `redis_host`: the number of the database.",
-    "redis_username": "As `redis_host`: the user.",
-    "redis_password": "As `redis_host`: the password.",
-    "database_url": "`result_backend` `database`, or `DatabaseBackend`, without a URL: that of the database.",
+    "redis_host": "The server's host, where `result_backend` is `redis` or `RedisBackend` without a URL.",
+    "redis_port": "The server's port, where `redis_host` counts.",
+    "redis_db": "The number of the database, where `redis_host` counts.",
+    "redis_username": "The user, where `redis_host` counts.",
+    "redis_password": "The password, where `redis_host` counts.",
+    "database_url": "The database's URL, where `result_backend` is `database` or `DatabaseBackend` without a URL.",
     "redis_max_connections": "The most connections a process opens to the result backend.",
     "redis_socket_timeout": "Seconds after which a command to the result backend is given up.",
     "redis_socket_connect_timeout": "Seconds within which a connection to the result backend must be open.",
@@ -65,8 +66,8 @@ EFFECTS: Final[dict[str, str]] = {
     "result_persistent": "`rpc://` results: whether they outlive a restart of RabbitMQ.",
     "result_compression": "How results are compressed: `gzip`, `bzip2`, `lzma`, `brotli`, `zstd`.",
     "result_expires": "Seconds (or a timedelta) for which a result is kept; `None` or `0`: without end.",
-    "result_chord_expires": "The same for the state of a chord that has ended. Default: as `result_expires`.",
-    "result_failure_expires": "The same for results of failed tasks. Default: as `result_expires`.",
+    "result_chord_expires": "Seconds for which the state of a chord is kept after its end. Default: `result_expires`.",
+    "result_failure_expires": "Seconds for which the result of a failed task is kept. Default: `result_expires`.",
     "result_extended": "Whether a result also keeps the task's name, arguments, worker, retries and queue.",
     "result_serializer": "The serializer of results.",
     "result_backend_transport_options": "Options of the result backend's connection, such as `global_keyprefix` and "
@@ -90,14 +91,17 @@ EFFECTS: Final[dict[str, str]] = {
     "task_annotations": "Attributes to change on tasks, by task name; `'*'` is every task.",
     "task_compression": "How messages are compressed, as `result_compression`.",
     "task_create_missing_queues": "Whether a queue that is not in `task_queues` may be used. Off: `QueueNotFound`.",
-    "task_create_missing_queue_type": "RabbitMQ: the type of such a queue, `classic` or `quorum`.",
-    "task_create_missing_queue_exchange_type": "The exchange type of such a queue. Default: `direct`.",
+    "task_create_missing_queue_type": "RabbitMQ: the type of queues that are not in `task_queues`, `classic` or "
+    "`quorum`.",
+    "task_create_missing_queue_exchange_type": "The exchange type of queues that are not in `task_queues`. "
+    "Default: `direct`.",
     "task_inherit_parent_priority": "Whether a task's messages get its own priority.",
-    "task_default_delivery_mode": "RabbitMQ: `2` or `'persistent'`; `1` or `'transient'`.",
+    "task_default_delivery_mode": "RabbitMQ: whether messages outlive a restart: `2` or `'persistent'` do, `1` or "
+    "`'transient'` do not.",
     "task_default_queue": "The queue of tasks that no route gives another one.",
-    "task_default_queue_type": "RabbitMQ: its type, `classic` or `quorum`.",
+    "task_default_queue_type": "RabbitMQ: the type of the default queue, `classic` or `quorum`.",
     "task_default_exchange": "The exchange of queues without their own. Default: the queue's name.",
-    "task_default_exchange_type": "The type of that exchange.",
+    "task_default_exchange_type": "The type of `task_default_exchange`. Default: `direct`.",
     "task_default_routing_key": "The routing key of queues without their own. Default: the queue's name.",
     "task_default_rate_limit": "The rate limit of tasks without their own, such as `'10/s'`.",
     "task_default_priority": "The priority of tasks without their own. On Redis 0 is served first, on RabbitMQ the "
@@ -107,14 +111,14 @@ EFFECTS: Final[dict[str, str]] = {
     "task_store_eager_result": "With `task_always_eager`: store results as a worker does.",
     "task_protocol": "The form of messages: `2`, or `1` of Celery 3.",
     "task_publish_retry": "Whether a send is tried again when the broker does not answer.",
-    "task_publish_retry_policy": "How: `max_retries`, `interval_start`, `interval_step`, `interval_max` (seconds), "
-    "`retry_errors`.",
+    "task_publish_retry_policy": "How a send is tried again: `max_retries`, `interval_start`, `interval_step`, "
+    "`interval_max` (seconds), `retry_errors`.",
     "task_queues": "The queues: names, a dict of options by name, or `Queue` objects. A worker without `-Q` consumes "
     "all of them.",
     "task_queue_max_priority": "RabbitMQ: `x-max-priority` of queues without their own.",
-    "task_reject_on_worker_lost": "Off: a task whose worker died while it ran is not run again, and fails with "
-    "`WorkerLostError`. Default: it runs again, unless it was acknowledged early.",
-    "task_repr_maxlevels": "How deep arguments are shown in logs and events.",
+    "task_reject_on_worker_lost": "Whether a task whose worker died while it ran runs again. Off: it fails with "
+    "`WorkerLostError`. Default: on, except for tasks that are acknowledged early.",
+    "task_repr_maxlevels": "The depth to which arguments are shown in logs and events.",
     "task_routes": "Which task goes to which queue: a dict by name or pattern, a list of them, or functions.",
     "task_send_sent_event": "Whether clients send an event for each message they send.",
     "task_serializer": "The serializer of messages: `json`, `msgpack`, `yaml`, `pickle`.",
@@ -130,7 +134,7 @@ EFFECTS: Final[dict[str, str]] = {
     "worker_disable_rate_limits": "Whether rate limits are off.",
     "worker_enable_remote_control": "Whether a worker answers `inspect` and `control`.",
     "worker_hijack_root_logger": "Whether a worker removes the root logger's handlers.",
-    "worker_log_color": "Whether the log has colours. Default: if it is written to a terminal.",
+    "worker_log_color": "Whether the log has colours. Default: only on a terminal.",
     "worker_log_datefmt": "The form of times in the log.",
     "worker_log_format": "The form of the log's lines.",
     "worker_max_memory_per_child": "Replace a prefork process that uses more KiB than this after a task.",
@@ -141,9 +145,9 @@ EFFECTS: Final[dict[str, str]] = {
     "`worker_process_init` receivers; `0`: no limit.",
     "worker_prefetch_multiplier": "Messages to hold per slot. At the default, `worker_prefetch_seconds` decides "
     "instead.",
-    "worker_disable_prefetch": "Hold no messages but those of running tasks.",
+    "worker_disable_prefetch": "Whether a worker holds only the messages of running tasks.",
     "worker_redirect_stdouts": "Whether the output of tasks goes to the log.",
-    "worker_redirect_stdouts_level": "The level of those lines.",
+    "worker_redirect_stdouts_level": "The level at which the output of tasks is logged.",
     "worker_send_task_events": "Whether a worker sends task events (`-E`).",
     "worker_task_log_datefmt": "The form of times in lines of tasks.",
     "worker_task_log_format": "The form of the lines that tasks log.",
@@ -159,7 +163,7 @@ EFFECTS: Final[dict[str, str]] = {
     "worker_settle_batch_size": "The most settlements in one call to the broker.",
     "worker_prefetch_seconds": "Seconds of work that a worker holds beyond its running tasks.",
     "worker_unknown_task": "A message whose task is not registered: `dead_letter`, or `requeue` for another worker.",
-    "workflow_max_depth": "How deep runs of workflows may be nested.",
+    "workflow_max_depth": "The depth to which runs of workflows may be nested.",
     "workflow_unknown_task": "A node whose task is not registered: `wait` for a worker that has it, or `fail`.",
     "workflow_run_expires": "Seconds for which a run and its results are kept after its end. Default: a week.",
     "strict_settings": "Whether an unknown setting is an error.",

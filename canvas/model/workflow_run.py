@@ -151,7 +151,7 @@ class RunNode:
 
     @property
     def is_fed(self) -> bool:
-        """Whether it is a map that gets its items from another one by one: in an attempt in which that one runs."""
+        """Whether it is a map that gets its items one by one from another map, which runs in the same attempt."""
         return "feeder" in self.details and all(one.slot for one in self.given)
 
     @property

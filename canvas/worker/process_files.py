@@ -15,7 +15,7 @@ _SLACK = 2.0
 
 
 class ProcessFiles:
-    """The files of one node. A file is written whole or not at all, and goes with the node."""
+    """The files of one node. A file is written whole or not at all, and deleted when the node ends."""
 
     def __init__(self, pid_file: str | None = None, ready_file: str | None = None) -> None:
         self._pid_file = Path(pid_file) if pid_file else None

@@ -271,7 +271,7 @@ def listed(found):
 
 def page():
     """The text between the marks."""
-    lines = ["| module | there | differs | instead of what is not there |", "|---|---|---|---|"]
+    lines = ["| module | there | differs | not there, with the replacement |", "|---|---|---|---|"]
     for module, why, there, missing in names():
         if why is not None:
             lines.append(f"| `{module}` | – | – | canvas {why} |")
@@ -279,7 +279,7 @@ def page():
         differs = [f"`{name}`: {DIFFERS[f'{module}.{name}']}" for name in there if f"{module}.{name}" in DIFFERS]
         instead = [f"`{name}`: canvas {NAMES_WITHOUT.get(module, {}).get(name, '?')}" for name in missing]
         lines.append(f"| `{module}` | {listed(there)} | {'; '.join(differs) or '–'} | {'; '.join(instead) or '–'} |")
-    lines += ["", "Attributes of classes:", "", "| class | there | instead of what is not there |", "|---|---:|---|"]
+    lines += ["", "Attributes of classes:", "", "| class | there | not there, with the replacement |", "|---|---:|---|"]
     for label, there, missing in attributes():
         texts = ATTRIBUTES_WITHOUT.get(label, {})
         instead = [f"`{name}`" + (f": {texts[name]}" if texts.get(name) else "") for name in missing]

@@ -133,7 +133,7 @@ class Listener:
 
     @contextlib.contextmanager
     def _connected(self) -> Iterator[psycopg.Connection[Any]]:
-        """A connection that is not the pool's any more."""
+        """A connection taken out of the pool, closed at the end."""
         pooled = self._engine().raw_connection()
         connection: Any = pooled.driver_connection
         pooled.detach()

@@ -16,7 +16,7 @@ MARKS = {
 """A node's mark in text by its state."""
 
 _MANY = 3
-"""Boxes that lead to several others alike, from which on their lines are drawn together."""
+"""From this number of boxes with the same targets on, their lines are drawn as one bundle."""
 Kind = Literal[
     "task", "map", "choose", "merge", "start", "end", "join", "more", "sleep", "wait", "otherwise", "loop", "flow",
     "input", "pages",

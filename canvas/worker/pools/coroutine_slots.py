@@ -90,7 +90,7 @@ class Places:
             raise
 
     def come_back_at_once(self) -> None:
-        """Run again without a free place: the next one that falls free makes up for it."""
+        """Continue although no slot is free; the next slot that becomes free is not given to another task."""
         self._running += 1
         self._owed += 1
 

@@ -39,7 +39,7 @@ class ProcessStats:
 
     @property
     def deadline(self) -> float | None:
-        """When that must be over at the latest, by the monotonic clock."""
+        """The time by which the work must have ended, by the monotonic clock; ``None`` without a limit."""
         milliseconds = self._cells[self._at + _DEADLINE]
         return milliseconds / 1000 if milliseconds else None
 
