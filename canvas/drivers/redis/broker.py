@@ -48,7 +48,7 @@ class RedisBroker:
     keys_type = BrokerKeys
     recovery_type = LeaseRecovery
     shares_waits = True
-    patient_looks = True
+    retries_looks = True
     """Whether it asks for leases, and sends heartbeats, again while the server is away for a moment."""
 
     def __init__(
@@ -69,7 +69,7 @@ class RedisBroker:
         self._recovery = self.recovery_type(
             link, self.keys, self.bindings, self._waiting, float(options.get("visibility_timeout") or 3600)
         )
-        self._recovery.patient = self.patient_looks
+        self._recovery.patient = self.retries_looks
         self._no_results = ResultSide(str(link.address.db), self.keys.no_chords)
         self._lists: dict[tuple[str, int], list[str]] = {}
         sources = SourceOrder(self.keys, self._waiting, order == "sorted")
@@ -170,7 +170,7 @@ class RedisBroker:
         holds = [True] * len(settlements)
         for number, _ in places:
             holds[number] = False
-        replies = self.link.pipeline([look for _, look in looks], patient=self.patient_looks) if looks else ()
+        replies = self.link.pipeline([look for _, look in looks], retry=self.retries_looks) if looks else ()
         for (number, _), found in zip(looks, replies, strict=True):
             holds[number] = holds[number] or bool(found)
         return holds

@@ -37,7 +37,7 @@ class RedisResults:
     def get(self, task_ids: Sequence[str], retry: bool = True) -> list[bytes | None]:
         if not task_ids:
             return []
-        return self.link.command("MGET", *map(self.keys.task, task_ids), patient=retry)  # type: ignore[no-any-return]
+        return self.link.command("MGET", *map(self.keys.task, task_ids), retry=retry)  # type: ignore[no-any-return]
 
     async def aget(self, task_ids: Sequence[str]) -> list[bytes | None]:
         if not task_ids:
@@ -45,7 +45,7 @@ class RedisResults:
         return await self.link.acommand("MGET", *map(self.keys.task, task_ids))  # type: ignore[no-any-return]
 
     def read_prefix(self, task_ids: Sequence[str], size: int) -> list[bytes]:
-        return self.link.pipeline(self._peeks(task_ids, size), patient=False) if task_ids else []
+        return self.link.pipeline(self._peeks(task_ids, size), retry=False) if task_ids else []
 
     async def aread_prefix(self, task_ids: Sequence[str], size: int) -> list[bytes]:
         return await self.link.apipeline(self._peeks(task_ids, size)) if task_ids else []

@@ -6,6 +6,7 @@ then, so that at most two pages are kept apart from their results. The node's re
 how many items came before it: another attempt goes on there.
 """
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -56,8 +57,8 @@ class Progress(NamedTuple):
 class PagesAttempt(LineAttempt):
     """An attempt that works on pages."""
 
-    def begin(self, timeout: float | None) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def begin(self, timeout: float | None) -> None: ...
 
     def _pages(self, number: int, node: RunNode, values: Sequence[Any]) -> None:
         """Start with the first page, or the one after the last that an earlier attempt has done."""

@@ -4,6 +4,7 @@ A wait is a mailbox's: whatever comes first ends it, once, and that makes a chor
 on with the node. A timer is a delayed message.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -59,7 +60,7 @@ def mailbox_of(node: RunNode) -> str:
     return signal_mailbox(str(node.details["signal"])) if node.kind == "wait" else ""
 
 
-class WaitingAttempt(Attempt):
+class WaitingAttempt(Attempt, ABC):
     """An attempt whose nodes wait."""
 
     # -- in the mailbox
@@ -105,11 +106,11 @@ class WaitingAttempt(Attempt):
         record = self._read([NodeRef(self._run, self._attempt, number)])[0] if kept else None
         return {} if record is None else {key: record.extra[key] for key in _HOW_FAR if key in record.extra}
 
-    def _start(self, number: int, came: Sequence[KnownInput]) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _start(self, number: int, came: Sequence[KnownInput]) -> None: ...
 
-    def _end_line(self, number: int, state: str, value: Any, source: int = NOT_BEGUN) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _end_line(self, number: int, state: str, value: Any, source: int = NOT_BEGUN) -> None: ...
 
     def _expect_end(self, number: int, node: RunNode) -> None:
         """Let the first of the things that may end a node that starts end it."""

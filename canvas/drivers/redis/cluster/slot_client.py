@@ -65,41 +65,41 @@ class SlotClient(RedisClient):
 
     # -- calls
 
-    def _routed(self, call: Callable[[RedisClient], T], patient: bool) -> T:
-        tries = _Tries(self._cluster, self._slot, patient)
+    def _routed(self, call: Callable[[RedisClient], T], retry: bool) -> T:
+        tries = _Tries(self._cluster, self._slot, retry)
         while True:
             try:
                 return call(self._cluster.node(self._slot))
             except (SlotNotServed, OperationalError) as exc:
                 time.sleep(tries.pause(exc))
 
-    def command(self, *words: Any, patient: bool = True) -> Any:
+    def command(self, *words: Any, retry: bool = True) -> Any:
         """As RedisClient's."""
 
         def ask(node: RedisClient) -> Any:
             try:
-                return node.command(*words, patient=False)
+                return node.command(*words, retry=False)
             except SlotNotServed as exc:
                 if exc.code != "ASK":
                     raise
-                return self._cluster.at(exc.target).pipeline([("ASKING",), words], patient=False)[1]
+                return self._cluster.at(exc.target).pipeline([("ASKING",), words], retry=False)[1]
 
-        return self._routed(ask, patient)
+        return self._routed(ask, retry)
 
-    def pipeline(self, commands: Iterable[Sequence[Any]], transaction: bool = False, patient: bool = True) -> list[Any]:
+    def pipeline(self, commands: Iterable[Sequence[Any]], transaction: bool = False, retry: bool = True) -> list[Any]:
         """As RedisClient's."""
         every = list(commands)
 
         def send(node: RedisClient) -> list[Any]:
             try:
-                return node.pipeline(every, transaction, patient=False)
+                return node.pipeline(every, transaction, retry=False)
             except SlotNotServed as exc:
                 if transaction or exc.code not in ("ASK", "TRYAGAIN"):
                     raise
                 # Some of the keys are on the other node by now.
-                return [self.command(*words, patient=patient) for words in every]
+                return [self.command(*words, retry=retry) for words in every]
 
-        return self._routed(send, patient)
+        return self._routed(send, retry)
 
     def call(
         self, name: str, keys: Sequence[str], arguments: Sequence[Any], once: bool = False,
@@ -116,28 +116,28 @@ class SlotClient(RedisClient):
         anchored = [self._anchor, *keys]
         return await self._arouted(lambda node: node.acall(name, anchored, arguments, text_of), False)
 
-    async def acommand(self, *words: Any, patient: bool = True) -> Any:
+    async def acommand(self, *words: Any, retry: bool = True) -> Any:
         """As RedisClient's."""
 
         async def ask(node: RedisClient) -> Any:
             try:
-                return await node.acommand(*words, patient=False)
+                return await node.acommand(*words, retry=False)
             except SlotNotServed as exc:
                 if exc.code != "ASK":
                     raise
                 return (await self._cluster.at(exc.target).apipeline([("ASKING",), words]))[1]
 
-        return await self._arouted(ask, patient)
+        return await self._arouted(ask, retry)
 
     async def apipeline(self, commands: Iterable[Sequence[Any]]) -> list[Any]:
         """As RedisClient's."""
-        return [await self.acommand(*words, patient=False) for words in commands]
+        return [await self.acommand(*words, retry=False) for words in commands]
 
-    async def _arouted(self, call: Callable[[RedisClient], Any], patient: bool) -> Any:
+    async def _arouted(self, call: Callable[[RedisClient], Any], retry: bool) -> Any:
         # A program on an event loop has imported it already; all others do without.
         import asyncio
 
-        tries = _Tries(self._cluster, self._slot, patient)
+        tries = _Tries(self._cluster, self._slot, retry)
         while True:
             try:
                 node = self._cluster.known(self._slot)
@@ -212,10 +212,10 @@ class SlotClient(RedisClient):
 class _Tries:
     """One call, as often as it is made."""
 
-    def __init__(self, cluster: Cluster, slot: int, patient: bool) -> None:
+    def __init__(self, cluster: Cluster, slot: int, retry: bool) -> None:
         self._cluster = cluster
         self._slot = slot
-        self._patient = patient
+        self._retry = retry
         self._moves = 0
         self._pauses = pauses()
 
@@ -231,7 +231,7 @@ class _Tries:
                 self._moves += 1
                 self._cluster.moved(self._slot, exc.target)
                 return 0.0
-        elif not self._patient:
+        elif not self._retry:
             self._look_again()
             raise exc
         self._look_again()

@@ -94,7 +94,7 @@ class Cluster:
             if node is None:
                 continue
             try:
-                owners = self._owners_in(node, node.command("CLUSTER", "SLOTS", patient=False))
+                owners = self._owners_in(node, node.command("CLUSTER", "SLOTS", retry=False))
             except OperationalError as exc:
                 away = exc
             except BrokerError as exc:

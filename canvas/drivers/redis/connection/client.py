@@ -96,8 +96,8 @@ class RedisClient:
             self._library = client(self.address)
         return self._library
 
-    def loop_client(self, patient: bool = True) -> Any:
-        """A client of the running event loop; the impatient one does not repeat anything by itself."""
+    def loop_client(self, retry: bool = True) -> Any:
+        """A client of the running event loop; without ``retry`` it repeats nothing by itself."""
         self._clients()
         if self._loops is None:
             # Most programs have no event loop, and the library takes as long to load as all of canvas.
@@ -105,7 +105,7 @@ class RedisClient:
             from canvas.drivers.redis.connection.library import loop_client
 
             self._loops = LoopClients(partial(loop_client, self.address))
-        return self._loops.client(patient)
+        return self._loops.client(retry)
 
     @property
     def absence(self) -> Absence:
@@ -114,16 +114,16 @@ class RedisClient:
 
     # -- calls
 
-    def command(self, *words: Any, patient: bool = True) -> Any:
-        """One command, tried again while the server is unreachable, unless impatient."""
+    def command(self, *words: Any, retry: bool = True) -> Any:
+        """One command; with ``retry`` made again while the server is unreachable."""
         with self.errors():
-            return self._clients()[0].one(words, patient)
+            return self._clients()[0].one(words, retry)
 
-    def pipeline(self, commands: Iterable[Sequence[Any]], transaction: bool = False, patient: bool = True) -> list[Any]:
-        """Several commands in one round trip; tried again while the server is unreachable, unless impatient."""
+    def pipeline(self, commands: Iterable[Sequence[Any]], transaction: bool = False, retry: bool = True) -> list[Any]:
+        """Several commands in one round trip; with ``retry`` made again while the server is unreachable."""
         commands = list(commands)
         with self.errors():
-            return self._clients()[0].many(commands, patient, transaction and len(commands) > 1)
+            return self._clients()[0].many(commands, retry, transaction and len(commands) > 1)
 
     def time(self) -> float:
         """The server's clock, unix time."""
@@ -147,7 +147,7 @@ class RedisClient:
 
     async def acall(self, name: str, keys: Sequence[str], arguments: Sequence[Any], text_of: TextOf = script) -> Any:
         """``call`` on an event loop, once."""
-        client = self.loop_client(patient=False)
+        client = self.loop_client(retry=False)
         text, digest = text_of(name)
         try:
             with self.loop_errors(NoScript):
@@ -156,15 +156,15 @@ class RedisClient:
             with self.loop_errors():
                 return await client.execute_command("EVAL", text, len(keys), *keys, *arguments)
 
-    async def acommand(self, *words: Any, patient: bool = True) -> Any:
+    async def acommand(self, *words: Any, retry: bool = True) -> Any:
         """``command`` on an event loop."""
-        client = self.loop_client(patient)
+        client = self.loop_client(retry)
         with self.loop_errors():
             return await client.execute_command(*words)
 
     async def apipeline(self, commands: Iterable[Sequence[Any]]) -> list[Any]:
         """``pipeline`` on an event loop, once."""
-        pipe = self.loop_client(patient=False).pipeline(transaction=False)
+        pipe = self.loop_client(retry=False).pipeline(transaction=False)
         for words in commands:
             pipe.execute_command(*words)
         with self.loop_errors():
@@ -225,7 +225,7 @@ class RedisClient:
 
     def apubsub(self) -> Any:
         """redis-py's subscription, of the running event loop."""
-        return self.loop_client(patient=False).pubsub(ignore_subscribe_messages=False)
+        return self.loop_client(retry=False).pubsub(ignore_subscribe_messages=False)
 
     def connection(self) -> Connection:
         """A connection of its own, for blocking commands."""

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from canvas.drivers.absence import Absence
 from canvas.drivers.redis.connection.connecting import Connector
 from canvas.drivers.redis.connection.pauses import pauses
-from canvas.drivers.redis.connection.resp import Connection, NotServed, Refusal, Words
+from canvas.drivers.redis.connection.resp import Command, Connection, NotServed, Refusal
 from canvas.drivers.retry_policy import tried
 from canvas.errors import BrokerError, OperationalError, RefusedError
 
@@ -61,8 +61,8 @@ def taken_from(kept: deque[T]) -> Iterator[T]:
 class Commands:
     """Connections of one process to one server, each for one call at a time. They raise OSError, and Refusal.
 
-    A call that is ``patient`` is made again while the server is unreachable; another is not, once its request may have
-    reached the server.
+    A call with ``retry`` is made again while the server is unreachable. Without it, a call is not made again once its
+    request may have reached the server.
     """
 
     def __init__(self, connector: Connector, check_after: float = _CHECK_AFTER) -> None:
@@ -71,19 +71,19 @@ class Commands:
         self._idle: deque[tuple[Connection, Any]] = deque()
         self.absence = Absence()
 
-    def one(self, words: Words, patient: bool = True) -> Any:
+    def one(self, command: Command, retry: bool = True) -> Any:
         """The reply to one command."""
-        return self.many([words])[0] if patient else self._made([words], False)[0]
+        return self.many([command])[0] if retry else self._made([command], False)[0]
 
-    def many(self, commands: Sequence[Words], patient: bool = True, transaction: bool = False) -> list[Any]:
+    def many(self, commands: Sequence[Command], retry: bool = True, transaction: bool = False) -> list[Any]:
         """The replies to commands sent together. Raises the first error among them, when all have been read."""
         if not commands:
             return []
-        if not patient:
+        if not retry:
             return self._made(commands, transaction)
         return tried(partial(self._made, commands, transaction), pauses(), OSError)
 
-    def _made(self, commands: Sequence[Words], transaction: bool) -> list[Any]:
+    def _made(self, commands: Sequence[Command], transaction: bool) -> list[Any]:
         connection, poll = self._take()
         kept = False
         try:

@@ -12,12 +12,12 @@ class LoopClients:
     """A client for calls that are repeated, and one for those that are not, on each event loop."""
 
     def __init__(self, make: Callable[[bool], Any]) -> None:
-        """``make(patient)`` gives a client for the running event loop."""
+        """``make(retry)`` gives a client for the running event loop."""
         self._make = make
         self._known: dict[asyncio.AbstractEventLoop, tuple[dict[bool, Any], AsyncIterator[None]]] = {}
 
-    def client(self, patient: bool) -> Any:
-        """The client of the running event loop; the impatient one does not repeat anything by itself."""
+    def client(self, retry: bool) -> Any:
+        """The client of the running event loop; without ``retry`` it repeats nothing by itself."""
         loop = asyncio.get_running_loop()
         if loop not in self._known:
             self._leave_closed_loops()
@@ -29,9 +29,9 @@ class LoopClients:
                 step.send(None)
             self._known[loop] = clients, closing
         clients, _ = self._known[loop]
-        if patient not in clients:
-            clients[patient] = self._make(patient)
-        return clients[patient]
+        if retry not in clients:
+            clients[retry] = self._make(retry)
+        return clients[retry]
 
     def abandon(self) -> None:
         """In a forked process: close its copies of the parent's sockets."""

@@ -30,12 +30,12 @@ from canvas.drivers.redis.connection.resp import (
     CONNECT_WITHIN,
     CONNECTIONS,
     NOTHING,
+    Command,
     Connection,
     NoScript,
     NotServed,
     Refusal,
     Unready,
-    Words,
     packed,
 )
 from canvas.drivers.redis.connection.sockets import socket_of
@@ -99,7 +99,7 @@ class LibraryConnection:
         with translated():
             self._connection = pool.get_connection()
 
-    def send(self, commands: Sequence[Words]) -> None:
+    def send(self, commands: Sequence[Command]) -> None:
         """Send commands without waiting for their replies."""
         data = packed(commands)
         with translated():
@@ -162,9 +162,9 @@ def connections_to(address: Address) -> Callable[[], Connection]:
     return lambda: LibraryConnection(made.connection_pool)
 
 
-def loop_client(address: Address, patient: bool) -> Any:
-    """A client for one event loop; an impatient one repeats nothing by itself."""
-    tries = TRIES if patient else 0
+def loop_client(address: Address, retry: bool) -> Any:
+    """A client for one event loop; without ``retry`` it repeats nothing by itself."""
+    tries = TRIES if retry else 0
     arguments = {**_arguments(address), "retry": AsyncRetry(_backoff(), tries, supported_errors=UNAVAILABLE)}
     if address.sentinels:
         if address.ssl:

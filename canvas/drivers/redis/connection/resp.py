@@ -14,7 +14,7 @@ import hiredis
 from canvas.drivers.redis.connection.tls import WITH_TLS, expects_tls
 from canvas.drivers.redis.url import Address
 
-Words: TypeAlias = Sequence[Any]
+Command: TypeAlias = Sequence[Any]
 """A command and its arguments: text, bytes, numbers."""
 NOTHING: Final = object()
 """No reply has come yet."""
@@ -59,7 +59,7 @@ class Connection(Protocol):
     used_at: float
     """When the last reply came, by the monotonic clock."""
 
-    def send(self, commands: Sequence[Words]) -> None:
+    def send(self, commands: Sequence[Command]) -> None:
         """Send commands without waiting for their replies."""
 
     def receive(self) -> Any:
@@ -77,7 +77,7 @@ class Connection(Protocol):
         """In a forked process: close its copy of the parent's socket, without a word to the server."""
 
 
-def packed(commands: Sequence[Words]) -> bytes:
+def packed(commands: Sequence[Command]) -> bytes:
     """Commands as they are sent. Raises Refusal for an argument that is no text, no bytes and no number."""
     try:
         if len(commands) == 1:
@@ -117,7 +117,7 @@ class SocketConnection:
             raise
 
     def _greet(self, address: Address) -> None:
-        commands: list[Words] = []
+        commands: list[Command] = []
         if address.user:
             commands.append(("AUTH", address.user, address.password or ""))
         if address.options.get("client_name"):
@@ -129,7 +129,7 @@ class SocketConnection:
             for _ in commands:
                 self.receive()
 
-    def send(self, commands: Sequence[Words]) -> None:
+    def send(self, commands: Sequence[Command]) -> None:
         """Send commands without waiting for their replies."""
         self._socket.sendall(packed(commands))
 

@@ -15,7 +15,7 @@ T = TypeVar("T")
 class Link(Protocol):
     """The connection of a partition."""
 
-    def command(self, *words: object, patient: bool = True) -> object: ...
+    def command(self, *words: object, retry: bool = True) -> object: ...
 
 
 class Linked(Protocol):
@@ -70,7 +70,7 @@ class AwayPartitions(Generic[P]):
 
     def answers(self, partition: P) -> bool:
         """Whether a partition answers now. One call is made, so that one which is silent costs a single timeout."""
-        return self.tried(partition, lambda: partition.link.command("PING", patient=False)) is not None
+        return self.tried(partition, lambda: partition.link.command("PING", retry=False)) is not None
 
     def note(self, partition: P, error: OperationalError) -> None:
         """A partition does not answer."""
@@ -91,7 +91,7 @@ class AwayPartitions(Generic[P]):
         errors, closed = self._errors, self._closed
         while not closed.wait(_ASKED_EVERY):
             try:
-                partition.link.command("PING", patient=False)
+                partition.link.command("PING", retry=False)
                 self.greet(partition)
             except OperationalError as exc:
                 if not closed.is_set():

@@ -111,7 +111,7 @@ class Crossings:
         keys, link = one.target.keys, one.target.link
         arguments = [one.token, _KEPT_FOR, one.words, keys.prefix, keys.dead_letters(""), DEAD_LETTERS_KEPT]
         link.call("receive", [keys.received(one.guard), keys.delayed, keys.delayed_messages], arguments, once)
-        one.home.link.command("LREM", one.home.keys.crossings, -1, one.entry, patient=not once)
+        one.home.link.command("LREM", one.home.keys.crossings, -1, one.entry, retry=not once)
         return True
 
     def sweep(self, homes: Sequence[Partition]) -> int:

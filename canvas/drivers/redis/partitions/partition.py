@@ -44,7 +44,7 @@ class PartitionBroker(RedisBroker):
 
     keys: PartitionKeys
     keys_type = PartitionKeys
-    patient_looks = False
+    retries_looks = False
 
     @property
     def home(self) -> Home:

@@ -1,5 +1,6 @@
 """Nodes of a run that run a task once for each item of a list."""
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -90,11 +91,11 @@ class MapAttempt(LoopAttempt):
         made_of = [node.sig, bound_values(node.binds, values, self._source_of(number))]
         return digest_of(made_of, self._app.backend.serializer)
 
-    def _begin_line(self, number: int, whole: Any, values: Sequence[Any], items: int, digest: str) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _begin_line(self, number: int, whole: Any, values: Sequence[Any], items: int, digest: str) -> None: ...
 
-    def _feed(self, place: NodeRef, state: str, value: Any) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _feed(self, place: NodeRef, state: str, value: Any) -> None: ...
 
     def _keep(self, record_id: str, value: Any) -> None:
         """Keep a value that never changes."""
