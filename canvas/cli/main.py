@@ -47,6 +47,18 @@ COMMANDS = {
     "logtool": "canvas.cli.files.logtool:logtool",
     "upgrade": "canvas.cli.files.upgrade:upgrade",
 }
+PAGES = {
+    "beat": "how-to/schedule-tasks-and-workflows/",
+    "dashboard": "how-to/monitor/",
+    "db": "how-to/keep-results-in-sql/",
+    "dead-letters": "how-to/dead-letters/",
+    "flower": "how-to/monitor/",
+    "schedule": "how-to/schedule-tasks-and-workflows/",
+    "top": "how-to/monitor/",
+    "worker": "reference/worker/",
+    "workflow": "tutorial/failures/",
+}
+"""The page that the help of a command names, where it is not the command's part of the reference."""
 _LATE_APP = ("-A", "--app")
 
 
@@ -99,7 +111,7 @@ class Commands(click.Group):
         plugins = {entry.name: entry for entry in _plugins()}
         if cmd_name in COMMANDS and not (cmd_name == "flower" and cmd_name in plugins):
             module, _, attribute = COMMANDS[cmd_name].partition(":")
-            return getattr(import_module(module), attribute)  # type: ignore[no-any-return]
+            return _with_page(getattr(import_module(module), attribute), cmd_name)
         if cmd_name in plugins:
             return _plugin(plugins[cmd_name])
         near = get_close_matches(cmd_name, self.list_commands(ctx), n=1)
@@ -117,6 +129,14 @@ class Commands(click.Group):
                 f"as in: canvas -A proj {exc.ctx.info_name}",
                 exc.ctx,
             ) from exc
+
+
+def _with_page(command: click.Command, name: str) -> click.Command:
+    """The command, with the address of its page at the end of its help and of its commands'."""
+    page = PAGES.get(name, f"reference/cli/#canvas-{name}")
+    for one in (command, *(command.commands.values() if isinstance(command, click.Group) else ())):
+        one.epilog = f"\b\nDocumentation: {DOCUMENTATION}{page}"  # a line that is not broken
+    return command
 
 
 def _plugin(entry: EntryPoint) -> click.Command:

@@ -6,8 +6,11 @@ import re
 import traceback
 
 import pytest
+from click.testing import CliRunner
 
 import canvas.errors
+from canvas.cli.main import COMMANDS
+from canvas.cli.main import canvas as command
 from canvas.error_pages import BLOCKING_WAIT, PAGES, message_and_page
 from canvas.execution.executor import traceback_text
 from canvas.model.record import Record
@@ -56,6 +59,15 @@ def test_an_error_names_its_page(name):
     error = kind("words", "more") if {"cause", "task_id"} & {*inspect.signature(kind).parameters} else kind("words")
     assert error.__notes__ == [f"See {DOCUMENTATION}{PAGES[name]}"]
     assert message_and_page(error).endswith(f"\n{error.__notes__[0]}")
+
+
+@pytest.mark.parametrize("name", sorted({*COMMANDS} - {"celery"}))  # whose help is that of canvas
+def test_the_help_of_a_command_names_its_page(name):
+    shown = CliRunner().invoke(command, [name, "--help"], prog_name="canvas").output
+    path, _, heading = re.search(rf"{DOCUMENTATION}(\S+)", shown)[1].partition("#")
+    file = DOCS / f"{path.rstrip('/')}.md"
+    assert file.exists()
+    assert not heading or heading in anchors(file)
 
 
 def test_stored_tracebacks_name_no_page():
