@@ -19,6 +19,8 @@ from redis.sentinel import Sentinel
 
 from canvas.drivers.redis.connection.library_connections import (
     PlainLoopConnection,
+    PlainMasterConnection,
+    PlainMasterLoopConnection,
     SecuredConnection,
     SecuredLoopConnection,
     SecuredMasterConnection,
@@ -139,8 +141,7 @@ def client(address: Address) -> Any:
     """A client that repeats nothing by itself."""
     arguments = {**_arguments(address), "retry": Retry(_backoff(), 0, supported_errors=UNAVAILABLE)}
     if address.sentinels:
-        if address.ssl:
-            arguments["connection_class"] = SecuredMasterConnection
+        arguments["connection_class"] = SecuredMasterConnection if address.ssl else PlainMasterConnection
         sentinel: Any = Sentinel(list(address.sentinels), **_watchers(address))  # type: ignore[no-untyped-call]
         return sentinel.master_for(address.master, **arguments)
     made = redis.Redis(**arguments)
@@ -167,8 +168,7 @@ def loop_client(address: Address, retry: bool) -> Any:
     tries = TRIES if retry else 0
     arguments = {**_arguments(address), "retry": AsyncRetry(_backoff(), tries, supported_errors=UNAVAILABLE)}
     if address.sentinels:
-        if address.ssl:
-            arguments["connection_class"] = SecuredMasterLoopConnection
+        arguments["connection_class"] = SecuredMasterLoopConnection if address.ssl else PlainMasterLoopConnection
         sentinel: Any = AsyncSentinel(list(address.sentinels), **_watchers(address))  # type: ignore[no-untyped-call]
         return sentinel.master_for(address.master, **arguments)
     client = redis.asyncio.Redis(**arguments)

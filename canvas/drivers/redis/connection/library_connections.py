@@ -13,6 +13,8 @@ import redis.sentinel
 
 from canvas.drivers.redis.connection.tls import (
     ANSWER_EXPECTED_WITHIN,
+    MASTER_WITH_TLS,
+    MASTER_WITHOUT_TLS,
     WITH_TLS,
     WITHOUT_TLS,
     answers_without_tls,
@@ -28,6 +30,8 @@ def _may_lack_tls(error: BaseException | None) -> bool:
 class _Secured:
     """Over TLS."""
 
+    _without_tls = WITHOUT_TLS
+
     def _wrap_socket_with_ssl(self: Any, sock: socket.socket) -> socket.socket:
         timeout = sock.gettimeout()
         sock.settimeout(ANSWER_EXPECTED_WITHIN if timeout is None else min(timeout, ANSWER_EXPECTED_WITHIN))
@@ -36,7 +40,7 @@ class _Secured:
             wrapped: socket.socket = wrap(sock)
         except OSError as exc:
             if _may_lack_tls(exc) and answers_without_tls(self.host, self.port):
-                raise redis.exceptions.RedisError(WITHOUT_TLS) from None
+                raise redis.exceptions.RedisError(self._without_tls) from None
             if not isinstance(exc, TimeoutError):
                 raise
             wrapped = wrap(redis.Connection._connect(self))  # type: ignore[no-untyped-call]
@@ -47,6 +51,7 @@ class _Secured:
 class _SecuredAwaited:
     """Over TLS, on an event loop, where redis-py makes errors of every class of ``_connect`` to lost connections."""
 
+    _without_tls = WITHOUT_TLS
     _refusal: redis.exceptions.RedisError | None = None
     """Why the server cannot be used with this URL, so that trying again does not help."""
 
@@ -66,22 +71,36 @@ class _SecuredAwaited:
             done, _ = await asyncio.wait({connecting}, timeout=ANSWER_EXPECTED_WITHIN)
             error = connecting.exception() if done else TimeoutError()
             if _may_lack_tls(error) and await asyncio.to_thread(answers_without_tls, self.host, self.port):
-                self._refusal = redis.exceptions.RedisError(WITHOUT_TLS)
+                self._refusal = redis.exceptions.RedisError(self._without_tls)
                 raise self._refusal
             await connecting
         finally:
             connecting.cancel()
 
 
+class _PlainMaster:
+    """Without TLS, to the master that sentinels name."""
+
+    def on_connect_check_health(self: Any, check_health: bool = True) -> None:
+        try:
+            super().on_connect_check_health(check_health)  # type: ignore[misc]
+        except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError):
+            if expects_tls(self.host, self.port):
+                raise redis.exceptions.RedisError(MASTER_WITH_TLS) from None
+            raise
+
+
 class _PlainAwaited:
     """Without TLS, on an event loop."""
+
+    _with_tls = WITH_TLS
 
     async def on_connect_check_health(self: Any, check_health: bool = True) -> None:
         try:
             await super().on_connect_check_health(check_health)  # type: ignore[misc]
         except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError):
             if await asyncio.to_thread(expects_tls, self.host, self.port):
-                raise redis.exceptions.RedisError(WITH_TLS) from None
+                raise redis.exceptions.RedisError(self._with_tls) from None
             raise
 
 
@@ -92,6 +111,8 @@ class SecuredConnection(_Secured, redis.SSLConnection):
 class SecuredMasterConnection(_Secured, redis.sentinel.SentinelManagedSSLConnection):
     """A connection over TLS to the master that sentinels name."""
 
+    _without_tls = MASTER_WITHOUT_TLS
+
 
 class SecuredLoopConnection(_SecuredAwaited, redis.asyncio.SSLConnection):
     """A connection over TLS, on an event loop."""
@@ -99,6 +120,18 @@ class SecuredLoopConnection(_SecuredAwaited, redis.asyncio.SSLConnection):
 
 class SecuredMasterLoopConnection(_SecuredAwaited, redis.asyncio.sentinel.SentinelManagedSSLConnection):
     """A connection over TLS to the master that sentinels name, on an event loop."""
+
+    _without_tls = MASTER_WITHOUT_TLS
+
+
+class PlainMasterConnection(_PlainMaster, redis.sentinel.SentinelManagedConnection):
+    """A connection without TLS to the master that sentinels name."""
+
+
+class PlainMasterLoopConnection(_PlainAwaited, redis.asyncio.sentinel.SentinelManagedConnection):
+    """A connection without TLS to the master that sentinels name, on an event loop."""
+
+    _with_tls = MASTER_WITH_TLS
 
 
 class PlainLoopConnection(_PlainAwaited, redis.asyncio.Connection):

@@ -9,7 +9,17 @@ ANSWER_EXPECTED_WITHIN: Final = 1.0
 """Seconds. A server that has TLS answers the first message of a handshake sooner, unless it is far away or busy."""
 _HANDSHAKE_WITHIN: Final = 5.0
 """Seconds. A server that has refused a command does its part of a handshake sooner, on a busy machine too."""
-WITHOUT_TLS: Final = "the server has no TLS on this port: write redis:// instead of rediss:// in its URL"
+WITHOUT_TLS: Final = (
+    "the server has no TLS on this port: write redis:// instead of rediss:// in its URL, and leave broker_use_ssl and "
+    "redis_backend_use_ssl unset"
+)
+MASTER_WITHOUT_TLS: Final = (
+    "the server has no TLS on this port: leave broker_use_ssl and redis_backend_use_ssl unset for this sentinel:// URL"
+)
+MASTER_WITH_TLS: Final = (
+    "the server expects TLS on this port: set broker_use_ssl, or redis_backend_use_ssl for results, for this "
+    "sentinel:// URL"
+)
 WITH_TLS: Final = "the server expects TLS on this port: write rediss:// instead of redis:// in its URL"
 
 
