@@ -1,9 +1,9 @@
 """Everything one finished task does to the world, as data, before any of it is done."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from canvas.model.message import Delivery, Publish
+from canvas.model.message import Delivery, Message, Publish
 
 ABANDONED_AFTER = 30 * 86_400
 """Seconds without any progress after which a chord or a run counts as abandoned: its state expires then."""
@@ -145,6 +145,8 @@ class ChordDispatch(NamedTuple):
     """The chord that it ends; if the driver refuses the dispatch, the chord is ended in another way."""
     mail: Sequence[MailboxStep] = ()
     """Changes of mailboxes, in their order."""
+    sent: Sequence[Callable[[], Message]] = ()
+    """The messages to report once they have left. No driver reads it."""
 
 
 class SpeculativeDispatch(NamedTuple):
@@ -198,6 +200,8 @@ class Settlement(NamedTuple):
     """Changes of mailboxes, in their order."""
     speculative: Sequence[SpeculativeDispatch] = ()
     """Ends of chords that a driver may apply in the same step; it returns the ready chords that it does not end."""
+    sent: Sequence[Callable[[], Message]] = ()
+    """The messages to report once they have left. No driver reads it."""
 
 
 Ending = Literal["body", "failure", "record", "removal"]

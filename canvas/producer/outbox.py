@@ -5,13 +5,14 @@ Each method adds what one event in Celery's protocol means: a record (protocol.m
 each message announced.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+from canvas import telemetry
 from canvas.config.config import Config
 from canvas.model.compiled import Plan, ResultRef
 from canvas.model.ids import Lineage
-from canvas.model.message import Delivery, Publish
+from canvas.model.message import Delivery, Message, Publish
 from canvas.model.record import Record
 from canvas.model.settlement import (
     ChordDispatch,
@@ -110,6 +111,8 @@ class Outbox:
         self.publishes: list[Publish] = []
         self.deferrals: list[DelayedPublish] = []
         self.mail: list[MailboxStep] = []
+        self.sent: list[Callable[[], Message]] = []
+        """The messages that are reported once they have left; none where nobody listens."""
         self.chord_extensions: list[ChordExtension] = []
         self.keeps: Sequence[Keep] = ()
         self.disposal: Disposal = "ack"
@@ -167,6 +170,8 @@ class Outbox:
         self.joins.extend(joins)
         if self._parts.conf.task_send_sent_event:
             self._parts.sent_events.announce([out.message for out in outgoing])
+        if "message.published" in telemetry.listeners:
+            self.sent += [out.make for out in outgoing]
         if due is None:
             for out in outgoing:
                 self.publishes.append(out.publish)
@@ -179,7 +184,7 @@ class Outbox:
         """All of them as the settlement of ``delivery``."""
         return Settlement(
             delivery, fence, False, self.stores, self.parts, self.joins, self.chord_extensions, self.keeps,
-            self.publishes, self.deferrals, self.disposal, self.reason, (), (), self.mail, speculative,
+            self.publishes, self.deferrals, self.disposal, self.reason, (), (), self.mail, speculative, self.sent,
         )  # fmt: skip
 
     def chord_dispatch(self, group_id: str, failed: bool = False) -> ChordDispatch:
@@ -195,6 +200,7 @@ class Outbox:
             failed,
             expires,
             mail=self.mail,
+            sent=self.sent,
         )
 
     def extend_chords(self, members: Sequence[Signature[Any]], lineage: Lineage, by: str) -> None:
@@ -214,6 +220,7 @@ class Outbox:
         self.publishes += end.publishes
         self.deferrals += end.deferrals
         self.mail += end.mail
+        self.sent += end.sent
 
 
 class ChordMembership:

@@ -4,8 +4,10 @@ import json
 
 import pytest
 
-from canvas import Canvas, signals
+from canvas import Canvas, chord, signals
+from canvas.testing.worker import start_worker
 from tests.support.apps import make
+from tests.support.dashboards import eventually
 from tests.support.ledger import Bench
 from tests.support.processes import WorkerProcess
 from tests.support.redis_server import RedisServer
@@ -91,3 +93,39 @@ def test_receivers_that_raise_or_are_gone_do_no_harm(app, caplog):
     app.tasks["t"].delay()
     assert "a receiver's own fault" in caplog.text
     signals.before_task_publish.disconnect(dispatch_uid="one")
+
+
+def test_what_leaves_with_the_end_of_a_task_is_told_after_it_was_sent(app):
+    app.conf.result_backend = "memory://signals"
+    told = {"before": [], "after": []}
+
+    @app.task(name="add")
+    def add(x, y=0):
+        return x + y
+
+    @app.task(name="total")
+    def total(numbers):
+        return sum(numbers)
+
+    @app.task(name="again", bind=True, max_retries=1)
+    def again(self):
+        raise self.retry(countdown=0, exc=ValueError("no"))
+
+    def before(sender, headers, **_):
+        told["before"].append((sender, headers["retries"]))
+
+    def after(sender, headers, **_):
+        told["after"].append((sender, headers["retries"]))
+
+    signals.before_task_publish.connect(before)
+    signals.after_task_publish.connect(after)
+    with start_worker(app, perform_ping_check=False):
+        (add.s(1, 1) | add.s(2)).apply_async(link=total.si([3])).get(timeout=20)
+        chord([add.s(n, n) for n in range(2)], total.s())().get(timeout=20)
+        again.apply_async(link_error=total.si([4])).get(timeout=20, propagate=False)
+        eventually(lambda: len(told["after"]) == 9)
+    signals.before_task_publish.disconnect(before)
+    signals.after_task_publish.disconnect(after)
+    # Two steps and a callback; two parts and a body, each once; a task, its retry, and its errback.
+    sent = [("add", 0)] * 4 + [("again", 0), ("again", 1)] + [("total", 0)] * 3
+    assert sorted(told["after"]) == sorted(told["before"]) == sorted(sent)

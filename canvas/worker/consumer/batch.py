@@ -19,7 +19,7 @@ from canvas.telemetry import emit
 from canvas.worker.consumer.buffer import PrefetchBuffer, Work
 from canvas.worker.consumer.loop_parts import LoopParts
 from canvas.worker.consumer.loop_sleep import STUCK_AFTER
-from canvas.worker.consumer.persistent import Concluding, Owed
+from canvas.worker.consumer.persistent import Concluding, Owed, report_sent
 from canvas.worker.consumer.prefetch import QueueChange
 from canvas.worker.consumer.short_ways import acks_ahead, report_round
 
@@ -246,8 +246,11 @@ class SettleBatch(Concluding):
                 self._leases[settlement.delivery.tag] = settlement.delivery
         elif not verdict.held and settlement.delivery is not None:
             emit("worker.lease_lost", tag=settlement.delivery.tag, queue=settlement.delivery.queue)
+        elif settlement.sent:
+            report_sent(settlement)
         for chord_dispatch, _ in settlement.speculative:
             if chord_dispatch.group_id in verdict.ended:
+                report_sent(chord_dispatch)
                 emit("chord.dispatched", group_id=chord_dispatch.group_id, failed=chord_dispatch.failed)
         self.offers.extend(verdict.ready)
 

@@ -20,6 +20,12 @@ _TRIED_EVERY = 1.0
 """Seconds between two attempts to settle what is owed."""
 
 
+def report_sent(end: Settlement | ChordDispatch) -> None:
+    """Report the messages that have left with the end of a task, or of a chord."""
+    for message in end.sent:
+        emit("message.published", message=message())
+
+
 class Persistent:
     """Repeats calls for as long as the process is to go on."""
 
@@ -156,6 +162,8 @@ class Concluding(Persistent):
                 self.offers.append(chord_dispatch.chord.refused(verdict.refused, chord_dispatch.failed))
         if verdict.owed:
             self._owed.items.append(chord_dispatch)
+        elif verdict.held and not verdict.refused:
+            report_sent(chord_dispatch)
         self.offers.extend(verdict.ready)
 
     def _dead_letter(self, settlement: Settlement, why: str) -> None:

@@ -74,7 +74,9 @@ class Inspection:
         return [replies.described(tasks[name], taskinfoitems or _TASK_INFO) for name in names]
 
     def revoked(self) -> list[str]:
-        return sorted(revoked_ids(self._app.driver.coordination.revoked()[1]))
+        """The ids of revoked tasks, and of those that expired here."""
+        expired = {one for state in self._states() for one in state.get("expired", ())}
+        return sorted(expired.union(revoked_ids(self._app.driver.coordination.revoked()[1])))
 
     def query_task(self, ids: Any) -> Answer:
         wanted = {ids} if isinstance(ids, str) else set(ids)

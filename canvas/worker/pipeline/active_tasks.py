@@ -15,6 +15,9 @@ from canvas.wire import task_message as wire
 from canvas.worker.pipeline.job import Job
 from canvas.worker.pools.shared_memory import ProcessStats
 
+_EXPIRED = 1_000
+"""Ids of expired tasks that a process reports at most."""
+
 
 class ActiveTasks:
     """Kept by the pipeline; read by remote control, from another thread."""
@@ -39,7 +42,13 @@ class ActiveTasks:
         self._running: dict[Job, None] = {}
         self._number_started = 0
         self.total: Counter[str] = Counter()
+        self._expired: deque[str] = deque(maxlen=_EXPIRED)
         self.leases: dict[str, Delivery] = {}
+
+    def discarded(self, task_id: str, reason: str) -> None:
+        """A message is discarded: its task is ``revoked``, or has ``expired``, which is reported."""
+        if reason == "expired":
+            self._expired.append(task_id)
 
     def begin(self, job: Job) -> None:
         """A task starts."""
@@ -96,7 +105,8 @@ class ActiveTasks:
         return list(self._running)
 
     def state(self, open_message: Callable[[bytes], Message]) -> dict[str, Any]:
-        """This process as JSON: ``pid``, ``active`` and ``reserved`` tasks, ``total`` by name (protocol.md §6)."""
+        """This process as JSON: ``pid``, ``active`` and ``reserved`` tasks, ``total`` by name (protocol.md §6), and
+        the ids of tasks that expired."""
         running = self.running()
         active = {one.message.id for one in running}
         messages = opened(list(self.leases.values()), open_message)
@@ -105,6 +115,7 @@ class ActiveTasks:
             "active": [task_info(one.message, self._hostname, one.began, one.early, os.getpid()) for one in running],
             "reserved": [task_info(m, self._hostname) for m in messages if m.id not in active],
             "total": dict(self.total),
+            "expired": list(self._expired),
         }
 
 
