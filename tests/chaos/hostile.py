@@ -46,6 +46,9 @@ VALUES = [None, True, False, [], {}, [[]], {"__type__": "datetime", "__value__":
           *NUMBERS, *TEXTS, *TIMES, *NAMES, *SIGNATURES]  # fmt: skip
 
 
+MAPPING = ("celery.map", "celery.starmap", "celery.chunks")
+
+
 class Mutator:
     """Envelopes from ``seeds``, each changed in one to four places. ``marker``: a file that no pickle may make."""
 
@@ -168,3 +171,20 @@ def headers_of(raw):
     except (ValueError, TypeError, KeyError, RecursionError):
         return {}
     return headers if isinstance(headers, dict) else {}
+
+
+def leaves_no_result(raw):
+    """Whether its task keeps no result, or may end in Ignore: one that replaces itself by a task without results, and
+    one that replaces itself where it is called as a function."""
+    headers = headers_of(raw)
+    if headers.get("ignore_result") or headers.get("task") == "t.quiet":
+        return True
+    body = _body_of(raw)
+    return b"celery.chord_unlock" in body or (headers.get("task") in MAPPING and b"t.swap" in body)
+
+
+def _body_of(raw):
+    try:
+        return base64.b64decode(json.loads(raw)["body"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return b""

@@ -33,7 +33,7 @@ def _some(answer):
 
 
 def _delivered(answer):
-    return b"canvas:" in answer
+    return b'"content-encoding"' in answer
 
 
 @dataclass

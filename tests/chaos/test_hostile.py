@@ -13,7 +13,7 @@ from canvas.drivers.kombu_envelope import ENVELOPE
 from canvas.errors import CanvasError
 from canvas.model.settlement import ResultWrite
 from canvas.testing.contract import eventually
-from tests.chaos.hostile import Mutator, change, headers_of, seeds_of
+from tests.chaos.hostile import Mutator, change, headers_of, leaves_no_result, seeds_of
 from tests.support.apps import make
 from tests.support.processes import members, resident
 from tests.worker.commands import start, task
@@ -162,10 +162,9 @@ def unaccounted(bench, sent):
 
 
 def _has_result(bench, raw):
-    headers = headers_of(raw)
-    if headers.get("ignore_result") or headers.get("task") == "t.quiet":
+    if leaves_no_result(raw):
         return True
-    task_id = headers.get("id")
+    task_id = headers_of(raw).get("id")
     if not isinstance(task_id, str):
         return False
     try:

@@ -838,3 +838,17 @@ def test_waits_end_though_their_connections_were_cut(redis_server, redis_url, re
     driver.broker.publish([publish("a")])
     eventually(lambda: driver.admin.queue_length("q") == 1)
     assert ids(driver.broker.lease(Lease("w", ["q"], 1))) == ["a"]
+
+
+def test_the_first_calls_of_many_threads(redis_server, tmp_path):
+    """They share what is made at the first call."""
+    with TlsFront(redis_server.port, tmp_path) as tls, ThreadPoolExecutor(8) as threads:
+        for _ in range(10):
+            client, together = RedisClient(parse(tls.url(0), {})), threading.Barrier(8)
+
+            def first(client=client, together=together):
+                together.wait(60)
+                return client.command("PING", patient=False)
+
+            assert {future.result(60) for future in [threads.submit(first) for _ in range(8)]} <= {b"PONG", True}
+            client.close()

@@ -200,9 +200,10 @@ class SlotClient(RedisClient):
         """redis-py's client of the cluster, for programs that use it directly."""
         from canvas.drivers.redis.connection.library import cluster_client
 
-        if self._library is None:
-            self._library = cluster_client(self._cluster.addresses)
-        return self._library
+        with self._lock:
+            if self._library is None:
+                self._library = cluster_client(self._cluster.addresses)
+            return self._library
 
     def close(self) -> None:
         """Close this process's connections to all nodes."""

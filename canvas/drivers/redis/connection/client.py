@@ -90,22 +90,25 @@ class RedisClient:
     def client(self) -> Any:
         """redis-py's client, for programs that use it directly. It has connections of its own."""
         self._clients()
-        if self._library is None:
-            from canvas.drivers.redis.connection.library import client
+        with self._lock:
+            if self._library is None:
+                from canvas.drivers.redis.connection.library import client
 
-            self._library = client(self.address)
-        return self._library
+                self._library = client(self.address)
+            return self._library
 
     def loop_client(self, retry: bool = True) -> Any:
         """A client of the running event loop; without ``retry`` it repeats nothing by itself."""
         self._clients()
-        if self._loops is None:
+        loops = self._loops
+        if loops is None:
             # Most programs have no event loop, and the library takes as long to load as all of canvas.
             from canvas.drivers.redis.connection.event_loops import LoopClients
             from canvas.drivers.redis.connection.library import loop_client
 
-            self._loops = LoopClients(partial(loop_client, self.address))
-        return self._loops.client(retry)
+            with self._lock:
+                loops = self._loops = self._loops or LoopClients(partial(loop_client, self.address))
+        return loops.client(retry)
 
     @property
     def absence(self) -> Absence:

@@ -1,5 +1,6 @@
 """Opens the connections of one process to one server, and knows those that are open."""
 
+import threading
 from collections.abc import Callable
 
 from canvas.drivers.redis.connection.resp import CONNECTIONS, Connection, SocketConnection
@@ -14,14 +15,18 @@ class Connector:
         self._open: set[Connection] = set()
         self._most = int(address.options.get("max_connections") or CONNECTIONS)
         self._make: Callable[[], Connection] | None = None
+        self._lock = threading.Lock()
 
     def connection(self) -> Connection:
         """A new connection. Raises OSError, Refusal."""
         if len(self._open) >= self._most:
             raise ConnectionError(f"too many connections: max_connections is {self._most}")
-        if self._make is None:
-            self._make = self._maker()
-        made = self._make()
+        make = self._make
+        if make is None:
+            # Only one may be made: redis-py's client closes all of its connections when it is deleted.
+            with self._lock:
+                make = self._make = self._make or self._maker()
+        made = make()
         self._open.add(made)
         return made
 
