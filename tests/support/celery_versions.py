@@ -10,7 +10,7 @@ from fcntl import LOCK_EX, flock
 from tests.support.processes import ROOT
 
 FOLDER = ROOT / ".celery-versions"
-USED_BY_TESTS = ["pydantic", "msgpack"]
+USED_BY_TESTS = ["pydantic", "msgpack", "pytest"]
 VERSIONS = {
     "5.2": ["celery[redis]==5.2.*", "kombu==5.2.*", "redis==4.*", "setuptools<81"],
     "5.3": ["celery[redis]==5.3.*", "kombu==5.3.*", "redis==4.*", "setuptools<81"],

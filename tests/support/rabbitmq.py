@@ -26,6 +26,7 @@ from tests.support.redis_server import free_port
 SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 """The inner script: the one on PATH changes to the user rabbitmq and drops the environment."""
 VHOSTS = 64
+"""How many a node has from its start: more make it start later. Others are added one by one, a second each."""
 START_WITHIN = 180.0
 _FEW_THREADS = "+S 2:2 +SDio 4 +A 8 +sbwt none +sbwtdcpu none +sbwtdio none"
 
@@ -92,10 +93,7 @@ class RabbitMQNode:
 
     def control(self, *words):
         """Run rabbitmqctl; what it prints."""
-        command = [str(SERVER.parent / "rabbitmqctl"), "--quiet", "--node", self.name, *words]
-        environment = self._environment()
-        done = subprocess.run(command, env=environment, check=True, capture_output=True, timeout=120, text=True)
-        return done.stdout
+        return _control(self.name, self._environment(), *words)
 
     def kill(self):
         """Kill the node, and not the name server; ``start`` starts it again."""
@@ -167,6 +165,12 @@ class RabbitMQNode:
         }  # fmt: skip
 
 
+def _control(name, environment, *words):
+    command = [str(SERVER.parent / "rabbitmqctl"), "--quiet", "--node", name, *words]
+    done = subprocess.run(command, env=environment, check=True, capture_output=True, timeout=120, text=True)
+    return done.stdout
+
+
 def answers(port):
     """Whether a broker answers an AMQP header on this port."""
     try:
@@ -219,9 +223,13 @@ class SharedRabbitMQ:
         with _locked(self._folder / "vhosts"):
             counter = self._folder / "next_vhost"
             number = int(counter.read_text()) if counter.exists() else 0
-            assert number < VHOSTS, f"all {VHOSTS} vhosts of the node are used: share one in a module, or raise VHOSTS"
             counter.write_text(str(number + 1))
-        return f"t{number}"
+        name = f"t{number}"
+        if number >= VHOSTS:
+            node = json.loads((self._folder / "node").read_text())
+            _control(node["name"], node["environment"], "add_vhost", name)
+            _control(node["name"], node["environment"], "set_permissions", "-p", name, "guest", ".*", ".*", ".*")
+        return name
 
     def _start_guard(self):
         install()
@@ -260,6 +268,7 @@ def guard(folder):
     """Run a node until no process has a lock on ``users`` any more, then remove the folder."""
     node = _started(folder)
     try:
+        (folder / "node").write_text(json.dumps({"name": node.name, "environment": node._environment()}))
         (folder / "port.new").write_text(str(node.port))
         (folder / "port.new").rename(folder / "port")
         with open(folder / "users", "a") as users:
