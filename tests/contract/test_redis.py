@@ -16,6 +16,7 @@ from canvas import Canvas, Workflow, chord, group
 from canvas.drivers import open_driver
 from canvas.drivers.kombu_envelope import ENVELOPE
 from canvas.drivers.ports.values import Lease
+from canvas.drivers.redis.connection.client import RedisClient
 from canvas.drivers.redis.connection.script_texts import script
 from canvas.drivers.redis.url import parse
 from canvas.drivers.two_step import TwoStepSettler
@@ -28,6 +29,7 @@ from tests.support import messages
 from tests.support.proxy import Proxy
 from tests.support.redis_server import RedisServer, free_port
 from tests.support.timing import quickest
+from tests.support.tls import TlsFront
 
 
 @pytest.fixture
@@ -848,7 +850,7 @@ def test_the_first_calls_of_many_threads(redis_server, tmp_path):
 
             def first(client=client, together=together):
                 together.wait(60)
-                return client.command("PING", patient=False)
+                return client.command("PING", retry=False)
 
             assert {future.result(60) for future in [threads.submit(first) for _ in range(8)]} <= {b"PONG", True}
             client.close()
