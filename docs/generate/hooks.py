@@ -8,7 +8,7 @@ ROOT = Path(__file__).parent.parent.parent
 SOURCE = "https://github.com/canvas-workflows/canvas/blob/main"
 ORDER: dict[str, tuple[str, ...]] = {
     "tutorial": ("first-task", "chains-groups-chords", "any-graph", "failures", "production", "approval", "crawl"),
-    "how-to": ("migrate-from-celery", "django", "test", "docker", "systemd", "kubernetes", "retry"),
+    "how-to": ("migrate-from-celery", "django", "fastapi", "flask", "test", "docker", "systemd", "kubernetes", "retry"),
     "reference": ("api", "calls", "tasks", "worker", "settings", "cli", "states", "signals", "errors", "monitoring"),
     "explanation": ("guarantees", "life-of-a-task", "workflows", "compared", "differences"),
     "examples": (),

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from docs.generate import calls, command_line, failures, pictures, settings, signals, states, tables
+from docs.generate import calls, command_line, examples, failures, pictures, settings, signals, states, tables
 
 DOCS = Path(__file__).parent.parent
 PART = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -21,6 +21,9 @@ PARTS: dict[str, Callable[[], str]] = {
     "errors": failures.errors,
     "worker-metrics": tables.worker_metrics,
     "beat-metrics": tables.beat_metrics,
+    "example-fastapi-tasks": examples.fastapi_tasks,
+    "example-fastapi-web": examples.fastapi_web,
+    "example-flask": examples.flask,
 }
 PICTURES = {"day-end.svg": pictures.graph, "watch.svg": pictures.watch}
 
