@@ -82,13 +82,13 @@ class Arena:
                 process.kill()
                 process.wait()
 
-    def fill(self, count: int, task: str = "bench.noop") -> None:
-        """Put ``count`` messages, encoded by Celery, into the queue in one go; no results are left."""
+    def fill(self, count: int, task: str = "bench.noop", key: str = "celery") -> None:
+        """Put ``count`` messages, encoded by Celery, into the list ``key``; no results are left."""
         messages = self._messages(count, task)
         self.results.flushdb()
         with self.broker.pipeline(transaction=False) as pipe:
             for first in range(0, count, 500):
-                pipe.lpush("celery", *messages[first : first + 500])
+                pipe.lpush(key, *messages[first : first + 500])
             pipe.execute()
 
     def drained(self, count: int, task: str = "bench.noop") -> float:

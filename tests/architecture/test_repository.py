@@ -56,6 +56,12 @@ def test_scripts_name_the_modules_that_they_use(script):
     assert set(named[1].split(", ") if named else ()) == used
 
 
+def test_functions_that_each_settlement_makes():
+    """Redis makes what is not inside of another function in every run."""
+    texts = [path.read_text() for path in SCRIPTS if path.stem in ("context", "settle")]
+    assert sum(len(re.findall(r"^(?:local )?function ", text, re.MULTILINE)) for text in texts) <= 13
+
+
 def test_every_module_says_what_it_is_for():
     silent = [p for p in (ROOT / "canvas").rglob("*.py") if not p.read_text().startswith('"""')]
     assert silent == []

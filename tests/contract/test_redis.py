@@ -275,6 +275,47 @@ def test_a_start_that_is_refused_says_so_also_when_the_first_answer_was_lost(dri
     assert len(asked) == 2
 
 
+def commands_in(call, redis_server):
+    """How many commands a script runs, by their names."""
+    client = redis_server.client()
+    client.config_resetstat()
+    call()
+    stats = client.info("commandstats")
+    asked = {"cmdstat_evalsha", "cmdstat_eval", "cmdstat_info", "cmdstat_config|resetstat"}
+    return {name.removeprefix("cmdstat_"): stat["calls"] for name, stat in stats.items() if name not in asked}
+
+
+def settlements_of(lease, parts):
+    for number, delivery in enumerate(lease.deliveries):
+        of_chord = [Part("g", str(number), number, b"[%d]" % number, b"end", 60)] if parts else []
+        yield Settlement(delivery, stores=[ResultWrite(str(number), SUCCESS, 60, True)], parts=of_chord)
+
+
+SUCCESS = b'{"status":"SUCCESS"}'
+
+
+@pytest.mark.parametrize(("parts", "each"), [(False, 2), (True, 5)], ids=["tasks", "parts of a chord"])
+def test_commands_of_a_batch(driver, redis_server, parts, each):
+    """A batch shares all but what each task needs: its record, its announcement, its part."""
+    count, lease = 50, Lease("w", ["q"], 50)
+    if parts:
+        driver.settler.publish_with_chords([ChordStart("g", count + 1, 60)], [])
+    driver.broker.publish([publish(str(number)) for number in range(count)])
+    settlements = list(settlements_of(driver.settler.settle([], lease).leased, parts))
+    found = commands_in(lambda: driver.settler.settle(settlements, lease), redis_server)
+    assert sum(found.values()) <= count * each + 30, found
+
+
+def test_commands_of_a_link(driver, redis_server):
+    """It is settled and the next one leased in one call."""
+    lease = Lease("w", ["q"], 1)
+    driver.broker.publish([publish("a")])
+    (settlement,) = settlements_of(driver.settler.settle([], lease).leased, False)
+    settlement = settlement._replace(publishes=[publish("b")])
+    found = commands_in(lambda: driver.settler.settle([settlement], lease), redis_server)
+    assert sum(found.values()) <= 14, found
+
+
 def test_messages_of_many_lists_go_in_one_call(driver, redis_server):
     driver.broker.publish([publish("first")])
     redis_server.client().config_resetstat()

@@ -69,7 +69,7 @@ class RedisBroker:
         self._recovery = self.recovery_type(
             link, self.keys, self.bindings, self._waiting, float(options.get("visibility_timeout") or 3600)
         )
-        self._recovery.patient = self.retries_looks
+        self._recovery.retries_heartbeats = self.retries_looks
         self._no_results = ResultSide(str(link.address.db), self.keys.no_chords)
         self._lists: dict[tuple[str, int], list[str]] = {}
         sources = SourceOrder(self.keys, self._waiting, order == "sorted")

@@ -38,7 +38,7 @@ _STARTED_FOR = 7 * 86_400
 class LeaseRecovery:
     """The Recovery of ``canvas.drivers.ports``: moves messages from ``unacked`` back to the heads of their lists."""
 
-    patient = True
+    retries_heartbeats = True
     """Whether a heartbeat is sent again while the server is away for a moment."""
 
     def __init__(
@@ -60,7 +60,7 @@ class LeaseRecovery:
         held = [keys.leases(worker), keys.unacked_index, keys.early_acked(worker), keys.orphans]
         self._link.absence.beat(ttl)
         arguments = [worker, int(ttl * 1000), lists]
-        workers, known = self._link.call("heartbeat", [*alive, *held], arguments, once=not self.patient)
+        workers, known = self._link.call("heartbeat", [*alive, *held], arguments, once=not self.retries_heartbeats)
         return HeartbeatReply(int(workers), bool(known))
 
     def rest(self, worker: str) -> bool:
