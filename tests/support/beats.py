@@ -1,7 +1,7 @@
 """A program that runs beat and kills itself at a chosen instant: ``python -m tests.support.beats BROKER BACKEND [INSTANT N]``.
 
 The instants are ``claiming`` (before the write that claims a tick), ``claimed`` (after it) and ``sent``. With
-``SCHEDULER`` in the environment beat runs the entries of that scheduler.
+``SCHEDULER`` in the environment beat runs the entries of that scheduler; those of Django are in ``DATABASE``.
 """
 
 import os
@@ -44,7 +44,14 @@ def kill_at(instant, number):
 
 
 if __name__ == "__main__":
-    service = service_of(make_app(*sys.argv[1:3]), os.environ.get("SCHEDULER", ""))
+    if "DATABASE" in os.environ:
+        from tests.support.django_beats import configure
+
+        configure(os.environ["DATABASE"])
+    app = make_app(*sys.argv[1:3])
+    if "DATABASE" in os.environ:
+        app.conf.beat_schedule = {}
+    service = service_of(app, os.environ.get("SCHEDULER", ""))
     if len(sys.argv) > 3:
         kill_at(sys.argv[3], int(sys.argv[4]))
     signal.signal(signal.SIGTERM, lambda *_: service.stop())

@@ -1,4 +1,5 @@
 """Periodic tasks of django-celery-beat, by its own scheduler or by canvas': ``python -m tests.support.django_beats LIBRARY DATABASE``.
+With ``frequent`` instead of a library it only makes the tables, with one task.
 
 Prints the ticks, as [seconds since the start, entry], and what the rows say at the end.
 """
@@ -10,21 +11,40 @@ from datetime import UTC, datetime, timedelta
 import django
 from django.conf import settings
 from freezegun import freeze_time
+from sqlalchemy import make_url
 
 START = datetime(2025, 3, 29, 22, 0, 30, tzinfo=UTC)
 ZONE = "Europe/Berlin"
 HOURS = 14
 
 
-def set_up(database):
+def configure(database):
+    """``database``: the path of a file of SQLite, or the URL of a database of PostgreSQL."""
+    found = {"ENGINE": "django.db.backends.sqlite3", "NAME": database}
+    if database.startswith("postgresql"):
+        url = make_url(database)
+        found = {"ENGINE": "django.db.backends.postgresql", "NAME": url.database, "USER": url.username,
+                 "HOST": url.host or url.query.get("host"), "PORT": url.port or ""}  # fmt: skip
     settings.configure(
         INSTALLED_APPS=["django_celery_beat"], USE_TZ=True, TIME_ZONE=ZONE, DEFAULT_AUTO_FIELD="django.db.models.AutoField",
-        DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": database}},
+        DATABASES={"default": found},
     )  # fmt: skip
     django.setup()
+
+
+def set_up(database):
+    configure(database)
     from django.core.management import call_command
 
     call_command("migrate", verbosity=0)
+
+
+def add_frequent_row():
+    """One task, each 50 ms."""
+    from django_celery_beat.models import IntervalSchedule, PeriodicTask
+
+    often = IntervalSchedule.objects.create(every=50_000, period="microseconds")
+    PeriodicTask.objects.create(name="often", task="add", args="[1, 1]", interval=often)
 
 
 def add_rows():
@@ -127,4 +147,7 @@ def rows():
 
 if __name__ == "__main__":
     set_up(sys.argv[2])
+    if sys.argv[1] == "frequent":
+        add_frequent_row()
+        sys.exit()
     print(json.dumps([sorted(run(sys.argv[1])), rows()]))

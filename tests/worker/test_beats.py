@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 import redis
+from sqlalchemy import create_engine, text
 
 from canvas.beat.store import EntryStore
 from canvas.drivers.ports.values import Lease
@@ -40,9 +41,9 @@ def urls(request, redis_url, result_url):
     return redis_url, other.url(0)
 
 
-def start(urls, *instant, scheduler=""):
+def start(urls, *instant, scheduler="", **environment):
     command = [sys.executable, "-m", "tests.support.beats", *urls, *map(str, instant)]
-    return subprocess.Popen(command, cwd=ROOT, env={**os.environ, "SCHEDULER": scheduler})
+    return subprocess.Popen(command, cwd=ROOT, env={**os.environ, "SCHEDULER": scheduler, **environment})
 
 
 @contextmanager
@@ -100,21 +101,24 @@ def test_each_tick_is_sent_once_whoever_is_killed_when(urls):
     assert len(roots & {run.id for run in app.runs(limit=1_000)}) == found["flow"]
 
 
-def test_each_tick_of_redbeats_entries_is_sent_once_whoever_is_killed_when(redis_url, result_url):
-    urls, keys = (redis_url, result_url), redis.Redis.from_url(redis_url)
+def ticks_of_other_entries(urls, scheduler, key="task", **environment):
+    """What a scheduler has claimed of one entry, whose beats were killed and stopped; each tick was sent once."""
     app = make_app(*urls)
-    claims = EntryStore(app.driver.schedules, "beats@redbeat", app.signer)
+    claims = EntryStore(app.driver.schedules, f"beats@{scheduler}", app.signer)
 
     def sent():
-        return next((known.state.count for known in claims.read(["task"])), 0)
+        return next((known.state.count for known in claims.read([key])), 0)
 
-    with running([start(urls, scheduler="redbeat")]) as beats:
+    def beat(*instant):
+        return start(urls, *instant, scheduler=scheduler, **environment)
+
+    with running([beat()]) as beats:
         until(lambda: sent() > 1)
         beats[0].send_signal(signal.SIGSTOP)
-        killed = [start(urls, *instant, scheduler="redbeat") for instant in INSTANTS]
+        killed = [beat(*instant) for instant in INSTANTS]
         beats.extend(killed)
         until(lambda: all(process.poll() == -signal.SIGKILL for process in killed))
-        beats.append(start(urls, scheduler="redbeat"))
+        beats.append(beat())
         before = sent()
         until(lambda: sent() > before + 3)
         beats[0].send_signal(signal.SIGCONT)
@@ -122,9 +126,31 @@ def test_each_tick_of_redbeats_entries_is_sent_once_whoever_is_killed_when(redis
         until(lambda: sent() > before + 3)
     found = messages(app)
     assert len({one.id for one in found}) == len(found) == sent()
+    return claims.read([key])[0].state
+
+
+@pytest.mark.slow
+def test_each_tick_of_djangos_tables_is_sent_once_whoever_is_killed_when(redis_url, result_url, postgres):
+    # A process that is stopped within a transaction keeps SQLite's lock.
+    database = postgres.new_database().removeprefix("db+")
+    subprocess.run([sys.executable, "-m", "tests.support.django_beats", "frequent", database], cwd=ROOT, check=True)
+    state = ticks_of_other_entries((redis_url, result_url), "django", "often", DATABASE=database)
+    engine = create_engine(database)
+    with engine.connect() as connection:
+        query = "SELECT total_run_count, last_run_at FROM django_celery_beat_periodictask WHERE name = 'often'"
+        ((runs, last),) = connection.execute(text(query))
+    engine.dispose()
+    # A beat that is killed after it has claimed a tick does not write the row; the next tick does.
+    assert state.count - len(INSTANTS) <= runs <= state.count
+    assert last == state.last_run
+
+
+def test_each_tick_of_redbeats_entries_is_sent_once_whoever_is_killed_when(redis_url, result_url):
+    keys = redis.Redis.from_url(redis_url)
+    state = ticks_of_other_entries((redis_url, result_url), "redbeat")
     # The time of the last tick is in RedBeat's key.
     meta = json.loads(keys.hget("redbeat:task", "meta"))["last_run_at"]
-    assert claims.read(["task"])[0].state.last_run.second == meta["second"]
+    assert state.last_run.second == meta["second"]
 
 
 def test_a_workflow_that_beat_starts_runs_and_is_linked_to_its_entry(redis_url, result_url):
