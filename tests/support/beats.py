@@ -2,11 +2,13 @@
 
 The instants are ``claiming`` (before the write that claims a tick), ``claimed`` (after it) and ``sent``. With
 ``SCHEDULER`` in the environment beat runs the entries of that scheduler; those of Django are in ``DATABASE``.
+SIGUSR1 sets the clock of the process an hour ahead, SIGUSR2 two hours back.
 """
 
 import os
 import signal
 import sys
+from datetime import UTC, datetime, timedelta
 
 from canvas import Canvas, chord
 from canvas.beat.sources import service_of
@@ -43,6 +45,13 @@ def kill_at(instant, number):
     attach(count, f"beat.{instant}")
 
 
+def jump(seconds):
+    """Set the clock of this process."""
+    import time_machine
+
+    time_machine.travel(datetime.now(UTC) + timedelta(seconds=seconds)).start()
+
+
 if __name__ == "__main__":
     if "DATABASE" in os.environ:
         from tests.support.django_beats import configure
@@ -55,4 +64,6 @@ if __name__ == "__main__":
     if len(sys.argv) > 3:
         kill_at(sys.argv[3], int(sys.argv[4]))
     signal.signal(signal.SIGTERM, lambda *_: service.stop())
+    for number, seconds in ((signal.SIGUSR1, 3600), (signal.SIGUSR2, -7200)):
+        signal.signal(number, lambda *_, seconds=seconds: jump(seconds))
     service.start()

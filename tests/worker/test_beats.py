@@ -101,6 +101,23 @@ def test_each_tick_is_sent_once_whoever_is_killed_when(urls):
     assert len(roots & {run.id for run in app.runs(limit=1_000)}) == found["flow"]
 
 
+@pytest.mark.slow
+def test_a_beat_whose_clock_jumps_by_an_hour_sends_no_tick_early_and_none_late(urls):
+    app = make_app(*urls)
+    with running([start(urls)]) as (beat,):
+        until(lambda: counts(app)["task"] > 1)
+        for jump in (signal.SIGUSR1, signal.SIGUSR2):  # ahead, and behind
+            before, began = counts(app), time.monotonic()
+            beat.send_signal(jump)
+            until(lambda: counts(app)["task"] > before["task"] + 20)  # noqa: B023 - called at once
+            sent, passed = counts(app), time.monotonic() - began
+            for name, every in (("task", 0.05), ("chord", 0.2), ("flow", 0.3)):
+                assert sent[name] - before[name] <= passed / every + 2
+            assert sent["flow"] > before["flow"]
+    ids = [one.id for one in messages(app)]
+    assert len(set(ids)) == len(ids)
+
+
 def ticks_of_other_entries(urls, scheduler, key="task", **environment):
     """What a scheduler has claimed of one entry, whose beats were killed and stopped; each tick was sent once."""
     app = make_app(*urls)

@@ -5,7 +5,10 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
+from pathlib import Path
 
+import pytest
 from celery.events.dumper import Dumper
 
 from canvas.cli.monitoring.events import Lines
@@ -31,22 +34,52 @@ def test_events_are_printed_as_celerys_dumper_prints_them():
     assert [lines(event) for event in events] == out.getvalue().splitlines()
 
 
-def test_a_camera_takes_pictures_of_the_state(bench, app, tmp_path):
-    ready = tmp_path / "pictures"
-    environment = {**os.environ, "APP_LIBRARY": "canvas", "PICTURES": str(ready)}
+@contextmanager
+def camera(bench, folder, *flags):
+    """A camera that runs here, or with ``--detach`` in the background; at its end it is interrupted, and is gone."""
+    pid_file = folder / "pid"
+    environment = {**os.environ, "APP_LIBRARY": "canvas", "PICTURES": str(folder / "pictures")}
     environment |= dict(zip(("APP_BROKER", "APP_BACKEND", "APP_LEDGER"), bench.urls(), strict=True))
     command = [sys.executable, "-m", "canvas", "-A", "tests.support.apps:app", "events", "-c"]
-    options = ("tests.support.camera:Camera", "-F", "0.1", "-l", "INFO", "--pidfile", str(tmp_path / "pid"))
-    with start(bench, "-P", "solo", "-E", "-n", "seen@here"):
-        camera = subprocess.Popen([*command, *options], cwd=ROOT, env=environment)
-        try:
-            eventually(lambda: ready.exists() and "seen@here" in ready.read_text())
-            app.tasks["t.add"].delay(1, 2).get(timeout=20)
-            eventually(lambda: "seen@here 1" in ready.read_text())
-        finally:
-            camera.send_signal(signal.SIGINT)
-            assert camera.wait(20) == 0
-    assert not (tmp_path / "pid").exists()
+    options = ("tests.support.camera:Camera", "-F", "0.1", "-l", "INFO", "--pidfile", str(pid_file), *flags)
+    process = subprocess.Popen([*command, *options], cwd=ROOT, env=environment)
+    try:
+        if flags:
+            assert process.wait(20) == 0
+        eventually(lambda: pid_file.exists() and pid_file.read_text().strip())
+        number = int(pid_file.read_text())
+        assert (number == process.pid) == (not flags)
+        yield folder / "pictures"
+    finally:
+        if pid_file.exists():
+            os.kill(int(pid_file.read_text()), signal.SIGINT)
+    eventually(lambda: not pid_file.exists())
+    assert process.wait(20) == 0
+    eventually(lambda: not running(number))
+
+
+def running(number):
+    try:
+        os.kill(number, 0)
+    except ProcessLookupError:
+        return False
+    return "Z" not in Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+@pytest.mark.parametrize("flags", [(), ("--detach", "-f")], ids=["here", "detached"])
+def test_a_camera_takes_pictures_of_the_state(bench, app, tmp_path, flags):
+    log = tmp_path / "log"
+    with (
+        start(bench, "-P", "solo", "-E", "-n", "seen@here"),
+        camera(bench, tmp_path, *flags, *([str(log)] if flags else [])) as ready,
+    ):
+        eventually(lambda: ready.exists() and "seen@here" in ready.read_text())
+        app.tasks["t.add"].delay(1, 2).get(timeout=20)
+        eventually(lambda: "seen@here 1" in ready.read_text())
+    assert log.exists() == bool(flags)
+
+
+def test_a_camera_that_is_not_there_and_flags_without_one_are_refused(bench):
     wrong = canvas(bench, "events", "-c", "tests.support.nothing:Camera", check=False)
     assert (wrong.returncode, "--camera tests.support.nothing:Camera: cannot import it" in wrong.stderr) == (2, True)
     assert "--pidfile: expected --camera with it" in canvas(bench, "events", "--pidfile", "x", check=False).stderr
