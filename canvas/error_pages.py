@@ -1,7 +1,7 @@
 """The page of the documentation that explains each error: a note below the error's message, in tracebacks."""
 
 import re
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from canvas.version import DOCUMENTATION
 
@@ -52,6 +52,16 @@ def with_note(exc: E, page: str) -> E:
 def without_pages(text: str) -> str:
     """A traceback without these notes. Results and logs have tracebacks as Celery's, which end with the message."""
     return _NOTE.sub("", text) if DOCUMENTATION in text else text
+
+
+def unmarked(parts: Any) -> tuple[Any, ...]:
+    """The parts of a pickled error without the note, which ``with_page`` adds again when the error is read."""
+    kind, args, *state = parts
+    notes = [note for note in (state[0] or {}).get("__notes__", ()) if not _NOTE.match(f"{note}\n")] if state else []
+    kept = {key: value for key, value in (state[0] or {}).items() if key != "__notes__"} if state else {}
+    if notes:
+        kept["__notes__"] = notes
+    return (kind, args, kept) if kept else (kind, args)
 
 
 def message_and_page(exc: BaseException) -> str:

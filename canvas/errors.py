@@ -2,25 +2,20 @@
 
     CanvasError
     ├── ConfigurationError          a setting, URL or option is wrong
-    │   ├── UnknownSetting          with NoSetting (also AttributeError and KeyError)
-    │   └── InvalidSetting
+    │   └── UnknownSetting, InvalidSetting, NoSetting (also AttributeError and KeyError)
     ├── CompositionError            a workflow cannot be compiled; with CycleError, RunKeyMismatch
     ├── RunLost                     a workflow's run that is not, or no longer, kept
     ├── WireError                   bytes that are not a message, a record, a codec's output
-    │   ├── DecodeError             with ContentDisallowed
-    │   └── EncodeError
+    │   └── EncodeError, DecodeError with ContentDisallowed
     ├── BrokerError                 a server cannot be reached or refused
     │   └── OperationalError        (also kombu's, as the errors of wire)
     ├── TaskError                   raised by, for or instead of a task
-    │   ├── NotRegistered           (also KeyError)
-    │   ├── AlreadyRegistered, ChordError
-    │   ├── UpstreamFailed          a workflow's node that never ran, because one before it failed
-    │   ├── WorkflowFailed, NodeTimeout, LoopExhausted
+    │   ├── NotRegistered (also KeyError), AlreadyRegistered, ChordError
+    │   ├── UpstreamFailed, WorkflowFailed, NodeTimeout, LoopExhausted: of workflows
     │   ├── MaxRetriesExceededError, TaskRevokedError, WorkerLostError, InvalidTaskError
     │   ├── SoftTimeLimitExceeded, TimeLimitExceeded
     │   └── RemoteError             a remote exception whose class is not known here
-    ├── TaskPredicate               control flow a task raises, not an error: Retry, Reject, Ignore
-    │   └── Replaced                (an Ignore) another signature continues in its place
+    ├── TaskPredicate               control flow a task raises, not an error: Retry, Reject, Ignore, Replaced
     └── TimeoutError                (also builtins.TimeoutError)
 
 Records on the wire carry the names under ``TaskError`` and ``TaskPredicate``, as Celery's.
@@ -41,6 +36,11 @@ class CanvasError(Exception):
         from canvas.error_pages import with_page  # most programs never need the table
 
         return with_page(super().__new__(cls, *args, **kwargs))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        from canvas.error_pages import unmarked
+
+        return unmarked(super().__reduce__())
 
 
 class ConfigurationError(CanvasError):

@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import pickle
 import re
 import traceback
 
@@ -84,6 +85,15 @@ def test_a_remote_error_names_its_page_and_has_its_traceback():
     with pytest.raises(canvas.errors.ChordError) as raised:
         Record("id", "FAILURE", error, "Traceback: here").throw()
     assert [note.strip().split()[0] for note in raised.value.__notes__] == ["See", "Remote"]
+
+
+def test_a_pickled_error_has_the_notes_of_the_program_only():
+    error = canvas.errors.RunLost("gone")
+    assert b"See https" not in pickle.dumps(error)
+    error.add_note("by me")
+    error.run = "r1"
+    read = pickle.loads(pickle.dumps(error))
+    assert (read.args, read.run, read.__notes__) == (("gone",), "r1", ["by me"])
 
 
 def test_control_flow_names_no_page():
