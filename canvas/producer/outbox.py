@@ -112,7 +112,7 @@ class Outbox:
         self.deferrals: list[DelayedPublish] = []
         self.mail: list[MailboxStep] = []
         self.sent: list[Callable[[], Message]] = []
-        """The messages that are reported once they have left; none where nobody listens."""
+        """The messages to report once they are sent; empty if no listener is registered."""
         self.chord_extensions: list[ChordExtension] = []
         self.keeps: Sequence[Keep] = ()
         self.disposal: Disposal = "ack"
