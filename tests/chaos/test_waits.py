@@ -76,7 +76,7 @@ def states_of(run):
 
 
 def assert_results_expire(bench):
-    left = [name for name in bench.results.keys() if bench.results.ttl(name) < 0]
+    left = [name for name in bench.results.keys() if bench.results.ttl(name) == -1]
     assert not left, left
     stays = [name for name in bench.broker.keys() if name in (b"unacked", b"celery")]
     assert not stays, stays
