@@ -20,7 +20,7 @@ from canvas.workflows.status import node_state
 from canvas.workflows.steps.earlier_attempts import FRESH
 from canvas.workflows.steps.engine import RunEngine
 
-_KEEPS_PARTS = frozenset({"map", "loop", "flow", "pages"})
+_KEEPS_PARTS = frozenset({"task", "map", "loop", "flow", "pages"})
 """Kinds of nodes that use what an earlier attempt has done of them."""
 Ended = dict[int, tuple[str, Any]]
 """By their numbers, the state and the value of nodes that have ended, as the nodes after them get them."""

@@ -424,6 +424,25 @@ def test_a_grown_workflow_that_fails_fails_its_task_and_calls_errbacks(bench, ap
     assert result.state == "FAILURE"
 
 
+def test_a_grown_workflow_that_failed_is_resumed_and_its_task_does_not_run_again(bench, app, flow):
+    key, gate = bench.new_key(), bench.new_key()
+    grown = flow.call(task(app, "builds_gated").s(key, gate), name="grown")
+    named(app, flow, "end", grown)
+    run = flow.apply_async()
+    with pytest.raises(ValueError, match="closed"):
+        run.get(timeout=20)
+    child = run.child("grown").id
+    bench.open(gate)
+    assert run.resume()
+    assert run.get(timeout=20) == ["end", [[1]], {}]
+    assert bench.notes(key) == ["1"]
+    assert run.child("grown").id == child
+    assert run.again(from_node="grown")
+    assert run.get(timeout=20) == ["end", [[1]], {}]
+    assert bench.notes(key) == ["1", "1"]
+    assert run.child("grown").id != child
+
+
 def test_nesting_without_end_is_refused(app, flow, bench):
     flow.add(task(app, "builds").s(30, bench.new_key()), name="deep")
     with pytest.raises(CompositionError, match="nested 21 deep, more than workflow_max_depth"):

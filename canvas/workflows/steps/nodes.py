@@ -22,6 +22,9 @@ from canvas.workflows.steps.rules import FAILED, value_of
 
 Inputs = Sequence[KnownInput]
 
+_OF_OUTCOME = frozenset({"link", "link_error", "chain", "chord", "group_id"})
+"""The options of a signature that the task in its place would have to have, too."""
+
 
 class NodeAttempt(PagesAttempt):
     """An attempt that starts nodes of every kind."""
@@ -34,7 +37,27 @@ class NodeAttempt(PagesAttempt):
         sig = node.sig
         if node.binds:
             sig = bind_inputs(sig, node.binds, _values(inputs), self._source_of(number))
-        self._send(sig, (), NodeRef(self._run, self._attempt, number))
+        place = NodeRef(self._run, self._attempt, number)
+        if not self._goes_on(place, sig):
+            self._send(sig, (), place)
+
+    def _goes_on(self, place: NodeRef, sig: Mapping[str, Any]) -> bool:
+        """Go on with the run of a workflow that the node's task has returned in an earlier attempt, if there is one.
+
+        What the signature says of the messages after the task is known to the task alone, so that it runs again then.
+        """
+        if place.attempt == 0 or sig["subtask_type"] is not None or not _OF_OUTCOME.isdisjoint(sig["options"]):
+            return False
+        earlier = child_before(self._runs, place)
+        if earlier is None:
+            return False
+        self._go_on(place, earlier, outcome_of_node(self._app, place, earlier))
+        return True
+
+    def _go_on(self, place: NodeRef, earlier: str, outcome: dict[str, Any]) -> None:
+        """Go on with the run that an earlier attempt had in a node's place."""
+        self._record(place.node, states.STARTED, None, child=earlier)
+        self._resume_child(earlier, outcome)
 
     def _choose(self, number: int, node: RunNode, inputs: Inputs) -> None:
         if node.details.get("timed_out"):
@@ -88,8 +111,7 @@ class NodeAttempt(PagesAttempt):
         earlier = child_before(self._runs, place)
         outcome = outcome_of_node(self._app, place, earlier or child_run_of(task_id_of(place)))
         if earlier is not None:
-            self._record(number, states.STARTED, None, child=earlier)
-            self._resume_child(earlier, outcome)
+            self._go_on(place, earlier, outcome)
             return
         nodes = with_inputs([RunNode.from_list(one) for one in node.details["nodes"]], node, _values(inputs))
         name, task_id = str(node.details["name"]), task_id_of(place)
