@@ -1,7 +1,8 @@
-"""What each arrangement of Redis costs a task, and how long it stands still when a server is killed.
+"""What each arrangement of servers costs a task, and how long it stands still when one of them is killed.
 
-For each arrangement one worker process runs small tasks: the cost is the processor time of the worker and of the
-servers for each task, and the commands that the servers carry out. Then a client sends tasks one after the other. A
+For each arrangement of Redis one worker process runs small tasks: the cost is the processor time of the worker and of
+the servers for each task, and the commands that the servers carry out. (`make bench-rabbitmq` and `make bench-stores`
+measure the others.) Then a client sends tasks one after the other. A
 server is killed with -9 meanwhile, and the longest time between two results is printed. A server without a replica is
 started again after a second, with what it had written to its file.
 """
@@ -12,12 +13,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from benchmarks.arena import machine
 from canvas.errors import BrokerError, TimeoutError
+from tests.chaos.test_rabbitmq_cluster import Leader, cluster_of_three, of_all
 from tests.support.apps import make
+from tests.support.postgres import PostgresServer
 from tests.support.processes import WorkerProcess, members
+from tests.support.rabbitmq import RabbitMQNode
 from tests.support.redis_cluster import RedisCluster
 from tests.support.redis_server import RedisServer
 from tests.support.sentinel import MASTER, Watched
@@ -39,6 +44,21 @@ class Arrangement(NamedTuple):
     replaced: bool
     """Whether another server takes its place."""
     settings: dict[str, Any] = {}
+    of_worker: dict[str, str] = {}
+    """The same settings, as the tests' worker takes them."""
+
+
+class Postgres:
+    """A PostgreSQL server that ends as if it had crashed."""
+
+    def __init__(self, server: PostgresServer) -> None:
+        self._server = server
+
+    def stop(self, number: int) -> None:
+        self._server.stop()
+
+    def start(self) -> None:
+        self._server.start()
 
 
 @contextmanager
@@ -59,7 +79,7 @@ def sentinel(*_: str) -> Iterator[Arrangement]:
         options = {"master_name": MASTER}
         settings = {"broker_transport_options": options, "result_backend_transport_options": options}
         master = lambda: next(one for one in watched.servers if one.port == watched.master())  # noqa: E731
-        yield Arrangement(watched.url(0), watched.url(1), watched.servers, master, True, settings)
+        yield Arrangement(watched.url(0), watched.url(1), watched.servers, master, True, settings, {"master": MASTER})
 
 
 @contextmanager
@@ -75,10 +95,40 @@ def shards(*options: str) -> Iterator[Arrangement]:
     with RedisServer(*options) as far, RedisServer(*options) as near, RedisServer(*options) as results:
         rules = {far.url(0): ["far*"], near.url(0): ["*"]}
         servers = [far, near, results]
-        yield Arrangement(None, results.url(1), servers, lambda: near, False, {"broker_shards": rules})
+        settings = {"broker_shards": rules}
+        yield Arrangement(None, results.url(1), servers, lambda: near, False, settings, {"broker_shards": str(rules)})
+
+
+@contextmanager
+def rabbitmq(*options: str) -> Iterator[Arrangement]:
+    with TemporaryDirectory() as folder, RedisServer(*options) as results:
+        node = RabbitMQNode(folder).start()
+        yield Arrangement(node.url("t0"), results.url(1), [], lambda: node, False)
+        node.stop()
+
+
+@contextmanager
+def rabbitmq_cluster(*options: str) -> Iterator[Arrangement]:
+    with RedisServer(*options) as results, cluster_of_three() as nodes:
+        settings, of_worker = {"task_default_queue_type": "quorum"}, {"queue_type": "quorum"}
+        leader = Leader(nodes, "t0")
+        yield Arrangement(of_all(nodes, "t0"), results.url(1), [], lambda: leader, False, settings, of_worker)
+
+
+@contextmanager
+def rabbitmq_postgresql(*_: str) -> Iterator[Arrangement]:
+    with TemporaryDirectory() as folder, PostgresServer() as server:
+        node = RabbitMQNode(folder).start()
+        yield Arrangement(node.url("t0"), server.new_database(), [], lambda: Postgres(server), False)
+        node.stop()
 
 
 ARRANGEMENTS = {"one Redis": one, "two": two, "Sentinel": sentinel, "Cluster of six": cluster, "two shards": shards}
+
+
+OF_RABBITMQ = {
+    "RabbitMQ": rabbitmq, "three of RabbitMQ": rabbitmq_cluster, "and PostgreSQL": rabbitmq_postgresql,
+}  # fmt: skip
 
 
 def main() -> None:
@@ -91,16 +141,16 @@ def main() -> None:
         with opened(*_KEPT) as arrangement:
             pause = _pause(arrangement)
         print(f"{name:<16} {cost[0]:>17.0f} {cost[1]:>9.0f} {cost[2]:>18.1f} {pause:>20.1f} s", flush=True)
+    for name, opened in OF_RABBITMQ.items():
+        with opened(*_KEPT) as arrangement:
+            print(f"{name:<16} {'':>17} {'':>9} {'':>18} {_pause(arrangement):>20.1f} s", flush=True)
 
 
 @contextmanager
 def _running(arrangement: Arrangement) -> Iterator[tuple[Any, WorkerProcess]]:
-    settings = {name: str(value) for name, value in arrangement.settings.items() if name == "broker_shards"}
-    if "broker_transport_options" in arrangement.settings:
-        settings["master"] = MASTER
     app = make("canvas", arrangement.broker, arrangement.backend, **arrangement.settings)
     worker = WorkerProcess(
-        "canvas", arrangement.broker or "", arrangement.backend, "-P", "solo", "-l", "ERROR", **settings
+        "canvas", arrangement.broker or "", arrangement.backend, "-P", "solo", "-l", "ERROR", **arrangement.of_worker
     )
     try:
         app.tasks["t.add"].delay(1, 1).get(timeout=60)

@@ -43,13 +43,20 @@ def can_write(value: Any, serializer: str) -> bool:
     return True
 
 
+def _text(data: bytes) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as exc:
+        raise DecodeError(f"not text in UTF-8: {exc}") from None
+
+
 def decode(data: bytes, content_type: str, *, accept: Collection[str], max_depth: int = MAX_DEPTH) -> Any:
     """The value in ``data``. Raises ContentDisallowed for a type not in ``accept`` (names or content types)."""
     if content_type == "application/json" and "json" in accept:
         return typed_json.loads(data, max_depth=max_depth)
     codec = _BY_TYPE.get(content_type) or _of_kombu(content_type)
     if content_type in _ALWAYS:
-        return data.decode("utf-8") if content_type == "text/plain" else data
+        return _text(data) if content_type == "text/plain" else data
     if codec is None or (codec.name not in accept and content_type not in accept):
         raise ContentDisallowed(
             f"content type {content_type!r:.100} is not accepted: accept_content allows {', '.join(sorted(accept))}"

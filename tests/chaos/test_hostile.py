@@ -4,8 +4,10 @@ import base64
 import copy
 import json
 import random
+from contextlib import suppress
 from pathlib import Path
 
+import amqp
 import msgpack
 import pytest
 
@@ -16,6 +18,8 @@ from canvas.testing.contract import eventually
 from tests.chaos.hostile import Mutator, change, headers_of, leaves_no_result, seeds_of
 from tests.support.apps import make
 from tests.support.processes import members, resident
+from tests.support.rabbit_bench import RabbitBench
+from tests.support.redis_server import RedisServer
 from tests.worker.commands import start, task
 
 BATCH = 500
@@ -52,6 +56,70 @@ def test_every_message_ends(bench, app, tmp_path, seed, cases, pool):
         faults = [line for line in worker.log if "Internal error" in line]
         assert faults == []
     assert not marker.exists()
+
+
+OWN_HEADERS = {
+    "canvas_due": [float(2**62), 1e308, -1.0, 0.0, "soon", None],
+    "canvas_dead": [[], {}, "why", 7],
+    "canvas_delivery_count": [2**62, -1, "many", None],
+    "x-death": [[{"queue": "canvas.delay.1000"}, 7], {}, "x"],
+    "x-delivery-count": [2**62, -1, "many"],
+    "redelivered": ["yes", [], None],
+    "filler": ["x" * 130_000],
+}
+"""Headers that canvas and RabbitMQ write themselves, and one that fills a frame."""
+
+
+def amqp_message(raw, choose):
+    """A mutated envelope as another program sends it to RabbitMQ, with some of these headers."""
+    try:
+        outer = json.loads(raw)
+        headers = dict(outer["headers"])
+        body = base64.b64decode(outer["body"])
+    except (ValueError, KeyError, TypeError):
+        headers, body = {}, raw
+    for name in choose.sample(sorted(OWN_HEADERS), 2):
+        headers[name] = choose.choice(OWN_HEADERS[name])
+    kinds = ["application/json", "application/x-msgpack", "text/plain", "", "\ud7ff"]
+    return amqp.Message(
+        body, application_headers=headers, content_type=choose.choice(kinds), content_encoding="utf-8",
+        priority=choose.choice([0, 255]), delivery_mode=choose.choice([1, 2]), type=choose.choice(["", "canvas.raw"]),
+        message_id=choose.choice(["", "same", str(choose.random())]), reply_to=choose.choice(["", "nowhere", "celery"]),
+    )  # fmt: skip
+
+
+def put(node, vhost, messages, choose):
+    """Publish messages that py-amqp can write and RabbitMQ takes; how many."""
+    total = 0
+    for raw in messages:
+        # RabbitMQ closes the connection where it cannot read the headers.
+        with suppress(Exception), amqp.Connection(f"127.0.0.1:{node.port}", virtual_host=vhost) as connection:
+            channel = connection.channel()
+            channel.confirm_select()
+            channel.basic_publish_confirm(amqp_message(raw, choose), "", "celery")
+            total += 1
+    return total
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("pool", [("-P", "threads", "-c", "4"), ("-P", "prefork", "-c", "2")], ids=lambda pool: pool[1])
+def test_every_message_from_rabbitmq_ends(rabbitmq, tmp_path, pool):
+    vhost, choose = rabbitmq.new_vhost(), random.Random(5)
+    with RedisServer() as server:
+        bench = RabbitBench(server, rabbitmq.url(vhost))
+        with make("canvas", server.url(0), server.url(1)) as other:
+            mutator = Mutator(5, seeds_of(other), str(tmp_path / "made-by-a-pickle"))
+        with bench.client() as app, start(bench, *pool) as worker:
+            pids = members(worker.process.pid)
+            assert task(app, "add").delay(1, 1).get(timeout=20) == 2
+            assert put(rabbitmq, vhost, [mutator.next() for _ in range(1_000)], choose) > 500
+            eventually(lambda: app.driver.admin.queue_length("celery") == app.driver.admin.in_flight().leased == 0, 120)
+            assert task(app, "add").delay(1, 1).get(timeout=60) == 2
+            assert members(worker.process.pid) == pids
+            assert [line for line in worker.log if "Internal error" in line] == []
+            server.client().flushall()
+    assert not (tmp_path / "made-by-a-pickle").exists()
 
 
 RESULTS = sorted((Path(__file__).parent.parent / "golden" / "result").glob("*.json"))

@@ -2,7 +2,7 @@
 
 import signal
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
@@ -43,8 +43,9 @@ class Leader:
         self._stopped.start()
 
 
-@pytest.fixture(scope="module")
-def nodes():
+@contextmanager
+def cluster_of_three():
+    """Three nodes that have started."""
     with ExitStack() as stack:
         found = []
         for _ in range(3):
@@ -52,6 +53,12 @@ def nodes():
             found.append(RabbitMQNode(folder, beside=found[0] if found else None).start())
             stack.callback(found[-1].stop)
         assert len(found[0].control("cluster_status", "--formatter", "erlang").split("@localhost")) > 3
+        yield found
+
+
+@pytest.fixture(scope="module")
+def nodes():
+    with cluster_of_three() as found:
         yield found
 
 

@@ -8,6 +8,7 @@ from canvas.drivers import open_driver
 from canvas.drivers.ports.values import Lease
 from canvas.model.settlement import ResultWrite, Settlement
 from canvas.testing.contract import publish
+from tests.support.rabbitmq import SharedRabbitMQ
 from tests.support.redis_server import RedisServer
 
 SUCCESS = b'{"status":"SUCCESS","result":1}'
@@ -40,8 +41,15 @@ def shards(cluster, first, second):
     yield open_driver("", second.url(1), broker_shards=rules), [first, second]
 
 
-REQUESTS = {one: (1, 1), two: (3, 3), in_cluster: (3, 5), shards: (3, 5)}
-"""Of a settlement with a result and a message into the same queue, and of one with a message into another queue."""
+@contextmanager
+def on_rabbitmq(cluster, first, second):
+    with SharedRabbitMQ() as node:
+        yield open_driver(node.url(), first.url(1)), [first]
+
+
+REQUESTS = {one: (1, 1), two: (3, 3), in_cluster: (3, 5), shards: (3, 5), on_rabbitmq: (3, 3)}
+"""Of a settlement with a result and a message into the same queue, and of one with a message into another queue: those to
+Redis."""
 
 
 @pytest.mark.parametrize("arrangement", REQUESTS, ids=lambda made: made.__name__)

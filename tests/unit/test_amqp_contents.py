@@ -24,6 +24,7 @@ HEADERS = st.dictionaries(OWN, VALUES | st.floats(), max_size=5)
 
 
 @example({}, {"canvas_due": math.inf}, b"")
+@example({}, {"canvas_due": 1e308}, b"")
 @example({"message_id": "m"}, {"id": [math.nan]}, b"")
 @example({"message_id": "m"}, {"id": "x" * (FRAME_MAX - 200)}, b"")
 @settings(max_examples=40)

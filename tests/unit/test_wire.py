@@ -204,6 +204,12 @@ def test_msgpack_has_no_other_types():
         codecs.decode(b"\xc1", "application/x-msgpack", accept=("msgpack",))
 
 
+def test_bytes_that_are_not_text():
+    assert codecs.decode("é".encode(), "text/plain", accept=()) == "é"
+    with pytest.raises(DecodeError, match="not text in UTF-8"):
+        codecs.decode(b"\x93", "text/plain", accept=())
+
+
 # -- records
 
 

@@ -66,10 +66,10 @@ class DelayQueue(NamedTuple):
 def step_of(seconds: float) -> int:
     """The delay, in milliseconds, of the queue for a delay of ``seconds``. Below one second it is longer by at most
     50 ms; else it is equal or shorter, and the rest is another delay."""
-    exact = int(seconds * 1000)
+    exact = int(min(seconds * 1000, _LONGEST))
     if exact < 1000:
         return (exact // _FINE + 1) * _FINE
     if exact < _WHOLE_SECONDS_UNTIL:
         return exact // 1000 * 1000
     bits = exact.bit_length() - 1 - _STEPS
-    return min(exact >> bits << bits, _LONGEST)
+    return exact >> bits << bits if exact < _LONGEST else _LONGEST
