@@ -77,7 +77,7 @@ def openapi(version: str) -> dict[str, Any]:
         parameters += [{"name": name, "in": "query", "schema": {"type": "string"}} for name in one.query]
         described: dict[str, Any] = {
             "summary": one.about, "parameters": parameters,
-            "responses": {"200": {"description": "Done."}, "default": {"description": "What is wrong, as `error`."}},
+            "responses": {"200": {"description": "Done."}, "default": {"description": "The reason, as `error`."}},
         }  # fmt: skip
         if one.method == "POST":
             fields: dict[str, Any] = {name: {} for name in one.body}

@@ -1,4 +1,4 @@
-"""Docstrings and comments name the actor and the thing: words that stand in for both are refused."""
+"""Docstrings, comments and messages name the actor and the thing: words that stand in for both are refused."""
 
 import ast
 import io
@@ -27,12 +27,14 @@ REFUSED = {
 
 @cache
 def texts(name: str) -> list[tuple[int, str]]:
-    """The docstrings of a file (also those below attributes) and its comments, each with its line."""
+    """The docstrings of a file (also those below attributes), its messages and its comments, each with its line."""
     return list(_texts(name))
 
 
 def _texts(name: str) -> Iterator[tuple[int, str]]:
     for node in ast.walk(tree(name)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.count(" ") > 1:
+            yield node.lineno, node.value
         for statement in getattr(node, "body", []) if not isinstance(node, ast.Lambda | ast.IfExp) else []:
             value = getattr(statement, "value", None)
             if isinstance(statement, ast.Expr) and isinstance(value, ast.Constant) and isinstance(value.value, str):
