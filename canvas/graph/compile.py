@@ -88,6 +88,6 @@ def _first_sent(result: ResultRef) -> ResultRef:
     while head.parent is not None:
         head = head.parent
     if head.members is not None and len(head.members) == 1 and head.members[0].members is not None:
-        # A group of one that ends in a group has that group's result (G12).
+        # A group of one that ends in a group has that group's result (semantics.md G12).
         return head.members[0]
     return head

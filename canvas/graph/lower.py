@@ -207,7 +207,8 @@ class Lowering:
         return self._body(sig, body, options, call, live), options, kwargs
 
     def _headless(self, sig: chord, call: PartialCall, live: bool) -> Segment:
-        """Without a header the body starts at once, with an empty list (H7), as a member of the header's group (R3)."""
+        """Without a header the body starts at once, with an empty list (semantics.md H7), as a member of the header's
+        group (semantics.md R3)."""
         body, options, _ = self._call_of(sig, call, live)
         if not live:  # the chord itself is not sent, so its options are given to the body here
             body = body.with_fields(options=body.merged_with((), {}, body_options(options))[2])

@@ -205,7 +205,7 @@ class GroupResult(ResultSet, Handle):
 
     @classmethod
     def restore(cls, id: str, backend: Any = None, app: ResultApp | None = None) -> "GroupResult | None":
-        """The group that was saved under ``id``; ``None`` when there is none (R4).
+        """The group that was saved under ``id``; ``None`` when there is none.
 
         A task whose result is ignored is not waited for, if canvas saved the group.
         """
@@ -219,7 +219,7 @@ class GroupResult(ResultSet, Handle):
         return group
 
     def as_tuple(self) -> tuple[Any, ...]:
-        """``((id, parent), [members])`` (R1)."""
+        """``((id, parent), [members])`` (semantics.md R1)."""
         return self.own_tuple(self.parent.as_tuple() if self.parent is not None else None)
 
     def own_tuple(self, before: Any) -> tuple[Any, ...]:

@@ -140,7 +140,7 @@ class ResultSet(ResultBase):
 
         With ``propagate`` the first exception to arrive is raised. With ``callback`` it is called as
         ``callback(id, value)`` for each member as its value arrives (a group's: the list of its members' values), and
-        the return value is ``None`` (R5). A task whose result is ignored is not waited for; its value is ``None``.
+        the return value is ``None``. A task whose result is ignored is not waited for; its value is ``None``.
         Raises TimeoutError, and RuntimeError inside a task unless all are results of ``apply()``.
         """
         if not all(leaf.eager for leaf in self.leaves()):

@@ -38,6 +38,12 @@ def test_sections_and_rules_that_are_cited_exist():
     ] == []
 
 
+def test_a_rule_is_cited_with_its_page():
+    bare = re.compile(r"\([A-Z]\d+(?:[,–] ?[A-Z]\d+)*\)")
+    files = (ROOT / "canvas").rglob("*.py")
+    assert [path.name for path in files if bare.search(path.read_text())] == []
+
+
 def test_no_page_is_cited_that_is_elsewhere():
     names = ("DESIGN" + ".md", "HOUSE" + ".md", "STYLE" + ".md", "PROTOCOL" + ".md", "SEMANTICS" + ".md")
     files = [*(ROOT / "canvas").rglob("*.py"), *(ROOT / "canvas").rglob("*.lua"), *(ROOT / "docs").rglob("*.md")]

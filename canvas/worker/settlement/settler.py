@@ -45,7 +45,7 @@ class Settler:
 
     def settle(self, done: Job, outcome: Outcome, report: Report) -> tuple[Settlement, Outcome]:
         """The settlement of one end, and its outcome: a value that cannot be written or a successor that cannot be
-        sent turns success into failure (T4, T5).
+        sent turns success into failure (semantics.md T4, T5).
 
         ``report`` reports the end to hooks and signals. The settlement contains what hooks send.
         """
