@@ -294,9 +294,9 @@ def settlements_of(lease, parts):
 SUCCESS = b'{"status":"SUCCESS"}'
 
 
-@pytest.mark.parametrize(("parts", "each"), [(False, 2), (True, 5)], ids=["tasks", "parts of a chord"])
+@pytest.mark.parametrize(("parts", "each"), [(False, 2), (True, 6)], ids=["tasks", "parts of a chord"])
 def test_commands_of_a_batch(driver, redis_server, parts, each):
-    """A batch shares all but what each task needs: its record, its announcement, its part."""
+    """A batch shares all but what each task needs: its record, its announcement, its part with its lease."""
     count, lease = 50, Lease("w", ["q"], 50)
     if parts:
         driver.settler.publish_with_chords([ChordStart("g", count + 1, 60)], [])

@@ -56,12 +56,13 @@ local function keep_leases()
     new.hashed, new.scored, new.tags = {}, {}, {}
 end
 
--- Whether the message of a settlement is still leased, by tag: one look at all of them, as long as nothing is acked.
+-- Whether the messages of acks and stored successes are still leased, by tag: one look at the index of all of them. One
+-- that is not in the index is looked for in unacked, on the general way.
 local leased = {}
 
 local function look_at_leases(settlements)
     local tags = {}
-    for _, s in ipairs(settlements) do tags[#tags + 1] = s[1] or (s.fence == 'lease' and s.tag) or nil end
+    for _, s in ipairs(settlements) do tags[#tags + 1] = s[1] end
     if #tags == 0 then return end
     on_broker()
     for first = 1, #tags, AT_ONCE do
@@ -79,7 +80,6 @@ local function acknowledge_tags(tags)
         redis.call('ZREM', KEYS[2], unpack(tags, first, last))
         redis.call('SREM', KEYS[3], unpack(tags, first, last))
     end
-    for _, tag in ipairs(tags) do leased[tag] = nil end
 end
 
 -- Settle the acks and stored successes that are leased and whose task has no record yet. The others get names, and take
@@ -115,7 +115,7 @@ end
 local function general()
     local function is_held(s)
         if not s.tag or s.fence == 'none' then return true end
-        if s.fence ~= 'early_acked' and leased[s.tag] then return true end
+        if s.fence ~= 'early_acked' and redis.call('HEXISTS', KEYS[1], s.tag) == 1 then return true end
         -- A tag is never used again: one that is acked early already was acked by this call, whose answer was lost.
         return (s.fence == 'early_acked' or s.early_ack) and redis.call('HEXISTS', s.early_acked, s.tag) == 1
     end
