@@ -128,7 +128,10 @@ def inspect(
         if not _INSPECT[method].arguments:
             raise click.UsageError(f"inspect {method} takes no arguments; got {' '.join(arguments)}")
         given = {_INSPECT[method].arguments[0]: list(arguments)}
-    _show(obj.app.control.broadcast(method, given, destination or None, reply=True, timeout=timeout), as_json)
+    answers = obj.app.control.broadcast(method, given, destination or None, reply=True, timeout=timeout)
+    _show(answers, as_json)
+    if not as_json:
+        _say_how_many(answers)
 
 
 @click.command(short_help="Change what workers do.")
@@ -188,21 +191,24 @@ def _stamps(given: tuple[str, ...]) -> dict[str, list[str]]:
 def status(obj: Any, /, timeout: float, destination: list[str], as_json: bool) -> None:
     """Which workers are there; exit code 69 when there are none."""
     answers = obj.app.control.ping(destination or None, timeout=timeout)
+    _require(answers)
     if as_json:
         click.echo(json.dumps(by_node(answers)))
-    else:
-        warn_of_duplicates(answers)
-        for node in (node for answer in answers for node in answer):
-            click.echo(f"->  {node}: OK")
-        _say_how_many(answers)
+        return
+    warn_of_duplicates(answers)
+    for node in (node for answer in answers for node in answer):
+        click.echo(f"->  {node}: OK")
+    _say_how_many(answers)
+
+
+def _require(answers: list[dict[str, Any]]) -> None:
     if not answers:
+        click.echo("Error: No nodes replied within time constraint", err=True)
         raise SystemExit(UNAVAILABLE)
 
 
 def _show(answers: list[dict[str, Any]], as_json: bool) -> None:
-    if not answers:
-        click.echo("Error: No nodes replied within time constraint", err=True)
-        raise SystemExit(UNAVAILABLE)
+    _require(answers)
     if as_json:
         click.echo(json.dumps(by_node(answers)))
         return
@@ -211,7 +217,6 @@ def _show(answers: list[dict[str, Any]], as_json: bool) -> None:
         good = not (isinstance(value, dict) and "error" in value)
         click.echo(f"->  {node}: {'OK' if good else 'ERROR'}")
         click.echo(_indented(value))
-    _say_how_many(answers)
 
 
 def _say_how_many(answers: list[dict[str, Any]]) -> None:

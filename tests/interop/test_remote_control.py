@@ -2,9 +2,13 @@
 
 import json
 import os
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
+from click.testing import CliRunner
 
+from canvas.cli.inspect_control import control, inspect
 from canvas.drivers.kombu_envelope import ENVELOPE
 from canvas.testing.contract import eventually
 from canvas.wire.task_message import encode_plain
@@ -77,6 +81,18 @@ def test_questions(ours, asking, server):
     assert refused == [{"ours@here": {"error": "ValueError('Pool restarts not enabled')"}}]
 
 
+@pytest.mark.parametrize(
+    ("command", "method", "count"), [(inspect, "ping", "\n1 node online.\n"), (control, "heartbeat", "")]
+)
+def test_replies_on_a_terminal(ours, server, command, method, count):
+    broker, backend, ledger = server.urls()
+    app = make("canvas", broker, backend, ledger=ledger)
+    done = CliRunner().invoke(command, [method, "-d", "ours@here", "-t", "20"], obj=SimpleNamespace(app=app))
+    app.close()
+    first, _reply, *rest = done.stdout.splitlines(keepends=True)
+    assert (first, "".join(rest)) == ("->  ours@here: OK\n", count)
+
+
 def test_what_runs_and_what_waits(ours, asking, server):
     _, pool = ours
     key = server.new_key()
@@ -100,10 +116,12 @@ def test_what_runs_and_what_waits(ours, asking, server):
 def test_revoking(ours, asking, server):
     key = server.new_key()
     late = asking.tasks["t.add"].apply_async((1, 1), expires="2001-01-01T00:00:00+00:00")
-    later = asking.tasks["t.slow_then"].apply_async((0, key), countdown=4)
+    due = datetime.now(UTC) + timedelta(seconds=5)
+    later = asking.tasks["t.slow_then"].apply_async((0, key), eta=due.replace(tzinfo=None).isoformat())
+    asked = asking.control.inspect(destination=["ours@here"], timeout=20)
+    eventually(lambda: [entry["eta"] for entry in asked.scheduled()["ours@here"]] == [due.isoformat()])
     asking.control.revoke(later.id)
     assert server.wait_state(asking, later.id) == "REVOKED"
-    asked = asking.control.inspect(destination=["ours@here"], timeout=20)
     eventually(lambda: {later.id, late.id} <= set(asked.revoked()["ours@here"]))
     eventually(lambda: not server.broker.exists("canvas:delayed", "celery", "unacked"))
     assert server.ledgers.llen(f"ledger:{key}") == 0

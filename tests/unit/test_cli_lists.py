@@ -1,11 +1,14 @@
-"""``--list`` of ``inspect`` and ``control``."""
+"""``--list`` of ``inspect`` and ``control``, and commands that no worker replies to."""
+
+from types import SimpleNamespace
 
 import click
 import pytest
 from celery.worker.control import Panel
 from click.testing import CliRunner
 
-from canvas.cli.inspect_control import control, inspect, named
+from canvas import Canvas
+from canvas.cli.inspect_control import control, inspect, named, status
 
 ONLY_CELERYS = {"election"}
 """Workers of canvas do not gossip."""
@@ -34,3 +37,14 @@ def test_a_list_shows_which_arguments_are_required():
     found = CliRunner().invoke(control, ["--list"]).output
     assert "add_consumer <queue> [exchange] [exchange_type] [routing_key]" in found
     assert "revoke <task_id> ..." in found
+
+
+@pytest.mark.parametrize(
+    ("command", "words"), [(status, []), (status, ["-j"]), (inspect, ["ping"]), (control, ["heartbeat"])]
+)
+def test_no_worker_replies(command, words):
+    app = Canvas(broker="memory://no-workers")
+    done = CliRunner().invoke(command, [*words, "-t", "0.05"], obj=SimpleNamespace(app=app))
+    app.close()
+    expected = "Error: No nodes replied within time constraint\n"
+    assert (done.exit_code, done.stdout, done.stderr) == (69, "", expected)

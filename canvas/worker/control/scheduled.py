@@ -1,7 +1,7 @@
 """The tasks that are due later, as remote control shows them (protocol.md §6)."""
 
 from collections.abc import Collection
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from canvas.app.application import Canvas
@@ -15,12 +15,12 @@ _PRIORITY = 6
 
 def scheduled(app: Canvas, hostname: str, queues: Collection[str]) -> list[dict[str, Any]]:
     """``{eta, priority, request}`` of each deferred message of these queues, the first due first: of the 1,000 messages
-    that are due first in the broker. Raises BrokerError."""
+    that are due first in the broker. ``eta`` is in the app's time zone. Raises BrokerError."""
     found = []
     for entry in app.driver.admin.scheduled(_MOST):
         if entry.queue not in queues:
             continue
         for message in opened([Delivery("", entry.queue, entry.payload)], opener(app)):
-            eta = message.headers.get("eta") or datetime.fromtimestamp(entry.due, UTC).isoformat()
+            eta = datetime.fromtimestamp(entry.due, app.timezone).isoformat()
             found.append({"eta": eta, "priority": _PRIORITY, "request": task_info(message, hostname)})
     return found
