@@ -63,19 +63,19 @@ class ConfiguredApp(Services):
                 if before is not None and conf[name] != before[name]:
                     self.reconfigure(name)
 
-    def config_from_envvar(self, variable: str, silent: bool = False, force: bool = False) -> bool:
-        """Take settings from the module that an environment ``variable`` names; whether it names one. ``force``: read
-        it now, not at first use.
+    def config_from_envvar(self, variable_name: str, silent: bool = False, force: bool = False) -> bool:
+        """Take settings from the module that the environment variable ``variable_name`` names; whether it names one.
+        ``force``: read it now, not at first use.
 
         Raises ConfigurationError for a variable that is not set, unless ``silent``.
         """
-        module = os.environ.get(variable)
+        module = os.environ.get(variable_name)
         if module:
             self.config_from_object(module, silent, force)
         elif not silent:
-            raise ConfigurationError(f"environment variable {variable} is not set; expected a module name in it")
+            raise ConfigurationError(f"environment variable {variable_name} is not set; expected a module name in it")
         return bool(module)
 
-    def add_defaults(self, settings: Any) -> None:
+    def add_defaults(self, fun: Any) -> None:
         """Add default values: a mapping, or a function that makes one, for settings that have no other value."""
-        self.conf.add_defaults(settings() if callable(settings) else settings)
+        self.conf.add_defaults(fun() if callable(fun) else fun)

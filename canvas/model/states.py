@@ -27,9 +27,9 @@ PRECEDENCE_LOOKUP: Final = {name: place for place, name in enumerate(PRECEDENCE)
 NONE_PRECEDENCE: Final = PRECEDENCE_LOOKUP[None]
 
 
-def precedence(name: str) -> int:
+def precedence(state: str) -> int:
     """The place of a state in ``PRECEDENCE``: lower is later."""
-    return PRECEDENCE_LOOKUP.get(name, NONE_PRECEDENCE)
+    return PRECEDENCE_LOOKUP.get(state, NONE_PRECEDENCE)
 
 
 class state(str):

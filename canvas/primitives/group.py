@@ -63,16 +63,16 @@ class group(TaskList[list[Any]]):
             task.set_immutable(immutable)
 
     @refusing_cycles
-    def link(self, callback: Any) -> Any:
-        """Run an immutable copy of ``callback`` after the first member (semantics.md G7)."""
+    def link(self, sig: Any) -> Any:
+        """Run an immutable copy of ``sig`` after the first member (semantics.md G7)."""
         if not self.tasks:
             raise CompositionError("an empty group has no member to link a callback to")
-        return self.tasks[0].link(maybe_signature(callback).clone().set(immutable=True))
+        return self.tasks[0].link(maybe_signature(sig).clone().set(immutable=True))
 
     @refusing_cycles
-    def link_error(self, errback: Any) -> Any:
-        """Run a copy of ``errback`` for each member that fails."""
-        source = maybe_signature(errback)
+    def link_error(self, sig: Any) -> Any:
+        """Run a copy of ``sig`` for each member that fails."""
+        source = maybe_signature(sig)
         return tuple(task.link_error(source.clone()) for task in self.tasks)
 
     def linkable(self) -> Self:

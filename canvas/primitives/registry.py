@@ -68,13 +68,14 @@ def signature_from_dict(d: Mapping[str, Any], app: SignatureApp | None = None, c
     return built
 
 
-def maybe_signature(d: Any, app: SignatureApp | None = None) -> Any:
-    """``d`` itself if it is a signature, a signature made of ``d`` if it is a dict, ``None`` for ``None``.
+def maybe_signature(d: Any, app: SignatureApp | None = None, clone: bool = False) -> Any:
+    """``d`` itself if it is a signature, a signature made of ``d`` if it is a dict, ``None`` for ``None``. ``clone``:
+    a copy of a signature.
 
     Raises CompositionError for a dict that does not describe a signature, or describes one that contains itself.
     """
     if d is None or isinstance(d, CLASSES[TASK]):
-        return d
+        return d.clone() if clone and d is not None else d
     try:
         return signature_from_dict(d, app)
     except (RecursionError, CycleError) as exc:

@@ -215,12 +215,12 @@ class Backend:
 
     # -- groups
 
-    def add_to_chord(self, group_id: str, result: Any) -> None:
+    def add_to_chord(self, chord_id: str, result: Any) -> None:
         """Let a chord that runs wait for one part more, once for each ``result``."""
         self.ensure_parts_counted("add_to_chord")
         assert self._chords is not None
         member = getattr(result, "id", None) or new_id()
-        self._chords.start_chords([], [ChordExtension(group_id, str(member))])
+        self._chords.start_chords([], [ChordExtension(chord_id, str(member))])
 
     def encode_group(self, structure: Any) -> bytes:
         return wire.encode_group(structure, serializer=self.serializer, max_depth=self.max_depth)

@@ -262,15 +262,15 @@ def _with_ancestors(result: Any) -> Iterator[AsyncResult]:
         result = result.parent
 
 
-def result_from_tuple(structure: Any, app: ResultApp | None = None) -> Any:
-    """The handle that a tuple form, ``((id, parent), members)``, stands for (semantics.md R1).
+def result_from_tuple(r: Any, app: ResultApp | None = None) -> Any:
+    """The handle that a tuple form ``r``, ``((id, parent), members)``, stands for (semantics.md R1).
 
     Raises DecodeError for a value that is not a tuple form.
     """
     try:
-        return _handle(structure, app)
+        return _handle(r, app)
     except (TypeError, ValueError, LookupError, RecursionError) as exc:
-        raise DecodeError(f"result: expected ((id, parent), members); got {structure!r:.100}") from exc
+        raise DecodeError(f"result: expected ((id, parent), members); got {r!r:.100}") from exc
 
 
 def _handle(structure: Any, app: ResultApp | None) -> Any:

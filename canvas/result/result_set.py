@@ -153,7 +153,16 @@ class ResultSet(ResultBase):
         return None if callback is not None else self._values()
 
     join = get
-    join_native = get
+
+    def join_native(
+        self, timeout: float | None = None, propagate: bool = True, interval: float = 0.5,
+        callback: Any = None, no_ack: bool = True, on_message: Any = None, on_interval: Any = None,
+        disable_sync_subtasks: bool = True,
+    ) -> Any:  # fmt: skip
+        """``get``, with Celery's order of the last two parameters."""
+        return self.get(
+            timeout, propagate, interval, callback, no_ack, on_message, disable_sync_subtasks, on_interval
+        )  # fmt: skip
 
     def _values(self) -> list[Any]:
         return [_value(result) for result in self.results]

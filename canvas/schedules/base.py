@@ -31,9 +31,9 @@ class schedstate(NamedTuple):
     next: float
 
 
-def is_naive(moment: datetime) -> bool:
+def is_naive(dt: datetime) -> bool:
     """Whether a time has no zone."""
-    return moment.tzinfo is None or moment.tzinfo.utcoffset(moment) is None
+    return dt.tzinfo is None or dt.tzinfo.utcoffset(dt) is None
 
 
 def maybe_make_aware(moment: datetime, tz: tzinfo | None = None, naive_as_utc: bool = True) -> datetime:

@@ -46,8 +46,10 @@ class Signal:
             self._detach = attach(self._on_event, *self._events)
         return receiver
 
-    def disconnect(self, receiver: Receiver | None = None, sender: Any = None, dispatch_uid: Any = None) -> bool:
-        """Stop calling a receiver; whether it was connected."""
+    def disconnect(
+        self, receiver: Receiver | None = None, sender: Any = None, weak: Any = None, dispatch_uid: Any = None
+    ) -> bool:  # fmt: skip
+        """Stop calling a receiver; whether it was connected. ``weak`` has no effect."""
         key = dispatch_uid
         if key is None:
             key = (_identity(receiver), id(sender) if sender is not None else None)

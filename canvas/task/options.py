@@ -259,7 +259,8 @@ class TaskOptions:
         for attribute in ("acks_on_failure", "acks_on_timeout"):
             if self.__dict__[attribute] is None:
                 self.__dict__[attribute] = self.acks_on_failure_or_timeout is not False
-        self.on_bound(app)
+        # As in Celery, a function without @classmethod is called with the app alone.
+        type(self).on_bound(app)
 
     def _leave_to(self, attribute: str, setting: Any) -> None:
         """Take the setting's value for an attribute that neither the task nor its class gives."""

@@ -49,8 +49,9 @@ class RetriedTask(Protocol):
     def signature(self, args: Iterable[Any] | None = None, *more: Any, **options: Any) -> Signature[Any]: ...
 
     def signature_from_request(
-        self, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
-    ) -> Signature[Any]: ...
+        self, request: Any = None, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None,
+        queue: Any = None, **options: Any,
+    ) -> Signature[Any]: ...  # fmt: skip
 
     def retry(self, *args: Any, **kwargs: Any) -> Retry: ...
 
@@ -78,7 +79,7 @@ def retry(
     args, kwargs = merged_arguments(task.parameters, (request.args, request.kwargs), args, kwargs)
     if limit is not None and request.retries >= limit:
         _give_up(task, cause, args, kwargs)
-    sig = task.signature_from_request(args, kwargs, countdown=countdown, eta=eta, **options)
+    sig = task.signature_from_request(None, args, kwargs, countdown=countdown, eta=eta, **options)
     task.app.client.due(sig.options)
     retry = Retry(exc=exc if isinstance(exc, str) else cause, when=eta or countdown, sig=sig)
     retry.is_eager = request.is_eager
@@ -100,10 +101,11 @@ def autoretry(task: RetriedTask, exc: BaseException) -> Retry:
 
 
 def signature_again(
-    task: RetriedTask, args: Iterable[Any] | None, kwargs: Mapping[str, Any] | None, options: Mapping[str, Any]
-) -> Signature[Any]:
+    task: RetriedTask, args: Iterable[Any] | None, kwargs: Mapping[str, Any] | None, options: Mapping[str, Any],
+    request: Request | None = None,
+) -> Signature[Any]:  # fmt: skip
     """``Task.signature_from_request``."""
-    request = task.request
+    request = task.request if request is None else request
     place = request.as_execution_options()
     options = {key: value for key, value in options.items() if value is not None}
     if "queue" in options:

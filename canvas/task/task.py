@@ -255,12 +255,12 @@ class Task(CheckedCalls[P, R]):
         return autoretry(self, exc)
 
     def signature_from_request(
-        self, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
+        self, request: Any = None, args: Any = None, kwargs: Any = None, queue: Any = None, **options: Any
     ) -> Signature[R]:
-        """This call again, with its id, its place in its workflow, and one retry more (semantics.md T11)."""
+        """This call, or that of ``request``, again: with its id and its place, and one retry more (semantics.md)."""
         from canvas.task.retry import signature_again  # most tasks never retry
 
-        return signature_again(self, args, kwargs, options)
+        return signature_again(self, args, kwargs, {**options, "queue": queue}, request)
 
     def replace(self, sig: Any) -> Any:
         """Give this task's place to ``sig``, a signature or a ``Workflow``: ``return self.replace(sig)``. Raises

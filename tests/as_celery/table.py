@@ -67,7 +67,7 @@ CLASSES = {
     "celery.schedules.crontab": ("celery.schedules:crontab", "canvas.schedules:crontab"),
     "celery.schedules.schedule": ("celery.schedules:schedule", "canvas.schedules:schedule"),
     "celery.schedules.solar": ("celery.schedules:solar", "canvas.schedules:solar"),
-    "celery.utils.dispatch.Signal": ("celery.utils.dispatch:Signal", "canvas.signals.signal:Signal"),
+    "celery.utils.dispatch.Signal": ("celery.utils.dispatch:Signal", "canvas.celery_names.utils.dispatch:Signal"),
     "celery.worker.request.Request": ("celery.worker.request:Request", "canvas.worker.steps.request:Request"),
 }
 """Classes whose attributes are compared: Celery's and canvas'."""

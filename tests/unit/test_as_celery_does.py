@@ -8,7 +8,10 @@ from typing import Any
 import celery.exceptions
 import pytest
 
-from canvas import Canvas, chain, chord, group, signature, states
+from canvas import Canvas, Signature, Task, chain, chord, group, maybe_signature, signature, states
+from canvas.celery_names.utils.dispatch import Signal
+from canvas.celery_names.utils.imports import symbol_by_name
+from canvas.celery_names.utils.objects import cached_property
 from canvas.errors import ConfigurationError, SignatureError, TaskRevokedError
 from canvas.model.request import Request
 from canvas.wire.pickling import loads
@@ -183,3 +186,39 @@ def test_errors_are_stored_under_celerys_names(ours: type[Exception], theirs: st
     assert type(read) is ours and read.args == ("why",)
     pickled = pickle.dumps(getattr(celery.exceptions, theirs)("why"))
     assert type(loads(pickled)) is ours
+
+
+def test_on_bound_without_classmethod_gets_the_app_alone():
+    bound = []
+
+    class Told(Task):
+        def on_bound(app):
+            bound.append(app)
+
+    app = Canvas("bound", broker="memory://", set_as_current=False)
+    app.task(base=Told, name="told")(lambda: None)
+    assert (app.tasks["told"].name, bound) == ("told", [app])
+
+
+def test_small_parts_of_kombu_and_celery():
+    class Kept:
+        @cached_property
+        def value(self):
+            return 1
+
+        @value.setter
+        def value(self, new):
+            return new * 10
+
+    kept = Kept()
+    assert (kept.value, setattr(kept, "value", 2), kept.value) == (1, None, 20)
+    del kept.value
+    assert kept.value == 1
+    told = []
+    own = Signal(providing_args={"what"}, name="own")
+    own.connect(lambda **given: told.append(given["what"]), weak=False)
+    own.send(sender=None, what=3)
+    assert told == [3]
+    assert symbol_by_name("no.such:thing", default=4) == 4
+    sig = Signature("t", args=(1,))
+    assert maybe_signature(sig) is sig and maybe_signature(sig, clone=True) is not sig

@@ -11,7 +11,7 @@ HELPERS: dict[str, Members] = {
         **of(f"{UTILS}.imports", "gen_task_name import_from_cwd instantiate"),
         **of(f"{UTILS}.functional", "chunks memoize noop"),
         **of(_LEVELS, "LOG_LEVELS"),
-        "cached_property": "functools:cached_property",
+        "cached_property": f"{UTILS}.objects:cached_property",
         "gen_unique_id": "canvas:uuid",
         "get_cls_by_name": f"{UTILS}.imports:symbol_by_name",
         "get_full_cls_name": f"{UTILS}.imports:qualname",
@@ -32,8 +32,8 @@ HELPERS: dict[str, Members] = {
     "celery.utils.sysinfo": of(
         f"{UTILS}.code.debug", "AUTO_CONCURRENCY available_cpu_count df is_auto_concurrency load_average"
     ),
-    "celery.utils.dispatch": of("canvas.signals.signal", "Signal"),
-    "celery.utils.dispatch.signal": of("canvas.signals.signal", "Signal"),
+    "celery.utils.dispatch": of(f"{UTILS}.dispatch", "Signal"),
+    "celery.utils.dispatch.signal": of(f"{UTILS}.dispatch", "Signal"),
     "celery.utils.functional": of("canvas.remote.lru", "LRUCache")
     | of(
         f"{UTILS}.functional",

@@ -41,7 +41,7 @@ KOMBUS: dict[str, Members] = {
     "kombu.utils": {
         **of(f"{_OWN}.calls", "fxrange fxrangemax reprcall reprkwargs retry_over_time"),
         **of(_FUNCTIONS, "maybe_list"), **of(f"{UTILS}.imports", "symbol_by_name"),
-        "cached_property": "functools:cached_property", "uuid": "canvas:uuid",
+        "cached_property": f"{UTILS}.objects:cached_property", "uuid": "canvas:uuid",
     },
     "kombu.utils.encoding": _TEXTS,
     "kombu.utils.functional": {
@@ -54,7 +54,7 @@ KOMBUS: dict[str, Members] = {
         **of(f"{_OWN}.serializers", "JSONEncoder _decoders _encoders register_type"),
         "dumps": f"{_OWN}.serializers:json_dumps", "loads": f"{_OWN}.serializers:json_loads",
     },
-    "kombu.utils.objects": {"cached_property": "functools:cached_property"},
+    "kombu.utils.objects": {"cached_property": f"{UTILS}.objects:cached_property"},
     "kombu.utils.url": {
         **of(_QUEUES, "safequote"), "maybe_sanitize_url": "canvas.masking:masked_url",
         "sanitize_url": "canvas.masking:masked_url",

@@ -55,8 +55,8 @@ class Worker:
             log.close()
         return self.exitcode
 
-    def stop(self) -> None:
-        """Ask it, by remote control, to end after the tasks that run."""
+    def stop(self, in_sighandler: bool = False, exitcode: int | None = None) -> None:
+        """Ask it, by remote control, to end after the tasks that run. The parameters have no effect."""
         self.app.control.shutdown(destination=[self.hostname] if self.hostname else None)
 
     terminate = stop

@@ -13,20 +13,20 @@ def noop(*args: Any, **kwargs: Any) -> None:
     """Do nothing."""
 
 
-def maybe_list(value: Any, scalars: tuple[type, ...] = (Mapping, str)) -> Any:
-    """``value`` in a list, unless it is iterable or ``None``; mappings and text count as one value."""
-    return value if value is None or (isinstance(value, Iterable) and not isinstance(value, scalars)) else [value]
+def maybe_list(obj: Any, scalars: tuple[type, ...] = (Mapping, str)) -> Any:
+    """``obj`` in a list, unless it is iterable or ``None``; mappings and text count as one value."""
+    return obj if obj is None or (isinstance(obj, Iterable) and not isinstance(obj, scalars)) else [obj]
 
 
-def first(predicate: Callable[[T], Any] | None, values: Iterable[T]) -> T | None:
+def first(predicate: Callable[[T], Any] | None, it: Iterable[T]) -> T | None:
     """The first value that ``predicate`` accepts; without one, the first that is not ``None``."""
-    return next((one for one in values if (one is not None if predicate is None else predicate(one))), None)
+    return next((one for one in it if (one is not None if predicate is None else predicate(one))), None)
 
 
-def chunks(values: Iterator[T], n: int) -> Iterator[list[T]]:
+def chunks(it: Iterator[T], n: int) -> Iterator[list[T]]:
     """Lists of ``n`` values of an iterator; the last may be shorter."""
-    for head in values:
-        yield [head, *islice(values, n - 1)]
+    for head in it:
+        yield [head, *islice(it, n - 1)]
 
 
 def padlist(container: list[T], size: int, default: T | None = None) -> list[T | None]:
@@ -34,9 +34,9 @@ def padlist(container: list[T], size: int, default: T | None = None) -> list[T |
     return list(container[:size]) + [default] * (size - len(container))
 
 
-def uniq(values: Iterable[T]) -> Iterator[T]:
+def uniq(it: Iterable[T]) -> Iterator[T]:
     """The values without repetitions, in their order."""
-    return iter(dict.fromkeys(values))
+    return iter(dict.fromkeys(it))
 
 
 def dictfilter(d: Mapping[str, Any] | None = None, **kw: Any) -> dict[str, Any]:

@@ -4,8 +4,9 @@ import importlib
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from importlib.metadata import entry_points
 from types import ModuleType
 from typing import Any
@@ -22,18 +23,33 @@ def qualname(obj: Any) -> str:
     return name if "." in name else f"{obj.__module__}.{name}"
 
 
-def symbol_by_name(name: Any, aliases: dict[str, str] | None = None, package: str | None = None, sep: str = ".") -> Any:
+def symbol_by_name(
+    name: Any, aliases: Mapping[str, str] | None = None, imp: Any = None, package: str | None = None, sep: str = ".",
+    default: Any = None, **options: Any,
+) -> Any:  # fmt: skip
     """The object at ``package.module:name`` or ``package.module.name``; an object that is no text is returned.
 
-    Raises ImportError or AttributeError when there is none.
+    ``imp`` imports modules in place of ``importlib.import_module``; it gets ``options``. Without an object there: the
+    ``default``, if it is not ``None``; else raises ImportError or AttributeError.
     """
     if not isinstance(name, str):
         return name
+    try:
+        return _symbol(name, aliases, partial(imp or importlib.import_module, **options), package, sep)
+    except (ImportError, AttributeError):
+        if default is None:
+            raise
+        return default
+
+
+def _symbol(
+    name: str, aliases: Mapping[str, str] | None, load: Callable[..., Any], package: str | None, sep: str
+) -> Any:  # fmt: skip
     name = (aliases or {}).get(name, name)
     module, _, attribute = name.rpartition(":" if ":" in name else sep)
     if not module:
         module, attribute = name, ""
-    found: Any = importlib.import_module(module, package)
+    found = load(module, package=package)
     return getattr(found, attribute) if attribute else found
 
 

@@ -59,3 +59,43 @@ class getitem_property:
 
     def __set__(self, obj: Any, value: Any) -> None:
         self._mapping(obj)[self.key] = value
+
+
+class cached_property(functools.cached_property[Any]):
+    """A value that is computed at its first use. ``setter`` gives the value to keep, ``deleter`` sees the one that is
+    deleted."""
+
+    def __init__(
+        self, fget: Callable[[Any], Any], fset: Callable[[Any, Any], Any] | None = None,
+        fdel: Callable[[Any, Any], Any] | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(fget)
+        self._set, self._delete = fset, fdel
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        if self.attrname is None:
+            super().__set_name__(owner, name)
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        if instance is None:
+            return self
+        kept = vars(instance)
+        if self.attrname not in kept:
+            kept[self.attrname] = self.func(instance)
+        return kept[self.attrname]
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        vars(instance)[self.attrname] = value if self._set is None else self._set(instance, value)
+
+    def __delete__(self, instance: Any) -> None:
+        kept = vars(instance).pop(self.attrname, self)
+        if self._delete is not None and kept is not self:
+            self._delete(instance, kept)
+
+    def setter(self, fset: Callable[[Any, Any], Any]) -> "cached_property":
+        """The property with a function that is called with a value that is set."""
+        return type(self)(self.func, fset, self._delete)
+
+    def deleter(self, fdel: Callable[[Any, Any], Any]) -> "cached_property":
+        """The property with a function that is called with the value that is deleted."""
+        return type(self)(self.func, self._set, fdel)
