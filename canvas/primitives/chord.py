@@ -25,6 +25,12 @@ class chord(Composite[Any]):
 
     ``header`` is a list, any iterable (consumed once), a group, a chain (its steps become parallel members), or one
     signature. ``body`` is the signature that takes the list of their results.
+
+    >>> from canvas import Canvas
+    >>> app = Canvas("shop", broker="memory://", backend="memory://")
+    >>> double, total = app.task(lambda x: 2 * x, name="double"), app.task(sum, name="total")
+    >>> chord([double.s(1), double.s(2)], total.s()).apply().get()
+    6
     """
 
     kind = "chord"

@@ -21,7 +21,13 @@ R = TypeVar("R")
 class group(TaskList[list[Any]]):
     """``group(a, b)``, ``group([a, b])``, ``group(s for …)``: tasks that may run at the same time.
 
-    Called, it is sent: ``group(a, b)()``.
+    Called, it is sent: ``group(a, b)()``. Its result is a GroupResult.
+
+    >>> from canvas import Canvas
+    >>> app = Canvas("shop", broker="memory://", backend="memory://")
+    >>> double = app.task(lambda x: 2 * x, name="double")
+    >>> group(double.s(n) for n in (1, 2)).apply().get()
+    [2, 4]
 
     The items of an iterator are read when they are needed. When the group is sent, alone or as the header of a chord,
     it is sent in slices, the first of them before the rest is read.

@@ -78,7 +78,14 @@ class batch(_Mapped):
 
 @subtype("chunks")
 class chunks(Signature[list[Any]]):
-    """The items of ``it`` in pieces of ``n``, each a ``celery.starmap`` of ``task``; sent as a group."""
+    """The items of ``it`` in pieces of ``n``, each a ``celery.starmap`` of ``task``; sent as a group.
+
+    >>> from canvas import Canvas
+    >>> app = Canvas("shop", broker="memory://", backend="memory://")
+    >>> add = app.task(lambda x, y: x + y, name="add")
+    >>> add.chunks([(1, 1), (2, 2), (3, 3)], 2).apply().get()
+    [[2, 4], [6]]
+    """
 
     plain = True
 

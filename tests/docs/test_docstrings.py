@@ -15,6 +15,7 @@ import pytest
 from canvas.app import application
 from canvas.context import Proxy
 from canvas.model.options import OPTIONS
+from canvas.primitives import chord, group, mapping
 from canvas.workflows.compose import builder
 from tests.architecture.structure import ROOT
 from tests.docs.test_pages import DOCS
@@ -29,7 +30,7 @@ HIDDEN = re.compile("|".join(re.findall(r'"!([^"]+)"', (ROOT.parent / ".mkdocs.y
 PLACES = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
-@pytest.mark.parametrize("module", [application, builder], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("module", [application, builder, group, chord, mapping], ids=lambda module: module.__name__)
 def test_examples_run(module):
     found = doctest.testmod(module, optionflags=doctest.ELLIPSIS)
     assert found.attempted > 2
