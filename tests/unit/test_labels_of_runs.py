@@ -162,7 +162,7 @@ def test_other_arguments_under_a_key_are_noticed(app):
     ):
         assert flow_of(app, {"a": 2}).apply(run_key="monday").id == first.id
     with pytest.raises(
-        RunKeyMismatch, match=r"was started with run_key 'monday' and another graph or other arguments$"
+        RunKeyMismatch, match=r"was started with run_key 'monday' and another graph or other arguments(\n|$)"
     ):
         flow_of(app, {"a": 2}).apply(run_key="monday", run_key_mismatch="error")
 
