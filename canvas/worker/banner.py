@@ -24,6 +24,12 @@ def _brokers(conf: Config) -> str:
     return "\n                 ".join(shards) or masked_url(broker_address(conf))
 
 
+def _results(app: Canvas) -> str:
+    """The URL of the results. That of a class of result backends is known to the backend alone, which opens it."""
+    url = app.conf.result_backend or "disabled://"
+    return masked_url(url) if isinstance(url, str) and "://" in url else app.backend.as_uri()
+
+
 def banner(app: Canvas, plan: WorkerOptions, http_address: tuple[str, int] | None = None) -> str:
     """App, broker, results, concurrency, limits, HTTP address, queues and tasks; passwords masked."""
     conf = app.conf
@@ -35,7 +41,7 @@ def banner(app: Canvas, plan: WorkerOptions, http_address: tuple[str, int] | Non
         f" [config]\n"
         f" .> app:         {app.main or '__main__'}:{id(app):#x}\n"
         f" .> transport:   {_brokers(conf)}\n"
-        f" .> results:     {app.backend.as_uri()}\n"
+        f" .> results:     {_results(app)}\n"
         f" .> concurrency: {_concurrency(plan)}\n"
         f" .> task events: {'ON' if plan.events else 'OFF (enable -E to monitor tasks in this worker)'}\n"
         f" .> acks:        {_ACKS[bool(conf.task_acks_late)]}\n"
