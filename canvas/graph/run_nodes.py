@@ -65,6 +65,8 @@ def _add_end(nodes: list[RunNode]) -> None:
         for place in always if not node.always else ():
             node.outs.append(OutgoingEdge(place, len(nodes[place].slots)))
             nodes[place].slots.append("order")
+        if "feeds" in node.details:
+            end.details["feeders"] = [*end.details.get("feeders", ()), len(end.slots)]
         node.outs.append(OutgoingEdge(len(nodes), len(end.slots)))
         end.slots.append("order")
     nodes.append(end)

@@ -251,7 +251,7 @@ def outcome_of(app: WorkflowServices, run: str) -> Any:
 def resume_in_place(app: WorkflowServices, run: str, outcome: dict[str, Any]) -> None:
     """Resume a run that stands in the place of a task, with another task that ends as it does. Raises RunLost."""
     found = Run.find(app, run)
-    found.nodes[-1].details = {"outcome": outcome}
+    found.nodes[-1].details = {**found.nodes[-1].details, "outcome": outcome}
     if found.status().state == states.SUCCESS:
         outbox = Outbox(app)
         outbox.send(outcome, Lineage(run))

@@ -40,6 +40,15 @@ def sig(app, name, *args, **kwargs):
     return app.tasks[name].s(*args, **kwargs)
 
 
+def test_a_race_that_a_line_loses_does_not_fail_the_run(app, flow):
+    nap = flow.sleep(10)
+    items = flow.add(sig(app, "ident", [1, 2]), name="items", after=nap)
+    line = flow.map(sig(app, "more"), items, name="before").map(sig(app, "more"), name="line")
+    flow.first(line, flow.sleep(1, name="quick"), name="first")
+    run = flow.apply()
+    assert (run.status().state, run["first"].get()) == ("SUCCESS", None)
+
+
 # -- refused where it is composed
 
 

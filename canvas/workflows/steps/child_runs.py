@@ -64,7 +64,7 @@ def save_child(
     depth = depth_inside(app, runs, place)
     check_depth(app, depth, name)
     child, about = child_run_of(task_id), run_metadata(name, nodes, app.now())
-    nodes[-1].details = {"outcome": dict(outcome)}
+    nodes[-1].details = {**nodes[-1].details, "outcome": dict(outcome)}
     last = [[number, nodes[number].name] for number in last_nodes(nodes)]
     about |= {"depth": depth, "parent": task_id, "last": last}
     if place is not None:

@@ -168,7 +168,9 @@ class RunEngine(NodeAttempt):
     # -- the end
 
     def _finish(self, node: RunNode, inputs: Sequence[KnownInput]) -> None:
-        failed = next((one.value for one in inputs if one.state in FAILED), None)
+        # The failure of a map that feeds another one is that of the other one's items.
+        feeders = node.details.get("feeders", ())
+        failed = next((one.value for one in inputs if one.state in FAILED and one.slot not in feeders), None)
         cause = failed.cause if isinstance(failed, UpstreamFailed) else safe_repr(failed)
         error = None if failed is None else WorkflowFailed(self._run, cause)
         state = states.SUCCESS if error is None else states.FAILURE
