@@ -180,7 +180,7 @@ def run_integration(name: str, chosen: str, servers: Servers) -> dict[str, str]:
             log = servers.run(name).replace(" ", "-")
             found = run_pytest(log, client, files, chosen, **variables)
             for attempt in range(RACE_ATTEMPTS):
-                if lost := [test for test in races(name, found) if found[test] == "failed"]:
+                if lost := [test for test in races(servers.run(name), found) if found[test] == "failed"]:
                     found |= run_pytest(f"{log}-race-{attempt}", client, [*map(_node_id, lost)], "", **variables)
         (WORK / f"{log}-worker.log").write_text("".join(running.log))
     return found
