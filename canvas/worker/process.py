@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from canvas.app.application import Canvas
 from canvas.drivers.ports.values import LeaseReply
-from canvas.model.settlement import Settlement
+from canvas.model.settlement import ChordDispatch, ReadyChord, Settlement
 from canvas.telemetry import emit
 from canvas.worker.consumer.lifetimes import Lifetimes
 from canvas.worker.consumer.loop import SIGNALS_WITHIN, ConsumerLoop, InlineLoop, ThreadedLoop
@@ -75,12 +75,12 @@ class WorkerProcess:
         self._revocations = Revocations(app.driver.coordination)
         self._one_slot = plan.pool not in _MANY_SLOTS
         number_of = app.driver.recovery.lease_number if part is not None else None
-        active_tasks = ActiveTasks(plan.hostname, row or memory.open_row(), number_of, self._one_slot)
-        self.loop = self._make_loop(active_tasks)
-        self._exit = ProcessExit(app, plan.hostname, worker, self.loop, self._events, active_tasks, part)
+        active = ActiveTasks(plan.hostname, row or memory.open_row(), number_of, self._one_slot)
+        self.loop = self._make_loop(active)
+        self._exit = ProcessExit(app, plan.hostname, worker, self.loop, self._events, active, part, self._end_chord)
         runs = app.open_run_store(self.loop.persist)
-        self._pipeline = self._make_pipeline(active_tasks, runs, self._exit.give_up if part else None)
-        self._lifetimes = Lifetimes(app, runs, active_tasks.running, beat_every(app.conf), renews=wait is None)
+        self._pipeline = self._make_pipeline(active, runs, self._exit.give_up if part else None)
+        self._lifetimes = Lifetimes(app, runs, active.running, beat_every(app.conf), renews=wait is None)
         self._duties = self._make_duties()
         own = self._duties if wait is None else ChildDuties(app.driver.broker, self._lifetimes.tick)
         self._upkeep = MaintenanceThread(own)
@@ -116,6 +116,9 @@ class WorkerProcess:
             app.driver, lambda: [self.worker], queues, beat_every(conf), conf.worker_lease_ttl, self.loop.offer,
             lambda: declare(app, queues), self._lifetimes.tick,
         )  # fmt: skip
+
+    def _end_chord(self, ready: ReadyChord) -> ChordDispatch:
+        return self._pipeline.complete_chord(ready)
 
     def _leased(self, leased: LeaseReply) -> None:
         """Before what has been leased is handed out: know what is revoked by now, and what time it is, and have upkeep

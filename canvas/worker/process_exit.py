@@ -9,9 +9,10 @@ from types import FrameType
 from typing import Any
 
 from canvas.app.application import Canvas
-from canvas.model.settlement import Settlement
+from canvas.model.settlement import ChordDispatch, ReadyChord, Settlement
 from canvas.telemetry import emit
 from canvas.worker.consumer.loop import ConsumerLoop
+from canvas.worker.consumer.persistent import report_sent
 from canvas.worker.logs.streams import flush
 from canvas.worker.monitoring.event_dispatcher import TaskEvents
 from canvas.worker.pipeline.active_tasks import ActiveTasks
@@ -33,8 +34,10 @@ class ProcessExit:
         events: TaskEvents,
         active: ActiveTasks,
         last_words: Callable[[dict[str, Any]], None] | None,
+        complete_chord: Callable[[ReadyChord], ChordDispatch],
     ) -> None:
-        """``last_words`` gets the process's totals as it ends. A prefork child has it; its parent reports its end."""
+        """``last_words`` gets the process's totals as it ends. A prefork child has it; its parent reports its end.
+        ``complete_chord`` makes the messages that end a chord."""
         self._app = app
         self._hostname = hostname
         self._worker = worker
@@ -42,6 +45,7 @@ class ProcessExit:
         self._events = events
         self._active = active
         self._last_words = last_words
+        self._complete_chord = complete_chord
         self._interrupts = self._attempts = 0
         self._abandoning: list[threading.Thread] = []
 
@@ -78,6 +82,7 @@ class ProcessExit:
             self._loop.commit(settlement)
             self._events.close()
             self._loop.halt()
+            call_within(LEAVES_WITHIN, self._complete_chords)
             self._leave(LEAVES_WITHIN)
             self._say_last_words()
             code = EXIT_TIME_LIMIT
@@ -85,6 +90,17 @@ class ProcessExit:
         finally:
             # The task that did not end runs on until then, whatever raises here.
             os._exit(code)
+
+    def _complete_chords(self) -> None:
+        """End the chords that the last settlement has made ready: other processes look only for those that have been
+        ready for seconds. Raises BrokerError."""
+        ready = self._loop.unstarted_chords()
+        while ready:
+            dispatch = self._complete_chord(ready.pop())
+            verdict = self._app.driver.settler.dispatch_chord(dispatch)
+            if verdict.held and not verdict.refused:
+                report_sent(dispatch)
+            ready.extend(verdict.ready)
 
     def abandon(self) -> None:
         """Give everything back, running tasks included, and end the process: at once, or after the tasks that run have

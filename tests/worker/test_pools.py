@@ -131,6 +131,24 @@ def test_children_are_replaced_above_so_much_memory(bench, app):
         worker.wait_for("worker_max_memory_per_child")
 
 
+def test_a_child_that_ends_at_a_hard_limit_ends_the_chord_first(bench, app):
+    from canvas import chord
+
+    key = bench.new_key()
+    with start(bench, "-P", "prefork", "-c", "1") as worker:
+        failed = task(app, "errback_by_request").s(key=key)
+        inner = chord([task(app, "sleep").s(60).set(time_limit=0.3)], task(app, "tsum").s())
+        chord([inner], task(app, "tsum").s().on_error(failed)).apply_async()
+        assert "ChordError" in bench.ledger(key, 1)[0]
+
+        def ends():
+            return [line for line in worker.log if "Hard time limit" in line or line.rstrip().endswith("does not run")]
+
+        eventually(lambda: len(ends()) == 3)
+        # Its successor finds chords that nothing has ended too, some seconds later.
+        assert all("ForkPoolWorker-1]" in line for line in ends())
+
+
 def test_a_dead_child_is_replaced_within_a_second(bench, app):
     with start(bench, "-P", "prefork", "-c", "1"):
         asked = app.control.inspect(timeout=20, limit=1)

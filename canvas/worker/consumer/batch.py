@@ -119,6 +119,11 @@ class SettleBatch(Concluding):
         while self.offers and not self.stopping:
             self._hand_out(self.offers.popleft())
 
+    def unstarted_chords(self) -> list[ReadyChord]:
+        """The chords that are to be ended, and that no slot has begun with."""
+        waiting = [*self.offers, *self.backlog.first(self.backlog.qsize())]
+        return [work for work in waiting if isinstance(work, ReadyChord)]
+
     def want(self) -> int:
         """How many messages to ask for: a free slot's worth, and some milliseconds of work beyond."""
         if self.stopping or not self.queues:

@@ -164,6 +164,10 @@ class ConsumerLoop(threading.Thread, ABC):
         self.stop()
         self.join(timeout=5)
 
+    def unstarted_chords(self) -> list[ReadyChord]:
+        """After ``halt``: the chords that nothing in this process is going to end."""
+        return self._batch.unstarted_chords()
+
     def offer(self, work: Sequence[ReadyChord | Orphan]) -> None:
         """Chords to complete, orphans to settle. Safe from any thread."""
         if work:
