@@ -1,6 +1,7 @@
 """``rpc://`` results of canvas and real Celery 5.7, in all pairings, without a state server and with one."""
 
 import asyncio
+import time
 
 import pytest
 
@@ -84,3 +85,18 @@ def test_prefork_and_a_state_server(server, rabbitmq):
         shapes = Shapes(canvas, app)
         assert (shapes.s("add", 1, 2) | shapes.s("add", 4)).apply_async().get(timeout=30) == 7
         assert shapes.s("retried_once", 0.2, "value").apply_async().get(timeout=30) == "value"
+
+
+def test_results_that_came_before_the_first_look_are_read_at_once(server, rabbitmq):
+    bench = RpcBench(server, rabbitmq.url())
+    broker, backend, ledger = bench.urls()
+    app = make("canvas", broker, backend, ledger=ledger)
+    key = bench.new_key()
+    with WorkerProcess("canvas", broker, backend, "-P", "solo", "-n", "two@here", ledger=ledger):
+        result = app.tasks["t.add"].delay(1, 1)
+        app.tasks["t.noted"].delay(key, key)
+        bench.ledger(key, 1)
+    before = time.monotonic()
+    assert result.state == "SUCCESS"
+    assert time.monotonic() - before < 3
+    app.close()

@@ -69,11 +69,11 @@ class ReplyReader:
             link.call(methods.consume(CHANNEL, queue, "canvas"), methods.CONSUME_OK)
             count, beat_at = 0, time.monotonic() + _BEAT
             while not self._closed:
+                link.read()
+                count += self._take(link)
                 if count >= before:
                     self._error = None
                     self._ready.set()
-                link.read()
-                count += self._take(link)
                 if time.monotonic() > beat_at:
                     link.beat()
                     beat_at = time.monotonic() + _BEAT
