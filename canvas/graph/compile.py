@@ -45,7 +45,9 @@ def compile(
         sig = sig.with_fields(options={key: value for key, value in own.items() if key != "chain"})
     if sig.get("subtask_type") == "chain" and not sig.members():
         return Plan()
-    call = PartialCall(tuple(args), dict(kwargs or {}), given)
+    # Only of the chain that is called itself: groups and chords copy their members, and Celery's copies lose the flag.
+    closed = sig.get("subtask_type") == "chain" and sig.immutable
+    call = PartialCall(() if closed else tuple(args), dict(kwargs or {}), given)
     with gc_paused():
         check_composed(sig)
         return _compiled(sig, call, rest, Lowering(new_id, reply_to, errback_on_header))

@@ -94,7 +94,7 @@ class Lowering:
 
     def _chain(self, sig: Signature[Any], call: PartialCall, live: bool) -> Segment:
         options = {**sig.options, **call.options} if live else dict(sig.options)
-        args = (*call.args, *sig.args) if call.args and not sig.immutable else tuple(sig.args)
+        args = (*call.args, *sig.args)
         steps = normal_steps(sig.members())
         if not steps:
             raise CompositionError("empty chain: expected at least one step")
@@ -210,6 +210,10 @@ class Lowering:
         """Without a header the body starts at once, with an empty list (semantics.md H7), as a member of the header's
         group (semantics.md R3)."""
         body, options, _ = self._call_of(sig, call, live)
+        if body.subtask_type == "chain":
+            body = body.with_fields(
+                immutable=False
+            )  # Celery's chord copies its body, and a chain's copy loses the flag
         if not live:  # the chord itself is not sent, so its options are given to the body here
             body = body.with_fields(options=body.merged_with((), {}, body_options(options))[2])
         group_id = _header_id(sig) or self.new_id()

@@ -30,6 +30,7 @@ class _chain(TaskList[Any]):
     """The chain as a value; ``chain(...)`` is how it is made."""
 
     kind = "chain"
+    copies_are_immutable = False
 
     def __init__(self, *tasks: Any, **options: Any) -> None:
         options.pop("use_link", None)

@@ -23,6 +23,8 @@ class SignatureFields(dict[str, Any]):
     """The task object that the signature was made from, if any."""
     plain = False
     """Whether it is written without a ``subtask_type``, whatever its class."""
+    copies_are_immutable = True
+    """Whether a copy of an immutable one is immutable too, also the copy in a message. Celery's chain is not."""
     route_name: str | None = None
     """The name of the task whose route it takes, if that is not its own."""
 
@@ -163,7 +165,12 @@ class SignatureFields(dict[str, Any]):
         """
         new_args, new_kwargs, new_options = self.merged_with(args, kwargs, options)
         try:
-            return self.with_fields(args=new_args, kwargs=self.cloned_kwargs(new_kwargs), options=deepcopy(new_options))
+            fields: dict[str, Any] = {
+                "args": new_args,
+                "kwargs": self.cloned_kwargs(new_kwargs),
+                "options": deepcopy(new_options),
+            }
+            return self.with_fields(**fields, immutable=self.immutable and self.copies_are_immutable)
         except (RecursionError, CycleError) as exc:
             refused(exc, self)
 

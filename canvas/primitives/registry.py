@@ -63,7 +63,7 @@ def signature_from_dict(d: Mapping[str, Any], app: SignatureApp | None = None, c
         kwargs=kwargs,
         options=dict(d.get("options") or {}),
         subtask_type=None if target.plain else kind,
-        immutable=bool(d.get("immutable")),
+        immutable=bool(d.get("immutable")) and target.copies_are_immutable,
     )
     return built
 

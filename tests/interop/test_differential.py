@@ -42,6 +42,26 @@ def differential(failing, examples, decorated=False, optioned=False):
     return check
 
 
+def closed():
+    return workflows.Chain([workflows.Leaf(), workflows.Leaf()], immutable=True)
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        closed(),
+        workflows.Group([closed(), workflows.Leaf()]),
+        workflows.Chord([], closed()),
+        workflows.Chord([], workflows.Group([closed(), workflows.Leaf()])),
+        workflows.Chord([closed(), workflows.Leaf()], workflows.Leaf()),
+    ],
+    ids=["called", "member", "body", "in a body", "header"],
+)
+def test_only_the_chain_that_is_called_is_immutable(pairs, tree):
+    """Groups and chords copy their members, and Celery's copies of chains lose the flag."""
+    compare(pairs, tree, {"args": ["first"]})
+
+
 @pytest.mark.timeout(300)
 def test_workflows_that_succeed(pairs):
     differential(False, 60)(pairs)

@@ -385,7 +385,7 @@ def waits_for_ignored(tree):
     """A thread of a Celery worker waits in vain for a member of a header's inner group that ignores its result."""
     headers = [header for header, _ in _joins(tree)] if not isinstance(tree, Leaf) else []
     inner = [part for header in headers for part in header if not isinstance(part, Leaf)]
-    ignored = any(one.options.get("ignore_result") for part in inner for one in leaves(part))
+    ignored = any(isinstance(one, Leaf) and one.options.get("ignore_result") for part in inner for one in leaves(part))
     return ignored or any(map(waits_for_ignored, parts(tree)))
 
 

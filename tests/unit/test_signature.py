@@ -4,8 +4,10 @@ import copy
 import json
 import pickle
 
+import celery.canvas
 import pytest
 
+import canvas
 from canvas import Canvas, chain, chord, chunks, group, signature
 from canvas.errors import CompositionError
 from canvas.model.record import children_of
@@ -166,3 +168,20 @@ def test_steps_of_an_inner_chain_have_errbacks_of_their_own():
 
 def test_children_of_a_request_that_has_none():
     assert children_of(Request(children=None)) == []
+
+
+@pytest.mark.parametrize("kind", ["chain", "group", "chord", "map"])
+def test_copies_are_immutable_where_celery_s_are(kind):
+    def found(lib):
+        task = lib.signature("t.add", (1,))
+        sig = {
+            "chain": lambda: lib.chain(task, task),
+            "group": lambda: lib.group(task, task),
+            "chord": lambda: lib.chord([task, task], task),
+            "map": lambda: lib.xmap(task, [1]),
+        }[kind]()
+        sig.set(immutable=True)
+        read = lib.signature(json.loads(json.dumps(sig)))
+        return sig.immutable, sig.clone().immutable, read.immutable
+
+    assert found(canvas) == found(celery.canvas)
