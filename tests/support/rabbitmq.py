@@ -69,7 +69,7 @@ class RabbitMQNode:
         with open(self.folder / "output", "ab") as output:
             self._server = subprocess.Popen(
                 [str(SERVER)], env=self._environment(), stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                start_new_session=True,
+                cwd=self.folder, start_new_session=True,  # a node that fails leaves a dump in its directory
             )  # fmt: skip
         names = [("KILL", self._epmd.pid, "epmd")] if self._epmd is not None else []
         self._guard = Guard(self.folder, ("KILL", -self._server.pid, "rabbitmq-server"), *names)
