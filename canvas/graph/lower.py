@@ -210,10 +210,6 @@ class Lowering:
         """Without a header the body starts at once, with an empty list (semantics.md H7), as a member of the header's
         group (semantics.md R3)."""
         body, options, _ = self._call_of(sig, call, live)
-        if body.subtask_type == "chain":
-            body = body.with_fields(
-                immutable=False
-            )  # Celery's chord copies its body, and a chain's copy loses the flag
         if not live:  # the chord itself is not sent, so its options are given to the body here
             body = body.with_fields(options=body.merged_with((), {}, body_options(options))[2])
         group_id = _header_id(sig) or self.new_id()
