@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import redis
 
+import canvas
 from canvas import Canvas, chain, chord, group
 from canvas.errors import OperationalError
 from canvas.testing.contract import eventually
@@ -17,6 +18,7 @@ from tests.support.redis_server import RedisServer
 from tests.support.tls import TlsFront
 from tests.worker.commands import named, task
 
+SCRIPTS = Path(canvas.__file__).parent / "drivers" / "redis" / "scripts"
 PAGE = Path(__file__).parent.parent.parent / "docs" / "explanation" / "security.md"
 
 
@@ -53,6 +55,18 @@ def waits(app):
     first = flow.first(inside, flow.sleep(60, name="late"))
     flow.map(task(app, "ident").s(), over=flow.add(task(app, "ident").s([first, first])), concurrency=1)
     return flow
+
+
+def test_the_page_gives_workers_each_command_of_the_scripts():
+    """Some are called only where something is to be found, at times that no workload is sure to reach."""
+    called = {
+        name.lower()
+        for path in SCRIPTS.rglob("*.lua")
+        for name in re.findall(r"redis\.p?call\('(\w+)'", path.read_text())
+    }
+    page = re.search(r"<!-- acl: worker -->\n```\n(.*?)```", PAGE.read_text(), re.DOTALL)[1]
+    assert len(called) > 30
+    assert called - set(re.findall(r"\+(\S+)", page)) == set()
 
 
 def test_workers_and_senders_need_the_rights_that_the_page_names(guarded):
