@@ -6,6 +6,7 @@ run. ``BENCH_STATE`` is the setting ``canvas_state``.
 
 import os
 import time
+import warnings
 from typing import Any
 
 
@@ -14,6 +15,8 @@ def make(library: str, broker: str, backend: str) -> Any:
     if library == "celery":
         from celery import Celery
 
+        # Celery shares the tasks of each app with the apps that are made after it.
+        warnings.filterwarnings("ignore", "Task name 'bench")
         app: Any = Celery("bench", broker=broker, backend=backend)
         app.conf.broker_connection_retry_on_startup = True
     else:
