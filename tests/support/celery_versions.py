@@ -14,12 +14,13 @@ USED_BY_TESTS = ["pydantic", "msgpack", "pytest"]
 VERSIONS = {
     "5.2": ["celery[redis]==5.2.*", "kombu==5.2.*", "redis==4.*", "setuptools<81"],
     "5.3": ["celery[redis]==5.3.*", "kombu==5.3.*", "redis==4.*", "setuptools<81"],
-    "5.4": ["celery[redis]==5.4.*", "kombu==5.4.*"],
+    "5.4": ["celery[redis]==5.4.*", "kombu==5.4.*", "redis==5.0.*"],
     "5.4-new": ["celery==5.4.*", "kombu[redis]==5.7.*", "redis==8.1.*"],
     "5.5": ["celery[redis]==5.5.*"],
     "5.6": ["celery[redis]==5.6.*", "kombu==5.6.*"],
 }
-"""What pip installs for each version: libraries of its own time. ``5.4-new`` has those of today."""
+"""What pip installs for each version: libraries of its own time. ``5.4-new`` has those of today. With redis 5.3, a client
+of Celery 5.4 may wait for ever for a lock that it holds: where a result is deleted while another unsubscribes."""
 
 
 def interpreter(version):
