@@ -165,10 +165,10 @@ class SignatureFields(dict[str, Any]):
         """
         new_args, new_kwargs, new_options = self.merged_with(args, kwargs, options)
         try:
-            return self.with_fields(
-                args=new_args, kwargs=self.cloned_kwargs(new_kwargs), options=deepcopy(new_options),
-                immutable=self.immutable and self.copies_are_immutable,
-            )  # fmt: skip
+            copy = self.with_fields(args=new_args, kwargs=self.cloned_kwargs(new_kwargs), options=deepcopy(new_options))
+            if not self.copies_are_immutable:
+                copy.immutable = False
+            return copy
         except (RecursionError, CycleError) as exc:
             refused(exc, self)
 
