@@ -18,7 +18,7 @@ from canvas.wire import codecs, compression
 from canvas.wire.record import COMPRESSED
 
 OWN = "canvas_fields"
-"""The key of a record's own fields beside its columns."""
+"""The key of the record's fields that have no columns."""
 WHOLE = b"\x00canvas\x00"
 """In front of a payload that is kept whole, because it is no record in the serializer of the settings."""
 ENCODED = ("result", "children", "args", "kwargs", "stamps")

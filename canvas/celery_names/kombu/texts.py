@@ -21,7 +21,7 @@ ensure_bytes = str_to_bytes
 
 
 def bytes_to_str(s: Any) -> Any:
-    """Bytes as text, with a replacement for what is no UTF-8; anything else as it is."""
+    """Bytes as text, with a replacement for bytes that are not UTF-8; any other value unchanged."""
     return s.decode(errors="replace") if isinstance(s, bytes) else s
 
 

@@ -144,7 +144,7 @@ local function general()
         return 0
     end
 
-    -- The verdict on what was done; found: the chords that are ready, and the groups of those that ended by a speculative end.
+    -- The verdict on a settlement; found: the chords that are ready, and the groups of those that ended by a speculative end.
     local function verdict_on(found)
         if #found[1] == 0 and not (found[2] and #found[2] > 0) then return 1 end
         return {1, unpack(found)}

@@ -50,7 +50,7 @@ export function page(place, { rest: id, session, refresh }) {
   }
   const why = (node) => node.error ?? (node.cause ? `not run: ${node.cause} failed` : node.missing ? `no worker has ${node.missing}` : node.signal ? `waits for signal ${node.signal}` : "");
 
-  /** The nodes that failed of themselves, each with its error: what somebody looks for first. */
+  /** The nodes whose own task failed, each with its error: people look for these first. */
   function showErrors() {
     const causes = found.nodes.filter((node) => node.state === "FAILURE" && node.error && !node.cause);
     const sign = JSON.stringify(causes.map((node) => [node.name, node.error]));

@@ -1,11 +1,11 @@
 -- Chords: their starts, their parts and their ends, in Celery's keys and in the zset of chords that live.
 --
--- KEYS and ARGV are the script's, which has set the locals of context.lua. The results' database is selected before and
+-- KEYS and ARGV are the script's, which has set the fields of context. The results' database is selected before and
 -- after each function.
 -- Returns: start_chord, extend_chord, keep_chord, count_part, delete_ready, last_for.
 -- Uses: context
 
--- By base, what is known of chords whose parts this script has counted, as long as it does nothing else to them.
+-- By base, the state of chords whose parts this script has counted; removed when the script changes a chord otherwise.
 local chord_cache = {}
 
 local WHOLE, OF_PARTS = {'.t', '.s', '', '.d', '.j'}, {'.d', '.j'}
@@ -13,7 +13,7 @@ local WHOLE, OF_PARTS = {'.t', '.s', '', '.d', '.j'}, {'.d', '.j'}
 -- just before it sends the last message of the header, and may take its time to get there.
 local UNSIZED_FOR = 600
 
--- Note that a chord lives until it has had no part for ttl seconds (0: always). kind says what is known of it: 'kept:'
+-- Register a chord until it has had no part for ttl seconds (0: always). kind is the state of the chord: 'kept:'
 -- it has started, 'counted:' a part of it is counted, 'run:' it is a join of a workflow's run, and a part is counted.
 local function register(kind, base, ttl)
     on_broker()
@@ -46,7 +46,7 @@ local function last_for(base, ttl)
     end
 end
 
--- k: {base, ttl}; a message of this chord waits or runs, and nobody else may keep its keys for so long.
+-- k: {base, ttl}; a message of this chord waits or runs for ttl seconds, and no other process may renew its keys.
 local function keep_chord(k)
     local base, ttl = k[1], k[2]
     if redis.call('EXISTS', base .. '.s') == 0 then return end
@@ -65,7 +65,7 @@ local function start_chord(j)
     end
     if not context.workers_key then return end
     on_broker()
-    -- Where only Celery's workers are, nobody would take the note away again.
+    -- Where only Celery's workers are, no process would unregister it.
     if redis.call('EXISTS', context.workers_key) == 1 then
         redis.call('ZREM', context.alive_key, 'counted:' .. base)
         register('kept:', base, ttl)
@@ -80,7 +80,7 @@ local function extend_chord(e)
     if redis.call('SADD', base .. '.d', 'extension:' .. e[2]) == 1 then redis.call('INCRBY', base .. '.t', 1) end
 end
 
--- What is known of a chord that still takes parts; nil of one that takes none. again: it has ended, and its client may be
+-- The state of a chord that still takes parts; nil for one that takes none. again: it has ended, and its client may be
 -- sending it once more. A Celery client withdraws the claim with the size, just before the header's last message.
 local function open_chord(base)
     local claim = redis.call('GET', base .. '.c')

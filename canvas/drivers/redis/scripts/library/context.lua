@@ -7,7 +7,7 @@
 --   deferred, messages     zset and hash of deferred messages
 --   alive_key              zset of chords that live, in the broker's database
 --   workers_key            hash of canvas' workers there; false where it is on another server
--- Each effect selects the database that it needs; what comes after it must do so too.
+-- Each effect selects the database that it needs; the code after it must select its own.
 -- Returns: nothing; defines context, NONE, on_results, on_broker, server_time, refusal_or_raise.
 
 local NONE = {}
@@ -37,8 +37,8 @@ function context.push(m)
     redis.call('LPUSH', unpack(m))
 end
 
--- A verdict on what Redis will never do, because of a key's type or a value: {-1, why}. What was done of it before may
--- be done again. Any other failure is the whole script's, and is tried again.
+-- The verdict on an effect that Redis always refuses, because of a key's type or a value: {-1, why}. The effects before
+-- it may be applied again. Any other failure is the whole script's, and is tried again.
 local function refusal_or_raise(failure)
     local why = type(failure) == 'table' and failure.err or tostring(failure)
     for _, passing in ipairs({'OOM ', 'READONLY', 'MISCONF', 'NOREPLICAS', 'NOPERM', 'LOADING', 'MASTERDOWN', 'CLUSTERDOWN'}) do

@@ -1,6 +1,6 @@
 -- The effects of a settlement, or of the end of a chord.
 --
--- KEYS and ARGV are the script's, which has set the locals of context.lua.
+-- KEYS and ARGV are the script's, which has set the fields of context.
 -- Returns: send, record, record_and_send, dead_letter, dispatch_chord.
 -- Uses: context, records, chords, mailboxes
 

@@ -1,6 +1,6 @@
 -- The mailboxes of workflows' runs: values that come from outside, and the nodes that wait for them.
 --
--- KEYS and ARGV are the script's, which has set the locals of context.lua. The results' database is selected.
+-- KEYS and ARGV are the script's, which has set the fields of context. The results' database is selected.
 -- Returns: change_mailbox.
 -- Uses: context, chords, runs
 
@@ -25,7 +25,7 @@ local function pop_mail(run, mailbox, list)
     end
 end
 
--- What is known of a wait, or of a value, by its id: 'done'; 'value:' and the value that it will get; or of a wait that
+-- The state of a wait, or of a value, by its id: 'done'; 'value:' and the value that it will get; or of a wait that
 -- has none, 'waits:' and msgpack {group id, ttl}. In the group id, and in the callback, \1 stands for the run's id.
 local function mail_state(run, mailbox, id, state)
     local field = mail_field(mailbox, 'id:' .. id)

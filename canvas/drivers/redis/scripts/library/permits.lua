@@ -3,7 +3,7 @@
 -- KEYS and ARGV are the script's. The broker's database is selected.
 -- Returns: in_use, block, enqueue_blocked, release_permit, release_lock.
 
--- How many of a key's places are taken by messages that are still somebody's.
+-- How many of a key's permits belong to messages that are leased, or acked early and not settled yet.
 local function in_use(places, unacked, early_acked_prefix)
     for _, tag in ipairs(redis.call('SMEMBERS', places)) do
         local worker = string.match(tag, '^canvas:(.*):[^:]*$')
@@ -39,7 +39,8 @@ local function enqueue_blocked(parked, index, key, many)
     return count
 end
 
--- f: {places, parked, index, key, early_acked_prefix}; a tag's permit is free, and the message that has waited longest may try.
+-- Free a tag's permit, and return the messages that have waited longest for one to their queues.
+-- f: {places, parked, index, key, early_acked_prefix}
 local function release_permit(f, tag, unacked)
     redis.call('SREM', f[1], tag)
     local left = in_use(f[1], unacked, f[5])

@@ -52,7 +52,7 @@ end
 -- stored SUCCESS stays
 local function store(s)
     local key, record, ttl, success = s[1], s[2], s[3], s[4]
-    -- A success that needs a mark has it before anybody hears of it.
+    -- A success that needs a mark has it before it is announced.
     local stored = (not success or shows_state(record)) and store_first(key, record, ttl)
     stored = stored or store_over(key, record, ttl, success)
     if stored and s[5] then use('runs').set_run_state(s[5], s[6]) end

@@ -65,7 +65,7 @@ local function waits_in_mailbox(run_key)
     return false
 end
 
--- Some runs of a set of the index that wait in a mailbox and expire within so many milliseconds; {the next cursor, {run, …}}.
+-- A page of the runs of a set that wait in a mailbox and expire within ``milliseconds``; {the next cursor, {run, …}}.
 local function waiting_runs(key, cursor, some, milliseconds)
     local after, entries = unpack(redis.call('ZSCAN', key, cursor, 'COUNT', some))
     local index, found = string.match(key, '^(.*):[^:]*$'), {}
