@@ -1,10 +1,13 @@
 """The options that an app's settings give to its driver."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from canvas.config.config import Config
 from canvas.wire.codecs import named
+
+if TYPE_CHECKING:
+    from canvas.result.stores import ResultTarget
 
 _MIN_SOCKET_TIMEOUT: Final = 5.0
 """Seconds that a connection waits for an answer at least."""
@@ -47,15 +50,15 @@ def _amqp_options(conf: Config) -> dict[str, Any]:
 
 
 def result_options(
-    conf: Config, url: str | None, database_settings: Sequence[str], queue: Callable[[], str]
+    conf: Config, target: "ResultTarget", database_settings: Sequence[str], queue: Callable[[], str]
 ) -> dict[str, Any]:
-    """The options of the result backend at ``url``; for Redis those of ``result_backend_transport_options`` come first.
+    """The options of the results' ``target``; for Redis those of ``result_backend_transport_options`` come first.
 
     ``database_settings``: the settings of a store in SQL. ``queue`` names the queue for ``rpc://`` results of this
     process.
     """
-    url = url or ""
-    if url.startswith("rpc"):
+    url = target.url or ""
+    if target.is_rpc:
         codec = named(conf.result_serializer)
         return {
             "queue": queue, "content_type": codec.content_type, "content_encoding": codec.content_encoding,

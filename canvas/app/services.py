@@ -189,7 +189,7 @@ def make_driver(app: ConnectedApp) -> "Driver":
         url,
         target.url,
         broker_options=broker_options(conf, url),
-        result_options=result_options(conf, target.url, _DATABASE_SETTINGS, lambda: app.process_oid),
+        result_options=result_options(conf, target, _DATABASE_SETTINGS, lambda: app.process_oid),
         state_url=conf.canvas_state,
         state_options=state_options(conf, _DATABASE_SETTINGS),
         broker_shards=checked_shards(conf),

@@ -7,8 +7,9 @@ import asyncio
 import contextlib
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 
 Found = tuple[str, bytes]
 
@@ -108,3 +109,32 @@ class AsyncPollingWatch(_Polled):
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._woken.wait(), pause)
         return found
+
+
+class BlockingReads(ABC):
+    """The reads of a result store whose ``get`` blocks.
+
+    Coroutines wait for it on a thread. A prefix is cut from the whole record. Nothing announces records: the watches
+    read them again and again.
+    """
+
+    @abstractmethod
+    def get(self, task_ids: Sequence[str], retry: bool = True) -> list[bytes | None]:
+        """As ``ResultStore.get``."""
+
+    async def aget(self, task_ids: Sequence[str]) -> list[bytes | None]:
+        return await asyncio.to_thread(self.get, task_ids)
+
+    def read_prefix(self, task_ids: Sequence[str], size: int) -> list[bytes]:
+        return [(payload or b"")[:size] for payload in self.get(task_ids, retry=False)]
+
+    async def aread_prefix(self, task_ids: Sequence[str], size: int) -> list[bytes]:
+        return await asyncio.to_thread(self.read_prefix, task_ids, size)
+
+    @contextlib.contextmanager
+    def watch(self, task_ids: Iterable[str]) -> Iterator[PollingWatch]:
+        yield PollingWatch(self.get, list(task_ids), threading.Event())
+
+    @contextlib.asynccontextmanager
+    async def awatch(self, task_ids: Iterable[str]) -> AsyncIterator[AsyncPollingWatch]:
+        yield AsyncPollingWatch(self.aget, list(task_ids), asyncio.Event())

@@ -34,6 +34,12 @@ def encode(value: Any, serializer: str) -> tuple[str, str, bytes]:
     return codec.content_type, codec.content_encoding, codec.dumps(value)
 
 
+def encode_text(value: Any, serializer: str) -> tuple[str, str, bytes | str]:
+    """As ``encode``, with text instead of bytes from a serializer that writes text: the form of kombu's ``dumps``."""
+    content_type, encoding, written = encode(value, serializer)
+    return content_type, encoding, written.decode() if encoding == "utf-8" else written
+
+
 def can_write(value: Any, serializer: str) -> bool:
     """Whether the serializer has a form for ``value``."""
     try:

@@ -31,9 +31,9 @@ def decompress(data: bytes, content_type: str, *, max_bytes: int) -> bytes:
     try:
         match kind:
             case "application/x-gzip":
-                return _bounded(zlib.decompressobj(), data, kind, max_bytes)
+                return bounded(zlib.decompressobj(), data, kind, max_bytes)
             case "application/x-bz2":
-                return _bounded(_bz2().BZ2Decompressor(), data, kind, max_bytes)
+                return bounded(_bz2().BZ2Decompressor(), data, kind, max_bytes)
             case "application/x-lzma":
                 return _lzma_bounded(data, max_bytes)
             case "application/zstd":
@@ -45,8 +45,11 @@ def decompress(data: bytes, content_type: str, *, max_bytes: int) -> bytes:
     raise DecodeError(f"unknown compression {content_type!r:.100}: expected one of {', '.join(sorted(_ALIASES))}")
 
 
-def _bounded(decoder: Any, data: bytes, kind: str, limit: int) -> bytes:
-    """Undo in steps, so that a bomb is refused before it has grown."""
+def bounded(decoder: Any, data: bytes, kind: str, limit: int) -> bytes:
+    """Undo in steps, so that a bomb is refused before it has grown. ``kind``: what the data is, in messages.
+
+    Raises DecodeError, and the errors of the decoder.
+    """
     out, size, rest = [], 0, data
     while not decoder.eof:
         piece = decoder.decompress(rest, min(_STEP, limit + 1 - size) or 1)
@@ -65,7 +68,7 @@ def _bounded(decoder: Any, data: bytes, kind: str, limit: int) -> bytes:
 def _lzma_bounded(data: bytes, limit: int) -> bytes:
     lzma = _lzma()
     try:
-        return _bounded(lzma.LZMADecompressor(), data, "application/x-lzma", limit)
+        return bounded(lzma.LZMADecompressor(), data, "application/x-lzma", limit)
     except lzma.LZMAError as exc:
         raise DecodeError(f"not application/x-lzma: {exc}") from exc
 
@@ -73,7 +76,7 @@ def _lzma_bounded(data: bytes, limit: int) -> bytes:
 def _zstd_bounded(data: bytes, limit: int) -> bytes:
     zstd = _zstd()
     try:
-        return _bounded(zstd.ZstdDecompressor(), data, "application/zstd", limit)
+        return bounded(zstd.ZstdDecompressor(), data, "application/zstd", limit)
     except zstd.ZstdError as exc:
         raise DecodeError(f"not application/zstd: {exc}") from exc
 

@@ -3,6 +3,7 @@
 import zlib
 
 from canvas.errors import DecodeError
+from canvas.wire.compression import bounded
 
 _LEVEL, _WINDOW, _MEMORY = 1, -12, 5
 """As zlib takes them: fast, and with little memory, for most fields have a few hundred bytes."""
@@ -34,11 +35,7 @@ def deflate(data: bytes) -> bytes:
 
 def inflate(data: bytes) -> bytes:
     """The bytes of a field that ``deflate`` compressed. Raises DecodeError."""
-    decompressor = zlib.decompressobj(_WINDOW, zdict=_DICTIONARY)
     try:
-        found = decompressor.decompress(data, _LARGEST)
+        return bounded(zlib.decompressobj(_WINDOW, zdict=_DICTIONARY), data, "a compressed field of a run", _LARGEST)
     except zlib.error as exc:
         raise DecodeError(f"not a compressed field of a run: {exc}") from exc
-    if not decompressor.eof:
-        raise DecodeError(f"not a compressed field of a run: it is cut off, or of more than {_LARGEST:,} bytes")
-    return found

@@ -122,19 +122,29 @@ def test_messages_that_a_process_has_sent_are_not_sent_again_when_it_could_not_n
     assert outboxes.forward() == 1
 
 
-def test_a_worker_that_was_silent_before_an_absence_gets_time(state, monkeypatch):
-    """It has had no chance to send a heartbeat."""
+def missed_soon(monkeypatch):
     for module in (sql_recovery, lease_recovery):
         monkeypatch.setattr(module, "_MISSED_FOR", 0.2)
+
+
+def recovered_after_an_absence(state):
+    """How many messages are taken from dead workers once the server has answered again for long enough; before that
+    none is."""
     server = state.messages.database if hasattr(state.messages, "database") else state.messages.link
-    state.recovery.heartbeat("w1", ["q"], 0.01)
-    assert leased(state, "w1", arrival("w1")) == ["canvas:w1:1"]
     server.absence._until = time.monotonic() + 3_600
     for _ in range(3):
         assert state.recovery.recover_dead_workers() == 0
         time.sleep(0.2)
     server.absence._until = 0.0
-    assert state.recovery.recover_dead_workers() == 1
+    return state.recovery.recover_dead_workers()
+
+
+def test_a_worker_that_was_silent_before_an_absence_gets_time(state, monkeypatch):
+    """It has had no chance to send a heartbeat."""
+    missed_soon(monkeypatch)
+    state.recovery.heartbeat("w1", ["q"], 0.01)
+    assert leased(state, "w1", arrival("w1")) == ["canvas:w1:1"]
+    assert recovered_after_an_absence(state) == 1
 
 
 def test_a_process_is_absent_when_it_begins_and_when_its_own_heartbeat_has_expired():
@@ -168,9 +178,7 @@ def test_a_lost_connection_to_a_database_is_an_absence(request, which):
 
 @pytest.mark.timeout(60)
 def test_a_worker_that_is_heard_of_while_another_is_recovered_keeps_its_leases(state, monkeypatch):
-    for module in (sql_recovery, lease_recovery):
-        monkeypatch.setattr(module, "_MISSED_FOR", 0.2)
-    server = state.messages.database if hasattr(state.messages, "database") else state.messages.link
+    missed_soon(monkeypatch)
     names = ("w1", "w2")
 
     def hear_of_the_others(worker):
@@ -183,10 +191,5 @@ def test_a_worker_that_is_heard_of_while_another_is_recovered_keeps_its_leases(s
         state.recovery.heartbeat(name, ["q"], 0.01)
         one = arrival(name)
         assert leased(state, name, one._replace(message_id=f"id{number}")) == [f"canvas:{name}:1"]
-    server.absence._until = time.monotonic() + 3_600
-    for _ in range(3):
-        assert state.recovery.recover_dead_workers() == 0
-        time.sleep(0.2)
-    server.absence._until = 0.0
-    assert state.recovery.recover_dead_workers() == 1
+    assert recovered_after_an_absence(state) == 1
     assert [settled(state, name) for name in names].count(True) == 1

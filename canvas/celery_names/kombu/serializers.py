@@ -45,8 +45,7 @@ def dumps(data: Any, serializer: str | None = None) -> tuple[str, str, Any]:
         return "application/data", "binary", data
     if serializer is None and isinstance(data, str):
         return "text/plain", "utf-8", data.encode()
-    content_type, encoding, written = codecs.encode(data, serializer or "json")
-    return content_type, encoding, written.decode() if encoding == "utf-8" else written
+    return codecs.encode_text(data, serializer or "json")
 
 
 def loads(

@@ -1,13 +1,10 @@
 """Records and groups as values by key, in the keys of Celery's stores."""
 
-import asyncio
-import threading
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 from canvas.drivers.keyvalue.values import KeyNames, KeyValues
-from canvas.drivers.polling import AsyncPollingWatch, PollingWatch
+from canvas.drivers.polling import BlockingReads
 from canvas.model.settlement import ResultWrite
 from canvas.wire.record import HEAD, says_success
 
@@ -17,8 +14,8 @@ _SUCCESS = b"I01\n."
 """A pickle of ``True``: some stores keep objects."""
 
 
-class KeyValueResults:
-    """The ResultStore of ``canvas.drivers.ports``. Nothing announces records: a watch reads them again and again."""
+class KeyValueResults(BlockingReads):
+    """The ResultStore of ``canvas.drivers.ports``."""
 
     shared = True
 
@@ -35,15 +32,6 @@ class KeyValueResults:
         for first in range(0, len(keys), _AT_ONCE):
             found |= self._values.get(keys[first : first + _AT_ONCE], retry)
         return [found.get(key) for key in keys]
-
-    async def aget(self, task_ids: Sequence[str]) -> list[bytes | None]:
-        return await asyncio.to_thread(self.get, task_ids)
-
-    def read_prefix(self, task_ids: Sequence[str], size: int) -> list[bytes]:
-        return [(payload or b"")[:size] for payload in self.get(task_ids, retry=False)]
-
-    async def aread_prefix(self, task_ids: Sequence[str], size: int) -> list[bytes]:
-        return await asyncio.to_thread(self.read_prefix, task_ids, size)
 
     def store(self, stores: Sequence[ResultWrite]) -> None:
         for one in stores:
@@ -65,14 +53,6 @@ class KeyValueResults:
     def forget(self, task_ids: Sequence[str]) -> None:
         names = self._names
         self._values.delete([key for one in task_ids for key in (names.task(one), names.success(one))])
-
-    @contextmanager
-    def watch(self, task_ids: Iterable[str]) -> Iterator[PollingWatch]:
-        yield PollingWatch(self.get, list(task_ids), threading.Event())
-
-    @asynccontextmanager
-    async def awatch(self, task_ids: Iterable[str]) -> AsyncIterator[AsyncPollingWatch]:
-        yield AsyncPollingWatch(self.aget, list(task_ids), asyncio.Event())
 
     @property
     def client(self) -> Any:

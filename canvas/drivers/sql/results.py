@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, and_, delete, not_, or_, select
 
-from canvas.drivers.polling import AsyncPollingWatch, PollingWatch
+from canvas.drivers.polling import AsyncPollingWatch, BlockingReads, PollingWatch
 from canvas.drivers.record_columns import OWN
 from canvas.drivers.sql.announcements import announce
 from canvas.drivers.sql.database import Database
@@ -32,7 +32,7 @@ class _Addition(NamedTuple):
     """Those that canvas adds, as one written object."""
 
 
-class SqlResults:
+class SqlResults(BlockingReads):
     """The ResultStore of ``canvas.drivers.ports``.
 
     A record that is kept for the usual time has no time of expiry: ``cleanup`` deletes it. The times of others, which a
@@ -68,15 +68,6 @@ class SqlResults:
     def _record(self, row: dict[str, Any]) -> bytes:
         own, payload = row.pop(OWN), self.tables.payload(row)
         return self.tables.columns.with_own_fields(payload, own) if own is not None else payload
-
-    async def aget(self, task_ids: Sequence[str]) -> list[bytes | None]:
-        return await asyncio.to_thread(self.get, task_ids)
-
-    def read_prefix(self, task_ids: Sequence[str], size: int) -> list[bytes]:
-        return [(payload or b"")[:size] for payload in self.get(task_ids, retry=False)]
-
-    async def aread_prefix(self, task_ids: Sequence[str], size: int) -> list[bytes]:
-        return await asyncio.to_thread(self.read_prefix, task_ids, size)
 
     def store(self, stores: Sequence[ResultWrite]) -> None:
         if stores:

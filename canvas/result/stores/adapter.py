@@ -1,13 +1,12 @@
 """A user's result backend as a ResultStore: records are handed to its methods, and read back from them."""
 
-import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from canvas.drivers.polling import AsyncPollingWatch, PollingWatch
+from canvas.drivers.polling import BlockingReads
 from canvas.drivers.ports import StoreParts
 from canvas.errors import CanvasError, OperationalError, RefusedError
 from canvas.forks import in_forks
@@ -64,8 +63,8 @@ class _Child(NamedTuple):
         return self.structure
 
 
-class StoreOfBackend:
-    """The ResultStore of ``canvas.drivers.ports``. Nothing announces records: a watch reads them again and again."""
+class StoreOfBackend(BlockingReads):
+    """The ResultStore of ``canvas.drivers.ports``."""
 
     shared = True
 
@@ -140,15 +139,6 @@ class StoreOfBackend:
         backend = self._backend
         return wire.encode(record, serializer=backend.serializer, max_depth=backend.max_depth)
 
-    async def aget(self, task_ids: Sequence[str]) -> list[bytes | None]:
-        return await asyncio.to_thread(self.get, task_ids)
-
-    def read_prefix(self, task_ids: Sequence[str], size: int) -> list[bytes]:
-        return [(payload or b"")[:size] for payload in self.get(task_ids, retry=False)]
-
-    async def aread_prefix(self, task_ids: Sequence[str], size: int) -> list[bytes]:
-        return await asyncio.to_thread(self.read_prefix, task_ids, size)
-
     def store(self, stores: Sequence[ResultWrite]) -> None:
         for write in stores:
             self._store(write)
@@ -166,14 +156,6 @@ class StoreOfBackend:
     def forget(self, task_ids: Sequence[str]) -> None:
         for task_id in task_ids:
             self._call(lambda task_id=task_id: self._backend.drop_record(task_id))  # type: ignore[misc]
-
-    @contextmanager
-    def watch(self, task_ids: Iterable[str]) -> Iterator[PollingWatch]:
-        yield PollingWatch(self.get, list(task_ids), threading.Event())
-
-    @asynccontextmanager
-    async def awatch(self, task_ids: Iterable[str]) -> AsyncIterator[AsyncPollingWatch]:
-        yield AsyncPollingWatch(self.aget, list(task_ids), asyncio.Event())
 
     # -- groups
 

@@ -149,7 +149,7 @@ class BaseBackend(CeleryBackend, metaclass=Kind):
         """Delete expired records: nothing, unless a class derived from it does so."""
 
     def exception_safe_to_retry(self, exc: BaseException) -> bool:
-        """Celery's hook. canvas tries again after every exception that is no mistake in the program."""
+        """Celery's hook. canvas tries again after each exception, except those that a mistake in the program raises."""
         return False
 
     # -- what it may call, or replace
@@ -189,8 +189,7 @@ class BaseBackend(CeleryBackend, metaclass=Kind):
         return bool(self._conf.result_persistent if enabled is None else enabled)
 
     def _encode(self, data: Any) -> tuple[str, str, Any]:
-        content_type, encoding, written = codecs.encode(data, self.serializer)
-        return content_type, encoding, written.decode() if encoding == "utf-8" else written
+        return codecs.encode_text(data, self.serializer)
 
     def encode(self, data: Any) -> Any:
         return self._encode(data)[2]

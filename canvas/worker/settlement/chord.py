@@ -69,7 +69,7 @@ def completed(app: Canvas, runs: RunStore, ready: ReadyChord) -> ChordDispatch:
         text = traceback_text(error)
     _fail_body(app, effects, body, error, settler, text)
     advance_all(app, runs, effects, settler.task_id)
-    emit("chord.failed", group_id=ready.group_id, body=body.task, body_id=result_id(body), exc=error)
+    _report_failed(ready, body, error)
     return effects.chord_dispatch(ready.group_id, failed=True)
 
 
@@ -107,17 +107,20 @@ def _give_up(
     elif callback["run"] is not None:
         run, attempt = callback["run"]
         end_lost(effects, run, attempt, RunLost(f"run {run}: its next step cannot be taken: {why}"))
-    elif ready.ending == "failure":
-        settler = PartOrigin(callback["root_id"], callback["parent_id"])
-        error = ChordError(f"Callback error: {why}")
-        _fail_body(app, effects, body, error, settler)
-        advance_all(app, runs, effects, settler.task_id)
-        emit("chord.failed", group_id=ready.group_id, body=body.task, body_id=result_id(body), exc=error)
     else:
         error = ChordError(f"Callback error: {why}")
-        emit("chord.failed", group_id=ready.group_id, body=body.task, body_id=result_id(body), exc=error)
-        effects.record(Record(str(result_id(body)), states.FAILURE, error, None, []))
+        if ready.ending == "failure":
+            settler = PartOrigin(callback["root_id"], callback["parent_id"])
+            _fail_body(app, effects, body, error, settler)
+            advance_all(app, runs, effects, settler.task_id)
+        else:
+            effects.record(Record(str(result_id(body)), states.FAILURE, error, None, []))
+        _report_failed(ready, body, error)
     return effects.chord_dispatch(ready.group_id, failed=True)
+
+
+def _report_failed(ready: ReadyChord, body: Signature[Any], error: BaseException) -> None:
+    emit("chord.failed", group_id=ready.group_id, body=body.task, body_id=result_id(body), exc=error)
 
 
 def fire_ahead(app: Canvas, runs: RunStore, ready: ReadyChord) -> ChordDispatch | None:

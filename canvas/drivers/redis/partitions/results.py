@@ -9,6 +9,7 @@ from canvas.drivers.redis.partitions.record_sets import divided
 from canvas.drivers.redis.partitions.run_starts import RunStarts
 from canvas.drivers.redis.result_watch import Watching
 from canvas.drivers.redis.results import RedisResults
+from canvas.drivers.redis.runs.index import page_of_several
 from canvas.model import states
 from canvas.model.runs.index import FoundRun, RunListing, RunQuery
 from canvas.model.settlement import ChordExtension, ChordStart, Keep, MailboxStep, Part, ReadyChord, ResultWrite
@@ -175,11 +176,9 @@ class PartitionedResults:
         return sum(store.count_runs(query) for store in self._every)
 
     def waiting_runs(self, seconds: float, cursor: str = "") -> tuple[list[str], str]:
-        number, _, inside = cursor.partition("/")
-        place = int(number or 0)
-        found, inside = self._every[place].waiting_runs(seconds, inside)
-        place += not inside
-        return found, f"{place}/{inside}" if place < len(self._every) else ""
+        return page_of_several(
+            lambda place, inside: self._every[place].waiting_runs(seconds, inside), len(self._every), cursor
+        )
 
     def list_run_as(self, run: str, state: str, before: str) -> None:
         self._of(run).list_run_as(run, state, before)

@@ -25,6 +25,20 @@ def _name_and_key(name: str, key: str) -> str:
     return f"{name}\0{key}"
 
 
+def page_of_several(
+    page: Callable[[int, str], tuple[list[str], str]], count: int, cursor: str
+) -> tuple[list[str], str]:  # fmt: skip
+    """A page of ``count`` sources, one after the other, and the cursor of the next page, empty after the last one.
+
+    ``page`` gives the same of one source, by its number and its own cursor, which is empty at first.
+    """
+    number, _, inside = cursor.partition("/")
+    place = int(number or 0)
+    found, inside = page(place, inside)
+    place += not inside
+    return found, f"{place}/{inside}" if place < count else ""
+
+
 class RedisRunIndex:
     """Finds runs: of all sets that a query names, the smallest is read, and the others are asked for its members."""
 
@@ -61,12 +75,13 @@ class RedisRunIndex:
 
     def waiting_runs(self, seconds: float, cursor: str) -> tuple[list[str], str]:
         """As ``RunRecords.waiting_runs``; a cursor is the number of a set, and a cursor of ZSCAN in it."""
-        number, _, inside = cursor.partition("/")
-        place = int(number or 0)
-        words = [inside or "0", _PAGE, int(seconds * 1000)]
-        after, found = self._link.call("waiting_runs", [f"{self._prefix}:{_MAY_WAIT[place]}"], words)
-        place += after == b"0"
-        return [run.decode() for run in found], f"{place}/{after.decode()}" if place < len(_MAY_WAIT) else ""
+
+        def page(place: int, inside: str) -> tuple[list[str], str]:
+            words = [inside or "0", _PAGE, int(seconds * 1000)]
+            after, found = self._link.call("waiting_runs", [f"{self._prefix}:{_MAY_WAIT[place]}"], words)
+            return [run.decode() for run in found], "" if after == b"0" else after.decode()
+
+        return page_of_several(page, len(_MAY_WAIT), cursor)
 
     def _unlist_expired(self) -> None:
         """Each run is removed once, by the start of another run or here."""
