@@ -23,3 +23,12 @@ def test_no_page_has_it(kind):
         text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
         found += [f"{page.name}: {text[max(0, one.start() - 30) : one.end() + 30]!r}" for one in wrong.finditer(text)]
     assert found == []
+
+
+def test_each_changelog_entry_is_one_line():
+    text = (ROOT.parent / "CHANGELOG.md").read_text().split("## Unreleased")[1]
+    sections = [block.strip() for block in text.splitlines() if block.strip()]
+    entries = [line for line in sections if not line.startswith(("#", "No version"))]
+    assert entries
+    assert [line for line in entries if not line.startswith("- ")] == [], "continues the entry above it"
+    assert [line for line in entries if len(line) > 130] == []
