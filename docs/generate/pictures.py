@@ -15,23 +15,22 @@ from canvas.workflows.progress.watch import MapCounts, RunProgress
 from canvas.workflows.status import NodeStatus, RunStatus
 
 STARTED = datetime(2026, 11, 28, 6, 30, tzinfo=UTC)
-SECONDS = {"load": 0.21, "audit": 1.4, "amount": 3.72, "total": 0.05, "report": 0.3}
-BEGINS = {"load": 0.0, "audit": 0.21, "amount": 0.21, "total": 3.93, "report": 3.98}
-MOMENTS = (0.1, 0.5, 1.2, 1.9, 2.6, 3.3, 4.1, 4.3, 4.3)
+SECONDS = {"load": 0.21, "audit": 1.4, "amount": 3.72, "report": 0.3}
+BEGINS = {"load": 0.0, "audit": 0.21, "amount": 0.21, "report": 3.93}
+MOMENTS = (0.1, 0.5, 1.2, 1.9, 2.6, 3.3, 4.1, 4.25, 4.25)
 """The seconds after the run's start at which the recording shows the screen."""
 
 
 def day_end() -> Workflow:
     """The workflow of the README."""
     app = Canvas("shop", broker="memory://", set_as_current=False)
-    load, audit, amount, total, report = (
+    load, audit, amount, report = (
         app.task(lambda *args, **kwargs: None, name=f"shop.{name}", typing=False) for name in SECONDS
     )
     flow = app.Workflow("day-end")
     rows = flow.add(load.s("monday"))
     audited = flow.add(audit.s(rows))
-    totals = flow.add(total.s(flow.map(amount.s(), over=rows)))
-    flow.add(report.s(totals), after=audited)
+    flow.add(report.s(flow.map(amount.s(), over=rows)), after=audited)
     return flow
 
 
