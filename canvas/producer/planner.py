@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Protocol
 
 from canvas.drivers.ports import Driver
@@ -86,6 +87,11 @@ class Planner:
     def __init__(self, app: SenderApp) -> None:
         self._app = app
 
+    @cached_property
+    def _tasks(self) -> Mapping[str, Task[Any]]:
+        """The app's tasks; the app is finalized when they are first asked for."""
+        return self._app.tasks
+
     def plan(
         self,
         sig: Signature[Any],
@@ -138,7 +144,7 @@ class Planner:
         if not plan.dispatches:
             return
         app = self._app
-        tasks, counts = app.tasks, app.driver.chords is not None
+        tasks, counts = self._tasks, app.driver.chords is not None
         check_embedded = not (counts and app.router.creates_missing)
         for dispatch in plan.dispatches:
             task = tasks.get(dispatch.task)
@@ -163,7 +169,7 @@ class Planner:
             if not counts and sig.get("subtask_type") == "chord":
                 raise missing("chords")
             name, options = sig["task"], sig["options"]
-            if sig.get("subtask_type") is None and (options.get("queue") or name in self._app.tasks):
+            if sig.get("subtask_type") is None and (options.get("queue") or name in self._tasks):
                 options = {**self._app.exec_options(name), **options}
                 self._app.router.route(name, options, sig["args"], sig["kwargs"])
 

@@ -83,7 +83,7 @@ class Sender(Planner):
         return Sending(plan, options, messages, chords, self._lock(plan), own)
 
     def _any_sends_itself(self, plan: Plan) -> bool:
-        tasks, looked_at = self._app.tasks, None
+        tasks, looked_at = self._tasks, None
         for dispatch in plan.dispatches:
             if dispatch.task != looked_at:
                 looked_at = dispatch.task
@@ -95,7 +95,7 @@ class Sender(Planner):
     def _lock(self, plan: Plan) -> tuple[UniqueLock, float] | None:
         if len(plan.dispatches) != 1 or plan.barriers:
             return None
-        task = self._app.tasks.get(plan.dispatches[0].task)
+        task = self._tasks.get(plan.dispatches[0].task)
         if task is None or not task.unique_for:
             return None
         # Few programs have unique tasks.

@@ -24,9 +24,8 @@ from canvas.drivers.redis.scripts.arguments import (
     pack,
     pack_each,
 )
-from canvas.drivers.redis.scripts.passthrough import SourceOrder
 from canvas.drivers.redis.scripts.replies import accepted, verdict_of
-from canvas.drivers.redis.scripts.settle_call import ResultSide, SettleBatch, SettleCall
+from canvas.drivers.redis.scripts.settle_call import ResultSide, SettleBatch, SettleCall, SourceOrder
 from canvas.drivers.retry_policy import Delays
 from canvas.drivers.tags import worker_of, worker_of_tag
 from canvas.errors import ConfigurationError
@@ -34,8 +33,6 @@ from canvas.model.message import Delivery, Publish
 from canvas.model.queue import Queue
 from canvas.model.settlement import DelayedPublish, Settlement, SettleResult
 
-_LISTS_KEPT = 1_024
-"""Pairs of queue and priority whose list is kept."""
 _BYTES_AT_ONCE = 1 << 20
 Pushes: TypeAlias = dict[str, list[bytes]]
 """By list, its payloads."""
@@ -64,14 +61,13 @@ class RedisBroker:
         self.bindings = Bindings(link, self.keys)
         self._waiting = waiting or QueueWait()
         self._home = Home(link, self.keys)
-        self.packing = ScriptArguments(self.keys, None, self.lists_of)
+        self.packing = ScriptArguments(self.keys, None, self.bindings)
         self.guards = IdempotentCalls(link, self.keys)
         self._recovery = self.recovery_type(
             link, self.keys, self.bindings, self._waiting, float(options.get("visibility_timeout") or 3600)
         )
         self._recovery.retries_heartbeats = self.retries_looks
         self._no_results = ResultSide(str(link.address.db), self.keys.no_chords)
-        self._lists: dict[tuple[str, int], list[str]] = {}
         sources = SourceOrder(self.keys, self._waiting, order == "sorted")
         self.settling = SettleCall(
             link, self.keys, sources, self._waiting, self._recovery.tags, {} if numbers is None else numbers
@@ -79,7 +75,7 @@ class RedisBroker:
 
     def parts(self) -> BrokerParts:
         """The parts of a driver that share this broker's connections."""
-        coordination = RedisCoordination(self.link, self.keys, self.packing, self.guards, self.lists_of)
+        coordination = RedisCoordination(self.link, self.keys, self.packing, self.guards)
         bus, admin = RedisBus(self.link, self.keys, self.bindings), RedisAdmin(self.link, self.keys, self.packing)
         return BrokerParts(self, bus, admin, coordination, self._recovery, BROKER_OF_ALL)
 
@@ -87,27 +83,6 @@ class RedisBroker:
 
     def declare(self, queues: Sequence[Queue]) -> None:
         self.bindings.declare(queues)
-
-    def lists_of(self, message: Publish) -> list[str]:
-        """The lists that a message goes into."""
-        if not message.exchange:
-            return self._list_of(message.routing_key, message.priority)
-        step = self.keys.step_of(message.priority)
-        if message.queue is not None:
-            self.bindings.ensure(message.queue, message.exchange)
-        return [
-            self.keys.queue_list(queue, step) for queue in self.bindings.queues(message.exchange, message.routing_key)
-        ]
-
-    def _list_of(self, queue: str, priority: object) -> list[str]:
-        # The priority of a message that is sent on is what its sender wrote, of whatever type.
-        place = (queue, priority if isinstance(priority, int) else self.keys.step_of(priority))
-        found = self._lists.get(place)
-        if found is None:
-            if len(self._lists) >= _LISTS_KEPT:
-                self._lists.clear()
-            found = self._lists[place] = [self.keys.queue_list(queue, self.keys.step_of(priority))]
-        return found
 
     def publish(self, messages: Sequence[Publish], delays: Delays = None) -> None:
         for pushes in self._pushes(messages):
@@ -122,7 +97,7 @@ class RedisBroker:
         pushes: Pushes = {}
         room, places = _BYTES_AT_ONCE, PUSHED_AT_ONCE
         for message in messages:
-            for key in self.lists_of(message):
+            for key in self.packing.lists_of(message):
                 pushes.setdefault(key, []).append(message.payload)
                 room, places = room - len(message.payload), places - 1
                 if room <= 0 or not places:

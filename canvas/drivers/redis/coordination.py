@@ -1,6 +1,6 @@
 """The state that workers share through Redis: revocations, rates, concurrency permits, the locks of unique tasks."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from canvas.drivers.redis.connection.client import RedisClient
 from canvas.drivers.redis.idempotent_calls import IdempotentCalls
@@ -22,14 +22,11 @@ class RedisCoordination:
         keys: BrokerKeys,
         packing: ScriptArguments,
         guards: IdempotentCalls,
-        lists_of: Callable[[Publish], list[str]],
     ) -> None:
-        """``lists_of``: the lists that a message goes into."""
         self._link = link
         self._keys = keys
         self._packing = packing
         self._guards = guards
-        self._lists_of = lists_of
 
     def revoke(self, entries: Sequence[str], seconds: float) -> None:
         if entries:
@@ -69,7 +66,7 @@ class RedisCoordination:
         self, messages: Sequence[Publish], lock: UniqueLock, seconds: float, delays: Delays = None
     ) -> str | None:
         """``publish_unique`` for a message that may have copies."""
-        pushes = [(key, message.payload) for message in messages for key in self._lists_of(message)]
+        pushes = [(key, message.payload) for message in messages for key in self._packing.lists_of(message)]
         keys = [self._keys.unique(lock.key), *(key for key, _ in pushes)]
         arguments = [lock.owner, max(1, int(seconds * 1000)), *(payload for _, payload in pushes)]
         owner = self._guards.call("publish_unique", keys, arguments, delays)

@@ -7,6 +7,8 @@ from canvas.drivers.priority import STEPS, step_of
 from canvas.errors import ConfigurationError
 
 SEP = "\x06\x16"
+_LISTS_KEPT = 1_024
+"""Pairs of queue and priority whose list is kept."""
 
 
 class BrokerKeys:
@@ -21,6 +23,7 @@ class BrokerKeys:
         self.prefix = prefix = str(options.get("global_keyprefix") or "")
         self.steps = _steps(options.get("priority_steps"))
         self._steps_of = [step_of(priority, self.steps) for priority in range(10)]
+        self._lists: dict[tuple[str, int], str] = {}
         self.sep = _text(options, "sep", SEP)
         self._fanout = _fanout_prefix(options.get("fanout_prefix", True), db)
         self._topics = bool(options.get("fanout_patterns", True))
@@ -49,6 +52,17 @@ class BrokerKeys:
     def queue_list(self, queue: str, step: int) -> str:
         """The list of a queue's priority step."""
         return f"{self.prefix}{queue}{self.sep}{step}" if step else f"{self.prefix}{queue}"
+
+    def list_of(self, queue: str, priority: object) -> str:
+        """The list of a queue for messages of a priority."""
+        # The priority of a message that is sent on is what its sender wrote, of whatever type.
+        place = (queue, priority if isinstance(priority, int) else self.step_of(priority))
+        found = self._lists.get(place)
+        if found is None:
+            if len(self._lists) >= _LISTS_KEPT:
+                self._lists.clear()
+            found = self._lists[place] = self.queue_list(queue, self.step_of(priority))
+        return found
 
     def queue_of(self, key: str) -> str:
         """The queue of a list."""

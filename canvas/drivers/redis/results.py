@@ -28,7 +28,7 @@ class RedisResults:
     def __init__(self, link: RedisClient, options: Mapping[str, Any]) -> None:
         self.link = link
         self.keys = ResultKeys(str(options.get("global_keyprefix") or ""))
-        self.packing = ScriptArguments(BrokerKeys(), self.keys, lambda message: [])
+        self.packing = ScriptArguments(BrokerKeys(), self.keys)
         self._index = RedisRunIndex(link, self.keys.runs, self.keys.run)
         watching = Watching(link, self.keys, self.get, self.aget)
         self.watch = watching.watch

@@ -23,7 +23,7 @@ class RedisSchedules:
         """``results``: those on the broker's server; ``None``: there are none, or they are on another one."""
         self._link = broker.link
         self._keys = broker.keys
-        self._packing = ScriptArguments(broker.keys, results.keys if results else None, broker.lists_of)
+        self._packing = ScriptArguments(broker.keys, results.keys if results else None, broker.bindings)
         own = str(broker.link.address.db)
         self._dbs = [own, str(results.link.address.db) if results else own]
         self._ready = [results.keys.ready, results.keys.ready_since] if results else broker.keys.no_chords

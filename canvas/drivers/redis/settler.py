@@ -8,9 +8,15 @@ from canvas.drivers.ports.values import Lease, SettleReply
 from canvas.drivers.redis.broker import RedisBroker
 from canvas.drivers.redis.results import RedisResults, renewed
 from canvas.drivers.redis.scripts.arguments import NOTHING, UNWRITABLE, Packed, ScriptArguments, pack, pack_each
-from canvas.drivers.redis.scripts.passthrough import LeaseSources, PassThrough, carry, may_carry
 from canvas.drivers.redis.scripts.replies import DONE, verdict_of, with_refused
-from canvas.drivers.redis.scripts.settle_call import ResultSide, SettleBatch
+from canvas.drivers.redis.scripts.settle_call import (
+    LeaseSources,
+    PassThrough,
+    ResultSide,
+    SettleBatch,
+    carry,
+    may_carry,
+)
 from canvas.drivers.retry_policy import Delays
 from canvas.drivers.tags import worker_of
 from canvas.errors import RefusedError
@@ -24,7 +30,7 @@ class RedisSettler:
     def __init__(self, broker: RedisBroker, results: RedisResults) -> None:
         self._broker = broker
         self._results = results
-        self._packing = ScriptArguments(broker.keys, results.keys, broker.lists_of)
+        self._packing = ScriptArguments(broker.keys, results.keys, broker.bindings)
         self._result_db = str(results.link.address.db)
         self._ready = (results.keys.ready, results.keys.ready_since)
         self._result_side = ResultSide(self._result_db, self._ready)
@@ -40,7 +46,7 @@ class RedisSettler:
         sources = settling.sources.of(lease)
         carried = self._carried(settlements, ends, sources)
         fields = self._packing.settlement
-        packed = pack_each(settlements, fields if carried is None else partial(fields, carried=carried))
+        packed = pack_each(settlements, fields if carried is None else partial(fields, carried=carried.fields))
         if lease is None and not ends and not any(settlement.delivery for settlement in settlements):
             return SettleReply([verdict_of(one) for one in self._start(packed, None)], [])
         chords = pack_each(ends, self._packing.chord_dispatch) if ends else NOTHING
@@ -58,7 +64,7 @@ class RedisSettler:
             return None
         (message,) = settlements[0].publishes
         try:
-            return carry(message.payload, self._broker.lists_of(message), sources)
+            return carry(message.payload, self._packing.lists_of(message), sources)
         except UNWRITABLE:
             return None  # packing it says why it cannot be sent
 

@@ -30,6 +30,10 @@ class PartitionKeys(BrokerKeys):
         partition has it."""
         return f"{self.prefix}canvas:crossings"
 
+    def list_of(self, queue: str, priority: object) -> str:
+        """As that of every broker; the list of crossings is addressed by its own key."""
+        return queue if queue == self.crossings else super().list_of(queue, priority)
+
     def received(self, guard: str) -> str:
         """The token of the last crossing under this guard that was received; lives a week after it."""
         return f"{self.prefix}canvas:received:{guard}"
@@ -51,11 +55,6 @@ class PartitionBroker(RedisBroker):
         """Where its lists are."""
         return Home(self.link, self.keys)
 
-    def lists_of(self, message: Publish) -> list[str]:
-        """The lists that a message goes into."""
-        crossings = self.keys.crossings
-        return [crossings] if message.routing_key == crossings else super().lists_of(message)
-
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Partition:
@@ -75,7 +74,7 @@ class Partition:
     def of(cls, name: str, broker: PartitionBroker, bindings: Bindings | None = None) -> "Partition":
         """The partition of a broker. ``bindings``: by default its own."""
         parts = broker.parts()
-        coordination = RedisCoordination(broker.link, broker.keys, broker.packing, broker.guards, broker.lists_of)
+        coordination = RedisCoordination(broker.link, broker.keys, broker.packing, broker.guards)
         return cls(
             name,
             broker,

@@ -11,8 +11,8 @@ from uuid import uuid4
 import msgpack
 
 from canvas.drivers.kombu_envelope import ENVELOPE
+from canvas.drivers.redis.bindings import Bindings
 from canvas.drivers.redis.keys import BrokerKeys, ResultKeys
-from canvas.drivers.redis.scripts.passthrough import PassThrough
 from canvas.drivers.stored_messages import requeued
 from canvas.drivers.tags import worker_of_tag
 from canvas.errors import RefusedError
@@ -74,19 +74,31 @@ def pack_each(items: Sequence[T], fields_of: Callable[[T], Fields | list[Any]]) 
 class ScriptArguments:
     """Turns settlements into script arguments, for one pair of key spaces."""
 
-    def __init__(self, broker: BrokerKeys, results: ResultKeys | None, lists_of: Any) -> None:
+    def __init__(self, broker: BrokerKeys, results: ResultKeys | None, bindings: Bindings | None = None) -> None:
+        """``bindings``: those of the broker; ``None`` where no messages are sent."""
         self._broker = broker
         self._results = results
-        self._lists_of = lists_of
+        self._bindings = bindings
 
-    def settlement(self, settlement: Settlement, carried: PassThrough | None = None) -> Fields | list[Any]:
-        """The arguments of settle.lua for one settlement; ``carried`` is its message, where that is passed apart."""
+    def lists_of(self, message: Publish) -> list[str]:
+        """The lists that a message goes into."""
+        keys, bindings, exchange = self._broker, self._bindings, message.exchange
+        if not exchange:
+            return [keys.list_of(message.routing_key, message.priority)]
+        assert bindings is not None
+        if message.queue is not None:
+            bindings.ensure(message.queue, exchange)
+        return [keys.list_of(queue, message.priority) for queue in bindings.queues(exchange, message.routing_key)]
+
+    def settlement(self, settlement: Settlement, carried: list[Any] | None = None) -> Fields | list[Any]:
+        """The arguments of settle.lua for one settlement; ``carried`` stands for its message, where that is passed
+        apart."""
         if is_plain(settlement):
             (store,) = settlement.stores
             return [settlement.delivery.tag, self._results.task(store.task_id), store.payload, store.expires or 0]  # type: ignore[union-attr]
         delivery, keys = settlement.delivery, self._broker
         fields: Fields = {"fence": settlement.fence}
-        publishes = [carried.fields] if carried is not None else []
+        publishes = [carried] if carried is not None else []
         if carried is None and settlement.publishes:
             publishes = self.publishes(settlement.publishes)
         if delivery is not None:
@@ -214,7 +226,7 @@ class ScriptArguments:
         pushes: list[list[Any]] = []
         last: dict[str, list[Any]] = {}
         for p in publishes:
-            for key in self._lists_of(p):
+            for key in self.lists_of(p):
                 push = last.get(key)
                 if push is None or len(push) > PUSHED_AT_ONCE:
                     push = last[key] = [key]
@@ -224,12 +236,12 @@ class ScriptArguments:
 
     def deferrals(self, deferrals: Sequence[DelayedPublish]) -> list[Any]:
         return [
-            [uuid4().hex, repr(d.due), key, d.publish.payload] for d in deferrals for key in self._lists_of(d.publish)
+            [uuid4().hex, repr(d.due), key, d.publish.payload] for d in deferrals for key in self.lists_of(d.publish)
         ]
 
     def list_of(self, queue: str, payload: bytes) -> str:
         """The list that a payload belongs into, by its own priority."""
-        return self._broker.queue_list(queue, self._broker.step_of(ENVELOPE.priority_of(payload)))
+        return self._broker.list_of(queue, ENVELOPE.priority_of(payload))
 
     def _group(self, group_id: str) -> str:
         assert self._results is not None
