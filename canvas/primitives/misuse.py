@@ -4,6 +4,7 @@ import inspect
 from typing import Any, NoReturn
 
 from canvas.model.record import Handle
+from canvas.model.workflow_run import WORKFLOWS
 
 
 def is_task(value: Any) -> bool:
@@ -17,6 +18,11 @@ def is_task(value: Any) -> bool:
 
 def advice(value: Any) -> str:
     """The end of an error message, such as ``"; write add.s(...)"``; empty for unknown kinds of values."""
+    if isinstance(value, tuple(WORKFLOWS)):
+        return (
+            "; a workflow is no signature: it is a node of another workflow by flow.add(…), and a task that returns it "
+            "ends as it does"
+        )
     if is_task(value):
         return f"; write {str(value.name).rpartition('.')[2]}.s(...)"
     if isinstance(value, Handle):

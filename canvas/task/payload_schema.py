@@ -20,17 +20,22 @@ def schema_of(model: Any, name: str) -> dict[str, Any]:
         raise CompositionError(f"{name}: model: {model!r:.100} has no JSON schema: {exc}") from None
 
 
-def check_payload(name: str, schema: dict[str, Any] | None, payload: Any) -> None:
-    """Raise CompositionError where ``payload`` is not what a node expects."""
-    if schema is None:
-        return
+def checked_payload(name: str, schema: dict[str, Any], payload: Any) -> Any:
+    """``payload`` as JSON has it, also of a model's instance. Raises CompositionError where it is not what a node
+    expects."""
     try:
         from jsonschema import Draft202012Validator
+        from pydantic_core import PydanticSerializationError, to_jsonable_python
     except ImportError:
         raise ConfigurationError(
             f"{name} expects payloads of a type, which jsonschema checks: install canvas-workflows[pydantic]"
         ) from None
-    error = next(iter(Draft202012Validator(schema).iter_errors(payload)), None)
+    try:
+        plain = to_jsonable_python(payload, by_alias=True)
+    except PydanticSerializationError as exc:
+        raise CompositionError(f"{name}: payload: {exc}") from None
+    error = next(iter(Draft202012Validator(schema).iter_errors(plain)), None)
     if error is not None:
         place = "".join(f"[{key!r}]" for key in error.absolute_path)
         raise CompositionError(f"{name}: payload{place}: {error.message:.200}")
+    return plain

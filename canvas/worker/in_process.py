@@ -90,12 +90,13 @@ class RunHere(Run):
         if self.here.app.conf.task_eager_propagates:
             self.get()
 
-    def get(self, timeout: float | None = None) -> Any:
-        """The value of the last node, or of all last nodes by name. Raises the error of the node that failed."""
-        return self.conclude(self.status().state)
+    def get(self, timeout: float | None = None, propagate: bool = True) -> Any:
+        """The value of the last node, or of all last nodes by name. Raises the error of the node that failed; without
+        ``propagate`` it returns this error."""
+        return self.conclude(self.status().state, propagate)
 
-    async def aget(self, timeout: float | None = None) -> Any:
-        return self.get()
+    async def aget(self, timeout: float | None = None, propagate: bool = True) -> Any:
+        return self.get(propagate=propagate)
 
     def ready(self) -> bool:
         return True

@@ -71,28 +71,42 @@ class RunResults:
         """Whether it has ended."""
         return self.status().over if self._stock else self.result.ready()
 
+    def successful(self) -> bool:
+        """Whether it has ended with success."""
+        return self.state == states.SUCCESS
+
+    def failed(self) -> bool:
+        """Whether it has failed. A run that was cancelled has not."""
+        return self.state == states.FAILURE
+
     @property
     def _stock(self) -> bool:
         return bool(self.about["target"] == "celery")
 
-    def get(self, timeout: float | None = None) -> Any:
+    def get(self, timeout: float | None = None, propagate: bool = True) -> Any:
         """Wait until it has ended; the value of the last node, or of all last nodes by name.
 
         A last node that failed with ``on_failure="continue"`` has its ``default``. Raises the error of the node that
-        failed, TaskRevokedError for a run that was cancelled, WorkflowFailed when no cause is known, TimeoutError.
+        failed, TaskRevokedError for a run that was cancelled, WorkflowFailed when no cause is known; without
+        ``propagate`` it returns this error. Raises TimeoutError.
         """
         if self._stock:
             self._wait_for_nodes(timeout)
-            return self.conclude(self.status().state)
+            return self.conclude(self.status().state, propagate)
         own = self.result
         own.get(timeout=timeout, propagate=False)
-        return self.conclude(own.state)
+        return self.conclude(own.state, propagate)
 
-    def conclude(self, state: str) -> Any:
-        """The value of the run, whose state this is; raises as ``get``."""
+    def conclude(self, state: str, propagate: bool = True) -> Any:
+        """The value of the run, whose state this is; raises, or returns the error, as ``get``."""
         self.refresh()
         if state != states.SUCCESS:
-            self._raise_cause()
+            if propagate:
+                self._raise_cause()
+            try:
+                self._raise_cause()
+            except Exception as exc:  # noqa: BLE001 - the caller asked for it as a value
+                return exc
         sinks = last_nodes(self.nodes)
         values = self._last_values(sinks)
         return next(iter(values.values())) if len(sinks) == 1 and values else values
@@ -112,13 +126,13 @@ class RunResults:
                     left.discard(ids[found[0]])
                     failed = failed or state in states.PROPAGATE_STATES
 
-    async def aget(self, timeout: float | None = None) -> Any:
+    async def aget(self, timeout: float | None = None, propagate: bool = True) -> Any:
         """``get`` on an event loop."""
         if self._stock:
-            return await asyncio.to_thread(self.get, timeout)
+            return await asyncio.to_thread(self.get, timeout, propagate)
         own = self.result
         await own.aget(timeout=timeout, propagate=False)
-        return await asyncio.to_thread(self.conclude, own.state)
+        return await asyncio.to_thread(self.conclude, own.state, propagate)
 
     def __await__(self) -> Generator[Any, None, Any]:
         return self.aget().__await__()
@@ -158,6 +172,9 @@ class RunResults:
         for number, record in zip(self._numbers.values(), self._records(list(self._numbers.values())), strict=True):
             if record is None or self.nodes[number].continue_on_failure:
                 continue
+            if record.status == states.IGNORED:
+                name = self.nodes[number].name
+                failed = WorkflowFailed(self.id, f"{name}: the task raised Ignore, so that the node has no result")
             if node_state(record) in (states.FAILURE, states.REVOKED):
                 failed.add_note(f"node {self.nodes[number].name}")
                 try:

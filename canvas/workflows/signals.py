@@ -6,7 +6,7 @@ from uuid import uuid4
 from canvas.errors import CompositionError
 from canvas.model import states
 from canvas.model.settlement import MailboxStep
-from canvas.task.payload_schema import check_payload
+from canvas.task.payload_schema import checked_payload
 from canvas.wire.signing import mail_of
 from canvas.workflows.services import WorkflowServices
 from canvas.workflows.steps.chord_callbacks import change_mailboxes
@@ -32,7 +32,8 @@ def send_signal(run: "RunResults", name: str, payload: Any, key: str | None) -> 
         raise CompositionError(f"run {run.id}: key: expected text; got {key!r:.100}")
     for node in run.nodes:
         if node.kind == "wait" and node.details["signal"] == name:
-            check_payload(node.name, node.details.get("schema"), payload)
+            schema = node.details.get("schema")
+            payload = payload if schema is None else checked_payload(node.name, schema, payload)
     (own,) = app.backend.get_records([run.id])
     if own is not None and own.status in states.READY_STATES and own.extra.get("attempt", run.attempt) == run.attempt:
         raise CompositionError(f"run {run.id} of {run.name!r} has ended: no node of it waits for signal {name!r}")

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from canvas import Canvas, Workflow, workflow
-from canvas.errors import CompositionError, LoopExhausted, NodeTimeout, WorkflowFailed
+from canvas.errors import CompositionError, Ignore, LoopExhausted, NodeTimeout, WorkflowFailed
 
 
 @pytest.fixture
@@ -64,6 +64,8 @@ def sig(app, name, *args, **kwargs):
         (lambda flow, app: flow.wait_for("a", default=1), "a: default: expected a timeout with it"),
         (lambda flow, app: flow.wait_for("a", timeout=0), "a: timeout: expected seconds above 0"),
         (lambda flow, app: flow.first(flow.sleep(1)), "first: expected at least two nodes; got 1"),
+        (lambda flow, app: flow.first([flow.sleep(1)]), "first: expected at least two nodes; got 1"),
+        (lambda flow, app: flow.map(flow, over=[1]), "a workflow is no signature: it is a node of another workflow"),
         (lambda flow, app: flow.timeout(flow.sleep(1), 1), "it is a node of kind sleep"),
         (lambda flow, app: flow.loop(sig(app, "ident"), 1, at_most=0), "ident: at_most: expected how often"),
         (lambda flow, app: flow.loop(sig(app, "ident"), 1, at_most=True), "ident: at_most: expected how often"),
@@ -199,6 +201,55 @@ def test_tasks_grow_in_this_process(app, flow):
     flow.call(sig(app, "grow", 4))
     assert flow.apply().get() == 4
     assert app.tasks["grow"].apply((3,)).get() == 3
+
+
+def test_a_map_over_a_list_that_is_known(app, flow):
+    rows = flow.map(sig(app, "add", 1), over=range(3), name="more", concurrency=2)
+    flow.add(sig(app, "ident", rows.map(sig(app, "add", 10), name="ten more")))
+    assert flow.apply().get() == [11, 12, 13]
+    assert flow.apply(inputs={"more items": [5]}).get() == [16]
+
+
+def test_a_race_of_a_list_of_nodes(app, flow):
+    flow.first([flow.sleep(30), flow.add(sig(app, "ident", 1))])
+    assert flow.apply().get() == 1
+
+
+def test_errors_as_values(app, flow):
+    flow.add(sig(app, "fail"))
+    run = flow.apply()
+    assert isinstance(run.get(propagate=False), ValueError)
+    assert (run.successful(), run.failed()) == (False, True)
+
+
+def test_a_node_whose_task_raises_ignore_is_named(app, flow):
+    @app.task(name="ignored", shared=False)
+    def ignored():
+        raise Ignore
+
+    flow.add(sig(app, "ident", flow.add(ignored.s())))
+    with pytest.raises(WorkflowFailed, match="ignored: the task raised Ignore, so that the node has no result"):
+        flow.apply().get()
+
+
+@pytest.mark.parametrize(
+    ("option", "text"),
+    [
+        ("x", r"no option 'x' for its runs: it is an input: write inputs=\{'x': …\}"),
+        ("countdown", r"to start later, let the first nodes run after flow\.sleep"),
+        ("queue", r"options of messages, such as queue, belong to the nodes' signatures"),
+    ],
+)
+def test_an_unknown_option_of_a_run(app, flow, option, text):
+    flow.add(sig(app, "ident", flow.input("x")))
+    with pytest.raises(TypeError, match=text):
+        flow.apply_async(**{option: 1})
+
+
+@pytest.mark.parametrize("arrange", [lambda a, b: a >> b, lambda a, b: [a] >> b, lambda a, b: a | b])
+def test_nodes_are_put_into_order_by_after(app, flow, arrange):
+    with pytest.raises(TypeError, match=r"cannot be put into an order by an operator: .*after=handle"):
+        arrange(flow.sleep(1), flow.sleep(1))
 
 
 def test_inputs_of_a_start(app):

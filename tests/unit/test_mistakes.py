@@ -227,7 +227,7 @@ REFUSED = {
     63: (lambda: node().sum, "'Node' object has no attribute 'sum'; for a part of its result write add['sum']"),
     64: (part, "…the result of node 'total' has no 'summ'; it has 'rows'…"),
     65: (lambda: mapped(3), "each: expected a list to map over; got int 3"),
-    66: (lambda: mapped([1, 2], literal=True), "each: over: expected a node of this workflow; got [1, 2]; for items that are known already, add group(…)"),
+    66: (lambda: mapped("ab", literal=True), "each: over: expected a node of this workflow, or a list; got 'ab'"),
     68: (twice, "w: there is a node 'a' already; give this one another name"),
     69: (named, "…has no node 'rwos'; it has rows…"),
     70: (lambda: Workflow("w", app).apply_async(), "an empty workflow has nothing to run: add a node"),

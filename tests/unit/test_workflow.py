@@ -74,7 +74,7 @@ def test_handles_of_another_workflow_are_refused(app, flow):
     with pytest.raises(CompositionError, match="not of 'etl'"):
         flow.add(sig(app, "ident", 1), after=theirs)
     with pytest.raises(CompositionError, match="over: expected a node"):
-        flow.map(sig(app, "ident"), over=[1, 2])
+        flow.map(sig(app, "ident"), over={"a": 1})
 
 
 def test_a_result_to_come_cannot_be_looked_at(app, flow):

@@ -113,7 +113,7 @@ def test_a_payload_of_the_wrong_type_is_refused(app, flow):
         run.signal("approved", {"by": "eve", "amount": "much"})
     with pytest.raises(CompositionError, match="approved: payload: 'by' is a required property"):
         run.signal("approved", {"amount": 1})
-    run.signal("approved", Approval(by="eve", amount=2.5).model_dump())
+    run.signal("approved", Approval(by="eve", amount=2.5))
     assert run.get(timeout=20) == ["end", [2.5], {}]
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from canvas.workflows.services import ComposingApp
 
 _START_OPTIONS = ("expires", "timeout", "target", "inputs", "labels", "run_key", "run_key_mismatch")
+_TIMES = ("countdown", "eta")
 
 
 class Workflow(PageComposition):
@@ -182,7 +183,7 @@ class Workflow(PageComposition):
         """
         from canvas.workflows.start import start
 
-        return start(self, **_known(self.name, options))
+        return start(self, **self._known(options))
 
     delay = apply_async
 
@@ -195,13 +196,29 @@ class Workflow(PageComposition):
         from canvas.workflows.start import start
 
         signals = options.pop("signals", None)
-        return start(self, **_known(self.name, options), in_process=True, signals=signals)
+        return start(self, **self._known(options), in_process=True, signals=signals)
 
     async def aapply_async(self, **options: Any) -> "Run":
         """``apply_async``, without blocking the event loop."""
         from canvas.workflows.start import astart
 
-        return await astart(self, **_known(self.name, options))
+        return await astart(self, **self._known(options))
+
+    def _known(self, options: dict[str, Any]) -> dict[str, Any]:
+        """The options of a run. Raises TypeError for one that there is not."""
+        unknown = next((option for option in options if option not in _START_OPTIONS), None)
+        if unknown is None:
+            return options
+        close = get_close_matches(unknown, _START_OPTIONS, 1)
+        expected = f"expected {', '.join(_START_OPTIONS)}"
+        if any(entry.kind == "input" and entry.name == unknown for entry in self.entries):
+            hint = f"it is an input: write inputs={{{unknown!r}: …}}"
+        elif unknown in _TIMES:
+            hint = f"to start later, let the first nodes run after flow.sleep(…); {expected}"
+        else:
+            hint = f"did you mean {close[0]}? {expected}" if close else expected
+            hint += "; options of messages, such as queue, belong to the nodes' signatures: task.s(…).set(queue=…)"
+        raise TypeError(f"workflow {self.name!r} has no option {unknown!r} for its runs: {hint}")
 
     # -- looking
 
@@ -229,16 +246,3 @@ class Workflow(PageComposition):
 
 
 WORKFLOWS.add(Workflow)
-
-
-def _known(name: str, options: dict[str, Any]) -> dict[str, Any]:
-    """The options of a run. Raises TypeError for one that there is not."""
-    for option in options:
-        if option not in _START_OPTIONS:
-            close = get_close_matches(option, _START_OPTIONS, 1)
-            hint = f"did you mean {close[0]}? " if close else ""
-            raise TypeError(
-                f"workflow {name!r} has no option {option!r} for its runs: {hint}expected {', '.join(_START_OPTIONS)}; "
-                "options of messages, such as queue, belong to the nodes' signatures: task.s(…).set(queue=…)"
-            )
-    return options

@@ -80,17 +80,18 @@ class ControlFlow(MapComposition):
         self._order(entry, after)
         return Node(self, self._append(entry, None))
 
-    def first(self, *nodes: Reference, cancel_rest: bool = True, name: str | None = None) -> Node:
+    def first(self, *nodes: Reference | Iterable[Reference], cancel_rest: bool = True, name: str | None = None) -> Node:
         """A node with the value of whichever of ``nodes`` succeeds first; it fails when none does.
 
-        With ``cancel_rest`` the others are cancelled then, with the nodes before them that lead nowhere else. ``name``
-        is the node's. Raises CompositionError.
+        ``nodes`` may be one list. With ``cancel_rest`` the others are cancelled then, with the nodes before them that
+        lead nowhere else. ``name`` is the node's. Raises CompositionError.
         """
         entry = NodeDefinition(self._named_or(name, "first"), "merge")
-        if len(nodes) < 2:
-            raise CompositionError(f"{entry.name}: expected at least two nodes; got {len(nodes)}")
+        given: Any = nodes[0] if len(nodes) == 1 and isinstance(nodes[0], list | tuple) else nodes
+        if len(given) < 2:
+            raise CompositionError(f"{entry.name}: expected at least two nodes; got {len(given)}")
         entry.when = "any_success"
-        for node in nodes:
+        for node in given:
             self._slot(entry, node, "data")
         entry.details["cancel_rest"] = cancel_rest
         return Node(self, self._append(entry, None))

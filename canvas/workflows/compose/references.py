@@ -76,6 +76,14 @@ class Reference:
     def _compute(self, *_: object) -> NoReturn:
         raise self._unknown("pass it to a task that computes with it")
 
+    def _arrange(self, *_: object) -> NoReturn:
+        raise TypeError(
+            f"{self!r} cannot be put into an order by an operator: give its result to the next node, such as "
+            "flow.add(task.s(handle)), or write flow.add(task.s(), after=handle)"
+        )
+
+    __rshift__ = __rrshift__ = __lshift__ = __rlshift__ = __or__ = __ror__ = _arrange
+
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _compute
     __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __pow__ = __rpow__ = __neg__ = __pos__ = __abs__ = _compute
     __int__ = __float__ = __index__ = __len__ = __round__ = _compute

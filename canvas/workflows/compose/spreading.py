@@ -17,7 +17,7 @@ class MapComposition(NodeDefinitions):
     def map(
         self,
         sig: Signature[Any],
-        over: Reference,
+        over: Reference | Iterable[Any],
         *,
         name: str | None = None,
         after: Reference | Iterable[Reference] = (),
@@ -37,7 +37,8 @@ class MapComposition(NodeDefinitions):
 
         Args:
             sig: The signature. The item stands before its other arguments.
-            over: The handle of a node whose result is the list.
+            over: The handle of a node whose result is the list; or a list that is known now, which becomes an input of
+                the workflow with this default.
             depth: 2 for a list of lists, whose inner items ``sig`` takes; the result is nested in the same way.
             concurrency: The most items, or batches, that run at once.
             batch: How many items run in one task, one after the other. An item that fails fails its batch.
@@ -45,7 +46,8 @@ class MapComposition(NodeDefinitions):
             compensate: A signature that runs, if the run fails, for the result of each item that succeeded, also where
                 the map has failed.
         """
-        entry = self._map_entry(name, sig, over)
+        entry = self._map_entry(name, sig)
+        over = self._items(entry.name, over)
         if type(depth) is not int or depth < 1:
             raise CompositionError(f"{entry.name}: depth: expected a whole number above 0; got {depth!r:.100}")
         entry.depth = depth
@@ -83,7 +85,7 @@ class MapComposition(NodeDefinitions):
 
         Raises CompositionError, also for a result that only comes after ``mapped``.
         """
-        entry = self._map_entry(name, sig, mapped)
+        entry = self._map_entry(name, sig)
         self._own(entry.name, mapped)
         before = self.entry(mapped.number)
         if before.kind != "map" or mapped.pick:
@@ -105,15 +107,20 @@ class MapComposition(NodeDefinitions):
             self._feeders_need(entry, Reference(self, source.number), source.edge)
         return MapNode(self, self._append(entry, sig))
 
-    def _map_entry(self, name: str | None, sig: Any, over: Any) -> NodeDefinition:
+    def _map_entry(self, name: str | None, sig: Any) -> NodeDefinition:
         entry = NodeDefinition(self._named(name, sig), "map")
         self._check_signature(entry.name, sig)
-        if not isinstance(over, Reference):
-            raise CompositionError(
-                f"{entry.name}: over: expected a node of this workflow; got {over!r:.100}; for items that are known "
-                "already, add group(task.s(item) for item in items)"
-            )
         return entry
+
+    def _items(self, name: str, over: Any) -> Reference:
+        """The node that gives the items of the map ``name``. Raises CompositionError."""
+        if isinstance(over, Reference):
+            return over
+        if isinstance(over, str | bytes | Mapping) or not isinstance(over, Iterable):
+            raise CompositionError(f"{name}: over: expected a node of this workflow, or a list; got {over!r:.100}")
+        entry = NodeDefinition(self._free_name(f"{name} items"), "input", details={"default": list(over)})
+        self._writable(entry.name, entry.details["default"])
+        return Node(self, self._append(entry, None))
 
     def _spread(self, entry: NodeDefinition, sig: Any, given: Mapping[str, Any]) -> None:
         """How many items of a map run at once, in one task, and may fail. Raises CompositionError."""
