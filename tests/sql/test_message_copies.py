@@ -12,6 +12,7 @@ from canvas.drivers.kombu_envelope import ENVELOPE
 from canvas.drivers.ports.message_state import Arrival
 from canvas.drivers.redis import lease_recovery
 from canvas.drivers.sql.state import recovery as sql_recovery
+from canvas.drivers.stored_messages import delivery_count
 from canvas.errors import OperationalError
 from canvas.model.message import Delivery
 from canvas.model.settlement import Settlement
@@ -80,6 +81,37 @@ def test_a_lease_of_which_there_was_a_copy_is_returned_through_the_outbox(two):
 def test_of_two_copies_that_come_together_one_is_leased(state):
     state.recovery.heartbeat("w1", ["q"], 60)
     assert len(leased(state, "w1", arrival("w1", 1, deliveries=1), arrival("w1", 2, deliveries=1))) == 1
+
+
+@pytest.mark.parametrize(("deaths", "count"), [(0, 1), (2, 2)])
+def test_deliveries_are_counted_once_though_the_answer_to_their_lease_is_lost(state, monkeypatch, deaths, count):
+    for before in range(deaths):
+        assert leased(state, f"w{before}", arrival(f"w{before}", before, deliveries=before))
+        state.recovery.recover_worker(f"w{before}")
+    again = arrival("again", deliveries=max(deaths, 1))
+    lose_answers(state, monkeypatch)
+    with pytest.raises(OperationalError):
+        state.messages.register("again", [again])
+    monkeypatch.undo()
+    (delivery,) = state.messages.register("again", [again]).deliveries
+    assert delivery_count(ENVELOPE, delivery.payload) == count
+    assert settled(state, "again")
+
+
+def lose_answers(state, monkeypatch):
+    """Have each call that leases messages take effect and raise an error."""
+
+    def losing(call):
+        def lose(*words):
+            call(*words)
+            raise OperationalError("the answer was lost")
+
+        return lose
+
+    if hasattr(state.messages, "database"):
+        monkeypatch.setattr(state.messages.database, "change", losing(state.messages.database.change))
+    else:
+        monkeypatch.setattr(state.messages.link, "call", losing(state.messages.link.call))
 
 
 class Sent:

@@ -25,6 +25,9 @@ from tests.support.redis_server import free_port
 
 SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 """The inner script: the one on PATH changes to the user rabbitmq and drops the environment."""
+ROOT_OF_ANOTHER = os.environ.get("TEST_RABBITMQ_ROOT", "")
+"""The root folder of another Debian system, whose server the tests use in place of this system's."""
+IN_ROOT = ["chroot", ROOT_OF_ANOTHER] if ROOT_OF_ANOTHER else []
 VHOSTS = 64
 """How many a node has from its start: more make it start later. Others are added one by one, a second each."""
 START_WITHIN = 180.0
@@ -33,7 +36,7 @@ _FEW_THREADS = "+S 2:2 +SDio 4 +A 8 +sbwt none +sbwtdcpu none +sbwtdio none"
 
 def install():
     """Install Debian's server if it is missing; nothing is started. Raises RuntimeError when that cannot be done."""
-    if SERVER.exists():
+    if SERVER.exists() or ROOT_OF_ANOTHER:
         return
     install_package("rabbitmq-server", f"the tests need RabbitMQ, and {SERVER} is missing")
 
@@ -64,11 +67,11 @@ class RabbitMQNode:
         if self._epmd is None and self._beside is None:
             # Without one of ours, the node would leave a daemon behind.
             self._epmd = subprocess.Popen(
-                ["epmd", "-port", str(self._epmd_port), "-address", "127.0.0.1"], stdin=subprocess.DEVNULL
+                [*IN_ROOT, "epmd", "-port", str(self._epmd_port), "-address", "127.0.0.1"], stdin=subprocess.DEVNULL
             )
         with open(self.folder / "output", "ab") as output:
             self._server = subprocess.Popen(
-                [str(SERVER)], env=self._environment(), stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                [*IN_ROOT, str(SERVER)], env=self._environment(), stdin=subprocess.DEVNULL, stdout=output, stderr=output,
                 cwd=self.folder, start_new_session=True,  # a node that fails leaves a dump in its directory
             )  # fmt: skip
         names = [("KILL", self._epmd.pid, "epmd")] if self._epmd is not None else []
@@ -166,7 +169,7 @@ class RabbitMQNode:
 
 
 def _control(name, environment, *words):
-    command = [str(SERVER.parent / "rabbitmqctl"), "--quiet", "--node", name, *words]
+    command = [*IN_ROOT, str(SERVER.parent / "rabbitmqctl"), "--quiet", "--node", name, *words]
     done = subprocess.run(command, env=environment, check=True, capture_output=True, timeout=120, text=True)
     return done.stdout
 

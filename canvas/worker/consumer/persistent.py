@@ -18,6 +18,8 @@ T = TypeVar("T")
 _LOOKS_EVERY = 0.1
 _TRIED_EVERY = 1.0
 """Seconds between two attempts to settle what is owed."""
+_LONGEST_PAUSE = 2.0
+"""Seconds for which a worker may go on waiting when the broker is back."""
 
 
 def report_sent(end: Settlement | ChordDispatch) -> None:
@@ -50,7 +52,7 @@ class Persistent:
         delay = 0.1
         while not ends():
             self._pause(delay)
-            delay = min(delay * 2, 5.0)
+            delay = min(delay * 2, _LONGEST_PAUSE)
             try:
                 answer = call()
             except BrokerError as exc:

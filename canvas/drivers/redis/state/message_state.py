@@ -155,13 +155,23 @@ class StateBroker(RedisBroker):
         """By tag, the messages whose worker died, with headers that count the delivery."""
         marks = self.link.command("MGET", *(self.keys.message(arrival.message_id) for arrival in arrivals))
         found = {}
-        for arrival, mark in zip(arrivals, marks, strict=True):
-            lost = self._lost(mark.decode()) if mark is not None else None
-            if lost is not None:
-                started, count = lost
-                marked = lost_before(ENVELOPE, arrival.delivery.payload, count, started)
-                found[arrival.delivery.tag] = arrival.delivery._replace(payload=marked)
+        for (delivery, *_), mark in zip(arrivals, marks, strict=True):
+            counted = self._counted_payload(delivery, mark.decode()) if mark is not None else None
+            if counted is not None:
+                found[delivery.tag] = delivery._replace(payload=counted)
         return found
+
+    def _counted_payload(self, delivery: Delivery, mark: str) -> bytes | None:
+        if mark == delivery.tag:
+            # The answer to an earlier call was lost: what that has leased is counted already.
+            record = self.link.command("HGET", self.keys.unacked, mark)
+            lease = opened(record) if record is not None else None
+            return lease[2] if lease is not None else None
+        lost = self._lost(mark)
+        if lost is None:
+            return None
+        started, count = lost
+        return lost_before(ENVELOPE, delivery.payload, count, started)
 
     def _lost(self, mark: str) -> tuple[bool, int] | None:
         """Whether a message is known to have run when its worker was lost, and how often it was delivered by then;

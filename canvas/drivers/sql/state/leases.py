@@ -68,6 +68,10 @@ class SqlLeases:
             found += [LeaseRow(*row) for row in connection.execute(rows)]
         return found
 
+    def deliveries(self, connection: Connection, tags: Collection[str]) -> dict[str, Delivery]:
+        """The messages of leases, by tag."""
+        return {row.tag: row.delivery for row in self._locked(connection, tags)}
+
     def locked(self, connection: Connection, tag: str) -> LeaseRow | None:
         """One lease, locked."""
         return next(iter(self._locked(connection, [tag])), None)

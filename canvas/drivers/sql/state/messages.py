@@ -55,13 +55,27 @@ class SqlMessages:
         self._leases = leases
         self._outboxes = outboxes
         self._sent: dict[str, _Sent] = {}
+        self._doubtful: dict[str, list[str]] = {}
+        """By worker, the tags of the messages that a call was to lease whose answer was lost."""
 
     # -- leases
 
     def register(self, worker: str, arrivals: Sequence[Arrival]) -> LeaseReply:
-        return self.database.change(lambda connection: self._register(connection, worker, arrivals))
+        tags = [arrival.delivery.tag for arrival in arrivals]
 
-    def _register(self, connection: Connection, worker: str, arrivals: Sequence[Arrival]) -> LeaseReply:
+        def work(connection: Connection) -> LeaseReply:
+            earlier = self._leases.deliveries(connection, set(tags).intersection(self._doubtful.get(worker, ())))
+            self._doubtful[worker] = tags
+            return self._register(connection, worker, arrivals, earlier)
+
+        reply = self.database.change(work)
+        self._doubtful.pop(worker, None)
+        return reply
+
+    def _register(
+        self, connection: Connection, worker: str, arrivals: Sequence[Arrival], earlier: Mapping[str, Delivery]
+    ) -> LeaseReply:
+        """``earlier``: the messages that an earlier try has leased, by tag. Their deliveries are counted already."""
         counters = self._tables.counters
         asked = time.time()
         version = select(counters.c.value).where(counters.c.name == REVISION).scalar_subquery()
@@ -73,7 +87,9 @@ class SqlMessages:
         marks = self._marked(connection, latest, now + REMEMBERED)
         leased = {key: (one, self._found(connection, one, marks[key])) for key, one in latest.items()}
         taken = {key: (one, found) for key, (one, found) in leased.items() if found is not None}
-        deliveries = {one.delivery.tag: _counted(one, found) for one, found in taken.values()}
+        deliveries = {
+            one.delivery.tag: earlier.get(one.delivery.tag) or _counted(one, found) for one, found in taken.values()
+        }
         self._take(connection, worker, taken, deliveries, now, marks)
         in_order = [deliveries[one.delivery.tag] for one in arrivals if one.delivery.tag in deliveries]
         return LeaseReply(in_order, int(revision or 0), clock_offset(now, asked))

@@ -1,0 +1,93 @@
+"""A worker that was stopped for longer than its leases last: others run its tasks, and each is settled once."""
+
+import os
+import signal
+from contextlib import ExitStack, contextmanager
+from importlib import import_module
+
+import pytest
+
+from canvas.testing.contract import eventually
+from tests.support.apps import make
+from tests.support.cluster_bench import ClusterBench
+from tests.support.ledger import Bench
+from tests.support.redis_cluster import RedisCluster
+from tests.support.redis_server import RedisServer
+from tests.worker.commands import start, task
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+POOLS = [("-P", "threads", "-c", "2"), ("-P", "prefork", "-c", "2")]
+
+
+class Urls(Bench):
+    """A bench of any broker and results. The ledger is on a server of its own."""
+
+    def __init__(self, broker, results, ledger):
+        super().__init__(ledger)
+        self._urls = broker, results, ledger.url(2)
+
+    def urls(self):
+        return self._urls
+
+
+@contextmanager
+def servers(kind, ledger, request):
+    """The URLs of a broker and of results."""
+    with ExitStack() as stack:
+        if kind == "cluster":
+            cluster = stack.enter_context(RedisCluster())
+            yield ClusterBench(cluster, ledger).urls()[:2]
+            return
+        broker, results = kind.split("+")
+        redis = stack.enter_context(RedisServer())
+        urls = {"redis": redis.url(0), "results": redis.url(1)}
+        if "amqp" in kind:
+            # RabbitMQ delivers a stopped worker's messages again when it has missed its heartbeats.
+            urls["amqp"] = request.getfixturevalue("rabbitmq").url() + "?heartbeat=2"
+        if "sql" in kind:
+            urls["sql"] = request.getfixturevalue("postgres").new_database()
+        if broker == results == "redis":
+            results = "results"
+        if kind == "two+servers":
+            second = stack.enter_context(RedisServer())
+            yield urls["redis"], second.url(1)
+            return
+        yield urls[broker], urls["results" if results == "redis" else results]
+
+
+@pytest.fixture(params=["redis+redis", "two+servers", "cluster", "redis+sql", "amqp+redis", "amqp+sql"])
+def bench(request):
+    with RedisServer() as ledger, servers(request.param, ledger, request) as (broker, results):
+        yield Urls(broker, results, ledger)
+
+
+@pytest.mark.parametrize("pool", POOLS, ids=lambda pool: pool[1])
+def test_a_task_that_ends_on_two_workers_is_settled_once(bench, pool):
+    chord = import_module("canvas").chord
+    keys, after, body = [bench.new_key() for _ in range(2)], bench.new_key(), bench.new_key()
+    broker, results, ledger = bench.urls()
+    with make("canvas", broker, results, ledger=ledger) as app, ExitStack() as stack:
+        starved = stack.enter_context(start(bench, *pool, "-n", "starved@%h", short_leases=1)).ready()
+        noted = task(app, "noted")
+        header = [task(app, "until_open").s(key).set(link=noted.si(key, after)) for key in keys]
+        result = chord(header, noted.s(body)).delay()
+        for key in keys:
+            bench.ledger(key, 1)
+        os.killpg(starved.process.pid, signal.SIGSTOP)
+        stack.callback(os.killpg, starved.process.pid, signal.SIGCONT)
+        stack.enter_context(start(bench, "-P", "threads", "-c", "4", "-n", "other@%h", short_leases=1))
+        for key in keys:
+            bench.ledger(key, 2, timeout=60)
+        # The first task ends while its first worker is stopped, the second on both workers at once.
+        bench.open(keys[0])
+        bench.ledger(after, 1, timeout=30)
+        os.killpg(starved.process.pid, signal.SIGCONT)
+        bench.ledger(keys[0], 4)
+        bench.open(keys[1])
+        bench.ledger(keys[1], 4)
+        assert sorted(result.get(timeout=30)) == sorted(keys)
+        eventually(lambda: app.driver.admin.in_flight().leased == 0, 30)
+        eventually(lambda: app.driver.admin.queue_length("celery") == 0, 30)
+        starved.stop()
+    assert sorted(bench.notes(after)) == sorted(repr(key) for key in keys)
+    assert len(bench.notes(body)) == 1
