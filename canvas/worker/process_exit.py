@@ -18,7 +18,7 @@ from canvas.worker.monitoring.event_dispatcher import TaskEvents
 from canvas.worker.pipeline.active_tasks import ActiveTasks
 from canvas.worker.stopping import EXIT_TIME_LIMIT, LEAVES_WITHIN, announce_stop, call_within, remapped
 
-_LEAVES_WARMLY_WITHIN = 15.0
+_LEAVES_WARMLY_WITHIN = 10.0
 """``LEAVES_WITHIN`` after a warm stop, when a slow server is worth waiting for."""
 
 

@@ -2,7 +2,7 @@
 
 import os
 import signal
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from importlib import import_module
 
 import pytest
@@ -61,6 +61,11 @@ def bench(request):
         yield Urls(broker, results, ledger)
 
 
+def wake(worker):
+    with suppress(ProcessLookupError):
+        os.killpg(worker.process.pid, signal.SIGCONT)
+
+
 @pytest.mark.parametrize("pool", POOLS, ids=lambda pool: pool[1])
 def test_a_task_that_ends_on_two_workers_is_settled_once(bench, pool):
     chord = import_module("canvas").chord
@@ -74,14 +79,14 @@ def test_a_task_that_ends_on_two_workers_is_settled_once(bench, pool):
         for key in keys:
             bench.ledger(key, 1)
         os.killpg(starved.process.pid, signal.SIGSTOP)
-        stack.callback(os.killpg, starved.process.pid, signal.SIGCONT)
+        stack.callback(wake, starved)
         stack.enter_context(start(bench, "-P", "threads", "-c", "4", "-n", "other@%h", short_leases=1))
         for key in keys:
             bench.ledger(key, 2, timeout=60)
         # The first task ends while its first worker is stopped, the second on both workers at once.
         bench.open(keys[0])
         bench.ledger(after, 1, timeout=30)
-        os.killpg(starved.process.pid, signal.SIGCONT)
+        wake(starved)
         bench.ledger(keys[0], 4)
         bench.open(keys[1])
         bench.ledger(keys[1], 4)
