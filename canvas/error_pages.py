@@ -37,16 +37,22 @@ _NOTE = re.compile(rf"^[ |]*See {re.escape(DOCUMENTATION)}\S*\n", re.MULTILINE)
 BLOCKING_WAIT = "troubleshooting/#runtimeerror-never-call-resultget-within-a-task"
 
 
-def with_page(exc: E) -> E:
-    """The error, with a note that names its page if it has one."""
-    page = _page_of(type(exc))
-    return with_note(exc, page) if page else exc
+def notes_of(kind: type[BaseException]) -> list[str]:
+    """The note that names the page of an error. Raises AttributeError where it has none."""
+    page = next((PAGES[base.__name__] for base in kind.__mro__ if base.__name__ in PAGES), None)
+    if page is None:
+        raise AttributeError("__notes__")
+    return [_note(page)]
 
 
 def with_note(exc: E, page: str) -> E:
     """The error, with a note that names ``page``."""
-    exc.add_note(f"See {DOCUMENTATION}{page}")
+    exc.add_note(_note(page))
     return exc
+
+
+def _note(page: str) -> str:
+    return f"See {DOCUMENTATION}{page}"
 
 
 def without_pages(text: str) -> str:
@@ -55,7 +61,7 @@ def without_pages(text: str) -> str:
 
 
 def unmarked(parts: Any) -> tuple[Any, ...]:
-    """The parts of a pickled error without the note, which ``with_page`` adds again when the error is read."""
+    """The parts of a pickled error without the note, which the error that is read has by itself."""
     kind, args, *state = parts
     notes = [note for note in (state[0] or {}).get("__notes__", ()) if not _NOTE.match(f"{note}\n")] if state else []
     kept = {key: value for key, value in (state[0] or {}).items() if key != "__notes__"} if state else {}
@@ -67,7 +73,3 @@ def unmarked(parts: Any) -> tuple[Any, ...]:
 def message_and_page(exc: BaseException) -> str:
     """The message of an error and its notes, each on a line of its own."""
     return "\n".join([str(exc), *getattr(exc, "__notes__", ())])
-
-
-def _page_of(kind: type[BaseException]) -> str | None:
-    return next((PAGES[base.__name__] for base in kind.__mro__ if base.__name__ in PAGES), None)

@@ -23,7 +23,8 @@ Records on the wire carry the names under ``TaskError`` and ``TaskPredicate``, a
 
 import builtins
 from collections.abc import Callable
-from typing import Any, Self
+from functools import cached_property
+from typing import Any
 
 from canvas.kombu_errors import also_kombus
 from canvas.text import not_registered, safe_repr
@@ -32,10 +33,12 @@ from canvas.text import not_registered, safe_repr
 class CanvasError(Exception):
     """Base of everything canvas raises."""
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        from canvas.error_pages import with_page  # most programs never need the table
+    @cached_property
+    def __notes__(self) -> list[str]:
+        """The notes below its message, of which the first names its page. Raises AttributeError if it has none."""
+        from canvas.error_pages import notes_of  # most errors are never shown
 
-        return with_page(super().__new__(cls, *args, **kwargs))
+        return notes_of(type(self))
 
     def __reduce__(self) -> tuple[Any, ...]:
         from canvas.error_pages import unmarked
@@ -186,8 +189,7 @@ class DuplicateTask(TaskError):
     """A unique task with the same key is running or waiting already; ``task_id`` is its id."""
 
     def __init__(self, name: str, task_id: str) -> None:
-        self.name = name
-        self.task_id = task_id
+        self.name, self.task_id = name, task_id
         super().__init__(f"{name}: one with the same key is under way: {task_id}")
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -280,8 +282,7 @@ class Replaced(Ignore):
 
     def __init__(self, sig: Any, workflow: Any = None) -> None:
         super().__init__(f"replaced by {sig if workflow is None else workflow!r}")
-        self.sig = sig
-        self.workflow = workflow
+        self.sig, self.workflow = sig, workflow
 
 
 class Reject(TaskPredicate):
@@ -289,8 +290,7 @@ class Reject(TaskPredicate):
 
     def __init__(self, reason: Any = None, requeue: bool = False) -> None:
         super().__init__(reason, requeue)
-        self.reason = reason
-        self.requeue = requeue
+        self.reason, self.requeue = reason, requeue
 
     def __repr__(self) -> str:
         return f"reject requeue={self.requeue}: {self.reason}"

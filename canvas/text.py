@@ -113,6 +113,11 @@ def _bytes_text(value: bytes) -> str:
         return value.hex()
 
 
+def str_to_bytes(value: Any) -> Any:
+    """Text as bytes; any other value unchanged."""
+    return value.encode() if isinstance(value, str) else value
+
+
 def safe_repr(value: Any) -> str:
     """``repr``, or ``<Unrepresentable …>`` if that raises: a broken ``__repr__`` must not lose a task."""
     try:

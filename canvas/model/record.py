@@ -1,5 +1,6 @@
 """The record of a task in the result backend."""
 
+from abc import abstractmethod
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -7,9 +8,9 @@ from typing import Any, NoReturn
 class Handle:
     """A result that is to come: of a task, or of a group."""
 
+    @abstractmethod
     def as_tuple(self) -> tuple[Any, ...]:
         """The ids that it can be made of again (semantics.md R1)."""
-        raise NotImplementedError
 
 
 def in_tuple_form(value: Any) -> Any:

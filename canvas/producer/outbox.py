@@ -30,53 +30,13 @@ from canvas.model.settlement import (
 )
 from canvas.model.workflow_run import NodeRef
 from canvas.primitives.signature import Signature
-from canvas.producer.message_builder import BuiltMessage
 from canvas.producer.planner import Announcer
+from canvas.producer.sender import Sender
+from canvas.result.backend import Backend
 from canvas.wire import typed_json
 from canvas.wire.signing import Signer, end_of, part_of
-from canvas.wire.typed_json import MemoEncoder
 
 NO_OPTIONS: Mapping[str, Any] = {}
-
-
-class Encoder(Protocol):
-    """Compiles a signature in wire form, and writes its messages."""
-
-    def plan_wire(self, sig: Any, args: tuple[Any, ...], options: Mapping[str, Any]) -> Plan: ...
-
-    def encode(self, plan: Plan, ambient: Lineage | None = None) -> tuple[list[BuiltMessage], list[ChordStart]]: ...
-
-
-class RecordEncoder(Protocol):
-    """Writes records and chord parts as the result backend keeps them."""
-
-    @property
-    def chord_lives(self) -> int: ...
-
-    @property
-    def chord_expires(self) -> int: ...
-
-    @property
-    def bodies(self) -> MemoEncoder: ...
-
-    @property
-    def unlocks_chords(self) -> bool: ...
-
-    def ensure_parts_counted(self, feature: str) -> None: ...
-
-    def store_of(self, record: Record, in_run: bool = False) -> ResultWrite: ...
-
-    def success_of(
-        self,
-        task_id: str,
-        result: Any,
-        children: list[Any],
-        date_done: str,
-        group_id: str | None,
-        parent_id: str | None,
-    ) -> ResultWrite: ...
-
-    def encode_part(self, task_id: str, state: str, result: Any) -> bytes: ...
 
 
 class OutboxParts(Protocol):
@@ -89,10 +49,10 @@ class OutboxParts(Protocol):
     def sent_events(self) -> Announcer: ...
 
     @property
-    def sender(self) -> Encoder: ...
+    def sender(self) -> Sender: ...
 
     @property
-    def backend(self) -> RecordEncoder: ...
+    def backend(self) -> Backend: ...
 
     @property
     def signer(self) -> Signer: ...

@@ -1,6 +1,7 @@
 """The results of a workflow's run, and the states of its nodes, read from the result backend; runs on event loops."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Generator, Iterator
 from itertools import count
 from typing import Any, NoReturn, Self
@@ -260,7 +261,7 @@ class RunResults:
                 yield status
 
 
-class AsyncRun(RunResults):
+class AsyncRun(RunResults, ABC):
     """A run that is steered from an event loop: each method is the one without ``a``, in a thread."""
 
     async def acancel(self, terminate: bool = False, signal: str = "SIGTERM") -> bool:
@@ -279,14 +280,14 @@ class AsyncRun(RunResults):
         """``again``, without blocking the event loop."""
         return await asyncio.to_thread(self.again, from_node)
 
-    def cancel(self, terminate: bool = False, signal: str = "SIGTERM") -> bool:
-        raise NotImplementedError
+    @abstractmethod
+    def cancel(self, terminate: bool = False, signal: str = "SIGTERM") -> bool: ...
 
-    def signal(self, name: str, payload: Any = None, key: str | None = None) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def signal(self, name: str, payload: Any = None, key: str | None = None) -> None: ...
 
-    def resume(self, force: bool = False) -> bool:
-        raise NotImplementedError
+    @abstractmethod
+    def resume(self, force: bool = False) -> bool: ...
 
-    def again(self, from_node: str) -> bool:
-        raise NotImplementedError
+    @abstractmethod
+    def again(self, from_node: str) -> bool: ...

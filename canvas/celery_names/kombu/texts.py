@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from canvas.text import safe_repr
+from canvas.text import safe_repr, str_to_bytes
 
 default_encoding_file = None
 
@@ -10,11 +10,6 @@ default_encoding_file = None
 def default_encoding(file: Any = None) -> str:
     """The encoding of text: UTF-8."""
     return "utf-8"
-
-
-def str_to_bytes(s: Any) -> Any:
-    """Text as bytes; anything else as it is."""
-    return s.encode() if isinstance(s, str) else s
 
 
 ensure_bytes = str_to_bytes

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from canvas.errors import ConfigurationError
+from canvas.remote.signal_names import signal_named
 from canvas.worker.process_files import ProcessFiles
 
 SYSTEM = platform.system()
@@ -105,12 +106,14 @@ class Signals:
         """The number of a signal, from itself or its name. Raises AttributeError."""
         if isinstance(name, int):
             return name
-        name = name.upper()
-        return int(getattr(_signal, name if name.startswith("SIG") else f"SIG{name}"))
+        number = signal_named(name)
+        if number is None:
+            raise AttributeError(f"module 'signal' has no attribute {name!r}")
+        return number.value
 
     @staticmethod
     def supported(name: str) -> bool:
-        return hasattr(_signal, name.upper() if name.upper().startswith("SIG") else f"SIG{name.upper()}")
+        return signal_named(name) is not None
 
     def reset(self, *names: str) -> None:
         self.update(dict.fromkeys(names, self.default))

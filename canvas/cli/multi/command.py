@@ -11,6 +11,7 @@ import click
 
 from canvas.cli.multi.nodes import Line, Node, Options, expanded, nodes_of, parsed
 from canvas.errors import ConfigurationError
+from canvas.remote.signal_names import signal_named
 
 _FLAGS = ("--nosplash", "--quiet", "-q", "--verbose", "--no-color")
 _LOOKS_EVERY = 0.2
@@ -62,17 +63,16 @@ def _global_options(known: Any) -> Options:
 def _signal_of(words: Sequence[str]) -> signal.Signals:
     """The signal that an option such as ``-9`` or ``-KILL`` names; TERM without one."""
     for word in reversed(words):
-        name = word[1:].upper().removeprefix("SIG")
-        if word[:1] == "-" and name.isdecimal():
-            return signal.Signals(int(name))
-        if word[:1] == "-" and f"SIG{name}" in signal.Signals.__members__:
-            return signal.Signals[f"SIG{name}"]
+        if word[:1] == "-":
+            number = signal.Signals(int(word[1:])) if word[1:].isdecimal() else signal_named(word[1:])
+            if number is not None:
+                return number
     return signal.SIGTERM
 
 
 def _without_signal(line: Line) -> Line:
     for name in list(line.options):
-        if name[1:].isdecimal() or f"SIG{name[1:].upper().removeprefix('SIG')}" in signal.Signals.__members__:
+        if name[1:].isdecimal() or signal_named(name[1:]) is not None:
             value = line.options.pop(name)
             line.names += [value] if value is not None else []
     return line

@@ -145,7 +145,7 @@ def _is_delay(death: Any) -> bool:
 
 def to_payload(content: Content, exchange: str, routing_key: str) -> tuple[bytes, str, bool]:
     """The envelope of a message that came, its id, and whether its sender gave the id."""
-    properties, body = content
+    properties, body = content.properties, content.body
     if properties.get("type") == RAW:
         return body, message_id_of(body), False
     own = properties.get("message_id")

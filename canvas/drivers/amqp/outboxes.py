@@ -3,11 +3,11 @@
 import threading
 from collections.abc import Callable, Iterable, Sequence
 
-from canvas.drivers.amqp.channels.publisher import Publication, Publisher, frames_of
+from canvas.drivers.amqp.channels.publisher import Publication, Publisher
 from canvas.drivers.amqp.contents import Outgoing
 from canvas.drivers.amqp.delays.names import DelayQueue
 from canvas.drivers.amqp.delays.queues import DelayQueues
-from canvas.drivers.amqp.protocol.frames import Returned
+from canvas.drivers.amqp.protocol.frames import Content, Returned, written
 from canvas.drivers.amqp.topology import Topology
 from canvas.drivers.ports.message_state import StateParts
 from canvas.errors import EncodeError
@@ -57,7 +57,7 @@ class Destinations:
         """As ``publications``, for messages that RabbitMQ has delivered before. Another program may have sent one whose
         headers fill a frame, so that those of the copy are too long: it is sent as bytes then."""
         pairs = [(one, copy) for one in outgoing for copy in self.publications([one])]
-        return [copy if _fits(copy) else copy._replace(content=one.content_as_bytes()) for one, copy in pairs]
+        return [copy._replace(content=_carried(one, copy.content)) for one, copy in pairs]
 
     def remade(self, returned: Iterable[Returned]) -> list[Publication]:
         """Make the queues that returned messages were sent to; these messages. For others no binding matches."""
@@ -129,10 +129,9 @@ class Outboxes:
         self._publisher.publish(self._destinations.copies(map(Outgoing.unpacked, entries)))
 
 
-def _fits(publication: Publication) -> bool:
-    """Whether AMQP can carry the headers of a message."""
+def _carried(one: Outgoing, content: Content) -> Content:
+    """What AMQP can carry of a message: its content, or the message as bytes."""
     try:
-        frames_of([publication])
+        return written(content)
     except EncodeError:
-        return False
-    return True
+        return one.content_as_bytes()

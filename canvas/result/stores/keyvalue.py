@@ -7,18 +7,14 @@ from canvas.model import states
 from canvas.result.backend import Backend
 from canvas.result.handles import result_from_tuple
 from canvas.result.stores.hooks import BaseBackend
-
-
-def ensure_bytes(text: Any) -> Any:
-    """Text as bytes; anything else as it is."""
-    return text.encode() if isinstance(text, str) else text
+from canvas.text import str_to_bytes
 
 
 class BaseKeyValueStoreBackend(BaseBackend):
     """A result backend of ``get``, ``set``, ``delete`` and, where the store can, ``mget`` and ``expire``."""
 
     is_kind_of: Callable[[Backend], bool] = staticmethod(lambda one: one.stores)
-    key_t: Any = ensure_bytes
+    key_t: Any = str_to_bytes
     task_keyprefix: Any = "celery-task-meta-"
     group_keyprefix: Any = "celery-taskset-meta-"
     chord_keyprefix: Any = "chord-unlock-"

@@ -8,6 +8,7 @@ from typing import Any
 
 from canvas.errors import ConfigurationError
 from canvas.model.queue import Queue
+from canvas.remote.signal_names import signal_named
 from canvas.task.limits import rate_to_interval
 from canvas.worker.control.child_commands import (
     ConsumeQueues,
@@ -29,11 +30,10 @@ def _number_of(signal: Any) -> int:
     """The number of a signal, from itself or from its name with or without SIG. Raises ValueError for other values."""
     if isinstance(signal, int):
         return Signals(signal)
-    name = str(signal).upper()
-    try:
-        return Signals[name if name.startswith("SIG") else f"SIG{name}"]
-    except KeyError:
-        raise ValueError(f"signal: {signal!r} is not the name of a signal; expected a name such as SIGKILL") from None
+    found = signal_named(str(signal))
+    if found is None:
+        raise ValueError(f"signal: {signal!r} is not the name of a signal; expected a name such as SIGKILL")
+    return found
 
 
 class Panel(Inspection):

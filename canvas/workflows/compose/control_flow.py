@@ -1,5 +1,6 @@
 """Nodes of a workflow that run no task of their own: times, signals, races, limits, loops, workflows inside."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
@@ -19,7 +20,7 @@ _LIMITED = ("task", "map", "loop", "flow", "pages")
 _MOST_ROUNDS = 1_000_000
 
 
-class ControlFlow(MapComposition):
+class ControlFlow(MapComposition, ABC):
     """The nodes of a workflow that wait, choose and repeat."""
 
     def sleep(self, seconds: Any = None, *, until: Any = None, after: After = (), name: str | None = None) -> Node:
@@ -246,5 +247,6 @@ class ControlFlow(MapComposition):
                 yield entry.inner
                 yield from entry.inner.nested()
 
+    @abstractmethod
     def add(self, sig: Signature[Any], **options: Any) -> Node:
-        raise NotImplementedError
+        """A node for ``sig``."""

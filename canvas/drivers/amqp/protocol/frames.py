@@ -27,6 +27,8 @@ class Content(NamedTuple):
 
     properties: dict[str, Any]
     body: bytes
+    written: bytes | None = None
+    """The properties as bytes, where they are written already."""
 
 
 class Delivered(NamedTuple):
@@ -99,10 +101,10 @@ def publish(
     Raises EncodeError for a property that AMQP does not have or a value that it cannot write.
     """
     arguments = b"".join((b"\x00\x00", short_text("exchange", exchange), short_text("routing key", routing_key)))
-    properties, body = write_properties(content.properties), content.body
-    if 12 + len(properties) > frame_max - 8:
-        size = f"{len(properties):,} bytes; the broker takes {frame_max - 20:,}"
-        raise EncodeError(f"the headers and properties of the message have {size}: put large values into its arguments")
+    if content.written is None or len(content.written) > frame_max - 20:
+        content = written(content, frame_max)
+    properties, body = content.written, content.body
+    assert properties is not None
     frames = [
         frame(_METHOD, channel, b"\x00\x3c\x00\x28", arguments, b"\x01" if mandatory else b"\x00"),
         frame(_HEADER, channel, struct.pack(">HHQ", 60, 0, len(body)), properties),
@@ -110,6 +112,15 @@ def publish(
     step = frame_max - 8
     frames += [frame(_BODY, channel, body[start : start + step]) for start in range(0, len(body), step)]
     return b"".join(frames)
+
+
+def written(content: Content, frame_max: int = FRAME_MAX) -> Content:
+    """The content with its properties as bytes, which ``publish`` uses. Raises EncodeError, as that does."""
+    found = write_properties(content.properties)
+    if 12 + len(found) > frame_max - 8:
+        size = f"{len(found):,} bytes; the broker takes {frame_max - 20:,}"
+        raise EncodeError(f"the headers and properties of the message have {size}: put large values into its arguments")
+    return content._replace(written=found)
 
 
 def ack(channel: int, tag: int, multiple: bool = False) -> bytes:
