@@ -5,7 +5,7 @@ from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, Protocol
 
 from canvas.context import current_request
-from canvas.model.workflow_run import BATCH, CANCEL, CANCEL_NODES, RESUME_RUN, RUN_OUTCOME, WAKE
+from canvas.model.workflow_run import BATCH, CANCEL, CANCEL_NODES, RESUME_RUN, RUN_OUTCOME, RUN_WORKFLOW, WAKE
 from canvas.primitives.mapping import chunks
 from canvas.primitives.ports import SignatureApp
 from canvas.primitives.registry import maybe_signature
@@ -136,6 +136,13 @@ def resume_run(self: Task[Any], run: str, outcome: dict[str, Any]) -> None:
     resume_in_place(self.app, run, outcome)
 
 
+def run_workflow(self: Task[Any], value: Any, name: str, inputs: dict[str, Any]) -> Any:
+    """The workflow of the node that this task is an item of, with ``value`` as its input ``name``."""
+    from canvas.workflows.steps.child_runs import InnerWorkflow
+
+    return InnerWorkflow({**inputs, name: value})
+
+
 def register(app: Decorator) -> None:
     """Give ``app`` the built-in tasks."""
     options: dict[str, Any] = {"shared": False, "lazy": False, "base": Task}
@@ -149,6 +156,7 @@ def register(app: Decorator) -> None:
     app.task(name=CANCEL_NODES, bind=True, **options)(cancel_nodes)
     app.task(name=RUN_OUTCOME, bind=True, **options)(run_outcome)
     app.task(name=RESUME_RUN, bind=True, **options)(resume_run)
+    app.task(name=RUN_WORKFLOW, bind=True, **options)(run_workflow)
     unlocking = {"ignore_result": True, "max_retries": None}
     app.task(name="celery.chord_unlock", bind=True, **unlocking, **options)(unlock_chord)
     for name in CLEANUPS:

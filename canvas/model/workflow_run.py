@@ -22,6 +22,8 @@ RESUME_RUN = "canvas.resume_run"
 """The built-in task that resumes the run of a workflow in a node's place."""
 RUN_OUTCOME = "canvas.run_outcome"
 """The built-in task that ends as the run of a workflow in its place has ended."""
+RUN_WORKFLOW = "canvas.run_workflow"
+"""The built-in task in whose place a workflow runs, for each item of a map or each round of a loop."""
 WORKFLOWS: set[type[Any]] = set()
 """The classes of workflows that are loaded: a task that returns one has it run in its place."""
 SKIPPED = "SKIPPED"
@@ -146,7 +148,7 @@ class RunNode:
     @property
     def has_compensation(self) -> bool:
         """Whether it may have to be undone: it has a compensation, or a node of the workflow in its place has."""
-        inside = self.details["nodes"] if self.kind in ("flow", "pages") else ()
+        inside = self.details.get("nodes", ())
         return self.compensate is not None or any(RunNode.from_list(one).has_compensation for one in inside)
 
     @property

@@ -164,9 +164,10 @@ class Run(AsyncRun):
         """
         send_signal(self, name, payload, key)
 
-    def child(self, name: str) -> "Run | None":
-        """The run of a workflow in the place of the node ``name``; ``None`` if there is none (yet). Raises KeyError."""
-        place = self._place(self._number(name))
+    def child(self, name: str, item: int | None = None) -> "Run | None":
+        """The run of a workflow in the place of the node ``name``, or of its item number ``item``, counted from 0;
+        ``None`` if there is none (yet). Raises KeyError."""
+        place = self._place(self._number(name))._replace(item=item, size=None if item is None else 1)
         child = child_before(self.app.run_store, place._replace(attempt=place.attempt + 1))
         return None if child is None else Run.find(self.app, child)
 

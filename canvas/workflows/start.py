@@ -116,7 +116,7 @@ def _expire(app: WorkflowServices, nodes: list[RunNode], expires: Any) -> str:
         raise InvalidTaskError(f"expires: expected seconds or a datetime; got {expires!r:.100}")
     when = expires.isoformat()
     for node in nodes:
-        if node.kind in ("flow", "pages"):
+        if "nodes" in node.details:
             inside = [RunNode.from_list(one) for one in node.details["nodes"]]
             _expire(app, inside, expires)
             node.details = {**node.details, "nodes": [one.as_list() for one in inside]}

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from canvas import Canvas, Workflow, workflow
+from canvas import Canvas, Workflow, chain, workflow
 from canvas.errors import CompositionError, Ignore, LoopExhausted, NodeTimeout, WorkflowFailed
 
 
@@ -65,7 +65,12 @@ def sig(app, name, *args, **kwargs):
         (lambda flow, app: flow.wait_for("a", timeout=0), "a: timeout: expected seconds above 0"),
         (lambda flow, app: flow.first(flow.sleep(1)), "first: expected at least two nodes; got 1"),
         (lambda flow, app: flow.first([flow.sleep(1)]), "first: expected at least two nodes; got 1"),
-        (lambda flow, app: flow.map(flow, over=[1]), "a workflow is no signature: it is a node of another workflow"),
+        (lambda flow, app: flow.add(3), "node: expected a signature"),
+        (lambda flow, app: chain(flow), "a workflow is no signature: it is a node of another workflow"),
+        (lambda flow, app: flow.map(flow, over=[1]), "flow: cycle: workflow 'flow' would be a node of itself"),
+        (lambda flow, app: flow.map(Workflow("w", app), over=[1]), "w: expected workflow 'w' to have one input"),
+        (lambda flow, app: flow.map(inner(app), over=[1], batch=2), "inner: batch: expected the signature of one task"),
+        (lambda flow, app: flow.loop(inner(app), 1, at_most=2, inputs={"z": 1}), "'inner' has no input 'z'; it has x"),
         (lambda flow, app: flow.timeout(flow.sleep(1), 1), "it is a node of kind sleep"),
         (lambda flow, app: flow.loop(sig(app, "ident"), 1, at_most=0), "ident: at_most: expected how often"),
         (lambda flow, app: flow.loop(sig(app, "ident"), 1, at_most=True), "ident: at_most: expected how often"),
@@ -208,6 +213,17 @@ def test_a_map_over_a_list_that_is_known(app, flow):
     flow.add(sig(app, "ident", rows.map(sig(app, "add", 10), name="ten more")))
     assert flow.apply().get() == [11, 12, 13]
     assert flow.apply(inputs={"more items": [5]}).get() == [16]
+
+
+def test_a_workflow_for_each_item_and_in_each_round(app, flow):
+    item = Workflow("item", app)
+    item.add(sig(app, "add", item.add(sig(app, "ident", item.input("x"))), item.input("more", default=1)))
+    mapped = flow.map(item, over=[1, 2, 3], inputs={"more": flow.add(sig(app, "ident", 10))}, concurrency=2)
+    line = mapped.map(item)
+    flow.loop(item, line[0], until=sig(app, "above", 20), at_most=30, name="round")
+    run = flow.apply()
+    assert (run["item"].get(), run["item-2"].get(), run.get()) == ([11, 12, 13], [12, 13, 14], 21)
+    assert run.child("item", 2).get() == 13
 
 
 def test_a_race_of_a_list_of_nodes(app, flow):

@@ -443,6 +443,34 @@ def test_a_grown_workflow_that_failed_is_resumed_and_its_task_does_not_run_again
     assert run.child("grown").id != child
 
 
+def test_a_workflow_runs_for_each_item_of_a_map(bench, app, flow):
+    key, gate = bench.new_key(), bench.new_key()
+    inner = Workflow("tenant", app)
+    first = inner.add(task(app, "noted").s(inner.input("x"), key), name="first")
+    inner.add(task(app, "gated").s(first, key=gate), name="gated")
+    named(app, flow, "end", flow.map(inner, over=[1, 2, 3], name="tenants"))
+    run = flow.apply_async()
+    with pytest.raises(ValueError, match="closed"):
+        run.get(timeout=20)
+    assert run.child("tenants", 2).status().counts == {"SUCCESS": 2, "FAILURE": 1}
+    bench.open(gate)
+    assert run.resume()
+    assert run.get(timeout=20) == ["end", [[[1], [2], [3]]], {}]
+
+
+def test_cancelling_reaches_the_workflows_of_items(app, flow):
+    inner = Workflow("tenant", app)
+    inner.wait_for("never", after=inner.input("x"))
+    flow.map(inner, over=[1, 2])
+    run = flow.apply_async()
+    children = [eventually(lambda item=item: run.child("tenant", item)) for item in range(2)]
+    reached(children[1], "never", "AWAITING_SIGNAL")
+    run.cancel()
+    with pytest.raises(TaskRevokedError):
+        run.get(timeout=20)
+    eventually(lambda: all(child.status().state == "CANCELLED" for child in children))
+
+
 def test_nesting_without_end_is_refused(app, flow, bench):
     flow.add(task(app, "builds").s(30, bench.new_key()), name="deep")
     with pytest.raises(CompositionError, match="nested 21 deep, more than workflow_max_depth"):

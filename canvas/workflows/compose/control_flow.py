@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from typing import Any, Self
+from typing import Any
 
 from canvas.errors import CompositionError
 from canvas.model.workflow_definition import IncomingEdge, NodeDefinition
@@ -150,7 +150,7 @@ class ControlFlow(MapComposition, ABC):
 
     def loop(
         self,
-        step: Signature[Any],
+        step: "Signature[Any] | ControlFlow",
         start: Any,
         *,
         at_most: int,
@@ -159,23 +159,26 @@ class ControlFlow(MapComposition, ABC):
         name: str | None = None,
         on_failure: str = "fail",
         default: Any = None,
+        inputs: Mapping[str, Any] | None = None,
     ) -> Node:
         """A node that runs ``step`` again and again: first with ``start`` (a value, or a node's result) before its
         other arguments, then each time with the value of the time before. It ends with the value of which ``until``, a
         task that gets the value, returns something true.
 
         After ``at_most`` rounds it fails with LoopExhausted; without ``until`` it ends then with the last value.
-        ``after``, ``name``, ``on_failure`` and ``default`` are those of ``add``. Raises CompositionError.
+        ``step`` may be a workflow, whose input without a value gets the value of the round before; ``inputs`` are the
+        values of its other inputs. ``after``, ``name``, ``on_failure`` and ``default`` are those of ``add``. Raises
+        CompositionError.
         """
         entry = NodeDefinition(self._named(name, step), "loop")
-        self._check_signature(entry.name, step)
+        step = self._run_for_each(entry, step, inputs)
         if type(at_most) is not int or not 0 < at_most <= _MOST_ROUNDS:
             raise CompositionError(
                 f"{entry.name}: at_most: expected how often it runs at most, from 1 to {_MOST_ROUNDS:,}; "
                 f"got {at_most!r:.100}"
             )
         bound = isinstance(start, Reference)
-        entry.details = {"at_most": at_most, "bound": bound, "until": None}
+        entry.details |= {"at_most": at_most, "bound": bound, "until": None}
         slot = self._slot(entry, start, "data") if bound else 0
         entry.sig = self._bound(entry, step)
         if bound:
@@ -216,36 +219,6 @@ class ControlFlow(MapComposition, ABC):
     def call(self, sig: Signature[Any], **options: Any) -> Node:
         """A node for ``sig``, a task that returns a workflow: its value is that workflow's. Options as ``add``."""
         return self.add(sig, **options)
-
-    def _inside(self, entry: NodeDefinition, inner: Self, inputs: Mapping[str, Any]) -> None:
-        """Let ``entry`` stand for a workflow. Raises CompositionError."""
-        if inner is self or any(self is one for one in inner.nested()):
-            raise CompositionError(f"{entry.name}: cycle: workflow {self.name!r} would be a node of itself")
-        names = {one.name for one in inner.entries if one.kind == "input"}
-        unknown = next((given for given in inputs if given not in names), None)
-        if unknown is not None:
-            known = ", ".join(sorted(names)) or "none"
-            raise CompositionError(f"{entry.name}: workflow {inner.name!r} has no input {unknown!r}; it has {known}")
-
-        def found(path: tuple[Any, ...], reference: Reference) -> None:
-            if len(path) > 1:
-                raise CompositionError(
-                    f"{entry.name}: input {path[0]!r}: expected a node or a value, not a node inside of one"
-                )
-            entry.binds.append(InputBinding(("inputs", path[0]), self._slot(entry, reference, "data"), reference.pick))
-
-        given = without_references(inputs, found)
-        bound = {bind.path[-1] for bind in entry.binds}
-        self._writable(entry.name, given)
-        entry.details = {"name": inner.name, "inputs": {key: one for key, one in given.items() if key not in bound}}
-        entry.inner = inner
-
-    def nested(self) -> Iterable[Any]:
-        """The workflows that are nodes of this one, and those inside of them."""
-        for entry in self.entries:
-            if entry.inner is not None:
-                yield entry.inner
-                yield from entry.inner.nested()
 
     @abstractmethod
     def add(self, sig: Signature[Any], **options: Any) -> Node:

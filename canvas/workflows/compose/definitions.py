@@ -56,6 +56,8 @@ class NodeDefinitions:
                 raise CompositionError(f"{self.name}: there is a node {name!r} already; give this one another name")
             return name
         task = sig.get("task") if isinstance(sig, dict) else None
+        if isinstance(sig, NodeDefinitions):
+            return self._free_name(sig.name)
         return self._free_name(str(task or "node").rpartition(".")[2])
 
     def _named_or(self, name: str | None, otherwise: str) -> str:

@@ -63,7 +63,7 @@ class PageComposition(ControlFlow):
             raise CompositionError(f"{name}: {min(options)}: give it to the maps of workflow {work.name!r}")
         if work is self or any(self is one for one in work.nested()):
             raise CompositionError(f"{name}: cycle: workflow {self.name!r} would be a node of itself")
-        inputs = {one.name: one for one in work.entries if one.kind == "input"}
+        inputs = work.inputs()
         if ITEMS not in inputs:
             raise CompositionError(f"{name}: workflow {work.name!r} has no input {ITEMS!r}, which gets a page's items")
         for given in inputs.values():

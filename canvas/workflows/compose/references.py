@@ -44,7 +44,7 @@ class Reference:
     def __getitem__(self, key: Any) -> "Reference":
         return Reference(self.flow, self.number, (*self.pick, key))
 
-    def map(self, sig: Signature[Any], **options: Any) -> "MapNode":
+    def map(self, sig: "Signature[Any] | Composition", **options: Any) -> "MapNode":
         """A node that runs ``sig`` for each item of this result: ``Workflow.map``, with its options."""
         return self.flow.map(sig, self, **options)
 
@@ -125,7 +125,7 @@ class MapNode(Node):
 
     __slots__ = ()
 
-    def map(self, sig: Signature[Any], **options: Any) -> "MapNode":
+    def map(self, sig: "Signature[Any] | Composition", **options: Any) -> "MapNode":
         """A node that runs ``sig`` for each result of this one, as soon as it is there: ``Workflow.pipe``, with its
         options."""
         return self.flow.pipe(sig, self, **options)

@@ -7,16 +7,16 @@ from canvas.errors import CompositionError
 from canvas.model.workflow_definition import NodeDefinition
 from canvas.model.workflow_run import ANY, Edge, InputBinding, When
 from canvas.primitives.signature import Signature
-from canvas.workflows.compose.definitions import NodeDefinitions
+from canvas.workflows.compose.inner import InnerWorkflows
 from canvas.workflows.compose.references import MapNode, Node, Reference
 
 
-class MapComposition(NodeDefinitions):
+class MapComposition(InnerWorkflows):
     """The maps of a workflow."""
 
     def map(
         self,
-        sig: Signature[Any],
+        sig: "Signature[Any] | MapComposition",
         over: Reference | Iterable[Any],
         *,
         name: str | None = None,
@@ -29,6 +29,7 @@ class MapComposition(NodeDefinitions):
         batch: int | None = None,
         stop_after: int | None = None,
         compensate: Signature[Any] | None = None,
+        inputs: Mapping[str, Any] | None = None,
     ) -> MapNode:
         """A node that runs a signature for each item of a list; its result is the list of results, in order.
 
@@ -36,7 +37,8 @@ class MapComposition(NodeDefinitions):
         failed item.
 
         Args:
-            sig: The signature. The item stands before its other arguments.
+            sig: The signature. The item stands before its other arguments. Or a workflow, whose input without a value
+                gets the item: each item has a run of its own.
             over: The handle of a node whose result is the list; or a list that is known now, which becomes an input of
                 the workflow with this default.
             depth: 2 for a list of lists, whose inner items ``sig`` takes; the result is nested in the same way.
@@ -45,8 +47,10 @@ class MapComposition(NodeDefinitions):
             stop_after: The number of failed items, or batches, at which the map fails and the rest is cancelled.
             compensate: A signature that runs, if the run fails, for the result of each item that succeeded, also where
                 the map has failed.
+            inputs: The values of the other inputs, if ``sig`` is a workflow.
         """
-        entry = self._map_entry(name, sig)
+        entry = NodeDefinition(self._named(name, sig), "map")
+        sig = self._run_for_each(entry, sig, inputs)
         over = self._items(entry.name, over)
         if type(depth) is not int or depth < 1:
             raise CompositionError(f"{entry.name}: depth: expected a whole number above 0; got {depth!r:.100}")
@@ -63,7 +67,7 @@ class MapComposition(NodeDefinitions):
 
     def pipe(
         self,
-        sig: Signature[Any],
+        sig: "Signature[Any] | MapComposition",
         mapped: Node,
         *,
         name: str | None = None,
@@ -74,18 +78,20 @@ class MapComposition(NodeDefinitions):
         batch: int | None = None,
         stop_after: int | None = None,
         compensate: Signature[Any] | None = None,
+        inputs: Mapping[str, Any] | None = None,
     ) -> MapNode:
         """A node that runs a signature for each result of the map ``mapped``, each as soon as it is there; its result
         is the list of results, in order. The same as ``mapped.map(sig)``.
 
         An item that failed in ``mapped`` fails here too, and the signature does not run for it. ``mapped`` starts when
         all results that ``sig`` and ``after`` name are there. ``name``, ``on_failure``, ``default``, ``concurrency``,
-        ``batch``, ``stop_after`` and ``compensate`` are those of ``map``. The limit of ``timeout`` counts from the
-        start of the first map of the line.
+        ``batch``, ``stop_after``, ``compensate`` and ``inputs`` are those of ``map``. The limit of ``timeout`` counts
+        from the start of the first map of the line.
 
         Raises CompositionError, also for a result that only comes after ``mapped``.
         """
-        entry = self._map_entry(name, sig)
+        entry = NodeDefinition(self._named(name, sig), "map")
+        sig = self._run_for_each(entry, sig, inputs)
         self._own(entry.name, mapped)
         before = self.entry(mapped.number)
         if before.kind != "map" or mapped.pick:
@@ -107,11 +113,6 @@ class MapComposition(NodeDefinitions):
             self._feeders_need(entry, Reference(self, source.number), source.edge)
         return MapNode(self, self._append(entry, sig))
 
-    def _map_entry(self, name: str | None, sig: Any) -> NodeDefinition:
-        entry = NodeDefinition(self._named(name, sig), "map")
-        self._check_signature(entry.name, sig)
-        return entry
-
     def _items(self, name: str, over: Any) -> Reference:
         """The node that gives the items of the map ``name``. Raises CompositionError."""
         if isinstance(over, Reference):
@@ -130,8 +131,9 @@ class MapComposition(NodeDefinitions):
             if type(number) is not int or number < 1:
                 raise CompositionError(f"{entry.name}: {name}: expected a whole number above 0; got {number!r:.100}")
             entry.details[name] = number
-        if entry.details.get("batch") and sig.subtask_type is not None:
-            raise CompositionError(f"{entry.name}: batch: expected the signature of one task; got {sig!r:.100}")
+        if entry.details.get("batch") and (sig.subtask_type is not None or entry.inner is not None):
+            got = repr(sig) if entry.inner is None else repr(entry.inner)
+            raise CompositionError(f"{entry.name}: batch: expected the signature of one task; got {got:.100}")
 
     # -- lines of maps
 

@@ -13,6 +13,8 @@ from canvas.model.record import Record
 from canvas.model.workflow_run import (
     RUN_HEADER,
     RUN_OUTCOME,
+    RUN_WORKFLOW,
+    WORKFLOWS,
     NodeRef,
     RunNode,
     child_run_of,
@@ -109,6 +111,26 @@ def given_inputs(nodes: list[RunNode], given: Mapping[str, Any]) -> list[RunNode
         if inside.kind == "input" and inside.name in given:
             inside.details = {**inside.details, "value": given[inside.name]}
     return nodes
+
+
+class InnerWorkflow:
+    """What the task RUN_WORKFLOW returns: the workflow of the node that it is an item of, with these inputs."""
+
+    def __init__(self, inputs: dict[str, Any]) -> None:
+        self.inputs = inputs
+
+
+WORKFLOWS.add(InnerWorkflow)
+
+
+def kept_workflow(runs: RunStore, place: NodeRef | None, inputs: Mapping[str, Any]) -> tuple[str, list[RunNode]]:
+    """The name and the nodes of the workflow that a map runs for its items, or a loop in its rounds, with these inputs.
+
+    Raises RunLost, and CompositionError for a place that has none."""
+    details = {} if place is None else runs.node(place.run, place.attempt, place.node).details
+    if "nodes" not in details:
+        raise CompositionError(f"{RUN_WORKFLOW} runs only for the items of a map, and in the rounds of a loop")
+    return str(details["name"]), given_inputs([RunNode.from_list(one) for one in details["nodes"]], inputs)
 
 
 def input_value(node: RunNode) -> Any:

@@ -31,7 +31,7 @@ from canvas.telemetry import emit
 from canvas.text import safe_repr
 from canvas.workflows.services import WorkflowServices
 from canvas.workflows.steps.attempt import upstream_failure
-from canvas.workflows.steps.child_runs import save_child
+from canvas.workflows.steps.child_runs import InnerWorkflow, kept_workflow, save_child
 from canvas.workflows.steps.compensation import compensations, done_nodes, places_to_undo
 from canvas.workflows.steps.nodes import NodeAttempt
 from canvas.workflows.steps.rules import FAILED, inputs_of, verdict
@@ -232,7 +232,7 @@ def start_in_place(
     runs: RunStore,
     effects: Outbox,
     message: Message,
-    workflow: Composed,
+    workflow: Composed | InnerWorkflow,
     outcome: Mapping[str, Any],
 ) -> None:
     """Start a run of ``workflow`` in the place of a task, whose message this is; ``outcome`` is the signature of a task
@@ -240,8 +240,12 @@ def start_in_place(
 
     Raises CompositionError, TaskRevokedError, RunLost.
     """
-    nodes, place = run_nodes(workflow.entries), NodeRef.of(message.headers.get(RUN_HEADER))
-    child = save_child(app, runs, effects, message.id, workflow.name, nodes, outcome, place)
+    place = NodeRef.of(message.headers.get(RUN_HEADER))
+    if isinstance(workflow, InnerWorkflow):
+        name, nodes = kept_workflow(runs, place, workflow.inputs)
+    else:
+        name, nodes = workflow.name, run_nodes(workflow.entries)
+    child = save_child(app, runs, effects, message.id, name, nodes, outcome, place)
     RunEngine(app, runs, effects, child, 0, message.id).begin(None)
 
 
