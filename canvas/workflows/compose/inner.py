@@ -60,7 +60,7 @@ class InnerWorkflows(NodeDefinitions):
                 f"by inputs={{…}} or a default; without a value: {', '.join(needed) or 'none'}"
             )
         entry.inner, entry.details["name"] = work, work.name
-        return Signature(RUN_WORKFLOW, kwargs={"name": needed[0], "inputs": dict(given)}, app=self._app or work._app)
+        return Signature(RUN_WORKFLOW, kwargs={"name": needed[0], "inputs": dict(given)}, app=self._app or work.app)
 
     def _check_inner(self, name: str, inner: "InnerWorkflows", inputs: Mapping[str, Any]) -> None:
         """Raise CompositionError for a workflow that would be inside of itself, and for unknown inputs."""

@@ -114,7 +114,7 @@ def given_inputs(nodes: list[RunNode], given: Mapping[str, Any]) -> list[RunNode
 
 
 class InnerWorkflow:
-    """What the task RUN_WORKFLOW returns: the workflow of the node that it is an item of, with these inputs."""
+    """The value of the task RUN_WORKFLOW: the workflow of the node that it is an item of, with these inputs."""
 
     def __init__(self, inputs: dict[str, Any]) -> None:
         self.inputs = inputs
