@@ -57,7 +57,11 @@ def test_the_page_of_an_error_is_there(page):
 @pytest.mark.parametrize("name", PAGES)
 def test_an_error_names_its_page(name):
     kind = getattr(canvas.errors, name)
-    error = kind("words", "more") if {"cause", "task_id"} & {*inspect.signature(kind.__init__).parameters} else kind("words")
+    error = (
+        kind("words", "more")
+        if {"cause", "task_id"} & {*inspect.signature(kind.__init__).parameters}
+        else kind("words")
+    )
     assert error.__notes__ == [f"See {DOCUMENTATION}{PAGES[name]}"]
     assert message_and_page(error).endswith(f"\n{error.__notes__[0]}")
 
