@@ -34,7 +34,7 @@ class CanvasError(Exception):
     """Base of everything canvas raises."""
 
     @cached_property
-    def __notes__(self) -> list[str]:
+    def __notes__(self) -> list[str]:  # type: ignore[override]
         """The notes below its message, of which the first names its page. Raises AttributeError if it has none."""
         from canvas.error_pages import notes_of  # most errors are never shown
 
