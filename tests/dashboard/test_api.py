@@ -1,5 +1,7 @@
 """The API with a fleet of both kinds of worker behind it."""
 
+import signal
+
 import pytest
 
 from canvas import Workflow
@@ -25,7 +27,7 @@ def fleet(bench):
     ):
         ours.ready()
         theirs.ready()
-        page.app, page.bench = app, bench
+        page.app, page.bench, page.ours = app, bench, ours
         eventually(lambda: page.get("/overview")["sources"].get("events", {}).get("ok"))
         yield page
     app.close()
@@ -48,6 +50,14 @@ def test_workers_of_both_libraries(fleet):
     # A worker that is busy gives no answer in time, and its last one is shown.
     eventually(lambda: "t.add" in fleet.get("/workers/theirs@h")["registered"])
     assert fleet.client.get("/api/v1/workers/nobody@h").status_code == 404
+    eventually(lambda: "t.add" in fleet.get("/workers/ours@h")["registered"])
+    fleet.ours.signal(signal.SIGSTOP)
+    try:
+        stopped = fleet.get("/workers/ours@h")
+    finally:
+        fleet.ours.signal(signal.SIGCONT)
+    assert (stopped["silent"], "t.add" in stopped["registered"]) == (True, True)
+    eventually(lambda: not fleet.get("/workers/ours@h")["silent"])
 
 
 @pytest.mark.parametrize("name", ["ours@h", "theirs@h"])
@@ -75,9 +85,13 @@ def test_a_run_that_fails_is_found_looked_into_resumed_and_succeeds(fleet):
     found = fleet.get(f"/workflows/{run.id}")
     nodes = {node["name"]: node for node in found["nodes"]}
     assert nodes["each"]["items"] == {"size": 3, "done": 3, "failed": 0, "running": 0}
+    assert nodes["rows"]["ended"] <= nodes["each"]["started"] < nodes["each"]["ended"], "a map began with its input"
+    assert (nodes["last"]["started"], nodes["last"]["seconds"]) == (None, None)
     assert (nodes["gate"]["state"], nodes["last"]["state"]) == ("FAILURE", "UPSTREAM_FAILED")
     assert (nodes["last"]["cause"], nodes["last"]["error"]) == ("gate", None)
-    assert found["run"]["can"] == {"cancel": False, "resume": True, "again": True, "retry": True}
+    assert found["run"]["can"] == {
+        "cancel": False, "signal": False, "resume": True, "again": True, "retry": True,
+    }  # fmt: skip
     assert "Traceback" in fleet.get(f"/workflows/{run.id}/nodes/gate")["traceback"]
     assert [box["label"] for box in fleet.get(f"/workflows/{run.id}/picture")["boxes"]] == [
         "rows",

@@ -88,6 +88,33 @@ def _objects():
     return len(gc.get_objects())
 
 
+def test_a_wait_is_known_where_an_event_says_when_the_task_was_sent(collector):
+    now = time.time()
+    collector.take([event("received", name="t.add"), event("started", timestamp=now + 5)])
+    assert collector.overview()["latency"]["wait"]["p50"] is None
+    collector.take([event("sent", "two", timestamp=now), event("started", "two", timestamp=now + 5)])
+    assert collector.overview()["latency"]["wait"]["p50"] == pytest.approx(5, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("ends", "kind"), [(("succeeded", "succeeded"), "group"), (("succeeded", "failed"), "group or chord")]
+)
+def test_a_group_with_a_failure_may_be_a_chord(collector, ends, kind):
+    for uuid, end in zip(("one", "two"), ends, strict=True):
+        collector.take([event("received", uuid, root_id=uuid), event(end, uuid)])
+        collector.cluster.groups[uuid] = "g"
+    (family,) = collector.families.all()
+    assert family.kind(collector.cluster.groups) == kind
+
+
+def test_a_queue_that_no_worker_consumes_is_shown_once_an_event_names_it(collector):
+    collector.app.send_task("t.add", queue="unserved")
+    collector.take([event("sent", name="t.add", queue="unserved")])
+    collector._look_at_queues()
+    found = {one["name"]: one for one in collector.overview()["queues"]}
+    assert (found["unserved"]["waiting"], found["unserved"]["consumers"]) == (1, [])
+
+
 def test_percentiles_are_a_tenth_exact():
     times = [number / 1_000 for number in range(1, 1_001)]
     buckets = Counter(map(bucket_of, times))

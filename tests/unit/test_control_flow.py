@@ -305,7 +305,7 @@ def test_a_picture_shows_each_kind(app, flow):
     loop = flow.loop(sig(app, "ident"), flow.wait_for("answer"), at_most=2, name="loop")
     flow.add(inner(app), after=[nap, loop])
     text = flow.draw()
-    for shown in ("nap ⏲", "answer ✉", "loop ↻", "inner ▸"):
+    for shown in ("nap ◷", "answer ✉", "loop ↻", "inner ▸"):
         assert shown in text
     for form in ("mermaid", "dot", "svg"):
         assert "nap" in flow.draw(form)

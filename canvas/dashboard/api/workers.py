@@ -1,5 +1,6 @@
 """Workers of both libraries, and remote control of them."""
 
+import time
 from typing import Any
 
 from starlette.requests import Request
@@ -16,11 +17,12 @@ _LISTED = 200
 
 def row(context: Context, worker: Worker) -> dict[str, Any]:
     """A worker in a list."""
-    stats = context.collector.answers.one(worker.hostname or "").get("stats")
+    answers = context.collector.answers.one(worker.hostname or "")
+    stats = answers.get("stats")
     stats = stats if isinstance(stats, dict) else {}
     pool = stats.get("pool") if isinstance(stats.get("pool"), dict) else {}
     rusage = stats.get("rusage") if isinstance(stats.get("rusage"), dict) else {}
-    queues = context.collector.answers.one(worker.hostname or "").get("active_queues")
+    queues = answers.get("active_queues")
     return {
         "name": worker.hostname,
         "alive": worker.alive,
@@ -31,6 +33,7 @@ def row(context: Context, worker: Worker) -> dict[str, Any]:
         "processed": worker.processed,
         "loadavg": worker.loadavg,
         "heartbeat": worker.heartbeats[-1] if worker.heartbeats else None,
+        "answered": answers.get("timestamp"),
         "pool": _pool_name(pool),
         "concurrency": (pool or {}).get("max-concurrency"),
         "prefetched": stats.get("prefetch_count"),
@@ -63,6 +66,7 @@ def one_worker(request: Request) -> Response:
     known = next((one for one in context.collector.cluster.workers_now() if one.hostname == name), None)
     if known is None and not context.collector.answers.one(name):
         raise ApiError(404, f"worker {name!r} is not known")
+    asked = time.time()
     if known is None or known.alive:
         context.collector.answers.ask(OF_FLOWER, name, expected=1)
     answers = context.collector.answers.one(name)
@@ -73,6 +77,7 @@ def one_worker(request: Request) -> Response:
     return json_answer(
         {
             **row(context, known or Worker(name)),
+            "silent": answers.get("timestamp", 0.0) < asked,
             "tasks": lists,
             "registered": answers.get("registered") or [],
             "active_queues": answers.get("active_queues") or [],

@@ -1,6 +1,7 @@
 """Runs of workflows: list them, look at one, act on it."""
 
 import time
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,12 +14,13 @@ from canvas.dashboard.context import Context, context_of
 from canvas.errors import RunLost
 from canvas.graph.pictures.collapsed import run_picture
 from canvas.model import states
-from canvas.model.workflow_run import NodeRef
+from canvas.model.workflow_run import SKIPPED, NodeRef, RunNode
 from canvas.workflows.run import Run
-from canvas.workflows.status import UPSTREAM_FAILED, NodeStatus, RunStatus
+from canvas.workflows.status import UPSTREAM_FAILED, WAITING, NodeStatus, RunStatus
 
 _MOST = 500
 """Runs that one call looks at."""
+_NEVER_BEGAN = frozenset({UPSTREAM_FAILED, WAITING, SKIPPED, states.PENDING})
 
 
 def list_runs(request: Request) -> Response:
@@ -120,8 +122,9 @@ def one_run(request: Request) -> Response:
     about["signals"] = sorted({node.signal for node in found.status.nodes if node.signal is not None})
     nodes = []
     tasks = {node.name: str(node.sig["task"]) for node in watch.run.nodes if node.sig is not None}
+    ready = _ready_times(watch.run.nodes, found.status)
     for node in found.status.nodes:
-        fields = _node(context, node, tasks.get(node.name))
+        fields = _node(context, node, tasks.get(node.name), ready.get(node.name))
         if node.name in found.maps:
             counts = found.maps[node.name]
             fields["items"] = {name: getattr(counts, name) for name in ("size", "done", "failed", "running")}
@@ -137,15 +140,32 @@ def _possible(context: Context, status: RunStatus) -> dict[str, bool]:
     free = not context.options.read_only
     return {
         "cancel": free and not status.over,
+        "signal": free and not status.over,
         "resume": free and status.over and status.state != states.SUCCESS,
         "again": free and status.over,
         "retry": free,
     }
 
 
-def _node(context: Context, node: NodeStatus, task_name: str | None) -> dict[str, Any]:
+def _ready_times(nodes: Sequence[RunNode], status: RunStatus) -> dict[str, float | None]:
+    """When the nodes that have no task of their own began: as the last node that each waits for ended."""
+    ends = {node.name: _unix(node.ended) for node in status.nodes}
+    ready: list[float | None] = [_unix(status.created)] * len(nodes)
+    for number, node in enumerate(nodes):
+        end = ready[number] if node.hidden else ends[node.name]
+        for out in node.outs:
+            known = ready[out.node]
+            ready[out.node] = None if known is None or end is None else max(known, end)
+    return {
+        node.name: at for node, at in zip(nodes, ready, strict=True) if not node.hidden and node.kind != "task"
+    }  # fmt: skip
+
+
+def _node(context: Context, node: NodeStatus, task_name: str | None, ready: float | None) -> dict[str, Any]:
     known = context.collector.cluster.task(node.task_id)
     started = _unix(node.started) or (known.started if known is not None else None)
+    if started is None and node.state not in _NEVER_BEGAN:
+        started = ready
     ended = _unix(node.ended)
     seconds = node.seconds
     if seconds is None and ended is not None and isinstance(started, float):
@@ -191,10 +211,12 @@ def node(request: Request) -> Response:
     if name not in numbers:
         raise ApiError(404, f"run {run.id} has no node {name!r}")
     defined = run.nodes[numbers[name]]
-    status = next(one for one in run.status().nodes if one.name == name)
+    whole = run.status()
+    status = next(one for one in whole.nodes if one.name == name)
     (record,) = context.app.backend.get_records([status.task_id])
     known = context.collector.cluster.task(status.task_id)
-    fields = _node(context, status, str(defined.sig["task"]) if defined.sig is not None else None)
+    task_name = str(defined.sig["task"]) if defined.sig is not None else None
+    fields = _node(context, status, task_name, _ready_times(run.nodes, whole).get(name))
     composed = None if defined.sig is None else [defined.sig.get("args"), defined.sig.get("kwargs")]
     return json_answer(
         {

@@ -145,8 +145,10 @@ class Collector:
                 runtimes.append(event["runtime"])
             elif kind == "received":
                 self.flows.take(entry)
-            elif kind == "started" and (before := _known_since(entry)) is not None:
-                waits.append(max(0.0, event["timestamp"] - before))
+            elif kind == "sent":
+                self.queues.note(event.get("queue"))
+            elif kind == "started" and not entry.eta and isinstance(entry.sent, int | float):
+                waits.append(max(0.0, event["timestamp"] - entry.sent))
         self.series.count(counts, runtimes, waits)
         for listener in self.listeners:
             listener(taken)
@@ -229,9 +231,3 @@ class Collector:
 
 def _number(value: Any) -> int:
     return value if isinstance(value, int) else 0
-
-
-def _known_since(task: Task) -> float | None:
-    """When a task that starts was sent, or received where that is not known; ``None`` for one with an eta."""
-    known: Any = task.sent or task.received
-    return None if task.eta else known

@@ -29,10 +29,13 @@ class Family(NamedTuple):
         return states.SUCCESS if found <= states.READY_STATES else states.STARTED
 
     def kind(self, groups: dict[str, str]) -> str:
-        """``chain``, ``group``, ``chord`` or ``tree``."""
+        """``chain``, ``group``, ``chord`` or ``tree``; ``group or chord`` where a member failed, so that no body shows
+        which of both it is."""
         parents = [task.parent_id for task in self.tasks if task.parent_id is not None]
         if any(groups.get(task.uuid or "") for task in self.tasks):
-            return "chord" if parents else "group"
+            if parents:
+                return "chord"
+            return "group or chord" if self.state == states.FAILURE else "group"
         return "chain" if len(set(parents)) == len(parents) else "tree"
 
 

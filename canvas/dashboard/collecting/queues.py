@@ -8,10 +8,13 @@ from typing import Any
 from canvas.app.application import Canvas
 from canvas.dashboard.collecting.flows import Flows
 from canvas.drivers.stored_messages import task_id_of
+from canvas.errors import RefusedError
 from canvas.remote.cluster_entries import Task
 
 _QUEUES = 200
 """Queues that are looked at."""
+_QUEUES_OF_EVENTS = 100
+"""Queues that are looked at because a message was sent to them."""
 
 
 @dataclass(slots=True)
@@ -37,7 +40,7 @@ class QueueState:
 
 
 class Queues:
-    """Looks at the queues of an app, and at those that its workers consume."""
+    """Looks at the queues of an app, at those that its workers consume, and at those that messages were sent to."""
 
     def __init__(self, app: Canvas, flows: Flows) -> None:
         self._app = app
@@ -46,14 +49,27 @@ class Queues:
         self.in_flight: dict[str, int] = {}
         self._first_seen: dict[str, tuple[str, float]] = {}
         """By queue, the id of the message that is taken next, and when it was first seen there."""
+        self._of_events: dict[str, None] = {}
+
+    def note(self, queue: Any) -> None:
+        """An event names a queue that a message was sent to, which no worker may consume."""
+        if isinstance(queue, str) and len(self._of_events) < _QUEUES_OF_EVENTS:
+            self._of_events[queue] = None
 
     def look(self, consumers: dict[str, list[str]], sent_at: "TimesOfSending") -> None:
         """Look at all queues. ``consumers``: workers by the queues that they consume. Raises BrokerError."""
         admin = self._app.driver.admin
-        names = dict.fromkeys([*(queue.name for queue in self._app.router.consumed()), *sorted(consumers)])
+        names = dict.fromkeys(
+            [*(queue.name for queue in self._app.router.consumed()), *sorted(consumers), *list(self._of_events)]
+        )
         found = {}
         for name in list(names)[:_QUEUES]:
-            waiting, now = admin.queue_length(name), time.time()
+            try:
+                waiting, now = admin.queue_length(name), time.time()
+            except RefusedError:
+                if self._of_events.pop(name, "") is not None:
+                    raise
+                continue  # an event may name anything, and this is no queue
             change, incoming, outgoing, oldest = self._flows.look(name, waiting, now)
             if waiting and (seen := self._oldest(name, now, sent_at)) is not None:
                 oldest = seen

@@ -120,7 +120,7 @@ class Series:
         return total
 
     def latency(self, seconds: int = 300) -> dict[str, dict[str, float | None]]:
-        """Percentiles of runtimes, and of times from sending (or receiving) to the start, in seconds."""
+        """Percentiles of runtimes, and of times from sending to the start, as far as events name these, in seconds."""
         runtimes: Counter[int] = Counter()
         waits: Counter[int] = Counter()
         for slot in self._last(seconds):

@@ -5,14 +5,14 @@ const colour = (name) => getComputedStyle(document.documentElement).getPropertyV
 
 const clock = (at) => new Date(at * 1000).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });
 
-/** A chart. `lines`: [{label, colour, values}], `unit` is behind each value. */
+/** A chart. `lines`: [{label, colour, values}]; `unit` is behind each value, or a function that writes one. */
 export function chart(title, unit, least = 1) {
   const place = h("div", { class: "chart" });
   const summary = h("p", { class: "soft" });
   const element = h("section", { class: "panel", "aria-label": title }, h("h2", null, title), place, summary);
   let plot = null;
   let last = null;
-  const text = (value) => (value === null || value === undefined ? "–" : `${value >= 100 ? Math.round(value) : Number(value.toPrecision(3))}${unit}`);
+  const text = (value) => (value === null || value === undefined ? "–" : typeof unit === "function" ? (value ? unit(value) : "0") : `${value >= 100 ? Math.round(value) : Number(value.toPrecision(3))}${unit}`);
 
   function draw(times, lines) {
     last = [times, lines];

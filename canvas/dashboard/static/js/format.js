@@ -21,6 +21,9 @@ export function seconds(value) {
   return hours ? `${hours} h ${minutes} min` : `${minutes} min ${all % 60} s`;
 }
 
+/** A schedule of Celery's, in words. */
+export const schedule = (text) => text.replace(/^<freq: (?:1\.00 )?(.*)>$/, "every $1").replace(/^<crontab: (.*) \(m\/h\/dM\/MY\/d\)>$/, "crontab $1").replace(/\.00 /, " ");
+
 export const count = (value) => (value === null || value === undefined ? "" : Number(value).toLocaleString("en"));
 /** A number with its noun. */
 export const many = (value, noun) => `${count(value)} ${noun}${value === 1 ? "" : "s"}`;

@@ -13,7 +13,8 @@ export function graph(chosen, expand) {
   const group = s("g");
   const svg = s("svg", { role: "group", "aria-label": "Graph of the run. Use the arrow keys to go from node to node." }, s("defs", null, s("marker", { id: "arrow", markerWidth: 8, markerHeight: 8, refX: 7, refY: 4, orient: "auto" }, s("path", { d: "M0,0 L8,4 L0,8 z", class: "arrow" }))), group);
   const legend = h("p", { class: "legend" }, KINDS_SHOWN.map(([kind, word]) => h("span", { class: `state ${kind}` }, word)), h("span", { class: "state path" }, "critical path"), h("span", { class: "soft" }, "dashed line: order only"));
-  const element = h("div", { class: "panel graph" }, svg, legend, h("div", { class: "tools" }, h("button", { type: "button", "aria-label": "Zoom in", onclick: () => zoom(1.3) }, "+"), h("button", { type: "button", "aria-label": "Zoom out", onclick: () => zoom(1 / 1.3) }, "−"), h("button", { type: "button", onclick: () => { moved = false; fit(); } }, "Fit")));
+  const plane = h("div", { class: "plane" }, svg, h("div", { class: "tools" }, h("button", { type: "button", "aria-label": "Zoom in", onclick: () => zoom(1.3) }, "+"), h("button", { type: "button", "aria-label": "Zoom out", onclick: () => zoom(1 / 1.3) }, "−"), h("button", { type: "button", onclick: () => { moved = false; fit(); } }, "Fit")));
+  const element = h("div", { class: "panel graph" }, plane, legend);
   let boxes = [];
   let size = { width: 1, height: 1 };
   let view = { x: 0, y: 0, scale: 1 };
@@ -21,15 +22,15 @@ export function graph(chosen, expand) {
   let moved = false;
 
   const place = () => group.setAttribute("transform", `translate(${view.x} ${view.y}) scale(${view.scale})`);
-  function zoom(factor, x = element.clientWidth / 2, y = element.clientHeight / 2) {
+  function zoom(factor, x = plane.clientWidth / 2, y = plane.clientHeight / 2) {
     moved = true;
     const scale = Math.min(4, Math.max(0.02, view.scale * factor));
     view = { x: x - (x - view.x) * scale / view.scale, y: y - (y - view.y) * scale / view.scale, scale };
     place();
   }
   function fit() {
-    const scale = Math.min(1.15, (element.clientWidth || 800) / size.width, (element.clientHeight || 460) / size.height);
-    view = { scale, x: Math.max(0, (element.clientWidth - size.width * scale) / 2), y: Math.max(0, (element.clientHeight - size.height * scale) / 2) };
+    const scale = Math.min(1.15, (plane.clientWidth || 800) / size.width, (plane.clientHeight || 460) / size.height);
+    view = { scale, x: Math.max(0, (plane.clientWidth - size.width * scale) / 2), y: Math.max(0, (plane.clientHeight - size.height * scale) / 2) };
     place();
   }
   svg.addEventListener("wheel", (event) => { event.preventDefault(); const at = svg.getBoundingClientRect(); zoom(event.deltaY < 0 ? 1.15 : 1 / 1.15, event.clientX - at.left, event.clientY - at.top); }, { passive: false });
@@ -41,7 +42,7 @@ export function graph(chosen, expand) {
     addEventListener("pointerup", end);
   });
 
-  new ResizeObserver(() => { if (!moved) fit(); }).observe(element);
+  new ResizeObserver(() => { if (!moved) fit(); }).observe(plane);
 
   function open(box) {
     if (box.key && box.nodes.length > 1) expand(box.key);

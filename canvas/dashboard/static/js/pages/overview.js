@@ -5,7 +5,7 @@ import { count, rate, seconds } from "../format.js";
 
 export function page(place) {
   const tiles = Object.fromEntries(["Workers alive", "Tasks a second", "Failed in the last hour", "Waiting messages", "Oldest message", "Runtime, median", "Wait, median", "Dead letters", "Workflows running", "Workflows failed"].map((name) => [name, tile(name)]));
-  const charts = [chart("Tasks a second", "/s"), chart("Waiting messages", ""), chart("Runtime", " s", 0.001), chart("Workers", "")];
+  const charts = [chart("Tasks a second", "/s"), chart("Waiting messages", ""), chart("Runtime", seconds, 0.001), chart("Workers", "")];
   const queues = table("Queues", ["Queue", "#Waiting", "#Oldest", "#In a second", "#Out a second", "#Dead letters", "#Consumers"]);
   place.append(h("div", { class: "head" }, h("h1", null, "Overview")), h("dl", { class: "tiles" }, Object.values(tiles).map((one) => one.element)),
     h("div", { class: "charts" }, charts.map((one) => one.element)), h("h2", null, "Queues"), queues.element);
@@ -17,7 +17,9 @@ export function page(place) {
     tiles["Waiting messages"].show(count(o.waiting), `${count(o.in_flight.leased ?? 0)} leased, ${count(o.in_flight.delayed ?? 0)} delayed`);
     tiles["Oldest message"].show(o.oldest === null ? "–" : seconds(o.oldest));
     tiles["Runtime, median"].show(seconds(o.latency.runtime.p50) || "–", `95 %: ${seconds(o.latency.runtime.p95) || "–"}, 99 %: ${seconds(o.latency.runtime.p99) || "–"}`);
-    tiles["Wait, median"].show(seconds(o.latency.wait.p50) || "–", `95 %: ${seconds(o.latency.wait.p95) || "–"}, 99 %: ${seconds(o.latency.wait.p99) || "–"}`);
+    const wait = o.latency.wait;
+    if (wait.p50 === null) tiles["Wait, median"].show("unknown", (o.rates.received ?? 0) > 0 ? "no events of sending: task_send_sent_event" : "no task started lately");
+    else tiles["Wait, median"].show(seconds(wait.p50), `95 %: ${seconds(wait.p95)}, 99 %: ${seconds(wait.p99)}`);
     tiles["Dead letters"].show(count(o.dead), "", o.dead > 0);
     tiles["Workflows running"].show(o.runs.running === undefined ? "–" : count(o.runs.running));
     tiles["Workflows failed"].show(o.runs.failed === undefined ? "–" : count(o.runs.failed), "", (o.runs.failed ?? 0) > 0);

@@ -1,6 +1,6 @@
 import { act, get } from "../api.js";
 import { ask, cell, clipped, h, nowrap, path, table } from "../dom.js";
-import { many, shortId, time } from "../format.js";
+import { many, seconds, shortId, time } from "../format.js";
 
 export function page(place, { rest: name, session, refresh }) {
   const free = !session?.read_only;
@@ -41,9 +41,11 @@ export function page(place, { rest: name, session, refresh }) {
     known = found.total;
     const left = new Set(found.letters.map((one) => one.key));
     for (const key of chosen) if (!left.has(key)) chosen.delete(key);
-    total.textContent = many(found.total, "dead letter") + (found.letters.length < found.total ? `, of which the latest ${found.letters.length} are listed` : "");
+    const queue = (await get("queues")).queues.find((one) => one.name === name);
+    const state = queue ? `${many(queue.waiting, "message")} waiting${queue.oldest === null ? "" : `, the next one for ${seconds(queue.oldest)}`} · ${queue.consumers.length ? `consumed by ${queue.consumers.join(", ")}` : "no worker consumes it"} · ` : "";
+    total.textContent = state + many(found.total, "dead letter") + (found.letters.length < found.total ? `, of which the latest ${found.letters.length} are listed` : "");
     if (free && !all.children.length) all.append(h("button", { type: "button", class: "danger", onclick: () => steer("purge") }, "Delete waiting messages"));
-    rows.show(found.letters, (one) => one.key, (one) => h("tr", null, cell(free && h("input", { type: "checkbox", value: one.key, checked: chosen.has(one.key), "aria-label": `Choose ${one.task ?? "message"} ${one.id ?? ""}`, onchange: (event) => choose(event.target) })),
+    rows.show(found.letters, (one) => one.key, (one) => h("tr", null, h("td", { class: "choose" }, free && h("input", { type: "checkbox", value: one.key, checked: chosen.has(one.key), "aria-label": `Choose ${one.task ?? "message"} ${one.id ?? ""}`, onchange: (event) => choose(event.target) })),
       cell(one.task ?? "?", h("div", { class: "soft mono" }, shortId(one.id ?? ""))), cell(one.reason), clipped(one.unreadable ?? `${one.args} ${one.kwargs}`), nowrap(time(one.time))), "There are no dead letters.");
     buttons(found.total);
   }

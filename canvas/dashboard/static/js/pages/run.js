@@ -1,5 +1,5 @@
 import { act, get } from "../api.js";
-import { ask, cell, facts, h, link, nowrap, number, path, put, table } from "../dom.js";
+import { ask, cell, facts, h, link, nowrap, number, path, put, table, toast } from "../dom.js";
 import { count, seconds, shortId, state, time } from "../format.js";
 import { graph } from "../graph.js";
 import { go } from "../main.js";
@@ -87,6 +87,15 @@ export function page(place, { rest: id, session, refresh }) {
     else await refresh();
   }
 
+  async function signal() {
+    const given = await ask("Send a signal?", "The nodes that wait for it go on with its value.", "Send", { name: { label: "Signal", value: found.run.signals[0] }, payload: { label: "Value, as JSON", value: "true" } }, false);
+    if (given === null) return;
+    let payload;
+    try { payload = JSON.parse(given.payload); } catch (error) { toast(`The value is not JSON: ${error.message}`, true); return; }
+    await act(`${base}/signal`, { name: given.name, payload });
+    await refresh();
+  }
+
   async function load() {
     found = await get(base);
     if (!laidOut) { await layOut(); show(shown); }
@@ -96,10 +105,10 @@ export function page(place, { rest: id, session, refresh }) {
     summary.textContent = [`${count(run.done)} of ${count(run.nodes)} nodes have ended`, running ? `${count(running)} run` : "", failed ? `${count(failed)} failed` : "", run.counts.UPSTREAM_FAILED ? `${count(run.counts.UPSTREAM_FAILED)} did not run` : "", seconds(run.seconds), run.attempt ? `attempt ${run.attempt + 1}` : "", Object.entries(run.labels).map(([key, value]) => `${key}=${value}`).join(" ")].filter(Boolean).join(" · ");
     showErrors();
     const can = run.can;
-    const sign = JSON.stringify(can);
+    const sign = JSON.stringify([can, run.signals]);
     if (buttons.sign !== sign) {
       buttons.sign = sign;
-      buttons.replaceChildren(...[can.cancel && h("button", { class: "danger", type: "button", onclick: () => steer("cancel", "Cancel this run?", "No further node starts, and running tasks are terminated.", "Cancel the run", { terminate: true }) }, "Cancel"),
+      buttons.replaceChildren(...[can.signal && run.signals.length && h("button", { class: "main", type: "button", onclick: signal }, "Send a signal"), can.cancel && h("button", { class: "danger", type: "button", onclick: () => steer("cancel", "Cancel this run?", "No further node starts, and running tasks are terminated.", "Cancel the run", { terminate: true }) }, "Cancel"),
         can.resume && h("button", { class: "main", type: "button", onclick: () => steer("resume", "Resume this run?", "Nodes that failed or never ran run now; results of the others are used.", "Resume the run") }, "Resume"),
         can.retry && h("button", { type: "button", onclick: () => steer("retry", "Run all of it again?", "A new run of the same workflow starts, with the same arguments.", "Start a new run") }, "Run again")].filter(Boolean));
     }

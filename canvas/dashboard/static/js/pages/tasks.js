@@ -19,7 +19,7 @@ export function page(place, { query, refresh }) {
     loaded = true;
     total.textContent = `${count(found.total)} in memory`;
     rows.show(found.tasks, (task) => task.id, (task) => h("tr", null, cell(link(`tasks/${path(task.id)}`, task.name ?? "?"), h("div", { class: "soft mono" }, shortId(task.id))), nowrap(state(task.state)),
-      clipped(`${task.args ?? ""} ${task.kwargs && task.kwargs !== "{}" ? task.kwargs : ""}`), clipped(task.exception ?? task.result), nowrap(task.worker ? link(`workers/${path(task.worker)}`, task.worker) : ""), nowrap(time(task.timestamp)), number(seconds(task.runtime))),
+      clipped(`${task.args ?? ""} ${task.kwargs && task.kwargs !== "{}" ? task.kwargs : ""}`), clipped(task.state === "SUCCESS" ? task.result : task.exception ?? task.result), nowrap(task.worker ? link(`workers/${path(task.worker)}`, task.worker) : ""), nowrap(time(task.timestamp)), number(seconds(task.runtime))),
       "No task fits. Workers have to send events: start them with -E, or let the dashboard enable events.");
   }
   return { load };

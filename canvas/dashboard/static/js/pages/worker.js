@@ -13,10 +13,10 @@ const ACTIONS = [
 const NUMBERS = new Set(["n", "min", "max", "soft", "hard"]);
 
 export function page(place, { rest: name, refresh }) {
-  const head = h("div"), buttons = h("div", { class: "row" }), about = h("div", { class: "panel" });
-  const lists = Object.fromEntries(["active", "reserved", "scheduled"].map((kind) => [kind, table(`Tasks, ${kind}`, ["Task", "Arguments", "#Since"])]));
+  const head = h("div"), note = h("p", { class: "banner", hidden: true }), buttons = h("div", { class: "row" }), about = h("div", { class: "panel" });
+  const lists = Object.fromEntries(["active", "reserved", "scheduled"].map((kind) => [kind, table(`Tasks, ${kind}`, ["Task", "Arguments", kind === "scheduled" ? "#Due" : "#Since"])]));
   const registered = h("pre", { tabindex: 0 });
-  place.append(h("div", { class: "head" }, head, buttons), about, Object.entries({ active: "Running", reserved: "Prefetched", scheduled: "Waiting for their time" }).flatMap(([kind, title]) => [h("h2", null, title), lists[kind].element]).reduce((all, one) => { all.append(one); return all; }, h("div")), h("h2", null, "Registered tasks"), registered);
+  place.append(h("div", { class: "head" }, head, buttons), note, about, Object.entries({ active: "Running", reserved: "Prefetched", scheduled: "Waiting for their time" }).flatMap(([kind, title]) => [h("h2", null, title), lists[kind].element]).reduce((all, one) => { all.append(one); return all; }, h("div")), h("h2", null, "Registered tasks"), registered);
 
   async function steer([action, label, text, fields]) {
     const given = await ask(`${label}: ${name}`, text, label, fields, action === "shutdown");
@@ -28,9 +28,13 @@ export function page(place, { rest: name, refresh }) {
   async function load() {
     const one = await get(`workers/${path(name)}`);
     head.replaceChildren(h("h1", null, one.name), h("div", { class: "row" }, h("span", { class: `state ${one.alive ? "s-good" : "s-bad"}` }, one.alive ? "online" : "offline"), h("span", { class: "soft" }, `${one.library} ${one.version ?? ""}`)));
+    const answer = one.answered ? ["What follows is from its answer at ", time(one.answered), "."] : ["It has not answered yet."];
+    note.hidden = one.alive && !one.silent;
+    if (!note.hidden) note.replaceChildren(one.alive ? "The worker sends heartbeats, and did not answer now: a task may hold its interpreter. " : `The worker has sent no heartbeat for ${one.heartbeat ? seconds(Date.now() / 1000 - one.heartbeat) : "a long time"}. `, ...answer);
+    buttons.hidden = !one.alive;
     if (!buttons.children.length && one.can) buttons.append(...ACTIONS.map((action) => h("button", { type: "button", class: action[0] === "shutdown" ? "danger" : null, onclick: () => steer(action) }, action[1])));
-    about.replaceChildren(facts([["Pool", one.pool && `${one.pool}, ${one.concurrency} at once`], ["Running", count(one.active)], ["Prefetch count", count(one.prefetched)], ["Processed", count(one.processed)], ["Process id", one.pid && String(one.pid)], ["Memory", one.memory && `${Math.round(one.memory / 1024)} MiB at most`], ["Uptime", one.uptime && seconds(one.uptime)], ["Load", one.loadavg?.join(", ")], ["Queues", one.queues.join(", ")], ["Last heartbeat", time(one.heartbeat)]]));
-    for (const [kind, list] of Object.entries(lists)) list.show(one.tasks[kind], (task) => task.id, (task) => h("tr", null, cell(link(`tasks/${path(task.id ?? "")}`, task.name ?? "?"), h("div", { class: "soft mono" }, shortId(task.id ?? ""))), clipped(task.args), number(task.eta ?? time(task.since))), "None.");
+    about.replaceChildren(facts([["Pool", one.pool && `${one.pool}, ${one.concurrency} at once`], ["Running", count(one.active)], ["Prefetch count", count(one.prefetched)], ["Processed", count(one.processed)], ["Process id", one.pid && String(one.pid)], ["Memory", one.memory && `${Math.round(one.memory / 1024)} MiB at its peak`], ["Uptime", one.uptime && seconds(one.uptime)], ["Load", one.loadavg?.join(", ")], ["Queues", one.queues.join(", ")], ["Last heartbeat", time(one.heartbeat)]]));
+    for (const [kind, list] of Object.entries(lists)) list.show(one.tasks[kind], (task) => task.id, (task) => h("tr", null, cell(link(`tasks/${path(task.id ?? "")}`, task.name ?? "?"), h("div", { class: "soft mono" }, shortId(task.id ?? ""))), clipped(task.args), number(task.eta ? time(Date.parse(task.eta) / 1000) : time(task.since))), one.silent ? "Unknown: the worker did not answer." : "None.");
     registered.textContent = one.registered.join("\n");
   }
   function failed(error) { if (!head.children.length) head.replaceChildren(h("h1", null, name), h("p", { class: "soft" }, error.message)); }
