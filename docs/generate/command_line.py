@@ -1,5 +1,6 @@
 """The reference of the command line."""
 
+import inspect
 import re
 from collections.abc import Iterator
 
@@ -39,7 +40,7 @@ def _arguments(command: click.Command) -> list[click.Parameter]:
 def _help(text: str) -> str:
     """The text of a command, its preformatted paragraphs as blocks."""
     paragraphs = []
-    for paragraph in re.sub(r"[ \t]+\n", "\n", text).split("\n\n"):
+    for paragraph in re.sub(r"[ \t]+\n", "\n", inspect.cleandoc(text)).split("\n\n"):
         if paragraph.startswith("\b"):
             paragraphs.append(f"```text\n{paragraph.lstrip(chr(8)).strip(chr(10))}\n```")
         else:

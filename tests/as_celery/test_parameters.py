@@ -20,7 +20,6 @@ OTHERWISE = {
     "Celery.default_connection": "it needs no pool",
     "Celery.subclass_with_self": "pickling needs no such arguments",
     "Signature.apply_async": "route_name is read by nothing in Celery",
-    "Task.bind": "Celery binds the class, canvas the task",
     "Context()": "it is made of a message",
     "Context.get": "the name of the first parameter",
     "chain.clone": "Celery's takes more arguments than it uses",
@@ -33,8 +32,6 @@ OTHERWISE = {
     "find_pickleable_exception": "pickle is the only format",
     "get_pickleable_etype": "pickle is the only format",
     "memoize": "the cache is functools'",
-    "LRUCache.popitem": "it is a dict's",
-    "LRUCache.setdefault": "it is a dict's",
     "gen_unique_id": "the parameter is Celery's own",
     "uuid": "the parameter is Celery's own",
     "Panel()": "it has no objects",
@@ -49,7 +46,7 @@ BY_NAME, BY_PLACE = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.
 
 def parameters(one):
     try:
-        return list(inspect.signature(one).parameters.values())
+        return [one for one in inspect.signature(one).parameters.values() if one.name != "self"]
     except Exception:  # noqa: BLE001 - proxies without an app, classes of C
         return None
 
