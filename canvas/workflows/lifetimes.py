@@ -71,7 +71,7 @@ def record_ids(app: WorkflowServices, runs: RunStore, run: str, attempt: int, no
     places = [NodeRef(run, before, number) for number in range(len(nodes)) for before in range(attempt + 1)]
     maps = [place for place in places if nodes[place.node].kind == "map"]
     loops = [place for place in places if nodes[place.node].kind in IN_ROUNDS]
-    ids = [run, *map(task_id_of, places)]
+    ids = [run, grown_id(run), *map(task_id_of, places)]
     ids += [kept for place in (*maps, *loops) for kept in (items_id(place), outline_id(place))]
     for place, rounds in zip(loops, rounds_of(app, runs, loops), strict=True):
         ids += [task_id_of(item) for item in items_of(place, 2 * rounds)]
@@ -81,6 +81,12 @@ def record_ids(app: WorkflowServices, runs: RunStore, run: str, attempt: int, no
                 ids += [page_id(place, page) for page in range(-(-outline[0] // PAGE))]
             ids += [task_id_of(item) for item in items_of(place, outline[0])]
     return ids
+
+
+def grown_id(run: str) -> str:
+    """The id of the record that marks a run with workflows inside that tasks have returned, and that may have to be
+    undone."""
+    return f"{run}.grown"
 
 
 def outlines(app: WorkflowServices, runs: RunStore, maps: Sequence[NodeRef]) -> list[tuple[int, str] | None]:

@@ -10,18 +10,21 @@ from canvas.graph.run_nodes import resumed, with_values
 from canvas.model import states
 from canvas.model.record import Record
 from canvas.model.settlement import ReadyChord, SettleResult
-from canvas.model.workflow_run import SKIPPED, STAMP, RunNode, stamp_of
+from canvas.model.workflow_run import SKIPPED, STAMP, NodeRef, RunNode, stamp_of
 from canvas.producer.outbox import Outbox
 from canvas.workflows.celery_run import embed_run
 from canvas.workflows.lifetimes import record_ids
 from canvas.workflows.run_results import RunResults
 from canvas.workflows.services import WorkflowServices
 from canvas.workflows.status import node_state
+from canvas.workflows.steps.compensation import undone_inside
 from canvas.workflows.steps.earlier_attempts import FRESH
 from canvas.workflows.steps.engine import RunEngine
 
 _KEEPS_PARTS = frozenset({"task", "map", "loop", "flow", "pages"})
 """Kinds of nodes that use what an earlier attempt has done of them."""
+_IN_PARTS = frozenset({"map", "loop", "pages"})
+"""Kinds of nodes that run a task for each of their items, rounds or pages."""
 Ended = dict[int, tuple[str, Any]]
 """By their numbers, the state and the value of nodes that have ended, as the nodes after them get them."""
 
@@ -68,11 +71,7 @@ def resume(
     that depend on them.
     """
     ended = ended_nodes(nodes, records)
-    undone = set(anew)
-    if failed:
-        undone |= {number for number in ended if nodes[number].has_compensation}
-        # Items of a map are undone although the map has failed.
-        undone |= {number for number, node in enumerate(nodes) if node.kind == "map" and node.compensate is not None}
+    undone = set(anew) | (_compensated(app, before, nodes, records, ended) if failed else set())
     undone = _with_dependents(nodes, undone)
     ended = {number: how for number, how in ended.items() if number not in undone}
     ended |= {number: (states.SUCCESS, None) for number in _unneeded(nodes, ended)}
@@ -98,6 +97,24 @@ def resume(
     assert start is not None
     # The first nodes read the metadata of their attempt, which has to be stored before.
     return again, settler.dispatch_chord(again.first_step(app, left, ended).chord_dispatch(start.group_id))
+
+
+def _compensated(
+    app: WorkflowServices,
+    before: RunAttempt,
+    nodes: list[RunNode],
+    records: Sequence[Record | None],
+    ended: Collection[int],
+) -> set[int]:
+    """The nodes that were undone, or parts of them: of one with parts, those that have succeeded are undone although
+    the node has failed."""
+    undone = {
+        number
+        for number, node in enumerate(nodes)
+        if (number in ended or node.kind in _IN_PARTS) and node.has_compensation
+    }
+    places = [NodeRef(before.run, before.about["attempts"][number], number) for number in range(len(nodes))]
+    return undone | undone_inside(app, app.run_store, places, records)
 
 
 def without_expiry(nodes: list[RunNode], expired: str | None) -> list[RunNode]:

@@ -12,7 +12,7 @@ from tests.chaos.workload import assert_each_ran_once
 from tests.worker.commands import start, task
 
 FLOWS = 2
-STEPS = 3
+STEPS = 4
 
 
 def failing(app, key):
@@ -22,7 +22,8 @@ def failing(app, key):
     inner.add(deepest, inputs={"x": inner.add(traced.s(1, key), compensate=traced.s(key), name="b")}, name="deep")
     flow = Workflow("failing", app)
     a = flow.add(traced.s(1, key), compensate=traced.s(key), name="a")
-    flow.add(task(app, "fail").s(flow.add(inner, after=a, name="inside")), name="bad")
+    grown = flow.add(task(app, "builds_traced").si(key), after=flow.add(inner, after=a, name="inside"), name="grown")
+    flow.add(task(app, "fail").s(grown), name="bad")
     return flow
 
 
@@ -42,5 +43,5 @@ def test_at_any_request(bench, app, count, when):
             assert isinstance(run.result.get(timeout=60, propagate=False), Exception)
             eventually(lambda run=run: app.AsyncResult(f"{run.id}.0.undo").state == "SUCCESS", 60)
             names = [node.name for node in app.workflow(f"{run.id}.0.undo").status().nodes]
-            assert names == ["undo inside/deep/d", "undo inside/b", "undo a"]
+            assert names == ["undo grown/g", "undo inside/deep/d", "undo inside/b", "undo a"]
     assert_each_ran_once(bench, key, FLOWS * STEPS * 2, executioner.killed)

@@ -473,6 +473,15 @@ def define(app, exceptions, ledger):
         flow.add(app.tasks["t.gated"].s(first, key=gate), name="gated")
         return flow
 
+    @task(name="t.builds_traced", bind=True)
+    def builds_traced(self, key):
+        """A workflow of one step, which can be undone."""
+        from canvas import Workflow
+
+        flow, traced = Workflow("grown", self.app), app.tasks["t.traced"]
+        flow.add(traced.s(1, key), compensate=traced.s(key), name="g")
+        return flow
+
     @task(name="t.naps", bind=True)
     def naps(self, item):
         """A workflow that sleeps for an hour."""

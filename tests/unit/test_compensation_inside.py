@@ -21,6 +21,30 @@ def app():
     def fail():
         raise ValueError("boom")
 
+    @app.task(name="gate", shared=False)
+    def gate():
+        if not app.open:
+            raise ValueError("closed")
+        app.seen.append("gate")
+
+    @app.task(name="grow", shared=False)
+    def grow(name, depth=0):
+        flow = Workflow("grown", app)
+        last = flow.add(note.s(name), compensate=undo.s())
+        if depth:
+            flow.add(grow.s(f"{name}+", depth - 1), after=last)
+        return flow
+
+    @app.task(name="undo", shared=False)
+    def undo(name):
+        app.seen.append(f"undo {name}")
+
+    @app.task(name="page", shared=False)
+    def page(cursor):
+        if cursor and not app.open:
+            raise ValueError("closed")
+        return {"items": ["b" if cursor else "a"], "next": None if cursor else 1}
+
     return app
 
 
@@ -57,3 +81,58 @@ def test_all_steps_are_undone_in_reverse(app, tree):
     flow.apply()
     forth = names_of(tree)
     assert app.seen == [*forth, *(f"undo {name}" for name in reversed(forth))]
+
+
+def around(app, *nodes):
+    """A workflow around others, or around signatures."""
+    flow, last = Workflow("around", app), ()
+    for node in nodes:
+        last = flow.add(node, after=last)
+    return flow
+
+
+def for_each(app):
+    """A workflow with a step, for the items of a map and the rounds of a loop."""
+    flow = Workflow("step", app)
+    flow.add(app.tasks["note"].s(flow.input("name")), compensate=app.tasks["undo"].s())
+    return flow
+
+
+def grow(app, *args):
+    return app.tasks["grow"].s(*args)
+
+
+INSIDE = {
+    "returned by a task": (lambda flow, app: flow.add(grow(app, "a")), ["a"]),
+    "returned inside of one that was returned": (lambda flow, app: flow.add(grow(app, "a", 2)), ["a", "a+", "a++"]),
+    "returned inside of a workflow": (lambda flow, app: flow.add(around(app, grow(app, "a"))), ["a"]),
+    "returned by the items of a map": (lambda flow, app: flow.map(grow(app), over=["a", "b"]), ["a", "b"]),
+    "for each item": (lambda flow, app: flow.map(for_each(app), over=["a", "b"]), ["a", "b"]),
+    "in each round": (lambda flow, app: flow.loop(for_each(app), "a", at_most=2), ["a", "a"]),
+}
+
+
+@pytest.mark.parametrize("inside", INSIDE)
+def test_runs_inside_are_undone_and_run_again_after_a_resume(app, inside):
+    app.seen.clear()
+    app.open = False
+    flow, (compose, names) = Workflow("flow", app), INSIDE[inside]
+    flow.add(app.tasks["gate"].si(), after=compose(flow, app))
+    run = flow.apply()
+    assert app.seen == [*names, *(f"undo {name}" for name in reversed(names))]
+    app.seen.clear()
+    app.open = True
+    assert run.resume()
+    assert app.seen == [*names, "gate"]
+
+
+def test_pages_before_the_one_that_failed_are_undone_and_run_again(app):
+    app.seen.clear()
+    app.open = False
+    flow = Workflow("flow", app)
+    flow.pages(app.tasks["page"].s(), app.tasks["note"].s(), compensate=app.tasks["undo"].s())
+    run = flow.apply()
+    app.open = True
+    assert run.resume()
+    assert app.seen == ["a", "undo a", "a", "b"]
+    assert run.get() == 2

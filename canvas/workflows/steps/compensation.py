@@ -1,6 +1,7 @@
 """The compensations of a failed run: which nodes are undone, and in which order."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -8,11 +9,11 @@ from canvas.errors import RunLost
 from canvas.model import states
 from canvas.model.record import Record
 from canvas.model.workflow_definition import IncomingEdge, NodeDefinition
-from canvas.model.workflow_run import SKIPPED, NodeRef, RunNode, task_id_of
+from canvas.model.workflow_run import SKIPPED, NodeRef, RunNode, child_run_of, task_id_of
+from canvas.producer.outbox import Outbox
 from canvas.telemetry import emit
-from canvas.workflows.lifetimes import items_of, outlines, page_work
+from canvas.workflows.lifetimes import grown_id, items_of, outlines, page_work, rounds_of
 from canvas.workflows.services import WorkflowServices
-from canvas.workflows.steps.child_runs import child_before
 from canvas.workflows.steps.earlier_attempts import usable_before
 from canvas.workflows.store import RunStore
 
@@ -30,16 +31,17 @@ class Done(NamedTuple):
 
 
 def done_nodes(app: WorkflowServices, runs: RunStore, places: Sequence[NodeRef], inside: str = "") -> list[Done]:
-    """Those of these nodes that have succeeded and have a compensation, and those in the runs in their places.
+    """Those of these nodes of one run that have succeeded and have a compensation, and those in the runs in their
+    places.
 
     ``inside``: the names of the nodes around them."""
     found: list[Done] = []
     ids = [task_id_of(place) for place in places]
     records: list[Record | None] = runs.persist(lambda: app.backend.get_records(ids))
+    for child in _children(app, runs, places, records):
+        found += _done_inside(app, runs, child.run, f"{inside}{child.name}/")
     for place, record in zip(places, records, strict=True):
         node = runs.node(place.run, place.attempt, place.node)
-        for child in _children(runs, place, node, record):
-            found += _done_inside(app, runs, child, f"{inside}{node.name}/")
         if node.kind == "map" and node.compensate is not None:
             found += _done_items(app, runs, place, f"{inside}{node.name}", node, node.compensate)
         elif node.compensate is not None and record is not None and _has_succeeded(record):
@@ -69,33 +71,103 @@ def _has_succeeded(record: Record) -> bool:
     return record.status == states.SUCCESS and record.extra.get("canvas") != SKIPPED
 
 
-def _children(runs: RunStore, place: NodeRef, node: RunNode, record: Record | None) -> Iterator[str]:
-    """The runs that were in a node's place, of its latest attempt."""
-    places = [place] if node.kind == "flow" else []
-    if node.kind == "pages" and record is not None:
-        places = [page_work(place, page) for page in range(int(record.extra.get("rounds", 0)))]
-    for one in places:
-        child = child_before(runs, one._replace(attempt=one.attempt + 1))
-        if child is not None:
-            yield child
+class _Child(NamedTuple):
+    """A run in the place of a node, or of one of its parts."""
+
+    node: int
+    run: str
+    name: str
+
+
+def _children(
+    app: WorkflowServices, runs: RunStore, places: Sequence[NodeRef], records: Sequence[Record | None]
+) -> Iterator[_Child]:
+    """The runs that have succeeded in the places of these nodes of one run, in the latest attempt or one before."""
+    grown, found = bool(places) and has_grown(app, runs, places[0].run), list[_Child]()
+    for place, record in zip(places, records, strict=True):
+        node = runs.node(place.run, place.attempt, place.node)
+        for attempt in (place, *usable_before(runs, place)) if grown or "nodes" in node.details else ():
+            for one, name in _places(app, runs, attempt, node, record):
+                found.append(_Child(place.node, child_run_of(task_id_of(one)), name))
+    for first in range(0, len(found), _AT_ONCE):
+        some = found[first : first + _AT_ONCE]
+        ends = runs.persist(partial(app.backend.get_records, [child.run for child in some]))
+        for child, end in zip(some, ends, strict=True):
+            if end is not None and end.status == states.SUCCESS:
+                yield child
+
+
+def _places(
+    app: WorkflowServices, runs: RunStore, place: NodeRef, node: RunNode, record: Record | None
+) -> Iterator[tuple[NodeRef, str]]:
+    """The places of a node, in one attempt, where runs may have been, each with its name."""
+    match node.kind:
+        case "flow" | "task":
+            yield place, node.name
+        case "pages":
+            pages = 0 if record is None else int(record.extra.get("rounds", 0))
+            yield from ((page_work(place, page), node.name) for page in range(pages))
+        case "map":
+            (outline,) = outlines(app, runs, [place])
+            size = 0 if outline is None else outline[0]
+            yield from ((item, f"{node.name}[{item.item}]") for item in items_of(place, size))
+        case "loop":
+            (rounds,) = rounds_of(app, runs, [place])
+            yield from ((step, f"{node.name}[{(step.item or 0) // 2}]") for step in items_of(place, 2 * rounds))
 
 
 def _done_inside(app: WorkflowServices, runs: RunStore, child: str, inside: str) -> list[Done]:
-    """The nodes to undo of a run in a node's place. A run that has failed has undone its nodes itself."""
-    (own,) = runs.persist(lambda: app.backend.get_records([child]))
-    if own is None or own.status != states.SUCCESS:
-        return []
+    """The nodes to undo of a run that has succeeded in a node's place. A run that has failed has undone its nodes
+    itself."""
     try:
         about, _ = runs.metadata(child)
-        return done_nodes(app, runs, places_to_undo(child, about), inside)
+        return done_nodes(app, runs, places_to_undo(app, runs, child, about), inside)
     except RunLost as exc:
         emit("run.lost", run=child, reason=f"its nodes cannot be undone: {exc}")
         return []
 
 
-def places_to_undo(run: str, about: dict[str, Any]) -> list[NodeRef]:
-    """The places of a run's nodes that may have to be undone, by its metadata."""
-    return [NodeRef(run, about["attempts"][number], number) for number in about.get("compensated") or []]
+def places_to_undo(app: WorkflowServices, runs: RunStore, run: str, about: dict[str, Any]) -> list[NodeRef]:
+    """The places of a run's nodes that may have to be undone: those with a compensation, or all of them where a task
+    has returned a workflow with one."""
+    numbers = range(int(about["nodes"])) if has_grown(app, runs, run) else about.get("compensated") or []
+    return [NodeRef(run, about["attempts"][number], number) for number in numbers]
+
+
+def has_grown(app: WorkflowServices, runs: RunStore, run: str) -> bool:
+    """Whether a workflow with a compensation, which a task has returned, runs or has run inside of a run."""
+    (mark,) = runs.persist(lambda: app.backend.get_records([grown_id(run)]))
+    return mark is not None
+
+
+def mark_grown(app: WorkflowServices, runs: RunStore, effects: Outbox, place: NodeRef | None) -> None:
+    """Note in all runs around ``place`` that a workflow with a compensation runs there. Raises RunLost."""
+    while place is not None:
+        mark = grown_id(place.run)
+        if runs.unchanging(mark, partial(_known_mark, app, mark)) is not None:
+            return  # the runs around it have it, too
+        effects.record(Record(mark, states.STARTED, None, None, []), in_run=True)
+        place = NodeRef.of(runs.metadata(place.run)[0].get("place"))
+
+
+def _known_mark(app: WorkflowServices, mark: str) -> Record | None:
+    found: list[Record | None] = app.backend.get_records([mark])
+    return found[0]
+
+
+def undone_inside(
+    app: WorkflowServices, runs: RunStore, places: Sequence[NodeRef], records: Sequence[Record | None]
+) -> set[int]:
+    """The numbers of those of a failed run's nodes in whose places runs have been undone that tasks had returned."""
+    if not places or not has_grown(app, runs, places[0].run):
+        return set()
+    return {child.node for child in _children(app, runs, places, records) if _has_compensations(app, runs, child.run)}
+
+
+def _has_compensations(app: WorkflowServices, runs: RunStore, run: str) -> bool:
+    with suppress(RunLost):
+        return bool(runs.metadata(run)[0].get("compensated")) or has_grown(app, runs, run)
+    return False
 
 
 def compensations(done: Sequence[Done]) -> list[NodeDefinition]:

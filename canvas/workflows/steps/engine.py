@@ -32,7 +32,7 @@ from canvas.text import safe_repr
 from canvas.workflows.services import WorkflowServices
 from canvas.workflows.steps.attempt import upstream_failure
 from canvas.workflows.steps.child_runs import InnerWorkflow, kept_workflow, save_child
-from canvas.workflows.steps.compensation import compensations, done_nodes, places_to_undo
+from canvas.workflows.steps.compensation import compensations, done_nodes, mark_grown, places_to_undo
 from canvas.workflows.steps.nodes import NodeAttempt
 from canvas.workflows.steps.rules import FAILED, inputs_of, verdict
 from canvas.workflows.steps.waits import mailbox_of, wait_id
@@ -182,9 +182,10 @@ class RunEngine(NodeAttempt):
             self._effects.send(outcome, Lineage(self._run, self._parent))
         if error is not None:
             about, _ = self._runs.metadata(self._run)
-            if about.get("compensated"):
+            undo = places_to_undo(self._app, self._runs, self._run, about)
+            if undo:
                 # Another settlement takes this step: this one may be the one that stores the success of a node to undo.
-                places = [[place.node, place.attempt] for place in places_to_undo(self._run, about)]
+                places = [[place.node, place.attempt] for place in undo]
                 self._part("undo", 0, states.FAILURE, None, ["undo", places, about["name"]], 1)
                 return
         self._runs.ended(self._run, self._attempt)
@@ -246,6 +247,8 @@ def start_in_place(
     else:
         name, nodes = workflow.name, run_nodes(workflow.entries)
     child = save_child(app, runs, effects, message.id, name, nodes, outcome, place)
+    if any(node.has_compensation for node in nodes):
+        mark_grown(app, runs, effects, place)
     RunEngine(app, runs, effects, child, 0, message.id).begin(None)
 
 
