@@ -13,7 +13,7 @@ import pytest
 
 from canvas import Canvas
 from canvas.testing.contract import eventually
-from tests.support.processes import ROOT, WorkerProcess
+from tests.support.processes import ROOT, WorkerProcess, members
 from tests.support.redis_server import RedisServer
 
 NAME = "tests.support.forking"
@@ -113,6 +113,22 @@ def test_a_worker_stops_though_a_child_hangs_at_its_start(bench, tmp_path):
         worker.wait_for("Warm shutdown")
         worker.signal(signal.SIGINT)
         assert worker.wait(20) == 1
+
+
+def test_a_child_whose_parent_dies_right_after_the_fork_ends(bench, tmp_path):
+    bench.empty()
+    held = tmp_path / "held"
+    held.touch()
+    worker = start(bench, "-c", "2", env={"HOLDS_FORKS": str(held)})
+    try:
+        eventually(lambda: len(members(worker.process.pid)) == 3)
+        worker.signal(signal.SIGKILL)
+        worker.wait()
+        held.unlink()
+        eventually(lambda: not members(worker.process.pid))
+    finally:
+        for pid in members(worker.process.pid):
+            os.kill(pid, signal.SIGKILL)
 
 
 def test_children_start_while_other_threads_of_the_parent_log(bench):

@@ -61,6 +61,8 @@ class Origin:
     number: int
     """Its number among all children that the node has had, from 1."""
     wait: ChildWait
+    parent: int
+    """The process id of its parent."""
 
 
 def serve(app: Canvas, plan: WorkerOptions, origin: Origin, shared: SharedWait) -> None:
@@ -81,7 +83,7 @@ def serve(app: Canvas, plan: WorkerOptions, origin: Origin, shared: SharedWait) 
     # A terminal's Ctrl-C reaches every process of the group; the parent passes on what it means.
     handle({signal.SIGINT: ignore})
     signal.pthread_sigmask(signal.SIG_SETMASK, origin.mask)
-    _watch_parent(process)
+    _watch_parent(process, origin.parent)
     channel.serve(process.ask)
     app.call_hook("on_after_fork")
     emit("worker.process_init", hostname=plan.hostname)
@@ -89,9 +91,9 @@ def serve(app: Canvas, plan: WorkerOptions, origin: Origin, shared: SharedWait) 
     process.run()
 
 
-def _watch_parent(process: WorkerProcess) -> None:
-    """Stop when the parent is gone: no other process would replace or stop this one."""
-    parent = os.getppid()
+def _watch_parent(process: WorkerProcess, parent: int) -> None:
+    """Stop when the parent is gone: no other process would replace or stop this one. ``parent`` was read before the
+    fork: it may have died since."""
 
     def watch() -> None:
         while os.getppid() == parent:

@@ -98,7 +98,7 @@ class Children:
         row = self._memory.open_row()
         wait = self._wait.enlist(row)
         siblings = [one.channel for one in self]
-        origin = child.Origin(worker, self._memory, row, channel, siblings, mask, index, self._forks, wait)
+        origin = child.Origin(worker, self._memory, row, channel, siblings, mask, index, self._forks, wait, os.getpid())
         try:
             with self._wait.forking:
                 pid = os.fork()
