@@ -3,7 +3,7 @@
 =============================  ==========================================================
 event                          facts
 =============================  ==========================================================
-message.publishing             message, whose headers may still be changed; queue
+message.publishing             message, whose headers may still be changed; queue; retry_policy
 message.published              message
 message.dead_lettered          queue, reason
 message.refused                hostname, message, exc: of a message that cannot be read as a task's

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from canvas.config.config import Config
+from canvas.model.settlement import whole_seconds
 from canvas.wire.codecs import named
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def result_options(
         codec = named(conf.result_serializer)
         return {
             "queue": queue, "content_type": codec.content_type, "content_encoding": codec.content_encoding,
-            "persistent": bool(conf.result_persistent), "expires": int(conf.result_expires or 0) or None,
+            "persistent": bool(conf.result_persistent), "expires": whole_seconds(conf.result_expires) or None,
         }  # fmt: skip
     if url.startswith(_REDIS_URLS):
         changed = conf.changed()
@@ -70,7 +71,7 @@ def result_options(
         own = {"ssl": conf.redis_backend_use_ssl, **_answer_within(conf), **sockets}
         return {**own, **conf.result_backend_transport_options}
     found = {**conf.result_backend_transport_options, "serializer": conf.result_serializer}
-    found["expires"] = lambda: int(conf.result_expires) if conf.result_expires else None
+    found["expires"] = lambda: whole_seconds(conf.result_expires) or None
     if url.startswith(_SQL_URLS):
         found["extended"] = conf.result_extended
         return found | {name: getattr(conf, name) for name in database_settings}

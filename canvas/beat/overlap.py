@@ -5,6 +5,7 @@ from canvas.beat.state import EntryState
 from canvas.beat.ticks import BeatApp
 from canvas.errors import ConfigurationError, RunLost
 from canvas.model import states
+from canvas.model.settlement import whole_seconds
 
 
 def check_overlap(app: BeatApp, entry: Entry) -> None:
@@ -30,8 +31,8 @@ def is_running(app: BeatApp, state: EntryState, now: float) -> bool:
     if (run := _last_run(app, state)) is not None:
         return _run_goes_on(app, run)
     ids = state.last.get("ids") or []
-    lasting = app.conf.result_expires
-    if not ids or (lasting and now - float(state.last.get("at", 0.0)) > float(lasting)):
+    lasting = whole_seconds(app.conf.result_expires)
+    if not ids or (lasting and now - float(state.last.get("at", 0.0)) > lasting):
         return False
     return any(app.AsyncResult(task_id).state not in states.READY_STATES for task_id in ids)
 

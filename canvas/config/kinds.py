@@ -95,7 +95,7 @@ def _number(value: Any) -> bool:
 
 def _duration(value: Any) -> Any:
     if isinstance(value, timedelta):
-        return int(value.total_seconds())
+        return value if value >= timedelta() else WRONG
     return value if value is None or (_number(value) and value >= 0) else WRONG
 
 

@@ -5,6 +5,7 @@ canvas does not have are read and have no effect. The last lines are canvas' own
 """
 
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any, Final, NamedTuple
 
 _LIKE = 0.85
@@ -124,7 +125,7 @@ SETTINGS: Final[dict[str, Setting]] = {
     "result_compression": Setting("text", None, "CELERY_RESULT_COMPRESSION"),
     "result_exchange": Setting("text", "celeryresults", "CELERY_RESULT_EXCHANGE"),
     "result_exchange_type": Setting("text", "direct", "CELERY_RESULT_EXCHANGE_TYPE"),
-    "result_expires": Setting("duration", 86400, "CELERY_TASK_RESULT_EXPIRES"),
+    "result_expires": Setting("duration", timedelta(days=1), "CELERY_TASK_RESULT_EXPIRES"),
     "result_chord_expires": Setting("duration", None, "CELERY_RESULT_CHORD_EXPIRES"),
     "result_failure_expires": Setting("duration", None, "CELERY_RESULT_FAILURE_EXPIRES"),
     "result_persistent": Setting("bool", None, "CELERY_RESULT_PERSISTENT"),

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from functools import partial
-from types import CoroutineType
+from types import CoroutineType, TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from canvas import errors
@@ -136,7 +136,9 @@ def _failed(task: Task[Any], request: Request, exc: Exception) -> Outcome:
             return Failure(last, traceback_text(last), isinstance(last, tuple(task.throws)))
         if retry is not None:
             _taken(request, retry)
-            return Retried(retry, text)
+            exc.__traceback__ = _frames_of(exc)
+            retry.__context__ = exc
+            return Retried(retry, traceback_text(retry))
     return Failure(exc, text, isinstance(exc, tuple(task.throws)))
 
 
@@ -255,12 +257,17 @@ def call_hook(hook: Hook, task: Task[Any], request: Request) -> Reject | None:
     return None
 
 
-def traceback_text(exc: BaseException) -> str:
-    """The traceback as text, without canvas' own frames above the task's."""
+def _frames_of(exc: BaseException) -> TracebackType | None:
+    """The frames of an exception from the task's on."""
     frames = exc.__traceback__
     while frames is not None and frames.tb_next is not None and frames.tb_frame.f_code.co_filename.startswith(_OURS):
         frames = frames.tb_next
+    return frames
+
+
+def traceback_text(exc: BaseException) -> str:
+    """The traceback as text, without canvas' own frames above the task's."""
     try:
-        return without_pages("".join(traceback.format_exception(type(exc), exc, frames)))
+        return without_pages("".join(traceback.format_exception(type(exc), exc, _frames_of(exc))))
     except Exception as broken:  # noqa: BLE001 - the exception's class is the user's code too
         return f"{safe_repr(exc)}\nIts traceback cannot be shown: {safe_repr(broken)}\n"

@@ -12,6 +12,49 @@ class _Base:
     """Python changes the bases of a class only where one of them is not ``object``."""
 
 
+class RemoteTraceback(Exception):
+    """The traceback, as text, that an exception had in the process it was pickled in: its cause where it is read."""
+
+
+def _rebuilt(exc: BaseException, tb: str) -> BaseException:
+    exc.__cause__ = RemoteTraceback(tb)
+    return exc
+
+
+def _join(ours: type, kept: tuple[type, ...], name: str) -> None:
+    """In a program that has imported billiard, make its class of that name a base of ours."""
+    theirs = getattr(sys.modules.get("billiard.einfo"), name, None)
+    if theirs is not None and not issubclass(ours, theirs):
+        ours.__bases__ = (*kept, theirs)
+
+
+class _BaseException(Exception):
+    """As ``_Base``, for a class of exceptions."""
+
+
+class ExceptionWithTraceback(_BaseException):
+    """An exception of a task, ``exc``, with the text of its traceback, ``tb``, as Celery's ``ExceptionInfo`` has it.
+
+    In a program that has imported billiard it is an instance of billiard's ``ExceptionWithTraceback``, too. A pickle of
+    it is read as the exception itself, with the traceback as its cause.
+    """
+
+    def __new__(cls, *args: Any) -> "ExceptionWithTraceback":
+        _join(ExceptionWithTraceback, (_BaseException,), "ExceptionWithTraceback")
+        return super().__new__(cls)
+
+    def __init__(self, exc: BaseException, tb: str) -> None:
+        self.exc = exc
+        self.tb = f'\n"""\n{tb}"""'
+        Exception.__init__(self)
+
+    def __str__(self) -> str:
+        return self.tb
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuilt, (self.exc, self.tb)
+
+
 class ExceptionInfo(_Base):
     """An exception as hooks and signals get it, as Celery's ``ExceptionInfo``; its text is the traceback.
 
@@ -22,19 +65,17 @@ class ExceptionInfo(_Base):
     internal = False
 
     def __new__(cls, *args: Any) -> "ExceptionInfo":
-        theirs = getattr(sys.modules.get("billiard.einfo"), "ExceptionInfo", None)
-        if theirs is not None and not issubclass(ExceptionInfo, theirs):
-            ExceptionInfo.__bases__ = (_Base, theirs)
+        _join(ExceptionInfo, (_Base,), "ExceptionInfo")
         return object.__new__(cls)
 
     def __init__(self, exc: BaseException, text: str) -> None:
         self.type = type(exc)
-        self.exception = exc
+        self.exception = ExceptionWithTraceback(exc, text)
         self.tb = exc.__traceback__
         self.traceback = text
 
     @property
-    def exc_info(self) -> tuple[type[BaseException], BaseException, TracebackType | None]:
+    def exc_info(self) -> tuple[type[BaseException], ExceptionWithTraceback, TracebackType | None]:
         return self.type, self.exception, self.tb
 
     def __str__(self) -> str:

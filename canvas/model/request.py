@@ -139,8 +139,29 @@ class Request:
         self.__dict__.update(given)
 
     def as_execution_options(self) -> dict[str, Any]:
-        """The options that send a message to the queue of this call, as the same task of the same workflow."""
-        return _execution_options(self)
+        """The options of ``apply_async`` that give a call the place of this one in its workflow, and its stamps; each
+        without a value is ``None``. The queue is not among them."""
+        return {
+            "task_id": self.id,
+            "root_id": self.root_id,
+            "parent_id": self.parent_id,
+            "group_id": self.group,
+            "group_index": self.group_index,
+            "shadow": self.shadow,
+            "chord": self.chord,
+            "chain": self.chain,
+            "link": self.callbacks,
+            "link_error": self.errbacks,
+            "expires": self.expires,
+            "soft_time_limit": self.soft_time_limit,
+            "time_limit": self.time_limit,
+            "headers": _sent_headers(self.headers),
+            "retries": self.retries,
+            "reply_to": self.reply_to,
+            "replaced_task_nesting": self.replaced_task_nesting,
+            "origin": self.origin,
+            **_stamp_options(self),
+        }
 
     def clear(self) -> None:
         """Forget every field."""
@@ -188,49 +209,31 @@ _DERIVED: dict[str, Any] = {
 }
 
 
-def _execution_options(request: Request) -> dict[str, Any]:
+def options_again(request: Request) -> dict[str, Any]:
+    """The options that send a message to the queue of this call, as the same task of the same workflow."""
     info = request.delivery_info or {}
     options = {
-        "task_id": request.id,
-        "root_id": request.root_id,
-        "parent_id": request.parent_id,
-        "group_id": request.group,
-        "group_index": request.group_index,
-        "shadow": request.shadow,
-        "chord": request.chord,
-        "chain": request.chain,
-        "link": request.callbacks,
-        "link_error": request.errbacks,
-        "expires": request.expires,
-        "time_limit": request.time_limit,
-        "soft_time_limit": request.soft_time_limit,
-        "headers": _sent_headers(request.headers),
-        "reply_to": request.reply_to,
-        "replaced_task_nesting": request.replaced_task_nesting,
+        **request.as_execution_options(),
         "canvas_run": request.canvas_run,
-        "origin": request.origin,
         "ignore_result": request.ignore_result,
         "priority": (request.properties or info).get("priority"),
         "queue" if not info.get("exchange") else "routing_key": info.get("routing_key"),
         "exchange": info.get("exchange") or None,
-        "retries": request.retries,
-        **_stamp_options(request),
     }
-    return {key: value for key, value in options.items() if value is not None}
+    absent = {"headers", "stamped_headers"}
+    return {key: value for key, value in options.items() if value is not None and (value or key not in absent)}
 
 
-def _sent_headers(headers: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def _sent_headers(headers: Mapping[str, Any] | None) -> dict[str, Any]:
     """A request's own headers, without those in which RabbitMQ counts where the message has been."""
-    if headers is None:
-        return None
-    return {name: value for name, value in headers.items() if not name.startswith(_DEATHS)}
+    return {name: value for name, value in (headers or {}).items() if not name.startswith(_DEATHS)}
 
 
 _DEATHS = ("x-death", "x-first-death", "x-last-death")
 
 
 def _stamp_options(request: Request) -> dict[str, Any]:
-    names, stamps = request.stamped_headers, request.stamps or {}
-    if not names:
+    names, stamps = request.stamped_headers, request.stamps
+    if names is None or stamps is None:
         return {}
     return {"stamped_headers": names, **{name: stamps[name] for name in names if name in stamps}}

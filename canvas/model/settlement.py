@@ -1,6 +1,7 @@
 """Everything one finished task does to the world, as data, before any of it is done."""
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any, Literal, NamedTuple
 
 from canvas.model.message import Delivery, Message, Publish
@@ -13,6 +14,11 @@ def alive_for(*expires: int) -> int:
     """Seconds to keep the state of a chord or run that is still alive, if it is kept for ``expires`` seconds after its
     end; 0: without an end. It is longer, because a message may wait, and a task may run, for an unknown time."""
     return max(ABANDONED_AFTER, *expires) if all(expires) else 0
+
+
+def whole_seconds(duration: float | timedelta | None) -> int:
+    """For how long a setting has something kept, in seconds; 0: without an end."""
+    return int(duration.total_seconds() if isinstance(duration, timedelta) else duration or 0)
 
 
 def longer(one: int, other: int) -> int:
@@ -238,20 +244,26 @@ class OrphanReason(NamedTuple):
     kind: Literal["worker lost", "terminated", "time limit"]
     seconds: float | None = None
     """The time limit that the task has exceeded."""
+    code: int | None = None
+    """The exit code of the process, if its parent knows it; for a process that a signal ended, minus its number."""
 
     @property
     def text(self) -> str:
         """As a driver keeps it."""
         if self.kind == "time limit":
             return f"{self.kind} {self.seconds}"
+        if self.code is not None:
+            return f"{self.kind} {self.code}"
         return "" if self.kind == "worker lost" else self.kind
 
     @classmethod
     def from_text(cls, text: str) -> "OrphanReason":
         """The reason that a driver has kept."""
-        kind, _, seconds = text.rpartition(" ")
+        kind, _, number = text.rpartition(" ")
         if kind == "time limit":
-            return cls("time limit", float(seconds))
+            return cls("time limit", float(number))
+        if kind == "worker lost":
+            return cls("worker lost", code=int(number))
         return cls("terminated") if text == "terminated" else cls("worker lost")
 
 

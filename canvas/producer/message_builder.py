@@ -128,7 +128,8 @@ class MessageBuilder:
         self, dispatch: TaskCall, options: dict[str, Any], ambient: Lineage, bodies: MemoEncoder | None
     ) -> BuiltMessage:
         message, route = self._addressed(dispatch, options, ambient)
-        emit("message.publishing", message=message, queue=route.queue)
+        policy = {**self._conf.task_publish_retry_policy, **(options.get("retry_policy") or {})}
+        emit("message.publishing", message=message, queue=route.queue, retry_policy=policy)
         payload = self._encode(message, options.get("serializer"), options.get("compression"), bodies)
         info = message.properties["delivery_info"]
         priority = message.properties.get("priority") or 0
@@ -291,9 +292,8 @@ def _stamps(task: str, options: Mapping[str, Any], stamped: Any) -> dict[str, An
     try:
         return {name: options[name] for name in stamped or ()}
     except KeyError as missing:
-        raise InvalidTaskError(
-            f"{task}: stamped_headers names {missing}, but the signature has no such stamp"
-        ) from None
+        text = f"{task}: stamped_headers names {missing}, but the signature has no such stamp"
+        raise InvalidTaskError(text) from None
 
 
 def _delivery_mode(value: Any) -> int:

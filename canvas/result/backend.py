@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from operator import eq
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ from canvas.config.config import Config
 from canvas.model import states
 from canvas.model.ids import new_id
 from canvas.model.record import Record, children_of
-from canvas.model.settlement import ChordExtension, ResultWrite, alive_for
+from canvas.model.settlement import ChordExtension, ResultWrite, alive_for, whole_seconds
 from canvas.model.workflow_run import RUN_HEADER
 from canvas.wire import record as wire
 from canvas.wire.typed_json import MemoEncoder
@@ -91,7 +91,7 @@ class Backend:
         """Seconds for which the remaining state of a chord is kept after its end; 0: without an end."""
         conf = self._conf
         given = conf.result_chord_expires if conf.result_chord_expires is not None else conf.result_expires
-        return int(given or 0)
+        return whole_seconds(given)
 
     @property
     def chord_lives(self) -> int:
@@ -165,7 +165,7 @@ class Backend:
             expires = self.run_lives
         elif record.status == states.FAILURE and conf.result_failure_expires is not None:
             expires = conf.result_failure_expires
-        seconds, succeeded = int(expires) if expires else None, record.status == states.SUCCESS
+        seconds, succeeded = whole_seconds(expires) or None, record.status == states.SUCCESS
         return ResultWrite(record.task_id, payload, seconds, succeeded, about=record.about)
 
     def success_of(
@@ -177,7 +177,9 @@ class Backend:
             return self.store_of(Record(task_id, states.SUCCESS, result, *around))
         payload = wire.encode_success(task_id, result, children, date_done, group_id, parent_id, self.max_depth)
         expires = self._conf.result_expires
-        return ResultWrite(task_id, payload, int(expires) if expires else None, True)
+        # As whole_seconds, without another call for each task.
+        seconds = expires.total_seconds() if isinstance(expires, timedelta) else expires
+        return ResultWrite(task_id, payload, int(seconds) if seconds else None, True)
 
     def has_succeeded(self, task_id: str) -> bool:
         """Whether a success is stored, in a form that the driver may not read."""
@@ -211,7 +213,7 @@ class Backend:
     def cleanup(self) -> None:
         """Delete records and groups older than ``result_expires``, in a store that does not do so by itself."""
         if self._conf.result_expires and self.stores:
-            self._results.cleanup(self._conf.result_expires)
+            self._results.cleanup(whole_seconds(self._conf.result_expires))
 
     # -- groups
 
@@ -231,8 +233,7 @@ class Backend:
     def save_group(self, group_id: str, structure: Any, ignored: Collection[str] = ()) -> None:
         """Keep a GroupResult's tuple form (protocol.md §5.3), and which of its tasks have no results."""
         payload = wire.encode_group(structure, ignored, serializer=self.serializer, max_depth=self.max_depth)
-        expires = self._conf.result_expires
-        self._results.save_group(group_id, payload, int(expires) if expires else None)
+        self._results.save_group(group_id, payload, whole_seconds(self._conf.result_expires) or None)
 
     def saved_group(self, group_id: str) -> wire.SavedGroup | None:
         """The value that is kept under ``group_id``; ``None`` when there is nothing. Raises DecodeError."""

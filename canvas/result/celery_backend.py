@@ -6,7 +6,7 @@ from typing import Any
 from canvas.errors import TaskRevokedError, TimeoutError
 from canvas.masking import masked_url
 from canvas.model import states
-from canvas.model.settlement import ResultWrite
+from canvas.model.settlement import ResultWrite, whole_seconds
 from canvas.result.backend import Backend
 from canvas.wire import codecs
 from canvas.wire import record as wire
@@ -131,7 +131,7 @@ class CeleryBackend(Backend):
     @property
     def expires(self) -> int | None:
         """Seconds for which results are kept; ``None`` for no end."""
-        return int(self._conf.result_expires) if self._conf.result_expires else None
+        return whole_seconds(self._conf.result_expires) or None
 
     def get_result(self, task_id: str) -> Any:
         """The value, the exception, or a custom state's meta; ``None`` where nothing is stored."""

@@ -48,7 +48,8 @@ def publishing(facts: Facts) -> Sending:
     body = (message.args, message.kwargs, message.embed)
     about = {
         "body": body, "exchange": info["exchange"], "routing_key": info["routing_key"], "headers": message.headers,
-        "properties": message.properties, "declare": _declared(facts.get("queue")), "retry_policy": None,
+        "properties": message.properties, "declare": _declared(facts.get("queue")),
+        "retry_policy": facts.get("retry_policy"),
     }  # fmt: skip
     return message.task, about
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn, Protocol
 
 from canvas.errors import Retry
-from canvas.model.request import Request
+from canvas.model.request import Request, options_again
 from canvas.primitives.signature import Signature
 from canvas.task.arguments import merged_arguments
 
@@ -79,7 +79,8 @@ def retry(
     args, kwargs = merged_arguments(task.parameters, (request.args, request.kwargs), args, kwargs)
     if limit is not None and request.retries >= limit:
         _give_up(task, cause, args, kwargs)
-    sig = task.signature_from_request(None, args, kwargs, countdown=countdown, eta=eta, **options)
+    again = {**options, "countdown": countdown, "eta": eta, "retries": request.retries + 1}
+    sig = task.signature_from_request(None, args, kwargs, **again)
     task.app.client.due(sig.options)
     retry = Retry(exc=exc if isinstance(exc, str) else cause, when=eta or countdown, sig=sig)
     retry.is_eager = request.is_eager
@@ -106,12 +107,11 @@ def signature_again(
 ) -> Signature[Any]:  # fmt: skip
     """``Task.signature_from_request``."""
     request = task.request if request is None else request
-    place = request.as_execution_options()
+    place = options_again(request)
     options = {key: value for key, value in options.items() if value is not None}
     if "queue" in options:
         place = {key: value for key, value in place.items() if key not in ("exchange", "routing_key")}
     options = {**place, **options}
-    options["retries"] = request.retries + 1
     return task.signature(
         request.args if args is None else args, request.kwargs if kwargs is None else kwargs, **options
     )

@@ -257,7 +257,7 @@ class Task(CheckedCalls[P, R]):
     def signature_from_request(
         self, request: Any = None, args: Any = None, kwargs: Any = None, queue: Any = None, **options: Any
     ) -> Signature[R]:
-        """This call, or that of ``request``, again: with its id and its place, and one retry more (semantics.md)."""
+        """This call, or that of ``request``, again: with its id, its place and its count of retries (semantics.md)."""
         from canvas.task.retry import signature_again  # most tasks never retry
 
         return signature_again(self, args, kwargs, {**options, "queue": queue}, request)

@@ -10,8 +10,8 @@ from canvas.errors import DecodeError, EncodeError
 
 CELERY = "celery.exceptions"
 BILLIARD = "billiard.exceptions"
-_WRAPPER = ("celery.utils.serialization", "UnpickleableExceptionWrapper")
-
+WRAPPER = ("celery.utils.serialization", "UnpickleableExceptionWrapper")
+"""The module and the name of the class that Celery stores in the place of an exception that cannot be pickled."""
 
 RENAMED = {"ImproperlyConfigured": "ConfigurationError", "SecurityError": "SignatureError"}
 """Celery's names of exceptions: what canvas calls them."""
@@ -38,7 +38,7 @@ class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if module in (CELERY, BILLIARD) and (found := celerys_exception(name)) is not None:
             return found
-        return Unpickleable if (module, name) == _WRAPPER else super().find_class(module, name)
+        return Unpickleable if (module, name) == WRAPPER else super().find_class(module, name)
 
 
 def dumps(value: Any) -> bytes:

@@ -11,7 +11,7 @@ from canvas.model.record import Handle, Record, in_tuple_form
 from canvas.text import safe_repr
 from canvas.wire import codecs, compression, typed_json
 from canvas.wire.depth import MAX_DEPTH, check_depth
-from canvas.wire.pickling import BILLIARD, CELERY, RENAMED, Unpickleable, celerys_exception, pickleable
+from canvas.wire.pickling import BILLIARD, CELERY, RENAMED, WRAPPER, Unpickleable, celerys_exception, pickleable
 from canvas.wire.task_message import MAX_BYTES
 
 COMPRESSED = b"\x00celery-compressed\x00"
@@ -212,9 +212,10 @@ def decode_exception(data: Mapping[str, Any], traceback: str | None = None) -> B
     names it. Unknown classes, classes that are no Exception, and constructors that refuse the arguments give
     RemoteError.
     """
-    name, module = data.get("exc_type"), data.get("exc_module")
-    args = data.get("exc_message")
+    name, module, args = data.get("exc_type"), data.get("exc_module"), data.get("exc_message")
     args = tuple(args) if isinstance(args, list | tuple) else (() if args is None else (args,))
+    if (module, name) == WRAPPER and len(args) in (3, 4):
+        return decode_exception(Unpickleable(*args).fields(), traceback)
     remote = RemoteError(str(name), args, module if isinstance(module, str) else None, traceback)
     kind = _known_class(name, module)
     if kind is None:

@@ -23,7 +23,7 @@ from canvas.execution.executor import execute
 from canvas.model import states
 from canvas.model.message import Delivery, Message, Publish
 from canvas.model.outcome import Outcome
-from canvas.model.settlement import Fence, ReadyChord, ResultWrite, Settlement, SettleResult
+from canvas.model.settlement import Fence, ReadyChord, ResultWrite, Settlement, SettleResult, whole_seconds
 from canvas.model.workflow_run import AWAITING_SIGNAL, CANCEL, CANCEL_NODES, RESUME_RUN, RUN_OUTCOME, RunNode
 from canvas.result import AsyncResult, EagerResult
 from canvas.task.task import Task
@@ -180,7 +180,7 @@ class InProcess:
         """Copy the run to the app's result backend, under ``task_store_eager_result``; without it, only the results of
         tasks whose ``store_eager_result`` is on."""
         conf, records, everything = self.app.conf, self._records, bool(self.app.conf.task_store_eager_result)
-        expires = int(conf.workflow_run_expires or 0) or None
+        expires = whole_seconds(conf.workflow_run_expires) or None
         kept = [
             ResultWrite(task_id, record.payload, expires, record.success)
             for task_id, record in records.records.items()

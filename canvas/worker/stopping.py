@@ -17,6 +17,13 @@ EXIT_TIME_LIMIT = 75
 """Exit code of a process that a hard time limit ended, in good order."""
 
 
+def exit_status(code: int) -> str:
+    """An exit code as ``subprocess`` gives it, in words: ``exitcode 3``, ``signal 9 (SIGKILL)``."""
+    if code >= 0:
+        return f"exitcode {code}"
+    return f"signal {-code} ({next((one.name for one in signal.Signals if one == -code), 'unknown')})"
+
+
 def remapped(number: int) -> int:
     """A signal as it is meant: with ``REMAP_SIGTERM=SIGQUIT``, TERM is a QUIT."""
     return signal.SIGQUIT if number == signal.SIGTERM and os.environ.get("REMAP_SIGTERM") == "SIGQUIT" else number

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from canvas.config.config import Config
 from canvas.errors import RunLost
 from canvas.model.ids import new_id
-from canvas.model.settlement import ReadyChord, alive_for, longer
+from canvas.model.settlement import ReadyChord, alive_for, longer, whole_seconds
 from canvas.model.workflow_run import NodeRef, RunNode
 from canvas.wire import codecs
 from canvas.wire.run_compression import deflate, inflate
@@ -54,7 +54,7 @@ LASTING = Lifetimes(0, 0, 0)
 
 def run_lifetimes(conf: Config) -> Lifetimes:
     """Of the runs of an app: ``workflow_run_expires``, and no less than any result."""
-    return _lifetimes(int(conf.workflow_run_expires or 0), int(conf.result_expires or 0))
+    return _lifetimes(whole_seconds(conf.workflow_run_expires), whole_seconds(conf.result_expires))
 
 
 @lru_cache(maxsize=16)

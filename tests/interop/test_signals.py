@@ -76,6 +76,19 @@ def test_headers_can_be_added_before_publishing(app):
     assert len(seen) == 1
 
 
+def test_the_retry_policy_of_a_send_is_shown(app):
+    shown = []
+
+    @signals.before_task_publish.connect
+    def look(retry_policy, **_):
+        shown.append(retry_policy)
+
+    usual = {"max_retries": 3, "interval_start": 0, "interval_max": 1, "interval_step": 0.2}
+    app.tasks["t"].delay()
+    app.tasks["t"].apply_async(retry_policy={"max_retries": 1})
+    assert shown == [usual, {**usual, "max_retries": 1}]
+
+
 def test_receivers_that_raise_or_are_gone_do_no_harm(app, caplog):
     class Temporary:
         def receive(self, **_):

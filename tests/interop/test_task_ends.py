@@ -11,7 +11,7 @@ from tests.support.processes import WorkerProcess
 from tests.support.redis_server import RedisServer
 
 POOLS = {"prefork": "1", "solo": "1", "threads": "1", "asyncio": "1"}
-ENDS = ("value", "fail", "retry", "ignore", "reject")
+ENDS = ("value", "fail", "retry", "autoretry", "ignore", "reject")
 RAISING = [("value", "before_start"), ("value", "on_success"), ("value", "after_return"), ("fail", "after_return")]
 ERRBACKS = [
     ("by_id", (), {}), ("by_id_with_label", (), {"label": "x"}), ("by_id_with_label", ("x",), {}),
@@ -54,7 +54,7 @@ class Bench:
         """A task's state and notes."""
         key = self.new_key()
         result = self.app.tasks[task].delay(end, raises=raises, kind=kind, key=key)
-        notes = self.notes(key, "task_postrun", 2 if end == "retry" else 1)
+        notes = self.notes(key, "task_postrun", 2 if end in ("retry", "autoretry") else 1)
         if end not in ("ignore", "reject"):
             result.get(timeout=10, propagate=False)
         # The main process of a Celery worker sends task_failure for a rejected task, some time later.

@@ -20,6 +20,14 @@ def make(library, broker, backend, ledger):
     return app
 
 
+def about(einfo):
+    """What an ``ExceptionInfo`` shows, without the names of modules and files."""
+    shown = str(einfo).strip().splitlines()
+    names = [type(einfo), einfo.type, type(einfo.exception), type(einfo.exception.exc)]
+    last = shown[-1].rpartition(".")[2] if "Retry" not in shown[-1] else shown[-1].partition("Retry: ")[2]
+    return [*(name.__name__ for name in names), last, einfo.traceback in einfo.exception.tb]
+
+
 def define(app, lib, exceptions, ledger):
     def note(key, *what):
         if key:
@@ -39,10 +47,10 @@ def define(app, lib, exceptions, ledger):
             self.note("on_success", retval, args)
 
         def on_failure(self, exc, task_id, args, kwargs, einfo):
-            self.note("on_failure", repr(exc), type(einfo).__name__)
+            self.note("on_failure", repr(exc), *about(einfo))
 
         def on_retry(self, exc, task_id, args, kwargs, einfo):
-            self.note("on_retry", repr(exc), type(einfo).__name__)
+            self.note("on_retry", repr(exc), *about(einfo))
 
         def after_return(self, status, retval, task_id, args, kwargs, einfo):
             self.note("after_return", status, type(retval).__name__, einfo)
@@ -52,13 +60,16 @@ def define(app, lib, exceptions, ledger):
             raise ValueError("root cause")
         if end == "retry" and not self.request.retries:
             raise self.retry(countdown=0, exc=KeyError("once more"))
+        if end == "autoretry" and not self.request.retries:
+            raise ConnectionError("again")
         if end == "ignore":
             raise exceptions.Ignore("not now")
         if end == "reject":
             raise exceptions.Reject("not here", requeue=False)
         return object() if end == "unwritable" else 1
 
-    options = {"base": Hooked, "bind": True, "shared": False}
+    again = {"autoretry_for": (ConnectionError,), "retry_kwargs": {"countdown": 0}}
+    options = {"base": Hooked, "bind": True, "shared": False, **again}
 
     @app.task(name="work", **options)
     def work(self, end="value", raises=None, kind="error", key=None):

@@ -7,6 +7,7 @@ from typing import Any
 
 import celery.exceptions
 import pytest
+from celery.app.task import Context
 
 from canvas import Canvas, Signature, Task, chain, chord, group, maybe_signature, signature, states
 from canvas.celery_names.utils.dispatch import Signal
@@ -121,6 +122,24 @@ def test_a_retry_has_the_priority_and_the_headers_of_its_call(add: Any) -> None:
     finally:
         add.pop_request()
     assert options["priority"] == 7 and options["headers"] == {"custom": 1} and options["team"] == "x"
+
+
+@pytest.mark.parametrize("names", [None, [], ["team"]])
+def test_the_options_of_a_request_are_celerys(names: Any) -> None:
+    fields = {
+        "id": "one", "root_id": "root", "group": "g", "group_index": 3, "callbacks": [], "timelimit": [20, 10],
+        "retries": 2, "headers": {"custom": 1, "x-death": []}, "stamped_headers": names, "stamps": {"team": "x"},
+        "delivery_info": {"exchange": "", "routing_key": "q", "priority": 7},
+    }  # fmt: skip
+    theirs = Context(**fields).as_execution_options()
+    assert Request(**fields).as_execution_options() == theirs
+    assert Request(id="one").as_execution_options() == Context(id="one").as_execution_options()
+
+
+def test_a_signature_from_a_request_has_its_count_of_retries(add: Any) -> None:
+    request = Request(id="one", args=(1, 1), kwargs={}, retries=2, task="add")
+    assert add.signature_from_request(request).options["retries"] == 2
+    assert add.signature_from_request(request, retries=5).options["retries"] == 5
 
 
 @pytest.mark.parametrize("ends_in", ["group", "chord"])

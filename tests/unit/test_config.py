@@ -10,6 +10,7 @@ from canvas import Canvas
 from canvas.config.config import Config
 from canvas.config.settings import SETTINGS
 from canvas.errors import InvalidSetting, UnknownSetting
+from canvas.model.record import Record
 
 
 def test_every_setting_of_celery_is_known():
@@ -29,9 +30,7 @@ def test_every_setting_of_celery_is_known():
     ],
 )
 def test_defaults_are_celerys(name):
-    theirs = dict(flatten(NAMESPACES))[name].default
-    theirs = theirs.total_seconds() if isinstance(theirs, timedelta) else theirs
-    assert Config()[name] == theirs
+    assert Config()[name] == dict(flatten(NAMESPACES))[name].default
 
 
 @pytest.mark.parametrize("names", [("a",), ["a"]])
@@ -149,7 +148,14 @@ def test_a_namespace_as_django_users_write_it():
 
 
 def test_result_expires_takes_a_timedelta():
-    assert Config.load(overrides={"result_expires": timedelta(hours=1)}).result_expires == 3600
+    hour = timedelta(hours=1)
+    assert Config.load(overrides={"result_expires": hour}).result_expires == hour
+    for expires, seconds in ((hour, 3600), (60, 60), (None, None), (timedelta(), None)):
+        with Canvas("expiring", broker="memory://", backend="memory://", result_expires=expires) as app:
+            assert app.backend.expires == seconds
+            record = Record("one", "SUCCESS", 1)
+            successes = [app.backend.success_of("one", 1, [], "2026-01-01T00:00:00", None, None).expires]
+            assert [app.backend.store_of(record).expires, *successes] == [seconds] * 2
 
 
 def test_config_from_object_by_name_and_after_use(monkeypatch, tmp_path):

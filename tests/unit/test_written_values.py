@@ -222,6 +222,10 @@ def test_pickles_of_celery_are_read_without_celery():
     wrapped = UnpickleableExceptionWrapper.from_exception(Locked("k"))
     stored = pickle.dumps({"status": "FAILURE", "result": wrapped})
     assert type(record.decode(stored, serializer="pickle", accept=["pickle"]).result) is Locked
+    meta = {"exc_type": "UnpickleableExceptionWrapper", "exc_module": "celery.utils.serialization"}
+    for name, kind in (("Locked", Locked), ("Unknown", RemoteError)):
+        found = record.decode_exception({**meta, "exc_message": [__name__, name, ["k"], f"{name}('k')"]})
+        assert type(found) is kind and "k" in str(found)
     for theirs in (
         celery.exceptions.ChordError("x"),
         celery.exceptions.TaskRevokedError("r"),

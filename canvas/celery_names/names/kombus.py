@@ -64,7 +64,7 @@ KOMBUS: dict[str, Members] = {
 BILLIARDS: dict[str, Members] = {
     "billiard": of(_MANY, "Event Lock Manager Pipe Process Queue RLock active_children cpu_count current_process")
     | _LIMITS,
-    "billiard.einfo": of("canvas.model.outcome", "ExceptionInfo"),
+    "billiard.einfo": of("canvas.model.outcome", "ExceptionInfo ExceptionWithTraceback"),
     "billiard.exceptions": _LIMITS,
     "billiard.pool": of("multiprocessing.pool", "Pool ThreadPool"),
     "billiard.process": of(_MANY, "Process active_children current_process"),

@@ -1,6 +1,8 @@
 """Parts of what remote control commands answer (protocol.md §6)."""
 
 import resource
+from collections.abc import Mapping
+from datetime import date, time, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,7 +28,15 @@ def described(task: Any, items: Any) -> str:
 
 def plain(value: Any) -> Any:
     """A setting's value, as JSON has it."""
-    return value if isinstance(value, str | int | float | bool | list | dict | None) else repr(value)
+    if isinstance(value, Mapping):
+        return {str(key): plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(one) for one in value]
+    if isinstance(value, date | time):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return str(value)
+    return value if isinstance(value, str | int | float | bool | None) else repr(value)
 
 
 def queue(queue: Any) -> Answer:

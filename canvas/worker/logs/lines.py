@@ -11,6 +11,7 @@ from canvas.text import safe_repr
 from canvas.worker.logs.debug_lines import DEBUG_LINES
 from canvas.worker.logs.run_lines import run_ended
 from canvas.worker.logs.task_lines import RECEIVED, TRACE, handle, task_finished, task_received
+from canvas.worker.stopping import exit_status
 
 _worker = logging.getLogger("celery.worker")
 _MOST_NAMES = 10
@@ -131,7 +132,7 @@ def _same_name(hostname: str, **_: Any) -> None:
 
 
 def _child_lost(pid: int, exitcode: int | None, **_: Any) -> None:
-    code = "an exit code that other code of this program has collected" if exitcode is None else exitcode
+    code = "an exit code that other code of this program has collected" if exitcode is None else exit_status(exitcode)
     _worker.error("Process %s exited with %s; its messages were returned to the queue", pid, code)
 
 

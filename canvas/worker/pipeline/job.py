@@ -12,6 +12,7 @@ from canvas.model.request import Request
 from canvas.model.settlement import Fence
 from canvas.model.workflow_run import RUN_HEADER, NodeRef
 from canvas.worker.pipeline.throttle import NO_KEYS, LimitKeys
+from canvas.worker.stopping import exit_status
 
 
 @final
@@ -85,6 +86,10 @@ Report: TypeAlias = Callable[[Job, Outcome], Reject | None]
 """Reports how a task ended; returns the Reject of a hook."""
 
 
-def worker_lost(message: Message) -> WorkerLostError:
-    """The error of a task whose worker died while it ran."""
-    return WorkerLostError(f"{message.task}[{message.id}]: its worker died while it ran")
+def worker_lost(message: Message, code: int | None = None) -> WorkerLostError:
+    """The error of a task whose worker died while it ran; ``code`` as in ``OrphanReason``."""
+    task = f"{message.task}[{message.id}]"
+    if code is None:
+        return WorkerLostError(f"{task}: its worker died while it ran")
+    # As Celery writes it, for those who search their logs for it.
+    return WorkerLostError(f"Worker exited prematurely: {exit_status(code)} while it ran {task}")

@@ -257,4 +257,4 @@ def _orphaned(message: Message, reason: OrphanReason) -> Outcome:
         return Revoked(reason.kind)
     if reason.seconds is not None:
         return Failure(TimeLimitExceeded(reason.seconds))
-    return Failure(worker_lost(message))
+    return Failure(worker_lost(message, reason.code))

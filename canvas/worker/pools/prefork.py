@@ -11,6 +11,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -175,6 +176,8 @@ class Prefork:
             self._forget(one.worker)
         else:
             emit("worker.child_lost", pid=one.pid, exitcode=code)
+            if code is not None:
+                self._attempt(partial(self._unresponsive.note_exit, one, code))
             self._attempt(lambda: self._app.driver.recovery.recover_worker(one.worker))
         if not self._stopping and not in_order:
             time.sleep(_RESPAWN_PAUSE)

@@ -62,6 +62,13 @@ class UnresponsiveChildren:
             return None
         return {"terminated": [task_id]} if self._kill(one, tag, OrphanReason("terminated")) else None
 
+    def note_exit(self, one: ChildProcess, code: int) -> None:
+        """Keep the exit code of a child as the reason why the task that it ran has no end, if that was acknowledged
+        early; otherwise the task runs again. Raises BrokerError."""
+        recovery, tag = self._app.driver.recovery, self._tag(one)
+        if tag is not None and not one.killed and all(held.tag != tag for held in recovery.leases(one.worker)):
+            recovery.orphan_lease(tag, OrphanReason("worker lost", code=code).text)
+
     def end_overdue(self) -> None:
         """Kill children whose task is over its hard limit, and that have not ended it themselves."""
         now = time.monotonic()
