@@ -50,7 +50,7 @@ class ServedModule(ModuleType):
         return found
 
     def __dir__(self) -> list[str]:
-        known = (MEMBERS.get(self.__name__, {}), _stand_ins(self.__name__), others.names(self.__name__))
+        known = (MEMBERS.get(self.__name__, {}), stand_ins(self.__name__), others.names(self.__name__))
         return sorted({*super().__dir__(), *chain.from_iterable(known)})
 
 
@@ -151,9 +151,9 @@ def _member(module: str, name: str) -> Any:
     below = f"{module}.{name}"
     if below in MEMBERS or below in ALIASES or below in _STAND_INS:
         return import_module(below)
-    words = _stand_ins(module).get(name)
+    words = stand_ins(module).get(name)
     if words is not None:
-        return stand_in(module, name, words)
+        return stand_in(module, name, words, others.attributes(module, name))
     try:
         return others.find(module, name, words_for(module))
     except AttributeError:
@@ -181,7 +181,7 @@ def _own_or_member(module: Any, celerys: str, name: str) -> Any:
 def serves(module: str, name: str) -> bool:
     """Whether a name of one of Celery's modules has its own entry in the tables of names."""
     below = f"{module}.{name}"
-    if name in MEMBERS.get(module, {}) or name in _stand_ins(module):
+    if name in MEMBERS.get(module, {}) or name in stand_ins(module):
         return True
     if below in MEMBERS or below in ALIASES or below in _STAND_INS:
         return True
@@ -197,8 +197,8 @@ def serves(module: str, name: str) -> bool:
     return True
 
 
-def _stand_ins(module: str) -> dict[str, str]:
-    """The names of a module that have stand-ins, and the words of each."""
+def stand_ins(module: str) -> dict[str, str]:
+    """The public names of a module that have stand-ins, and the words of each."""
     names = _STAND_INS.get(module, "").split()
     return {**dict.fromkeys(names, words_for(module) or ""), **NAMES_WITHOUT.get(module, {})}
 

@@ -1,7 +1,8 @@
 """Names of Celery's modules that are not public, and that programs import nevertheless.
 
 A module has what it imports from others, its constants, its loggers, and its inside. ``names/others.json`` lists them:
-``from`` by the module that a name is from, ``value``, ``logger`` by the logger's name, and ``stand-in``.
+``from`` by the module that a name is from, ``value``, ``logger`` by the logger's name, and ``stand-in``; and as
+``attributes``, by name, those of each object that a stand-in takes the place of.
 """
 
 import json
@@ -41,6 +42,12 @@ def names(module: str) -> list[str]:
     return list(_places(module))
 
 
+def attributes(module: str, name: str) -> list[str]:
+    """The attributes of an object of Celery's for which canvas has a stand-in."""
+    found: str = _modules().get(module, {}).get("attributes", {}).get(name, "")
+    return found.split()
+
+
 def find(module: str, name: str, words: str | None) -> Any:
     """A name in a module of Celery. ``words``: what a stand-in's error says; ``None`` for the general words.
 
@@ -59,5 +66,5 @@ def find(module: str, name: str, words: str | None) -> Any:
         except ImportError:
             kind = "stand-in"  # the library is not installed
     if kind == "stand-in":
-        return stand_in(module, name, words or _INSIDE)
+        return stand_in(module, name, words or _INSIDE, attributes(module, name))
     raise AttributeError(name)

@@ -13,7 +13,7 @@ import types
 from pathlib import Path
 
 import canvas.celery_names.names
-from canvas.celery_names.importer import serves
+from canvas.celery_names.importer import serves, stand_ins
 from tests.as_celery import table
 
 FILE = Path(canvas.celery_names.names.__file__).with_name("others.json")
@@ -62,6 +62,9 @@ def entry(module, name, place):
         if isinstance(value, types.ModuleType) and attribute:
             there, attribute = value.__name__, ""
         return ("from", f"{there}:{attribute}") if _is_there(there) else None
+    origin = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
+    if origin != (module, name) and origin[0] in table.modules() and serves(*origin):
+        return "from", ":".join(origin)  # a second name of one object
     if isinstance(value, logging.Logger):
         return "logger", value.name
     if type(value) is int and value == id(None):  # another number in each process
@@ -80,6 +83,19 @@ def _is_there(module):
     return top == "celery" or top in LIBRARIES or importlib.util.find_spec(top) is not None
 
 
+def attributes(module, names):
+    """By name of an object of a module: its attributes, for the objects that have any."""
+    loaded = importlib.import_module(module)
+    found = {name: _attributes(getattr(loaded, name)) for name in names if hasattr(loaded, name)}
+    return {name: words for name, words in found.items() if words}
+
+
+def _attributes(value):
+    kind = value if isinstance(value, type) else type(value)
+    own = kind.__module__.startswith("celery.")
+    return " ".join(name for name in dir(value) if own and not name.startswith("__"))
+
+
 def others():
     """By module, and by kind of entry: its names."""
     found = {}
@@ -90,7 +106,7 @@ def others():
             continue
         path = Path(loaded.__file__)
         package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-        kinds = {"from": {}, "logger": {}, "value": {}, "stand-in": ""}
+        kinds = {"from": {}, "logger": {}, "value": {}, "stand-in": "", "attributes": {}}
         for name, place in sorted(origins(module, ast.parse(path.read_text()), package).items()):
             if not hasattr(loaded, name) or serves(module, name):
                 continue
@@ -103,6 +119,7 @@ def others():
                 kinds["stand-in"] = f"{kinds['stand-in']} {name}".strip()
             elif kind:
                 kinds[kind][name] = what
+        kinds["attributes"] = attributes(module, sorted({*stand_ins(module), *kinds["stand-in"].split()}))
         if any(kinds.values()):
             found[module] = {kind: names for kind, names in kinds.items() if names}
     return found

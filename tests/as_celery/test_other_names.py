@@ -55,6 +55,37 @@ print(json.dumps([the_os is os, FAILURE, group is canvas.group, logger.name, sig
     assert run(program) == [True, "FAILURE", True, "celery.app.trace", True, words]
 
 
+def test_attributes_of_stand_ins_and_second_names():
+    """A class body may read what Celery's class has; an object that has two names in Celery is one object here, too."""
+    program = """
+import canvas.as_celery, json
+from celery.app.base import App, Celery
+from celery.app.task import BaseTask, Task
+from celery.exceptions import Retry, RetryTaskError
+from celery.backends.mongodb import MongoBackend
+
+def fails(how):
+    try:
+        how()
+    except Exception as exc:
+        return [type(exc).__name__, str(exc)]
+
+class Migrator(MongoBackend):
+    decode = MongoBackend.decode
+
+print(json.dumps([App is Celery, BaseTask is Task, RetryTaskError is Retry, hasattr(Migrator, "encode"),
+    fails(lambda: Migrator.decode("x")), fails(lambda: Migrator.pytestmark)]))
+"""
+    *same, called, missing = run(program)
+    words = (
+        "celery.backends.mongodb.MongoBackend: canvas keeps results in Redis, SQL or memory by drivers of its own; results "
+        "are read by AsyncResult; see https://canvas-workflows.readthedocs.io/reference/from-celery/"
+    )
+    assert same == [True, True, True, True]
+    assert called == ["ConfigurationError", words]
+    assert missing == ["AttributeError", f"type object 'Migrator' has no attribute 'pytestmark'. {words}"]
+
+
 def test_a_trap_instead_of_the_current_app():
     program = """
 import canvas.as_celery, json
