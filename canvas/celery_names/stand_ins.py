@@ -26,7 +26,8 @@ class StandIn(type):
 
     def __getattr__(cls, name: str) -> "StandIn":
         if name not in cls.attributes:
-            raise AttributeError(f"type object {cls.__name__!r} has no attribute {name!r}. {cls.why}", name=name, obj=cls)
+            words = f"type object {cls.__name__!r} has no attribute {name!r}. {cls.why}"
+            raise AttributeError(words, name=name, obj=cls)
         return StandIn(name, (), {"__module__": cls.__module__, "why": cls.why, "attributes": frozenset()})
 
 

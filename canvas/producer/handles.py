@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from canvas.model.compiled import ResultRef
 from canvas.result import AsyncResult, GroupResult
-from canvas.task.task import Task
+from canvas.task.task import RESULT_OF_TASKS, Task
 
 
 class HandleApp(Protocol):
@@ -33,7 +33,7 @@ def _handle(
     for node in (pending,) if pending.parent is None else pending.line():
         if node.members is None:
             task, parent = tasks.get(node.task or ""), handle
-            if task is not None and task.own_results:
+            if task is not None and type(task).AsyncResult is not RESULT_OF_TASKS:
                 handle = task.AsyncResult(node.id)
                 handle.parent = parent
             else:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import cached_property
 from operator import attrgetter
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, ClassVar, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from canvas.context import composing, current_request, current_task_named, enter_call, leave_call, request_of
 from canvas.errors import Replaced, Retry
@@ -28,20 +28,13 @@ _attributes_of = attrgetter(*ATTRIBUTES)
 class Task(CheckedCalls[P, R]):
     """Base of all tasks. ``@app.task`` makes one subclass and one instance of it per function."""
 
-    _own_apply: ClassVar[bool] = False
-    own_results: ClassVar[bool] = False  # whether its class overrides AsyncResult, which then makes its results
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        cls._own_apply = cls.apply_async is not Task.apply_async
-        cls.own_results = cls.AsyncResult is not Task.AsyncResult
-
     @property
     def sends_itself(self) -> bool:
-        """Whether its class, or the task itself, overrides ``apply_async``, which then sends its signatures too."""
+        """Whether its class, or the task itself, overrides ``apply_async``, which then sends its signatures too; also
+        where a test or a tracer has patched this class's own."""
         own = self.__dict__.get("apply_async")
-        patched = own is not None and getattr(own, "__func__", None) is not Task.apply_async
-        return patched or self._own_apply
+        of_class = type(self).apply_async is not _APPLY_ASYNC
+        return of_class or (own is not None and getattr(own, "__func__", None) is not _APPLY_ASYNC)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run it in this process, now; inside a ``@workflow`` function, add it to the workflow."""
@@ -298,3 +291,8 @@ class Task(CheckedCalls[P, R]):
 
     def __repr__(self) -> str:
         return f"<@task: {self.name}{' of ' + self.app.main if self.app and self.app.main else ''}>"
+
+
+_APPLY_ASYNC = Task.apply_async
+RESULT_OF_TASKS = Task.AsyncResult
+"""A class of tasks that has another ``AsyncResult`` makes the results of its tasks with that."""

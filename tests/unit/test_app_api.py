@@ -123,6 +123,30 @@ def test_a_patched_send_task_and_a_patched_apply_async(app):
     assert sent(app) == []
 
 
+class Based(Task):
+    """A project's base of tasks."""
+
+
+@pytest.mark.parametrize("patched", [Task, Based])
+def test_a_patched_method_of_a_class(app, patched):
+    """As tests and tracers patch it: ``mock.patch("celery.app.task.Task.apply_async")``, after the tasks are made."""
+
+    @app.task(base=Based)
+    def add(x):
+        return x
+
+    with patch.object(patched, "apply_async", autospec=True, side_effect=patched.apply_async) as apply:
+        add.delay(1)
+        add.s(2).delay()
+        group(add.s(3), add.s(4)).apply_async()
+    add.s(5).delay()
+    assert [call.args[:2] for call in apply.call_args_list] == [(add, (1,)), (add, (2,)), (add, (3,)), (add, (4,))]
+    assert [message.args for message in sent(app)] == [[1], [2], [3], [4], [5]]
+    with patch.object(patched, "AsyncResult") as made:
+        assert add.s(6).delay() is made.return_value
+    assert isinstance(add.delay(7), AsyncResult)
+
+
 class Double(Task):
     name = "double"
 
