@@ -1,13 +1,15 @@
 """Scripts that have their effect once, however often they are called because an answer was lost.
 
-Each call names a guard, which is a key, and a token of its own; its script does nothing where the guard holds that
-token already. A guard serves one call after the other, so that there are only as many keys as calls go on at once.
+Each call names a guard, which is a key, and a token, which no other call has under this guard; its script does nothing
+where the guard holds that token already. A guard serves one call after the other of one process, so that there are only
+as many keys as calls go on at once, and a number is enough for a token.
 """
 
 import os
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from itertools import count
 from typing import Any
 
 from canvas.drivers.redis.connection.client import RedisClient
@@ -26,6 +28,7 @@ class IdempotentCalls:
         self._keys = keys
         self._idle: deque[str] = deque()
         self._pid = 0
+        self._tokens = count(1)
 
     def call(self, name: str, keys: Sequence[str], arguments: Sequence[Any], delays: Delays) -> Any:
         """The reply of a script whose KEYS begin with the guard and whose ARGV begin with the token.
@@ -33,7 +36,7 @@ class IdempotentCalls:
         It is called again after each of ``delays`` (``None``: six times within seconds). Raises OperationalError when
         the last try failed.
         """
-        tries = _Attempt(self._take(), delays)
+        tries = _Attempt(self._take(), next(self._tokens), delays)
         while True:
             try:
                 answer = self._link.call(name, [tries.guard, *keys], [tries.token, *arguments], once=True)
@@ -48,7 +51,7 @@ class IdempotentCalls:
         # A program on an event loop has imported it already; all others do without.
         import asyncio
 
-        tries = _Attempt(self._take(), delays)
+        tries = _Attempt(self._take(), next(self._tokens), delays)
         while True:
             try:
                 answer = await self._link.acall(name, [tries.guard, *keys], [tries.token, *arguments])
@@ -77,9 +80,9 @@ class _Attempt:
 
     __slots__ = ("_delays", "_pauses", "failed", "guard", "token")
 
-    def __init__(self, guard: str, delays: Delays) -> None:
+    def __init__(self, guard: str, token: int, delays: Delays) -> None:
         self.guard = guard
-        self.token = new_id()
+        self.token = token
         self.failed = False
         self._delays = delays
         self._pauses: Iterator[float] = iter(())
