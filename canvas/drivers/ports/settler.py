@@ -44,7 +44,8 @@ class Settler(Protocol):
     def publish_with_chords(
         self, joins: Sequence[ChordStart], messages: Sequence[Publish], delays: Delays = None
     ) -> None:
-        """Start chords, and then publish; at once where broker and results share a server. Raises RefusedError."""
+        """Start chords, and then publish; at once where broker and results share a server, but for messages that are
+        too many for one call. Raises RefusedError."""
 
     def dispatch_chord(self, end: ChordDispatch) -> SettleResult:
         """Send a ready chord's body exactly once; ``held`` is False when somebody else already did.

@@ -18,6 +18,7 @@ from canvas.drivers.redis.keys import BrokerKeys
 from canvas.drivers.redis.lease_recovery import LeaseRecovery
 from canvas.drivers.redis.queue_wait import Home, QueueWait
 from canvas.drivers.redis.scripts.arguments import (
+    BYTES_AT_ONCE,
     DEAD_LETTERS_KEPT,
     PUSHED_AT_ONCE,
     ScriptArguments,
@@ -33,7 +34,6 @@ from canvas.model.message import Delivery, Publish
 from canvas.model.queue import Queue
 from canvas.model.settlement import DelayedPublish, Settlement, SettleResult
 
-_BYTES_AT_ONCE = 1 << 20
 Pushes: TypeAlias = dict[str, list[bytes]]
 """By list, its payloads."""
 
@@ -95,14 +95,14 @@ class RedisBroker:
     def _pushes(self, messages: Sequence[Publish]) -> Iterator[Pushes]:
         """The payloads by list, in calls that are small enough not to block the server for long."""
         pushes: Pushes = {}
-        room, places = _BYTES_AT_ONCE, PUSHED_AT_ONCE
+        room, places = BYTES_AT_ONCE, PUSHED_AT_ONCE
         for message in messages:
             for key in self.packing.lists_of(message):
                 pushes.setdefault(key, []).append(message.payload)
                 room, places = room - len(message.payload), places - 1
                 if room <= 0 or not places:
                     yield pushes
-                    pushes, room, places = {}, _BYTES_AT_ONCE, PUSHED_AT_ONCE
+                    pushes, room, places = {}, BYTES_AT_ONCE, PUSHED_AT_ONCE
         if pushes:
             yield pushes
 

@@ -7,7 +7,15 @@ from typing import Any
 from canvas.drivers.ports.values import Lease, SettleReply
 from canvas.drivers.redis.broker import RedisBroker
 from canvas.drivers.redis.results import RedisResults, renewed
-from canvas.drivers.redis.scripts.arguments import NOTHING, UNWRITABLE, Packed, ScriptArguments, pack, pack_each
+from canvas.drivers.redis.scripts.arguments import (
+    NOTHING,
+    UNWRITABLE,
+    Packed,
+    ScriptArguments,
+    fitting,
+    pack,
+    pack_each,
+)
 from canvas.drivers.redis.scripts.replies import DONE, verdict_of, with_refused
 from canvas.drivers.redis.scripts.settle_call import (
     LeaseSources,
@@ -71,10 +79,12 @@ class RedisSettler:
     def publish_with_chords(
         self, joins: Sequence[ChordStart], messages: Sequence[Publish], delays: Delays = None
     ) -> None:
-        settlement = Settlement(None, fence="none", joins=list(joins), publishes=list(messages))
+        first = fitting(messages)
+        settlement = Settlement(None, fence="none", joins=list(joins), publishes=list(messages[:first]))
         for verdict in map(verdict_of, self._start(pack_each([settlement], self._packing.settlement), delays)):
             if verdict.refused:
                 raise RefusedError(verdict.refused)
+        self._broker.publish(messages[first:], delays)
 
     def _start(self, packed: Packed, delays: Delays) -> list[Any]:
         broker = self._broker

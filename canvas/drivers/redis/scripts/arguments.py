@@ -33,6 +33,8 @@ from canvas.model.settlement import (
 DEAD_LETTERS_KEPT = 10_000
 PUSHED_AT_ONCE = 1_000
 """Messages that one command takes: the scripts' stack has room for some thousands."""
+BYTES_AT_ONCE = 1 << 20
+"""Bytes of messages that one call takes, but for its last message: more would block the server for long."""
 T = TypeVar("T")
 Packed: TypeAlias = tuple[bytes, dict[int, str]]
 """Packed items, and by place why the others cannot be packed."""
@@ -41,6 +43,16 @@ _SUCCESS = b'{"status":"SUCCESS"'
 UNWRITABLE = (RefusedError, TypeError, ValueError, LookupError, AttributeError)
 Fields: TypeAlias = dict[str, Any]
 """The arguments of a script for one settlement, chord or message, by name."""
+
+
+def fitting(messages: Sequence[Publish]) -> int:
+    """How many messages, from the first on, go in one call."""
+    room = BYTES_AT_ONCE
+    for place, message in enumerate(messages[:PUSHED_AT_ONCE], 1):
+        room -= len(message.payload)
+        if room <= 0:
+            return place
+    return min(len(messages), PUSHED_AT_ONCE)
 
 
 def pack(value: Any) -> bytes:
