@@ -10,7 +10,7 @@ from canvas.model.message import EncodedMessage, Message, Publish
 from canvas.model.workflow_run import RUN_HEADER, STAMP
 from canvas.producer.routing import Route
 from canvas.text import short_repr
-from canvas.wire.depth import check_depth
+from canvas.wire.depth import LONG_TEXT, check_depth
 from canvas.wire.task_message import embed_of, readable
 from canvas.wire.typed_json import LazyArray, MemoEncoder, Written, dumps
 
@@ -100,8 +100,8 @@ class PreparedMessages:
                 links = readable(embed_of(options, 2), "json", bodies)
             body = dumps((call.args, call.kwargs, links))
             # Links that are handed on unread are checked by the worker that reads them.
-            brackets = body.count(b"[") + body.count(b"{")
-            if brackets > self._max_depth and not isinstance(options.get("chain"), LazyArray):
+            deep = len(body) >= LONG_TEXT or body.count(b"[") + body.count(b"{") > self._max_depth
+            if deep and not isinstance(options.get("chain"), LazyArray):
                 check_depth(body, self._max_depth, EncodeError)
             payload = form.fill(body, values)
         except EncodeError:

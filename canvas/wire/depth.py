@@ -13,6 +13,10 @@ MAX_DEPTH = 200
 MAX_NESTING = 800
 """Brackets around a value, whatever they are: what reads, copies and writes messages recurses no deeper."""
 _SIGNATURE = frozenset({"task", "args", "kwargs", "options"})
+LONG_TEXT = 4_096
+"""Bytes from which text is searched for brackets instead of counting them at each byte."""
+_COPIED = 1 << 20
+"""Bytes up to which ``opens_more`` may copy text."""
 _decode = msgspec.json.Decoder().decode
 _BRACKET_STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[{]}"))
@@ -25,7 +29,7 @@ def check_depth(raw: bytes, limit: int, error: type[WireError] = DecodeError, *,
     Data counts from the signature that it is an argument of: what follows a task, however long that is, counts only
     against ``MAX_NESTING``. So do the parents in a result's tuple form.
     """
-    if len(raw) <= limit - around or raw.count(b"[") + raw.count(b"{") <= limit - around:
+    if len(raw) <= limit - around or not opens_more(raw, limit - around):
         return
     deepest = around + _brackets(raw)
     if deepest <= limit:
@@ -34,6 +38,17 @@ def check_depth(raw: bytes, limit: int, error: type[WireError] = DecodeError, *,
         raise error(f"nested {deepest} levels deep; at most {max(limit, MAX_NESTING)} can be read")
     if _data_depth(raw, around) > limit:
         raise error(f"nested more than {limit} levels deep, which is task_message_max_depth")
+
+
+def opens_more(raw: bytes, limit: int) -> bool:
+    """Whether more than ``limit`` brackets open in text, those in its strings included."""
+    size = len(raw)
+    if size < LONG_TEXT or size > _COPIED:
+        return raw.count(b"[") + raw.count(b"{") > limit
+    # bytes.count looks at each byte by itself; replace searches for the next bracket, many times as quickly where there
+    # are few, and ends at the limit.
+    lists = size - len(raw.replace(b"[", b"", limit + 1))
+    return lists > limit or lists + size - len(raw.replace(b"{", b"", limit + 1)) > limit
 
 
 def _brackets(raw: bytes) -> int:

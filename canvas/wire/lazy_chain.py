@@ -1,5 +1,6 @@
 """A body whose chain stays unread: what follows the next link is handed on as it came."""
 
+import re
 from typing import Any
 
 import msgspec
@@ -9,6 +10,9 @@ from canvas.wire.typed_json import LazyArray, loads
 LONG = 1024
 """Bytes from which a body is worth it."""
 _NULL = msgspec.Raw(b"null")
+_END = 64
+"""Bytes at the end of a body in which the links of a task without any stand."""
+_NO_CHAIN = re.compile(rb'"chain": ?null')
 
 
 class _Embed(msgspec.Struct):
@@ -27,7 +31,7 @@ def body_with_links(data: bytes, max_depth: int) -> tuple[Any, Any, dict[str, An
 
     Raises DecodeError for what is nested deeper than ``max_depth``.
     """
-    if len(data) < LONG or b'"chain"' not in data:
+    if len(data) < LONG or _NO_CHAIN.search(data, len(data) - _END) or b'"chain"' not in data:
         return None
     try:
         if not data.isascii():

@@ -81,14 +81,15 @@ def decode(
     no sense.
     """
     data, content_type, _, headers, properties = message
+    size = len(data)
     if (
         content_type == "application/json"
         and "json" in accept
-        and len(data) < LONG
+        and size < LONG
         and not signer.signs
         and not headers.get("compression")
         and b"__type__" not in data
-        and data.count(b"[") + data.count(b"{") <= max_depth
+        and (size <= max_depth or data.count(b"[") + data.count(b"{") <= max_depth)
     ):
         try:
             args, kwargs, embed = _decode_plain(data)

@@ -16,7 +16,7 @@ import msgspec
 from canvas.errors import DecodeError, EncodeError
 from canvas.model.record import Handle
 from canvas.text import safe_repr
-from canvas.wire.depth import MAX_DEPTH, MAX_NESTING, check_depth
+from canvas.wire.depth import LONG_TEXT, MAX_DEPTH, MAX_NESTING, check_depth
 
 _LISTS = (list, tuple)
 _decode_plain = msgspec.json.Decoder().decode
@@ -118,8 +118,9 @@ def loads(data: bytes | str, *, max_depth: int = MAX_DEPTH, around: int = 0) -> 
     what is wrong, and where."""
     raw = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
     allowed = max_depth - around
+    size = len(raw)
     # Counted here, without a call: each message that is read passes.
-    if len(raw) > allowed and raw.count(b"[") + raw.count(b"{") > allowed:
+    if size > allowed and (size >= LONG_TEXT or raw.count(b"[") + raw.count(b"{") > allowed):
         check_depth(raw, max_depth, around=around)
     if b"__type__" in raw:
         return _loads_typed(raw)

@@ -15,6 +15,7 @@ USUAL = {
     "headers": {"id": "a", "task": "t", "n": 1.5, "deep": {"x": [1, None, "é"]}},
     "properties": {"body_encoding": "base64", "delivery_info": {"exchange": "", "routing_key": "q"}, "priority": 0},
 }
+LONG = "W1tdLCB7fSwge31d" * 400
 FORMS = {
     "usual": USUAL,
     "no encoding": {key: value for key, value in USUAL.items() if key != "content-encoding"},
@@ -31,6 +32,17 @@ FORMS = {
     "no content type": {key: value for key, value in USUAL.items() if key != "content-type"},
     "content type is a number": {**USUAL, "content-type": 7},
     "a list": [1],
+    "long": {**USUAL, "body": LONG},
+    "long, with a type more": {
+        **USUAL,
+        "body": LONG,
+        "headers": {"when": {"__type__": "date", "__value__": "2026-01-01"}},
+    },
+    "long, with a header named body": {**USUAL, "headers": {"body": LONG, "deep": [[[1]]]}},
+    "long, with a text that ends alike": {**USUAL, "headers": {'"body': LONG, "deep": [[[1]]], '":body"': "x"}},
+    "long, with brackets and quotes": {**USUAL, "body": '[{"' * 2_000, "properties": {"body_encoding": "utf-8"}},
+    "long, and deep behind it": {"body": LONG, **USUAL, "headers": {"deep": json.loads("[" * 9 + "]" * 9)}},
+    "long, and no text": {**USUAL, "body": [LONG]},
 }
 
 

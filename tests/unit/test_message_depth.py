@@ -8,7 +8,7 @@ from canvas import Canvas, chain, chord, group
 from canvas.errors import DecodeError, EncodeError
 from canvas.model.record import Record
 from canvas.wire import typed_json
-from canvas.wire.depth import MAX_NESTING
+from canvas.wire.depth import MAX_NESTING, opens_more
 from tests.support import messages
 
 
@@ -124,6 +124,13 @@ def hostile():
 def test_brackets_are_bounded_whatever_they_are(text):
     with pytest.raises(DecodeError, match=f"at most {MAX_NESTING}"):
         typed_json.loads(text)
+
+
+@pytest.mark.parametrize("size", [4_000, 5_000, 2**20 + 1])
+@pytest.mark.parametrize("order", [b"[{", b"{["])
+def test_brackets_are_counted_in_texts_of_all_sizes(size, order):
+    text = (order[:1] * 300 + order[1:] * 200).ljust(size, b"x")
+    assert [opens_more(text, limit) for limit in (0, 299, 300, 499, 500, 501)] == [True] * 4 + [False] * 2
 
 
 def test_results_with_long_lines_of_parents_are_stored():

@@ -84,7 +84,8 @@ class RedisSettler:
         for verdict in map(verdict_of, self._start(pack_each([settlement], self._packing.settlement), delays)):
             if verdict.refused:
                 raise RefusedError(verdict.refused)
-        self._broker.publish(messages[first:], delays)
+        if first < len(messages):
+            self._broker.publish(messages[first:], delays)
 
     def _start(self, packed: Packed, delays: Delays) -> list[Any]:
         broker = self._broker
