@@ -129,11 +129,14 @@ def run_outcome(self: Task[Any], run: str) -> Any:
     return outcome_of(self.app, run)
 
 
-def resume_run(self: Task[Any], run: str, outcome: dict[str, Any]) -> None:
-    """Resume the run in a node's place, whose end ``outcome`` is sent at."""
+def resume_run(
+    self: Task[Any], run: str, outcome: dict[str, Any], from_node: str | None = None, attempt: int | None = None
+) -> None:
+    """Resume the run in a node's place, whose end ``outcome`` is sent at; or run it again ``from_node``, after its
+    ``attempt``."""
     from canvas.workflows.run import resume_in_place
 
-    resume_in_place(self.app, run, outcome)
+    resume_in_place(self.app, run, outcome, from_node, attempt)
 
 
 def run_workflow(self: Task[Any], value: Any, name: str, inputs: dict[str, Any]) -> Any:

@@ -189,6 +189,7 @@ class InProcess:
         if not kept:
             return
         store = self._own_store()
+        store.results.forget(list(records.runs) if everything else [])  # a success that is stored is kept as it is
         store.results.store(kept)
         for run, fields in records.runs.items() if everything else ():
             store.runs.save_run(run, fields, expires, time.time(), records.run_index.listing(run))
@@ -200,13 +201,12 @@ class InProcess:
         return _OwnStore(driver.results, driver.runs)
 
     def load(self, run: Run) -> None:
-        """Copy a stored run into the store in memory. Raises RunLost."""
+        """Copy a stored run, and those in the places of its nodes, into the store in memory. Raises RunLost."""
+        for child in filter(None, map(run.child, run)):
+            self.load(child)
         results, runs = self._own_store()
-        chunks = [
-            f"{attempt}.{chunk}"
-            for attempt in range(run.attempt + 1)
-            for chunk in range(-(-len(run.nodes) // NODES_PER_CHUNK))
-        ]
+        parts = range(-(-len(run.nodes) // NODES_PER_CHUNK))
+        chunks = [f"{attempt}.{part}" for attempt in range(run.attempt + 1) for part in parts]
         names = ["about", "attempt", "cancelled", "overdue", *chunks]
         fields = zip(names, runs.read_run(run.id, names), strict=True)
         self._records.runs[run.id] = {name: value for name, value in fields if value is not None}

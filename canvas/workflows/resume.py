@@ -1,9 +1,10 @@
 """Another attempt at a run that has failed, or that has lost its next step: its nodes and its first messages."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
-from typing import Any, NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol
 
 from canvas.errors import CompositionError
 from canvas.graph.run_nodes import resumed, with_values
@@ -14,9 +15,9 @@ from canvas.model.workflow_run import SKIPPED, STAMP, NodeRef, RunNode, stamp_of
 from canvas.producer.outbox import Outbox
 from canvas.workflows.celery_run import embed_run
 from canvas.workflows.lifetimes import record_ids
-from canvas.workflows.run_results import RunResults
 from canvas.workflows.services import WorkflowServices
 from canvas.workflows.status import node_state
+from canvas.workflows.steps.child_runs import INSIDE, goes_on_inside
 from canvas.workflows.steps.compensation import undone_inside
 from canvas.workflows.steps.earlier_attempts import FRESH
 from canvas.workflows.steps.engine import RunEngine
@@ -25,6 +26,18 @@ _KEEPS_PARTS = frozenset({"task", "map", "loop", "flow", "pages"})
 """Kinds of nodes that use what an earlier attempt has done of them."""
 _IN_PARTS = frozenset({"map", "loop", "pages"})
 """Kinds of nodes that run a task for each of their items, rounds or pages."""
+
+
+class Again(NamedTuple):
+    """The nodes of a run that are to run again after its end."""
+
+    numbers: frozenset[int]
+    """Nodes, with all that depend on them."""
+    inside: Mapping[int, str] = MappingProxyType({})
+    """Of those, the ones whose runs inside go on, each with the path of the node inside that is to run again."""
+
+
+NOTHING = Again(frozenset())
 Ended = dict[int, tuple[str, Any]]
 """By their numbers, the state and the value of nodes that have ended, as the nodes after them get them."""
 
@@ -62,20 +75,20 @@ def resume(
     nodes: list[RunNode],
     records: Sequence[Record | None],
     failed: bool,
-    anew: frozenset[int] = frozenset(),
+    anew: Again = NOTHING,
 ) -> tuple[RunAttempt, SettleResult] | None:
     """The next attempt, and the reply to its first settlement; ``None`` when another client has just resumed the run.
 
     ``nodes`` are those of the first attempt, ``records`` theirs. ``failed``: the attempt before has ended without
-    success, so that its compensations have run. ``anew``: nodes that run again though they have ended, with all nodes
-    that depend on them.
+    success, so that its compensations have run. ``anew``: the nodes that run again though they have ended.
     """
     ended = ended_nodes(nodes, records)
-    undone = set(anew) | (_compensated(app, before, nodes, records, ended) if failed else set())
-    undone = _with_dependents(nodes, undone)
+    fresh = _with_dependents(nodes, _compensated(app, before, nodes, records, ended) if failed else set())
+    undone = _with_dependents(nodes, fresh | anew.numbers)
+    inside = {number: path for number, path in anew.inside.items() if number not in fresh}
     ended = {number: how for number, how in ended.items() if number not in undone}
     ended |= {number: (states.SUCCESS, None) for number in _unneeded(nodes, ended)}
-    again = RunAttempt(before.run, _about_again(before, nodes, undone), before.number + 1)
+    again = RunAttempt(before.run, _about_again(before, nodes, undone, inside), before.number + 1)
     again.about["attempts"] = [
         known if number in ended else again.number for number, known in enumerate(before.about["attempts"])
     ]
@@ -143,10 +156,18 @@ def ended_nodes(nodes: list[RunNode], records: Sequence[Record | None]) -> Ended
     return ended
 
 
-def _about_again(before: RunAttempt, nodes: list[RunNode], undone: set[int]) -> dict[str, Any]:
-    about = {key: value for key, value in before.about.items() if key != "cancelled"}
-    fresh = {str(number): before.number + 1 for number in undone if nodes[number].kind in _KEEPS_PARTS}
-    return {**about, FRESH: {**about.get(FRESH, {}), **fresh}} if fresh else about
+def _about_again(
+    before: RunAttempt, nodes: list[RunNode], undone: set[int], inside: Mapping[int, str]
+) -> dict[str, Any]:
+    """The metadata of the next attempt. ``inside``: by number, nodes whose runs go on from a node of theirs."""
+    about = {key: value for key, value in before.about.items() if key not in ("cancelled", INSIDE)}
+    anew = undone - inside.keys()
+    fresh = {str(number): before.number + 1 for number in anew if nodes[number].kind in _KEEPS_PARTS}
+    if fresh:
+        about[FRESH] = {**about.get(FRESH, {}), **fresh}
+    if inside:
+        about[INSIDE] = {str(number): path for number, path in inside.items()}
+    return about
 
 
 def _with_dependents(nodes: list[RunNode], numbers: Collection[int]) -> set[int]:
@@ -158,22 +179,56 @@ def _with_dependents(nodes: list[RunNode], numbers: Collection[int]) -> set[int]
     return found
 
 
-def nodes_of_name(run: RunResults, name: str) -> frozenset[int]:
-    """The node of this name; of a branch also the node that chooses. Raises CompositionError for a name that no node
-    has, and for a run in the place of another run's node."""
+class Steered(Protocol):
+    """A run, with the runs in the places of its nodes."""
+
+    id: str
+    about: dict[str, Any]
+    nodes: list[RunNode]
+
+    def child(self, name: str) -> "Steered | None": ...
+
+
+def run_again_from(run: Steered, path: str) -> Again:
+    """The nodes that run again from a node on: one of this run, or with its path, such as ``outer/inner``, one of a run
+    inside.
+
+    Raises CompositionError for a path that leads to no node, and for a run in the place of another run's node."""
     if "parent" in run.about:
         raise CompositionError(
-            f"run {run.id} stands in the place of task {run.about['parent']} of another run: run that node again, with "
-            "again(from_node=…) of its own run"
+            f"run {run.id} stands in the place of task {run.about['parent']} of another run: run the node again by "
+            f"that run, with again(from_node='…/{path}')"
         )
-    names = [node.name for node in run.nodes if not node.hidden]
-    if name not in names:
-        near = get_close_matches(str(name), names, 1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise CompositionError(f"run {run.id} has no node {name!r}: {hint}it has {', '.join(names)}"[:1_000])
+    return node_of_path(run, path)
+
+
+def node_of_path(run: Steered, path: str) -> Again:
+    """As ``run_again_from``, also of a run inside of another one. Raises CompositionError."""
+    names = {node.name: number for number, node in enumerate(run.nodes) if not node.hidden}
+    if path in names:
+        return Again(_with_choice(run.nodes, path))
+    for at, sign in enumerate(str(path)):
+        head, inner = str(path)[:at], str(path)[at + 1 :]
+        if sign == "/" and head in names:
+            number = names[head]
+            child = run.child(head) if goes_on_inside(run.nodes[number]) else None
+            if child is None:
+                raise CompositionError(
+                    f"run {run.id}: {head}: no run of a workflow is in its place whose nodes could run again: run "
+                    f"{head!r} again as a whole"
+                )
+            node_of_path(child, inner)
+            return Again(frozenset({number}), {number: inner})
+    near = get_close_matches(str(path), names, 1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise CompositionError(f"run {run.id} has no node {path!r}: {hint}it has {', '.join(names)}"[:1_000])
+
+
+def _with_choice(nodes: Sequence[RunNode], name: str) -> frozenset[int]:
+    """The node of this name; of a branch also the node that chooses."""
     return frozenset(
         number
-        for number, node in enumerate(run.nodes)
+        for number, node in enumerate(nodes)
         if (node.name == name and not node.hidden) or (node.name == f"{name}?" and node.kind == "choose")
     )
 

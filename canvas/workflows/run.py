@@ -18,7 +18,7 @@ from canvas.model.workflow_run import STAMP, NodeRef, RunNode, stamp_of, task_id
 from canvas.producer.outbox import Outbox
 from canvas.workflows.cancelling import end_waits, open_nodes, runs_inside, task_ids
 from canvas.workflows.labels import labels_of
-from canvas.workflows.resume import RunAttempt, nodes_of_name, resume, without_expiry
+from canvas.workflows.resume import NOTHING, Again, RunAttempt, node_of_path, resume, run_again_from, without_expiry
 from canvas.workflows.run_keys import check_same
 from canvas.workflows.run_results import AsyncRun
 from canvas.workflows.services import WorkflowServices
@@ -188,13 +188,14 @@ class Run(AsyncRun):
     def again(self, from_node: str) -> bool:
         """Run the node ``from_node`` again, and all nodes that depend on it; the results of the others are used as they
         are. Of a map all items run again, of a loop all rounds, and a workflow in the place of a node is started anew.
-        Nodes that failed or never ran, and nodes that were compensated, run again as with ``resume``.
+        Nodes that failed or never ran, and nodes that were compensated, run again as with ``resume``. A node of the run
+        inside of a node is named by its path, such as ``"tenant/load"``; nothing else in there runs again.
 
         The run must have ended, also with success; False when it has not, or another client has just begun an attempt.
         Raises CompositionError for a name that no node has, and for a run in the place of another run's node.
         """
-        numbers = nodes_of_name(self, from_node)
-        return self._steered(lambda run: run._again(numbers))
+        anew = run_again_from(self, from_node)
+        return self._steered(lambda run: run._again(anew))
 
     def _steered(self, step: Callable[["Run"], bool]) -> bool:
         """Take a step that may begin an attempt of this run, where its tasks are to run."""
@@ -210,13 +211,13 @@ class Run(AsyncRun):
             return False
         return self._begin_attempt(found, failed=status.over)
 
-    def _again(self, numbers: frozenset[int]) -> bool:
+    def _again(self, anew: Again) -> bool:
         found = self._look()
         status = self._status(found)
-        return status.over and self._begin_attempt(found, status.state != states.SUCCESS, numbers)
+        return status.over and self._begin_attempt(found, status.state != states.SUCCESS, anew)
 
-    def _begin_attempt(self, found: list[Record | None], failed: bool, anew: frozenset[int] = frozenset()) -> bool:
-        """``failed``: the attempt before has ended without success; ``anew``: the nodes to run again in any case."""
+    def _begin_attempt(self, found: list[Record | None], failed: bool, anew: Again = NOTHING) -> bool:
+        """``failed``: the attempt before has ended without success; ``anew``: the nodes that run again in any case."""
         next_attempt = resume(self.app, self._attempt(), self.nodes, found[:-1], failed, anew)
         if next_attempt is None:
             return False
@@ -249,11 +250,16 @@ def outcome_of(app: WorkflowServices, run: str) -> Any:
     return found.conclude(found.status().state)
 
 
-def resume_in_place(app: WorkflowServices, run: str, outcome: dict[str, Any]) -> None:
-    """Resume a run that stands in the place of a task, with another task that ends as it does. Raises RunLost."""
+def resume_in_place(
+    app: WorkflowServices, run: str, outcome: dict[str, Any], from_node: str | None = None, attempt: int | None = None
+) -> None:
+    """Resume a run that stands in the place of a task, with another task that ends as it does; or run it again
+    ``from_node``, if no attempt has begun after ``attempt``. Raises RunLost."""
     found = Run.find(app, run)
     found.nodes[-1].details = {**found.nodes[-1].details, "outcome": outcome}
-    if found.status().state == states.SUCCESS:
+    if from_node is not None and found.attempt == attempt:
+        found._again(node_of_path(found, from_node))
+    elif found.status().state == states.SUCCESS:
         outbox = Outbox(app)
         outbox.send(outcome, Lineage(run))
         app.driver.settler.settle([outbox.settlement()])

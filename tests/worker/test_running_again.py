@@ -9,7 +9,7 @@ from canvas import Workflow
 from canvas.errors import CompositionError
 from canvas.model.runs.index import RunQuery
 from canvas.testing.contract import eventually
-from canvas.workflows.resume import nodes_of_name
+from canvas.workflows.resume import run_again_from
 from tests.support.dying import killed_at
 from tests.worker.commands import canvas, invoked, served, states, task
 
@@ -132,6 +132,41 @@ def test_a_loop_and_a_workflow_inside_start_anew(bench, app, flow, place):
     assert ran(bench, rounds, inside) == [6, 3]
 
 
+@pytest.mark.parametrize("found", [False, True], ids=["own", "found"])
+def test_a_node_of_a_run_inside(bench, app, flow, place, found):
+    a, b, c, deep = (bench.new_key() for _ in range(4))
+    deepest = Workflow("deepest", app)
+    line(app, deepest, deep)
+    inner = Workflow("inner", app)
+    line(app, inner, a, b)
+    inner.add(deepest, name="deep", after=inner["a"])
+    flow.add(task(app, "noted").s(1, c), name="c", after=flow.add(inner, name="inside"))
+    run = place(flow)
+    run.get(timeout=20)
+    run = app.workflow(run.id) if found else run
+    assert run.again("inside/b")
+    assert run.get(timeout=20) == 1
+    assert ran(bench, a, b, deep, c) == [1, 2, 1, 2]
+    assert run.again("inside/deep/a")
+    assert run.get(timeout=20) == 1
+    assert run.state == "SUCCESS"
+    assert ran(bench, a, b, deep, c) == [1, 2, 2, 3]
+    assert run.again("inside")
+    assert run.get(timeout=20) == 1
+    assert ran(bench, a, b, deep, c) == [2, 3, 3, 4]
+
+
+def test_a_node_of_a_workflow_that_a_task_returned(bench, app, flow):
+    key, gate = bench.new_key(), bench.new_key()
+    bench.open(gate)
+    flow.call(task(app, "builds_gated").s(key, gate), name="grown")
+    run = flow.apply_async()
+    assert run.get(timeout=20) == [1]
+    assert run.again("grown/gated")
+    assert run.get(timeout=20) == [1]
+    assert ran(bench, key, gate) == [1, 2]
+
+
 def test_a_branch_is_decided_again(bench, app, flow, place):
     kind, arm, other = (bench.new_key() for _ in range(3))
     which = flow.add(task(app, "noted").s("x", kind), name="which")
@@ -197,9 +232,13 @@ def test_what_cannot_run_again(bench, app, flow):
         run.again("hold")
     with pytest.raises(CompositionError, match="has no node 'end'"):
         run.again("end")
-    assert {run.nodes[number].name for number in nodes_of_name(run, "choice")} == {"choice", "choice?"}
-    with pytest.raises(CompositionError, match="stands in the place of task"):
+    assert {run.nodes[number].name for number in run_again_from(run, "choice").numbers} == {"choice", "choice?"}
+    with pytest.raises(CompositionError, match=r"stands in the place of task .*again\(from_node='…/a'\)"):
         run.child("inside").again("a")
+    with pytest.raises(CompositionError, match=r"has no node 'b'.*it has a"):
+        run.again("inside/b")
+    with pytest.raises(CompositionError, match="held: no run of a workflow is in its place"):
+        run.again("held/b")
     shown = canvas(bench, "workflow", "again", run.id, "--from", "nothing", check=False)
     assert shown.returncode != 0
     assert "has no node 'nothing'" in shown.stderr
@@ -245,7 +284,9 @@ def test_one_of_two_callers_begins_the_attempt(bench, app, flow):
     run.get(timeout=20)
     runs = [app.workflow(run.id) for _ in range(2)]
     looked = [one._look() for one in runs]
-    begun = [one._begin_attempt(found, False, nodes_of_name(one, "b")) for one, found in zip(runs, looked, strict=True)]
+    begun = [
+        one._begin_attempt(found, False, run_again_from(one, "b")) for one, found in zip(runs, looked, strict=True)
+    ]
     assert begun == [True, False]
     assert run.get(timeout=20) == 1
     assert ran(bench, a, b) == [1, 2]

@@ -28,6 +28,19 @@ from canvas.workflows.services import WorkflowServices
 from canvas.workflows.steps.earlier_attempts import usable_before
 from canvas.workflows.store import RunStore, run_metadata
 
+INSIDE = "inside"
+"""The key in a run's metadata for: by a node's number, from which node on the run in its place runs again."""
+_OF_OUTCOME = frozenset({"link", "link_error", "chain", "chord", "group_id"})
+"""The options of a signature that the task in its place would have to have, too."""
+
+
+def goes_on_inside(node: RunNode) -> bool:
+    """Whether another attempt goes on with the run in a node's place. Messages after a task, which its signature names,
+    are known to the task alone, so that it runs again then."""
+    if node.kind != "task" or node.sig is None:
+        return node.kind == "flow"
+    return node.sig["subtask_type"] is None and _OF_OUTCOME.isdisjoint(node.sig["options"])
+
 
 def check_depth(app: WorkflowServices, depth: int, name: str) -> None:
     """Raise CompositionError where workflows are nested too deeply."""

@@ -16,14 +16,19 @@ from canvas.model.workflow_run import (
     task_id_of,
 )
 from canvas.workflows.steps.attempt import upstream_failure
-from canvas.workflows.steps.child_runs import child_before, input_value, outcome_of_node, save_child, with_inputs
+from canvas.workflows.steps.child_runs import (
+    INSIDE,
+    child_before,
+    goes_on_inside,
+    input_value,
+    outcome_of_node,
+    save_child,
+    with_inputs,
+)
 from canvas.workflows.steps.pages import PagesAttempt
 from canvas.workflows.steps.rules import FAILED, value_of
 
 Inputs = Sequence[KnownInput]
-
-_OF_OUTCOME = frozenset({"link", "link_error", "chain", "chord", "group_id"})
-"""The options of a signature that the task in its place would have to have, too."""
 
 
 class NodeAttempt(PagesAttempt):
@@ -38,15 +43,12 @@ class NodeAttempt(PagesAttempt):
         if node.binds:
             sig = bind_inputs(sig, node.binds, _values(inputs), self._source_of(number))
         place = NodeRef(self._run, self._attempt, number)
-        if not self._goes_on(place, sig):
+        if not self._goes_on(place, node):
             self._send(sig, (), place)
 
-    def _goes_on(self, place: NodeRef, sig: Mapping[str, Any]) -> bool:
-        """Go on with the run of a workflow that the node's task has returned in an earlier attempt, if there is one.
-
-        What the signature says of the messages after the task is known to the task alone, so that it runs again then.
-        """
-        if place.attempt == 0 or sig["subtask_type"] is not None or not _OF_OUTCOME.isdisjoint(sig["options"]):
+    def _goes_on(self, place: NodeRef, node: RunNode) -> bool:
+        """Go on with the run of a workflow that the node's task has returned in an earlier attempt, if there is one."""
+        if place.attempt == 0 or not goes_on_inside(node):
             return False
         earlier = child_before(self._runs, place)
         if earlier is None:
@@ -57,7 +59,8 @@ class NodeAttempt(PagesAttempt):
     def _go_on(self, place: NodeRef, earlier: str, outcome: dict[str, Any]) -> None:
         """Go on with the run that an earlier attempt had in a node's place."""
         self._record(place.node, states.STARTED, None, child=earlier)
-        self._resume_child(earlier, outcome)
+        path = self._runs.metadata(place.run)[0].get(INSIDE, {}).get(str(place.node))
+        self._resume_child(earlier, outcome, path)
 
     def _choose(self, number: int, node: RunNode, inputs: Inputs) -> None:
         if node.details.get("timed_out"):

@@ -111,9 +111,11 @@ class PagesAttempt(LineAttempt):
         if page[NEXT] is not None:
             self._ask_ahead(work, progress.page + 1, page[NEXT])
 
-    def _resume_child(self, child: str, outcome: dict[str, Any]) -> None:
-        """Go on with the run that an earlier attempt had in a place."""
-        sig = self._app.signature(RESUME_RUN, (child, outcome), ignore_result=True)
+    def _resume_child(self, child: str, outcome: dict[str, Any], path: str | None = None) -> None:
+        """Go on with the run that an earlier attempt had in a place; with ``path`` from this node of it."""
+        # A task that runs twice begins one attempt: the one after this.
+        again = {} if path is None else {"from_node": path, "attempt": self._runs.metadata(child)[1]}
+        sig = self._app.signature(RESUME_RUN, (child, outcome), again, ignore_result=True)
         self._effects.send(sig, Lineage(self._run, self._parent))
 
     def _ask_ahead(self, place: NodeRef, page: int, cursor: Any) -> None:
