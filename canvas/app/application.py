@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from canvas.app import builtins, shared_tasks
-from canvas.app.celery_names import CeleryNames
+from canvas.app.celery_attributes import CeleryNames
 from canvas.app.sending import SendingApp
 from canvas.app.services import Part, Service, open_run_store
 from canvas.config.sources import imported

@@ -9,8 +9,8 @@ from canvas.config.config import Config
 from canvas.config.sources import imported
 
 if TYPE_CHECKING:
+    from canvas.beat.configured_entries import SetupApp
     from canvas.beat.schedule import Schedule
-    from canvas.beat.setup import SetupApp
     from canvas.drivers.ports import Driver
     from canvas.producer.message_builder import BuilderApp, MessageBuilder
     from canvas.producer.planner import SenderApp

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 from canvas.config.config import Config
-from canvas.schedules.base import ScheduleApp
+from canvas.schedules.base_schedule import ScheduleApp
 
 
 class BeatClock:

@@ -10,7 +10,7 @@ from canvas.errors import ConfigurationError
 from canvas.primitives.registry import maybe_signature
 from canvas.primitives.signature import Signature
 from canvas.schedules import crontab, maybe_schedule, schedule, solar
-from canvas.schedules.base import BaseSchedule
+from canvas.schedules.base_schedule import BaseSchedule
 from canvas.wire import typed_json
 
 CatchUp = Literal["none", "last", "all"]

@@ -5,7 +5,7 @@ from typing import Any
 
 from canvas.beat.entries import Entry
 from canvas.beat.state import EntryState
-from canvas.schedules.base import humanized
+from canvas.schedules.base_schedule import humanized
 
 logger = logging.getLogger("celery.beat")
 

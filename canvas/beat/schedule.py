@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from canvas.beat.clock import BeatClock
+from canvas.beat.configured_entries import SetupApp, entries_of, first_due, save, warn_of_unknown, with_cleanup
 from canvas.beat.entries import Entry, entry_of, is_dynamic, stored
 from canvas.beat.overlap import check_overlap
 from canvas.beat.service import schedule_name
-from canvas.beat.setup import SetupApp, entries_of, first_due, save, warn_of_unknown, with_cleanup
 from canvas.beat.state import EntryState, new_state
 from canvas.beat.store import EntryStore, Known
 from canvas.beat.ticks import tick_of

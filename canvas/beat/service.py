@@ -10,11 +10,11 @@ from typing import Any
 
 from canvas.beat import log
 from canvas.beat.clock import BeatClock
+from canvas.beat.configured_entries import SetupApp, entries_of, synchronize, with_cleanup
 from canvas.beat.decision import Decision, decide
 from canvas.beat.entries import Entry
 from canvas.beat.overlap import cancel, check_overlap, is_running
 from canvas.beat.running import LOOKS_WITHIN, RETRY_EVERY, BeatService
-from canvas.beat.setup import SetupApp, entries_of, synchronize, with_cleanup
 from canvas.beat.state import EntryState
 from canvas.beat.store import EntryStore, Known
 from canvas.beat.ticks import Tick, tick_of

@@ -211,7 +211,7 @@ def retry(obj: Any, /, run: str) -> None:
 
 def _running(obj: Any, run: Any) -> dict[str, float | None]:
     """The tasks that workers run, and since when. Of a run that has ended nothing runs."""
-    from canvas.workflows.progress.running import running_tasks
+    from canvas.workflows.progress.running_tasks import running_tasks
 
     return {} if run.ready() else running_tasks(obj.app, _ASK_FOR)
 

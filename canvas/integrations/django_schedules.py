@@ -8,7 +8,7 @@ from typing import Any
 
 from canvas.errors import ConfigurationError, OperationalError
 from canvas.schedules import crontab, schedule, solar
-from canvas.schedules.base import BaseSchedule
+from canvas.schedules.base_schedule import BaseSchedule
 
 OPTIONS = ("queue", "exchange", "routing_key", "priority")
 """Options of a call that have columns of their own."""

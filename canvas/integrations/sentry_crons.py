@@ -13,7 +13,7 @@ from canvas.caller_warnings import warn_caller
 from canvas.model.message import Message
 from canvas.model.outcome import Failure, Outcome, Retried, Success
 from canvas.schedules import crontab, schedule
-from canvas.schedules.base import ScheduleApp
+from canvas.schedules.base_schedule import ScheduleApp
 
 _SLUG, _CONFIG, _CHECK_IN = (f"sentry-monitor-{name}" for name in ("slug", "config", "check-in-id"))
 _STARTED = "sentry-monitor-start-timestamp-s"

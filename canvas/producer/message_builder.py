@@ -17,7 +17,7 @@ from canvas.model.message import Message, Publish
 from canvas.model.options import NAMES
 from canvas.model.workflow_run import RUN_HEADER
 from canvas.producer.moments import Clock, due, eta_text, expires_text, instant
-from canvas.producer.prepared import PreparedMessages
+from canvas.producer.prepared_messages import PreparedMessages
 from canvas.producer.routing import Route, Router
 from canvas.task.pydantic_models import Models, plain_arguments, plain_signatures
 from canvas.telemetry import emit

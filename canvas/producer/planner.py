@@ -163,7 +163,7 @@ class Planner:
         """
         # Most apps make missing queues and count chords.
         from canvas.drivers.ports.capabilities import missing
-        from canvas.producer.embedded import embedded_signatures
+        from canvas.producer.embedded_signatures import embedded_signatures
 
         for sig in embedded_signatures(dispatch.options):
             if not counts and sig.get("subtask_type") == "chord":

@@ -15,9 +15,9 @@ from canvas.model.ids import Lineage
 from canvas.model.settlement import ChordStart, UniqueLock
 from canvas.primitives.cycles import refuse_cycles
 from canvas.primitives.signature import Signature
-from canvas.producer.handles import handle_of
 from canvas.producer.message_builder import BuiltMessage
 from canvas.producer.planner import Planner
+from canvas.producer.result_handles import handle_of
 from canvas.telemetry import emit
 
 _GC_PAUSE_FROM = 100

@@ -7,11 +7,11 @@ from typing import Any, Protocol
 from canvas.config.config import Config
 from canvas.drivers.ports.bus import Inbox
 from canvas.model.ids import new_id
-from canvas.model.revocation import id_entry, stamp_entries
 from canvas.producer.message_builder import MessageBuilder
 from canvas.producer.purge import PurgeApp, purge
 from canvas.producer.routing import Router
 from canvas.remote.inspect import ControlledApp, Inspect
+from canvas.remote.revocation_entries import id_entry, stamp_entries
 from canvas.wire import task_message as wire
 
 REVOKED_FOR = 86_400.0

@@ -5,7 +5,7 @@ A schedule knows two times: when its task ran last, which it is given, and now, 
 From these it computes whether the task is due and how long it is until then.
 """
 
-from canvas.schedules.base import BaseSchedule, maybe_make_aware, schedstate
+from canvas.schedules.base_schedule import BaseSchedule, maybe_make_aware, schedstate
 from canvas.schedules.cron_fields import ParseException, crontab_parser
 from canvas.schedules.crontab import crontab
 from canvas.schedules.interval import maybe_schedule, schedule

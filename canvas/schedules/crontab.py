@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Any
 
-from canvas.schedules.base import BaseSchedule, as_zone, between, schedstate
+from canvas.schedules.base_schedule import BaseSchedule, as_zone, between, schedstate
 from canvas.schedules.cron_fields import Cronspec, expanded
 
 _DAYS_IN = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)

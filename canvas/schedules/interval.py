@@ -5,7 +5,7 @@ from numbers import Real
 from typing import Any
 
 from canvas.errors import ConfigurationError
-from canvas.schedules.base import BaseSchedule, NowFunction, ScheduleApp, between, humanized, schedstate
+from canvas.schedules.base_schedule import BaseSchedule, NowFunction, ScheduleApp, between, humanized, schedstate
 
 _DAY, _HOUR, _MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
 

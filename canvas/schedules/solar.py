@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from canvas.errors import ConfigurationError
-from canvas.schedules.base import BaseSchedule, between
+from canvas.schedules.base_schedule import BaseSchedule, between
 
 _TWILIGHTS = {"astronomical": "-18", "nautical": "-12", "civil": "-6"}
 _RISING, _SETTING, _NOON = "next_rising", "next_setting", "next_transit"

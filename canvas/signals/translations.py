@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 from canvas.config.config import Config
 from canvas.errors import NotRegistered, Reject, TaskRevokedError
-from canvas.execution.received import ReceivedRequest
+from canvas.execution.signal_arguments import ReceivedRequest
 from canvas.model import states
 from canvas.model.outcome import ExceptionInfo, Failure, Ignored, Outcome, Rejected, Retried, Revoked, Success
 from canvas.model.queue import Queue

@@ -12,8 +12,8 @@ from canvas.app.application import Canvas
 from canvas.config.ignored import ignored_settings
 from canvas.errors import BrokerError, CanvasError
 from canvas.integrations.prometheus import Metrics
-from canvas.model.revocation import revoked_ids
 from canvas.producer.purge import purge as purge_queue
+from canvas.remote.revocation_entries import revoked_ids
 from canvas.telemetry import attach, emit
 from canvas.worker.banner import banner
 from canvas.worker.consumer.topology import add_own, declare
@@ -28,15 +28,15 @@ from canvas.worker.names import node_name
 from canvas.worker.options import WorkerOptions, new_worker_id, pool_of, prefetch_limit, slots_of
 from canvas.worker.outages import Outages
 from canvas.worker.pools.autoscaler import Autoscaler
-from canvas.worker.pools.base import InProcessPool, Pool
+from canvas.worker.pools.pool import InProcessPool, Pool
 from canvas.worker.pools.prefork import Prefork
 from canvas.worker.pools.shared_memory import SharedMemory
 from canvas.worker.process import WorkerProcess
 from canvas.worker.process_files import ProcessFiles
 from canvas.worker.signal_handlers import put_back_afterwards
 from canvas.worker.startup import check_limits, connect, load_tasks
+from canvas.worker.steps.node_steps import UserSteps
 from canvas.worker.steps.request import request_hooks
-from canvas.worker.steps.users import UserSteps
 from canvas.worker.stopping import report_running
 
 _LISTENING_WITHIN = 5.0

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from canvas.errors import CompositionError, RunLost
 from canvas.model import states
 from canvas.model.record import Record
-from canvas.model.runs.index import CANCELLED, OF_CELERY, RUN_STATES, FoundRun, RunQuery
+from canvas.model.run_index import CANCELLED, OF_CELERY, RUN_STATES, FoundRun, RunQuery
 from canvas.workflows.labels import checked_name, label_terms
 from canvas.workflows.run import Run
 from canvas.workflows.services import WorkflowServices

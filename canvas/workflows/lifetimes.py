@@ -7,7 +7,7 @@ from typing import Any
 from canvas.errors import BrokerError, RunLost
 from canvas.model import states
 from canvas.model.record import Record
-from canvas.model.runs.index import CANCELLED
+from canvas.model.run_index import CANCELLED
 from canvas.model.settlement import Keep, Settlement
 from canvas.model.workflow_run import IN_ROUNDS, PAGE, NodeRef, RunNode, items_id, outline_id, page_id, task_id_of
 from canvas.telemetry import emit

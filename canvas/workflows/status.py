@@ -10,7 +10,7 @@ from typing import Any
 from canvas.errors import UpstreamFailed
 from canvas.model import states
 from canvas.model.record import Record
-from canvas.model.runs.index import CANCELLED, IF_CANCELLED
+from canvas.model.run_index import CANCELLED, IF_CANCELLED
 from canvas.model.workflow_run import ANY, AWAITING_SIGNAL, AWAITING_TASK, SKIPPED, SLEEPING, RunNode
 from canvas.workflows.labels import json_value, label_text, labels_of
 

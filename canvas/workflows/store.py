@@ -19,7 +19,7 @@ from canvas.wire.signing import UNSIGNED, Signer
 
 if TYPE_CHECKING:
     from canvas.drivers.ports.runs import RunRecords
-    from canvas.model.runs.index import FoundRun, RunListing, RunQuery
+    from canvas.model.run_index import FoundRun, RunListing, RunQuery
 
 NODES_PER_CHUNK = 256
 """Nodes that are kept together."""
@@ -283,7 +283,7 @@ def run_listing(about: dict[str, Any]) -> "RunListing":
     """The listing of a new run, or of a new attempt."""
     # Programs that start no workflow do without these.
     from canvas.model import states
-    from canvas.model.runs.index import OF_CELERY, RunListing
+    from canvas.model.run_index import OF_CELERY, RunListing
     from canvas.workflows.labels import label_terms, labels_of
 
     state = OF_CELERY if about["target"] == "celery" else states.PENDING

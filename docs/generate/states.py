@@ -1,7 +1,7 @@
 """The tables of states, from the constants that the code compares."""
 
 from canvas.model import states
-from canvas.model.runs.index import CANCELLED, CANCELLING, IF_CANCELLED, RUN_STATES
+from canvas.model.run_index import CANCELLED, CANCELLING, IF_CANCELLED, RUN_STATES
 from canvas.model.workflow_run import AWAITING_SIGNAL, AWAITING_TASK, SKIPPED, SLEEPING
 from canvas.workflows.status import ENDED, UPSTREAM_FAILED, WAITING
 from docs.generate.markdown import code, table

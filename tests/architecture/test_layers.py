@@ -76,4 +76,4 @@ def test_a_library_is_used_in_its_room_only(library):
 def test_redis_itself_is_used_where_connections_are():
     users = {n for n in MODULES for t, _ in imports(n) if t.split(".")[0] == "redis"}
     folder = "canvas.drivers.redis.connection"
-    assert users == {f"{folder}.library", f"{folder}.library_connections"}
+    assert users == {f"{folder}.redis_py", f"{folder}.redis_py_connections"}

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from canvas import Workflow
-from canvas.model.runs.index import RunQuery
+from canvas.model.run_index import RunQuery
 from canvas.testing.contract import eventually
 from tests.support.apps import make
 from tests.support.dying import killed_at

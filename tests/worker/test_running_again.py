@@ -7,7 +7,7 @@ import pytest
 
 from canvas import Workflow
 from canvas.errors import CompositionError
-from canvas.model.runs.index import RunQuery
+from canvas.model.run_index import RunQuery
 from canvas.testing.contract import eventually
 from canvas.workflows.resume import run_again_from
 from tests.support.dying import killed_at

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from canvas.context import current_app
 from canvas.primitives.signature import Signature
 from canvas.schedules import maybe_schedule
-from canvas.schedules.base import ScheduleApp
+from canvas.schedules.base_schedule import ScheduleApp
 
 _EDITABLE = ("task", "schedule", "args", "kwargs", "options")
 

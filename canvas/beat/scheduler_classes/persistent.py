@@ -9,7 +9,7 @@ from typing import Any
 
 from canvas.beat.log import logger
 from canvas.beat.scheduler_classes.scheduler import Scheduler
-from canvas.schedules.base import BaseSchedule
+from canvas.schedules.base_schedule import BaseSchedule
 from canvas.version import __version__
 
 _UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, ImportError, pickle.UnpicklingError, EOFError)

@@ -11,11 +11,11 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from canvas.beat.arguments import evaluated_call
+from canvas.beat.configured_entries import SetupApp, with_cleanup
 from canvas.beat.log import connection_lost, logger, not_computed
 from canvas.beat.scheduler_classes.entries import ScheduleEntry, SchedulingError, event_t
-from canvas.beat.setup import SetupApp, with_cleanup
 from canvas.errors import OperationalError
-from canvas.schedules.base import maybe_make_aware
+from canvas.schedules.base_schedule import maybe_make_aware
 
 DEFAULT_MAX_INTERVAL = 300
 """Seconds that a scheduler waits at most before it looks at its entries again."""

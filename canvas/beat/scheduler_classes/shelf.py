@@ -9,7 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from canvas.beat import log
-from canvas.schedules.base import maybe_make_aware
+from canvas.schedules.base_schedule import maybe_make_aware
 
 
 class _Stub:

@@ -8,8 +8,8 @@ from canvas.beat.scheduler_classes.scheduler import SchedulerApp
 from canvas.beat.service import Service
 from canvas.beat.sources.source import EntrySource, SourceService
 
-_DATABASE = "canvas.beat.sources.django_tables:DjangoTables"
-_REDBEAT = "canvas.beat.sources.redbeat_keys:RedBeatKeys"
+_DATABASE = "canvas.beat.sources.django_celery_beat:DjangoTables"
+_REDBEAT = "canvas.beat.sources.redbeat:RedBeatKeys"
 SOURCES = {
     "django": _DATABASE,
     "django_celery_beat.schedulers:DatabaseScheduler": _DATABASE,

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
-from canvas.schedules.base import BaseSchedule, ScheduleApp, schedstate
+from canvas.schedules.base_schedule import BaseSchedule, ScheduleApp, schedstate
 
 _FAR = timedelta(days=36_500)
 _PARTS = ("wkst", "count", "bysetpos", "bymonth", "bymonthday", "byweekday", "byyearday", "byeaster", "byweekno",

@@ -11,13 +11,13 @@ from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
 from canvas.beat import log
+from canvas.beat.configured_entries import SetupApp, warn_of_unknown
 from canvas.beat.decision import decide
 from canvas.beat.entries import Entry, described
 from canvas.beat.service import SEND_AGAIN_AFTER, Service, schedule_name
-from canvas.beat.setup import SetupApp, warn_of_unknown
 from canvas.beat.state import EntryState, new_state
 from canvas.beat.store import EntryStore, Known
-from canvas.schedules.base import ScheduleApp
+from canvas.schedules.base_schedule import ScheduleApp
 
 
 @dataclass(slots=True)

@@ -78,7 +78,7 @@ HELPERS: dict[str, Members] = {
         **of(f"{UTILS}.times", "adjust_timestamp delta_resolution get_exponential_backoff_interval humanize_seconds"),
         **of(f"{UTILS}.times", "localize make_aware maybe_iso8601 maybe_timedelta rate remaining timezone to_utc"),
         **of(f"{UTILS}.times", "LocalTimezone add_seconds_to_datetime subtract_datetimes utcoffset weekday"),
-        **of("canvas.schedules.base", "is_naive maybe_make_aware"),
+        **of("canvas.schedules.base_schedule", "is_naive maybe_make_aware"),
         **of("canvas.schedules.crontab", "ffwd"),
     },
 }

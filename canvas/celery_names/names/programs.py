@@ -67,9 +67,9 @@ PROGRAMS: dict[str, Members] = {
     "celery.apps.worker": of(f"{PARTS}.programs", "Worker"),
     "celery.backends": {},
     "celery.backends.base": {
-        **of(f"{_STORES}.hooks", "BaseBackend"),
+        **of(f"{_STORES}.base_backend", "BaseBackend"),
         **of(f"{_STORES}.keyvalue", "BaseKeyValueStoreBackend DisabledBackend KeyValueStoreBackend"),
-        "Backend": f"{_STORES}.hooks:BaseBackend", "BaseDictBackend": f"{_STORES}.hooks:BaseBackend",
+        "Backend": f"{_STORES}.base_backend:BaseBackend", "BaseDictBackend": f"{_STORES}.base_backend:BaseBackend",
     },
     "celery.backends.cache": of(f"{_STORES}.servers", "CacheBackend"),
     "celery.backends.database": of(f"{_STORES}.servers", "DatabaseBackend"),

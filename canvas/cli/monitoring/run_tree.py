@@ -9,7 +9,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from canvas.model import states
-from canvas.model.runs.index import CANCELLED
+from canvas.model.run_index import CANCELLED
 from canvas.model.workflow_run import RunNode
 from canvas.workflows.labels import label_terms
 from canvas.workflows.progress.watch import MapCounts, RunProgress

@@ -10,7 +10,7 @@ from queue import Empty, SimpleQueue
 from canvas.drivers.async_watch import AsyncQueueWatch
 from canvas.drivers.memory.records import Kept, MemoryRecords, alive
 from canvas.model import states
-from canvas.model.runs.index import FoundRun, RunListing, RunQuery
+from canvas.model.run_index import FoundRun, RunListing, RunQuery
 from canvas.model.settlement import ChordExtension, ChordStart, Keep, MailboxStep, Part, ReadyChord, ResultWrite
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from canvas.model.runs.index import IF_CANCELLED, FoundRun, RunListing, RunQuery
+from canvas.model.run_index import IF_CANCELLED, FoundRun, RunListing, RunQuery
 
 
 @dataclass(slots=True)

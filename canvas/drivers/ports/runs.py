@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from canvas.model import states
-from canvas.model.runs.index import FoundRun, RunListing, RunQuery
+from canvas.model.run_index import FoundRun, RunListing, RunQuery
 from canvas.model.settlement import ReadyChord
 
 

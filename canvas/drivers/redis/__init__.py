@@ -10,7 +10,7 @@ from canvas.drivers.ports.schedules import ScheduleStore
 from canvas.drivers.ports.settler import Settler
 from canvas.drivers.redis.broker import RedisBroker
 from canvas.drivers.redis.connection.client import RedisClient
-from canvas.drivers.redis.results import RedisResults
+from canvas.drivers.redis.results.store import RedisResults
 from canvas.drivers.redis.schedules import RedisSchedules
 from canvas.drivers.redis.settler import RedisSettler
 from canvas.drivers.redis.url import parse
@@ -46,7 +46,7 @@ def open_redis(
 def open_state(url: str, options: Mapping[str, Any], store: StoreParts | None) -> StateParts:
     """The state of messages that another broker carries, at a Redis URL; ``store``: where the results are."""
     # Only apps whose broker is not Redis need it.
-    from canvas.drivers.redis.state.message_state import StateBroker
+    from canvas.drivers.redis.message_state import StateBroker
 
     broker = StateBroker(RedisClient(parse(url, options)), options)
     results = store.results if store is not None else None

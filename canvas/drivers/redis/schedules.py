@@ -7,7 +7,7 @@ import msgpack
 
 from canvas.drivers.ports.schedules import DueEntries, EntryWrite, StoredEntry
 from canvas.drivers.redis.broker import RedisBroker
-from canvas.drivers.redis.results import RedisResults
+from canvas.drivers.redis.results.store import RedisResults
 from canvas.drivers.redis.scripts.arguments import ScriptArguments, pack
 from canvas.drivers.redis.scripts.replies import verdict_of
 from canvas.model.ids import new_id

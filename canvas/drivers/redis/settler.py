@@ -6,7 +6,7 @@ from typing import Any
 
 from canvas.drivers.ports.values import Lease, SettleReply
 from canvas.drivers.redis.broker import RedisBroker
-from canvas.drivers.redis.results import RedisResults, renewed
+from canvas.drivers.redis.results.store import RedisResults, renewed
 from canvas.drivers.redis.scripts.arguments import (
     NOTHING,
     UNWRITABLE,

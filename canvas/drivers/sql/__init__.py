@@ -24,15 +24,15 @@ def open_results(url: str, options: Mapping[str, Any]) -> StoreParts:
     """
     with _needing("results"):
         from canvas.drivers.record_columns import RecordColumns
+        from canvas.drivers.sql.celery_tables import CeleryTables, StoreTables
         from canvas.drivers.sql.chords import SqlChords
         from canvas.drivers.sql.database import Database, sqlalchemy_url
         from canvas.drivers.sql.results import SqlResults
         from canvas.drivers.sql.runs import SqlRuns
-        from canvas.drivers.sql.tables import CeleryTables, StoreTables
     serializer, extended = options.get("serializer", "json"), bool(options.get("extended"))
     tables: StoreTables
     if url == DJANGO:
-        from canvas.drivers.sql.django_tables import DjangoTables, django_database
+        from canvas.drivers.sql.django_celery_results import DjangoTables, django_database
 
         address, connect_args, utc = django_database()
         options = {**options, "database_engine_options": {"connect_args": connect_args}}

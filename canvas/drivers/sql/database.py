@@ -12,9 +12,9 @@ from canvas.drivers.absence import Absence
 from canvas.drivers.ports.results import TablesMissing
 from canvas.drivers.retry_policy import tried
 from canvas.drivers.sql.announcements import Listener, announces
+from canvas.drivers.sql.celery_tables import TableSet
 from canvas.drivers.sql.dialects import MYSQL, lock_database
 from canvas.drivers.sql.layout import create, upgrade
-from canvas.drivers.sql.tables import TableSet
 from canvas.errors import BrokerError, ConfigurationError, OperationalError, RefusedError
 from canvas.forks import in_forks
 from canvas.masking import masked_url

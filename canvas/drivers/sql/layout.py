@@ -3,9 +3,9 @@
 from sqlalchemy import Connection, Engine, Table, exc, inspect, select, text
 
 from canvas.drivers.retry_policy import tried
+from canvas.drivers.sql.canvas_tables import LAYOUT
+from canvas.drivers.sql.celery_tables import UNUSED, TableSet
 from canvas.drivers.sql.dialects import upsert
-from canvas.drivers.sql.state_tables import LAYOUT
-from canvas.drivers.sql.tables import UNUSED, TableSet
 from canvas.errors import ConfigurationError
 
 _OWN = "canvas_"

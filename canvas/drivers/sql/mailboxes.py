@@ -5,8 +5,8 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select, update
 
+from canvas.drivers.sql.canvas_tables import StateTables
 from canvas.drivers.sql.dialects import read_clock, unix_time
-from canvas.drivers.sql.state_tables import StateTables
 from canvas.model.settlement import MailboxStep, Part
 
 _VALUE, _WAIT, _KNOWN = "value", "wait", "known"

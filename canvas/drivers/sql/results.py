@@ -12,10 +12,10 @@ from sqlalchemy import Connection, and_, delete, not_, or_, select
 from canvas.drivers.polling import AsyncPollingWatch, BlockingReads, PollingWatch
 from canvas.drivers.record_columns import OWN
 from canvas.drivers.sql.announcements import announce
+from canvas.drivers.sql.celery_tables import StoreTables
 from canvas.drivers.sql.database import Database
 from canvas.drivers.sql.dialects import read_clock, unix_time, upsert
 from canvas.drivers.sql.run_index import write_state
-from canvas.drivers.sql.tables import StoreTables
 from canvas.model import states
 from canvas.model.settlement import ResultWrite
 

@@ -4,10 +4,10 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, Table, func, or_, select, update
 
+from canvas.drivers.sql.canvas_tables import StateTables
 from canvas.drivers.sql.dialects import unix_time, upsert
-from canvas.drivers.sql.state_tables import StateTables
 from canvas.model import states
-from canvas.model.runs.index import IF_CANCELLED, FoundRun, RunListing, RunQuery
+from canvas.model.run_index import IF_CANCELLED, FoundRun, RunListing, RunQuery
 
 
 def is_kept(connection: Connection, runs: Table) -> ColumnElement[bool]:

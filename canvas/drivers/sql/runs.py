@@ -9,7 +9,7 @@ from canvas.drivers.sql.mailboxes import SqlMailboxes
 from canvas.drivers.sql.results import SqlResults
 from canvas.drivers.sql.run_index import claim_key, count, find, is_kept, list_run, run_of_key, write_state
 from canvas.model import states
-from canvas.model.runs.index import FoundRun, RunListing, RunQuery
+from canvas.model.run_index import FoundRun, RunListing, RunQuery
 from canvas.model.settlement import ReadyChord
 
 _PAGE = 500

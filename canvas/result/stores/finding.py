@@ -8,7 +8,7 @@ from typing import Any
 from canvas.drivers import serves_results
 from canvas.drivers.third_party import class_path, entry_point_names
 from canvas.errors import ConfigurationError
-from canvas.result.stores.hooks import BaseBackend
+from canvas.result.stores.base_backend import BaseBackend
 from canvas.result.stores.servers import (
     CacheBackend,
     DatabaseBackend,

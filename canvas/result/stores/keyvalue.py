@@ -6,7 +6,7 @@ from typing import Any
 from canvas.model import states
 from canvas.result.backend import Backend
 from canvas.result.handles import result_from_tuple
-from canvas.result.stores.hooks import BaseBackend
+from canvas.result.stores.base_backend import BaseBackend
 from canvas.text import str_to_bytes
 
 

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from canvas.drivers.ports import Driver
-from canvas.model.runs.index import RunListing, RunQuery
+from canvas.model.run_index import RunListing, RunQuery
 from canvas.model.settlement import ReadyChord, ResultWrite, Settlement
 from canvas.testing.contract.mailboxes import resolve, take
 from canvas.testing.contract.support import ContractSupport, chord_end, eventually

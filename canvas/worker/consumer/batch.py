@@ -21,7 +21,7 @@ from canvas.worker.consumer.loop_parts import LoopParts
 from canvas.worker.consumer.loop_sleep import STUCK_AFTER
 from canvas.worker.consumer.persistent import Concluding, Owed, report_sent
 from canvas.worker.consumer.prefetch import QueueChange
-from canvas.worker.consumer.short_ways import acks_ahead, report_round
+from canvas.worker.consumer.shortcuts import acks_ahead, report_round
 
 T = TypeVar("T")
 

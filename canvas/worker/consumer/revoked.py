@@ -8,7 +8,7 @@ from collections.abc import Collection
 
 from canvas.drivers.ports.coordination import Coordination
 from canvas.model.message import Message
-from canvas.model.revocation import read_entry
+from canvas.remote.revocation_entries import read_entry
 
 
 class Revocations:

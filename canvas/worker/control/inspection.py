@@ -10,7 +10,7 @@ from typing import Any
 
 from canvas.app.application import Canvas
 from canvas.app.broker_address import broker_address
-from canvas.model.revocation import revoked_ids
+from canvas.remote.revocation_entries import revoked_ids
 from canvas.worker.control import replies
 from canvas.worker.control.child_commands import (
     ReportState,
@@ -20,7 +20,7 @@ from canvas.worker.control.scheduled import scheduled
 from canvas.worker.monitoring.heartbeat import WorkerHeartbeat
 from canvas.worker.options import WorkerOptions
 from canvas.worker.pools.autoscaler import Autoscaler
-from canvas.worker.pools.base import Pool
+from canvas.worker.pools.pool import Pool
 from canvas.worker.pools.recycling import resident_memory
 from canvas.worker.pools.shared_memory import SharedMemory
 

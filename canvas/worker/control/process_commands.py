@@ -4,7 +4,7 @@ import threading
 from typing import Any
 
 from canvas.app.application import Canvas
-from canvas.model.revocation import read_entry, stamp_entries
+from canvas.remote.revocation_entries import read_entry, stamp_entries
 from canvas.telemetry import emit
 from canvas.worker.consumer.loop import ConsumerLoop
 from canvas.worker.consumer.maintenance import Maintenance

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from canvas.model import states
-from canvas.model.runs.index import CANCELLED
+from canvas.model.run_index import CANCELLED
 
 _log = logging.getLogger("celery.worker")
 

@@ -17,7 +17,7 @@ from canvas.errors import (
     WorkerLostError,
 )
 from canvas.execution.executor import broken_off
-from canvas.execution.received import RefusedMessage
+from canvas.execution.signal_arguments import RefusedMessage
 from canvas.model import states
 from canvas.model.message import Delivery, Message, Publish, int_header
 from canvas.model.outcome import Failure, Outcome, Revoked

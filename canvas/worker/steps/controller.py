@@ -10,7 +10,7 @@ from canvas.errors import ConfigurationError
 from canvas.exceptions import WorkerTerminate
 from canvas.worker.control.child_commands import ConsumeQueues
 from canvas.worker.options import WorkerOptions
-from canvas.worker.pools.base import Pool
+from canvas.worker.pools.pool import Pool
 from canvas.worker.steps.timer import Timer
 
 _INSTEAD = {

@@ -12,7 +12,7 @@ from typing import Any
 from canvas.app.application import Canvas
 from canvas.config.sources import imported
 from canvas.errors import ConfigurationError
-from canvas.execution.received import ReceivedRequest
+from canvas.execution.signal_arguments import ReceivedRequest
 from canvas.model.message import Message
 from canvas.model.outcome import ExceptionInfo, Failure, Outcome, Retried, Success
 from canvas.model.request import Request as Context

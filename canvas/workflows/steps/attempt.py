@@ -18,7 +18,7 @@ from canvas.text import safe_repr
 from canvas.wire import typed_json
 from canvas.wire.signing import end_of, part_of
 from canvas.workflows.services import WorkflowServices
-from canvas.workflows.steps.rules import FAILED
+from canvas.workflows.steps.node_rules import FAILED
 from canvas.workflows.store import RunStore
 
 AT_ONCE = 500

@@ -33,8 +33,8 @@ from canvas.workflows.services import WorkflowServices
 from canvas.workflows.steps.attempt import upstream_failure
 from canvas.workflows.steps.child_runs import InnerWorkflow, kept_workflow, save_child
 from canvas.workflows.steps.compensation import compensations, done_nodes, mark_grown, places_to_undo
+from canvas.workflows.steps.node_rules import FAILED, inputs_of, verdict
 from canvas.workflows.steps.nodes import NodeAttempt
-from canvas.workflows.steps.rules import FAILED, inputs_of, verdict
 from canvas.workflows.steps.waits import mailbox_of, wait_id
 from canvas.workflows.store import RunStore, run_metadata
 

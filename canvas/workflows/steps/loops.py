@@ -16,7 +16,7 @@ from canvas.model.workflow_run import NodeRef, RunNode, bind_inputs, extract, it
 from canvas.producer.problems import problem_of
 from canvas.workflows.lifetimes import outlines
 from canvas.workflows.steps.earlier_attempts import digest_of, usable_before
-from canvas.workflows.steps.rules import FAILED
+from canvas.workflows.steps.node_rules import FAILED
 from canvas.workflows.steps.waits import WaitingAttempt
 
 _VALUE, _ANSWER = 0, 1

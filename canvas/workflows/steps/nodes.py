@@ -26,7 +26,6 @@ from canvas.workflows.steps.child_runs import (
     with_inputs,
 )
 from canvas.workflows.steps.pages import PagesAttempt
-from canvas.workflows.steps.rules import FAILED, value_of
 
 Inputs = Sequence[KnownInput]
 

@@ -29,7 +29,7 @@ from canvas.producer.problems import problem_of
 from canvas.workflows.lifetimes import outlines, page_source, page_work
 from canvas.workflows.steps.child_runs import child_before, given_inputs, outcome_of_node, save_child
 from canvas.workflows.steps.earlier_attempts import digest_of, usable_before
-from canvas.workflows.steps.rules import FAILED
+from canvas.workflows.steps.node_rules import FAILED
 from canvas.workflows.steps.spread.lines import LineAttempt
 
 ITEMS = "items"

@@ -13,7 +13,7 @@ from canvas.drivers.redis.partitions.opening import broker_parts
 from canvas.drivers.redis.partitions.partition import HashedLayout, Partition, PartitionBroker
 from canvas.drivers.redis.partitions.results import PartitionedResults
 from canvas.drivers.redis.queue_wait import QueueWait
-from canvas.drivers.redis.results import RedisResults
+from canvas.drivers.redis.results.store import RedisResults
 from canvas.errors import ConfigurationError
 
 PARTITIONS = 32

@@ -198,7 +198,7 @@ class SlotClient(RedisClient):
     @property
     def client(self) -> Any:
         """redis-py's client of the cluster, for programs that use it directly."""
-        from canvas.drivers.redis.connection.library import cluster_client
+        from canvas.drivers.redis.connection.redis_py import cluster_client
 
         with self._lock:
             if self._library is None:

@@ -92,7 +92,7 @@ class RedisClient:
         self._clients()
         with self._lock:
             if self._library is None:
-                from canvas.drivers.redis.connection.library import client
+                from canvas.drivers.redis.connection.redis_py import client
 
                 self._library = client(self.address)
             return self._library
@@ -104,7 +104,7 @@ class RedisClient:
         if loops is None:
             # Most programs have no event loop, and the library takes as long to load as all of canvas.
             from canvas.drivers.redis.connection.event_loops import LoopClients
-            from canvas.drivers.redis.connection.library import loop_client
+            from canvas.drivers.redis.connection.redis_py import loop_client
 
             with self._lock:
                 loops = self._loops = self._loops or LoopClients(partial(loop_client, self.address))
@@ -186,7 +186,7 @@ class RedisClient:
     @contextmanager
     def loop_errors(self, *but: type[Exception]) -> Iterator[None]:
         """``errors``, where an event loop's client raises them."""
-        from canvas.drivers.redis.connection.library import translated
+        from canvas.drivers.redis.connection.redis_py import translated
 
         with self.errors(*but), translated():
             yield

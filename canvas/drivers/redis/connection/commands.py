@@ -41,7 +41,7 @@ def as_ours(exc: Exception, where: str) -> BrokerError:
         if "redis" not in sys.modules:
             return OperationalError(text)
         # A program that has imported redis-py may catch its errors around Celery's calls.
-        from canvas.drivers.redis.connection.library import RedisSilent, RedisUnreachable
+        from canvas.drivers.redis.connection.redis_py import RedisSilent, RedisUnreachable
 
         return (RedisSilent if isinstance(exc, TimeoutError) else RedisUnreachable)(text)
     if isinstance(exc, NotServed):

@@ -34,7 +34,7 @@ class Connector:
         address = self._address
         if address.ssl or address.sentinels:
             # Most servers are reached without either, and the library takes as long to load as all of canvas.
-            from canvas.drivers.redis.connection.library import connections_to
+            from canvas.drivers.redis.connection.redis_py import connections_to
 
             return connections_to(address)
         return lambda: SocketConnection(address)

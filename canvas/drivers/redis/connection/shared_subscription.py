@@ -8,9 +8,9 @@ from contextlib import suppress
 from typing import Any
 
 from canvas.drivers.redis.connection.client import RedisClient
-from canvas.drivers.redis.connection.library import UNAVAILABLE
 from canvas.drivers.redis.connection.pauses import PAUSE, ReconnectDeadline
 from canvas.drivers.redis.connection.pubsub import AT_ONCE, Keepalive
+from canvas.drivers.redis.connection.redis_py import UNAVAILABLE
 from canvas.drivers.redis.keys import ResultKeys
 from canvas.errors import OperationalError
 

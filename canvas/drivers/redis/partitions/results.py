@@ -7,11 +7,11 @@ from canvas.drivers.redis.keys import ResultKeys
 from canvas.drivers.redis.partitions.partition import HashedLayout
 from canvas.drivers.redis.partitions.record_sets import divided
 from canvas.drivers.redis.partitions.run_starts import RunStarts
-from canvas.drivers.redis.result_watch import Watching
-from canvas.drivers.redis.results import RedisResults
-from canvas.drivers.redis.runs.index import page_of_several
+from canvas.drivers.redis.results.run_index import page_of_several
+from canvas.drivers.redis.results.store import RedisResults
+from canvas.drivers.redis.results.watch import Watching
 from canvas.model import states
-from canvas.model.runs.index import FoundRun, RunListing, RunQuery
+from canvas.model.run_index import FoundRun, RunListing, RunQuery
 from canvas.model.settlement import ChordExtension, ChordStart, Keep, MailboxStep, Part, ReadyChord, ResultWrite
 
 T = TypeVar("T")

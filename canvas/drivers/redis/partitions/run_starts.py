@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from canvas.drivers.redis.results import RedisResults
+from canvas.drivers.redis.results.store import RedisResults
 
 _STARTING = "starting:"
 _STARTS_WITHIN = 30

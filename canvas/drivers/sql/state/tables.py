@@ -17,7 +17,7 @@ from sqlalchemy import (
     Text,
 )  # fmt: skip
 
-from canvas.drivers.sql.state_tables import BYTES, OF_MYSQL, key, layout_table, moment
+from canvas.drivers.sql.canvas_tables import BYTES, OF_MYSQL, key, layout_table, moment
 
 _LONGEST_KEY = 255
 _NAME = 255

@@ -15,7 +15,7 @@ from canvas.model import states
 from canvas.model.workflow_run import NodeRef, RunNode, items_id, outline_id
 from canvas.workflows.steps.attempt import upstream_failure
 from canvas.workflows.steps.earlier_attempts import digest_of
-from canvas.workflows.steps.rules import FAILED
+from canvas.workflows.steps.node_rules import FAILED
 from canvas.workflows.steps.spread.maps import BATCH_DEFAULT, MapAttempt
 from canvas.workflows.steps.waits import NOT_BEGUN
 

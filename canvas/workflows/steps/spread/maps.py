@@ -24,7 +24,7 @@ from canvas.producer.problems import problem_of
 from canvas.workflows.steps.attempt import by_policy
 from canvas.workflows.steps.earlier_attempts import Earlier, digest_of
 from canvas.workflows.steps.loops import LoopAttempt
-from canvas.workflows.steps.rules import FAILED
+from canvas.workflows.steps.node_rules import FAILED
 from canvas.workflows.steps.spread.items import Outline, Paged, items_in, leaves, nested
 from canvas.workflows.steps.waits import STOPPED
 

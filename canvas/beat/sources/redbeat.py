@@ -8,12 +8,12 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from canvas.beat import log
+from canvas.beat.configured_entries import SetupApp
 from canvas.beat.entries import Entry
-from canvas.beat.setup import SetupApp
 from canvas.beat.sources.source import Look, SourceEntry
 from canvas.errors import ConfigurationError
 from canvas.schedules import crontab, schedule
-from canvas.schedules.base import BaseSchedule, ScheduleApp
+from canvas.schedules.base_schedule import BaseSchedule, ScheduleApp
 
 _logger = logging.getLogger("celery.beat")
 _NEVER_RAN = datetime(1, 1, 2, tzinfo=UTC)

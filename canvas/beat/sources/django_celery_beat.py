@@ -7,13 +7,13 @@ from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
 from canvas.beat import log
+from canvas.beat.configured_entries import CLEANUP, SetupApp
 from canvas.beat.entries import Entry
-from canvas.beat.setup import CLEANUP, SetupApp
 from canvas.beat.sources.source import Look, SourceEntry
 from canvas.errors import ConfigurationError
 from canvas.integrations.django_schedules import OPTIONS, PeriodicTables, zones_count
 from canvas.schedules import crontab, schedule, solar
-from canvas.schedules.base import BaseSchedule, ScheduleApp, maybe_make_aware
+from canvas.schedules.base_schedule import BaseSchedule, ScheduleApp, maybe_make_aware
 
 _logger = logging.getLogger("celery.beat")
 _LONG_AGO = timedelta(days=365 * 30)

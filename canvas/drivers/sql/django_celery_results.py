@@ -15,8 +15,8 @@ from sqlalchemy import Column, DateTime, Integer, MetaData, String, Table, Text,
 from sqlalchemy.engine import URL
 
 from canvas.drivers.record_columns import OWN, WHOLE, RecordColumns
-from canvas.drivers.sql.state_tables import StateTables
-from canvas.drivers.sql.tables import storable
+from canvas.drivers.sql.canvas_tables import StateTables
+from canvas.drivers.sql.celery_tables import storable
 from canvas.errors import ConfigurationError, DecodeError
 from canvas.model.settlement import ResultWrite
 

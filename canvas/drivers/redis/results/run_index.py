@@ -6,7 +6,7 @@ from typing import Any
 
 from canvas.drivers.redis.connection.client import RedisClient
 from canvas.model import states
-from canvas.model.runs.index import CANCELLING, FoundRun, RunListing, RunQuery
+from canvas.model.run_index import CANCELLING, FoundRun, RunListing, RunQuery
 
 _PAGE = 500
 """Entries that one command reads, at most."""

@@ -6,12 +6,12 @@ from typing import Any
 
 from canvas.drivers.redis.connection.client import RedisClient
 from canvas.drivers.redis.keys import BrokerKeys, ResultKeys
-from canvas.drivers.redis.result_watch import Watching
-from canvas.drivers.redis.runs.index import RedisRunIndex, index_entry
+from canvas.drivers.redis.results.run_index import RedisRunIndex, index_entry
+from canvas.drivers.redis.results.watch import Watching
 from canvas.drivers.redis.scripts.arguments import ScriptArguments, pack
 from canvas.drivers.redis.scripts.replies import accepted, mail_in, ready_of
 from canvas.model import states
-from canvas.model.runs.index import FoundRun, RunListing, RunQuery
+from canvas.model.run_index import FoundRun, RunListing, RunQuery
 from canvas.model.settlement import ChordExtension, ChordStart, Keep, MailboxStep, Part, ReadyChord, ResultWrite
 
 _RENEWED_AT_ONCE = 250

@@ -1,5 +1,5 @@
 """The parts of redis-py that canvas uses: connections of event loops, over TLS, and by sentinels. Nothing but this file
-and library_connections.py imports it.
+and redis_py_connections.py imports it.
 """
 
 import time
@@ -17,7 +17,8 @@ from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-from canvas.drivers.redis.connection.library_connections import (
+from canvas.drivers.redis.connection.pauses import FIRST_PAUSE, LONGEST_PAUSE, TRIES
+from canvas.drivers.redis.connection.redis_py_connections import (
     PlainLoopConnection,
     PlainMasterConnection,
     PlainMasterLoopConnection,
@@ -26,7 +27,6 @@ from canvas.drivers.redis.connection.library_connections import (
     SecuredMasterConnection,
     SecuredMasterLoopConnection,
 )
-from canvas.drivers.redis.connection.pauses import FIRST_PAUSE, LONGEST_PAUSE, TRIES
 from canvas.drivers.redis.connection.resp import (
     ANSWER_WITHIN,
     CONNECT_WITHIN,

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from sqlalchemy import Column, DateTime, Integer, LargeBinary, MetaData, Sequence, String, Table, Text
 
 from canvas.drivers.record_columns import RecordColumns
-from canvas.drivers.sql.state_tables import StateTables
+from canvas.drivers.sql.canvas_tables import StateTables
 from canvas.model.settlement import ResultWrite
 
 UNUSED = "unused"

@@ -1,0 +1,1 @@
+"""Results, chords and runs on a Redis server."""

@@ -1,1 +1,0 @@
-"""The state, in Redis, of messages that another broker carries."""

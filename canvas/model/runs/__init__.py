@@ -1,1 +1,0 @@
-"""The data of workflows' runs beside their nodes."""
