@@ -25,6 +25,7 @@ from canvas.workflows.steps.child_runs import (
     save_child,
     with_inputs,
 )
+from canvas.workflows.steps.node_rules import FAILED, value_of
 from canvas.workflows.steps.pages import PagesAttempt
 
 Inputs = Sequence[KnownInput]
