@@ -1,7 +1,9 @@
 """The app, and inside a worker the task, that the running code belongs to."""
 
+import sys
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar, Token
+from importlib import import_module
 from typing import Any, NamedTuple, Protocol
 
 from canvas.errors import ConfigurationError
@@ -176,8 +178,15 @@ def current_task() -> Any:
     return current_app().current_task if has_current_app() else called_task()
 
 
-def current_task_named(name: str) -> Any:
-    """The current app's task of that name. A pickled task is unpickled by this."""
+def reduced_task(name: str, module: str) -> tuple[Any, ...]:
+    """What ``__reduce__`` of a task gives."""
+    return current_task_named, (name, module if module in sys.modules else None)
+
+
+def current_task_named(name: str, module: str | None = None) -> Any:
+    """The current app's task of that name, which ``module`` defines. A pickled task is unpickled by this."""
+    if module is not None:
+        import_module(module)
     return current_app().tasks[name]
 
 

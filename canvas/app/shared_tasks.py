@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, overload
 from weakref import WeakSet
 
 from canvas.app.registry import task_name
-from canvas.context import current_app, current_task_named, has_current_app
+from canvas.context import current_app, has_current_app, reduced_task
 from canvas.primitives.misuse import refuse_pipe
 from canvas.task.arguments import P, R
 from canvas.task.task import Task
@@ -99,7 +99,7 @@ class SharedTask:
         return hash(self._task())
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return current_task_named, (self.name,)
+        return reduced_task(self.name, self.__module__)
 
     def __repr__(self) -> str:
         return f"<@task: {self.name} (shared)>"

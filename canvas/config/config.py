@@ -211,8 +211,8 @@ class Config(ReadSettings):
         return getattr(self._source, name, WRONG)
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
+        if name.startswith("__") and name not in self.__dict__.get("_others", ()):
+            raise NoSetting(name)
         found = self._find(name)
         if found is WRONG:
             raise NoSetting(f"unknown setting {name!r} from app.conf", partial(hint, name))

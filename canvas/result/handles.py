@@ -172,7 +172,7 @@ class AsyncResult(StoredResult, Generic[R_co]):
         control.revoke_by_stamped_headers(headers, terminate=terminate, signal=signal or "SIGTERM", **asked)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.id, None, None, self.parent)
+        return type(self), (self.id, None, None, None, self.parent)
 
 
 class GroupResult(ResultSet, Handle):

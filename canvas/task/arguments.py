@@ -1,7 +1,7 @@
 """The arguments of a task's calls: whether they fit the function, and those of a call that is tried again."""
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic
 
@@ -103,6 +103,12 @@ class CheckedCalls(TaskOptions, Generic[P, R]):
     def _checked_signature(self) -> inspect.Signature:
         """The arguments that a call may pass: a decorator may add some to the function's, or leave some out."""
         return inspect.signature(self.run, follow_wrapped=self.models is not None)
+
+    @property
+    def __header__(self) -> Callable[..., Any]:
+        """Raises TypeError for arguments that do not fit the function; programs with a copy of Celery's
+        ``apply_async`` call it."""
+        return self._checked_signature.bind
 
     @cached_property
     def _arity(self) -> tuple[int, int]:

@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import cached_property
-from operator import attrgetter
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, overload
 
-from canvas.context import composing, current_request, current_task_named, enter_call, leave_call, request_of
+from canvas.context import composing, current_request, enter_call, leave_call, reduced_task, request_of
 from canvas.errors import Replaced, Retry
-from canvas.model.options import ATTRIBUTES, given, unset
+from canvas.model.options import given, unset
 from canvas.model.request import Request
 from canvas.model.workflow_run import WORKFLOWS
 from canvas.primitives.mapping import chunks, xmap, xstarmap
@@ -21,8 +20,6 @@ from canvas.task.options import SettingsApp
 if TYPE_CHECKING:
     from canvas.result import AsyncResult, EagerResult
     from canvas.task.typed import A, Call, Step, TakesOne
-
-_attributes_of = attrgetter(*ATTRIBUTES)
 
 
 class Task(CheckedCalls[P, R]):
@@ -167,13 +164,6 @@ class Task(CheckedCalls[P, R]):
         sig = self.signature(args, kwargs)
         return self.app.apply_eagerly(sig, (), {}, {**options, **given(named)})  # type: ignore[no-any-return]
 
-    def exec_options(self) -> dict[str, Any]:
-        """Message options that this task's attributes give."""
-        values = zip(ATTRIBUTES, _attributes_of(self), strict=True)
-        options = {name: value for name, value in values if value is not None}
-        options["ignore_result"] = bool(self.ignore_result)
-        return options
-
     # -- inside the task
 
     @property
@@ -255,6 +245,8 @@ class Task(CheckedCalls[P, R]):
 
         return signature_again(self, args, kwargs, {**options, "queue": queue}, request)
 
+    subtask_from_request = signature_from_request
+
     def replace(self, sig: Any) -> Any:
         """Give this task's place to ``sig``, a signature or a ``Workflow``: ``return self.replace(sig)``. Raises
         ConfigurationError for an empty chain, and for a signature that is part of a chord.
@@ -287,7 +279,7 @@ class Task(CheckedCalls[P, R]):
         return result
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        return current_task_named, (self.name,)
+        return reduced_task(self.name, type(self).__module__)
 
     def __repr__(self) -> str:
         return f"<@task: {self.name}{' of ' + self.app.main if self.app and self.app.main else ''}>"

@@ -1,4 +1,4 @@
-"""Pickles, with Celery's classes of exceptions read as ours, so that neither side needs the other installed."""
+"""Pickles, with Celery's names of what both libraries have, so that neither side needs the other installed."""
 
 import io
 import pickle
@@ -7,11 +7,14 @@ from typing import Any
 
 from canvas import errors
 from canvas.errors import DecodeError, EncodeError
+from canvas.wire import celery_pickles
 
 CELERY = "celery.exceptions"
 BILLIARD = "billiard.exceptions"
 WRAPPER = ("celery.utils.serialization", "UnpickleableExceptionWrapper")
 """The module and the name of the class that Celery stores in the place of an exception that cannot be pickled."""
+
+_PROTOCOL = 4
 
 RENAMED = {"ImproperlyConfigured": "ConfigurationError", "SecurityError": "SignatureError"}
 """Celery's names of exceptions: what canvas calls them."""
@@ -38,13 +41,16 @@ class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if module in (CELERY, BILLIARD) and (found := celerys_exception(name)) is not None:
             return found
+        if (found := celery_pickles.of_celery(module, name)) is not None:
+            return found
         return Unpickleable if (module, name) == WRAPPER else super().find_class(module, name)
 
 
 def dumps(value: Any) -> bytes:
     """Raises EncodeError."""
     try:
-        return pickle.dumps(value, protocol=4)
+        data = pickle.dumps(value, protocol=_PROTOCOL)
+        return celery_pickles.dumps(value, _PROTOCOL) if celery_pickles.names_own_objects(data) else data
     except Exception as exc:
         raise EncodeError(f"cannot be pickled: {exc}") from exc
 

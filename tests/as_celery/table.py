@@ -78,7 +78,7 @@ _PIPELINE = "the worker does it itself"
 ATTRIBUTES_WITHOUT = {
     "celery.Celery": {"Pickler": _NO_PARTS},
     "celery.Task": {
-        "subtask_from_request": "`signature_from_request`", "retry_on_worker_lost": "`reject_on_worker_lost`",
+        "retry_on_worker_lost": "`reject_on_worker_lost`",
     },
     **{
         f"celery.canvas.{kind}": {

@@ -1,0 +1,45 @@
+"""Attributes of tasks and settings that plug-ins of Celery use, public or not."""
+
+import copy
+
+import pytest
+
+from canvas import Canvas, Task
+
+
+@pytest.fixture
+def app():
+    app = Canvas("plug_ins", broker="memory://plug_ins", backend="memory://plug_ins")
+    yield app
+    app.close()
+
+
+def test_a_copy_of_celerys_apply_async(app):
+    """Plug-ins have one, which reads what Celery's own method reads."""
+
+    class Copied(Task):
+        def apply_async(self, args=None, kwargs=None, task_id=None, **options):
+            self.__header__(*(args or ()), **(kwargs or {}))
+            assert (self.__v2_compat__, self.__bound__, self.__trace__) == (False, True, None)
+            options = {**self._get_exec_options(), **options}
+            return self._get_app().send_task(self.name, args, kwargs, task_id=task_id, task_type=self, **options)
+
+    @app.task(base=Copied, queue="q", priority=3)
+    def double(x):
+        return 2 * x
+
+    assert double._get_exec_options() == {"queue": "q", "priority": 3, "ignore_result": False, "serializer": "json"}
+    assert double.delay(1).id
+    with pytest.raises(TypeError):
+        double.delay()
+    assert Task.subtask_from_request is Task.signature_from_request
+
+
+def test_settings_of_a_plug_in_with_names_like_pythons_own(app):
+    app.conf["__backend_of_a_plug_in"] = found = object()
+    assert app.conf["__backend_of_a_plug_in"] is found
+    assert "__backend_of_a_plug_in" in app.conf
+    assert not hasattr(app.conf, "__other")
+    assert copy.copy(app.conf)["__backend_of_a_plug_in"] is found
+    with pytest.raises(KeyError):
+        app.conf["__other"]
