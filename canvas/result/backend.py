@@ -158,7 +158,11 @@ class Backend:
         EncodeError."""
         conf = self._conf
         payload = wire.encode(
-            record, serializer=self.serializer, compress=conf.result_compression, max_depth=self.max_depth
+            record,
+            serializer=self.serializer,
+            compress=conf.result_compression,
+            max_depth=self.max_depth,
+            brief=in_run and record.status == states.STARTED,
         )
         expires = conf.result_expires
         if in_run:

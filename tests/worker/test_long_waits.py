@@ -56,6 +56,16 @@ def test_a_wait_without_a_timeout_keeps_its_run_and_the_runs_around_it(bench, ap
     assert run.get(timeout=20) == ["end", [42], {}]
 
 
+def test_a_run_that_waits_takes_few_bytes(bench, app, flow):
+    named(app, flow, "end", flow.wait_for("answer"))
+    run = flow.apply_async()
+    eventually(lambda: states(run)["answer"] == "AWAITING_SIGNAL")
+    keys = list(bench.results.scan_iter(f"*{run.id}*"))
+    assert sum(bench.results.memory_usage(key) for key in keys) < 900
+    run.signal("answer", 42)
+    assert run.get(timeout=20) == ["end", [42], {}]
+
+
 def test_a_run_that_has_ended_is_not_kept_though_a_node_waits(bench, app, flow):
     flow.wait_for("answer")
     run = flow.apply_async()

@@ -85,7 +85,8 @@ class Attempt:
         if self._node(number).hidden:
             return
         record = Record(self._id(number), state, result, None, [], parent_id=self._parent)
-        record.date_done = self._app.now().isoformat()
+        if state in states.READY_STATES:
+            record.date_done = self._app.now().isoformat()
         record.extra = extra
         self._effects.record(record, in_run=True)
 

@@ -26,7 +26,8 @@ local function pop_mail(run, mailbox, list)
 end
 
 -- The state of a wait, or of a value, by its id: 'done'; 'value:' and the value that it will get; or of a wait that
--- has none, 'waits:' and msgpack {group id, ttl}. In the group id, and in the callback, \1 stands for the run's id.
+-- has none, 'waits:' and msgpack {group id, ttl}. In the group id, and in the callback, \1 stands for the run's id. A
+-- group id that is the run's id and the wait's is '', and the callback that most waits have is not kept.
 local function mail_state(run, mailbox, id, state)
     local field = mail_field(mailbox, 'id:' .. id)
     if state then return redis.call('HSET', run, field, state) end
@@ -48,11 +49,17 @@ end
 
 local function run_id_of(run) return string.match(run, '^.*canvas:run:(.*)$') end
 
+local function usual_callback(mailbox, id)
+    local attempt, number, slot = string.match(id, '^(%d+)%.(%d+)%.(%a+)$')
+    return attempt and '{"run":["\1",' .. attempt .. '],"step":["woken",' .. number .. ',"' .. slot .. '","' .. mailbox .. '"]}'
+end
+
 local function waiting(run, mailbox, id)
     local state = mail_state(run, mailbox, id)
     if not state or string.sub(state, 1, 6) ~= 'waits:' then return nil end
     local group, ttl = unpack(cmsgpack.unpack(string.sub(state, 7)))
-    local callback = redis.call('HGET', run, mail_field(mailbox, 'callback:' .. id))
+    local callback = redis.call('HGET', run, mail_field(mailbox, 'callback:' .. id)) or usual_callback(mailbox, id)
+    if group == '' then group = '\1.' .. id end
     if string.sub(group, 1, 1) ~= '\1' then return {group, callback, ttl} end
     return {replaced(group, '\1', run_id_of(run)), replaced(callback, '\1', run_id_of(run)), ttl}
 end
@@ -62,8 +69,12 @@ local function begin_wait(run, mailbox, id, wait)
     if string.sub(group, 1, #run_id) == run_id and not string.find(callback, '\1', 1, true) then
         group, callback = '\1' .. string.sub(group, #run_id + 1), replaced(callback, run_id, '\1')
     end
+    if group == '\1.' .. id then group = '' end
     mail_state(run, mailbox, id, 'waits:' .. cmsgpack.pack({group, wait[3]}))
-    redis.call('HSET', run, mail_field(mailbox, 'callback:' .. id), callback)
+    -- A callback without a placeholder for the run is kept with the whole group id: nothing is put into it.
+    if group ~= '' or callback ~= usual_callback(mailbox, id) then
+        redis.call('HSET', run, mail_field(mailbox, 'callback:' .. id), callback)
+    end
     append_mail(run, mailbox, 'w', id)
 end
 

@@ -60,7 +60,9 @@ end
 
 local function waits_in_mailbox(run_key)
     for _, field in ipairs(redis.call('HKEYS', run_key)) do
-        if string.sub(field, 1, 14) == 'mail:callback:' then return true end
+        if string.sub(field, 1, 8) == 'mail:id:' and string.sub(redis.call('HGET', run_key, field), 1, 6) == 'waits:' then
+            return true
+        end
     end
     return false
 end
