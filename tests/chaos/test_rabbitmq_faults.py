@@ -6,10 +6,13 @@ import time
 import amqp
 import pytest
 
+from canvas import group
+from canvas.errors import OperationalError
 from canvas.testing.contract import eventually
 from tests.support.rabbit_bench import RabbitBench
 from tests.support.rabbitmq import RabbitMQNode
 from tests.support.redis_server import RedisServer
+from tests.support.sql_bench import SqlBench
 from tests.worker.commands import start
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
@@ -27,7 +30,7 @@ def node():
 @pytest.fixture
 def bench(node, request):
     with RedisServer() as server:
-        numbers = {"alarm": 0, "timeout": 1, "queue": 2, "vhost": 3}
+        numbers = {"alarm": 0, "timeout": 1, "deleted_under": 2, "vhost": 3, "full_queue": 4}
         number = next(number for name, number in numbers.items() if name in request.node.name)
         yield RabbitBench(server, node.url(f"t{number}"))
 
@@ -65,6 +68,27 @@ def test_a_queue_that_is_deleted_under_its_consumer_is_made_again(node, bench):
         with amqp.Connection(f"127.0.0.1:{node.port}", virtual_host="t2") as connection:
             connection.channel().queue_delete("celery")
         assert app.tasks["t.add"].delay(2, 2).get(timeout=60) == 4
+
+
+@pytest.mark.parametrize("state", ["redis", "sql"])
+def test_a_worker_goes_on_whose_messages_do_not_fit_into_a_full_queue(node, bench, state, request):
+    """The queue is full because the worker is to empty it."""
+    if state == "sql":
+        bench = SqlBench(node.url("t5"), request.getfixturevalue("postgres").new_database(), bench.server)
+    with amqp.Connection(f"127.0.0.1:{node.port}", virtual_host=bench.url.rpartition("/")[2]) as connection:
+        limits = {"x-max-length": 4, "x-overflow": "reject-publish"}
+        connection.channel().queue_declare("celery", durable=True, auto_delete=False, arguments=limits)
+    key = bench.new_key()
+    with bench.client() as app, start(bench, "-P", "threads", "-c", "2") as worker:
+        fork = app.tasks["t.ident"].s(1) | group(app.tasks["t.noted"].s(key) for _ in range(20))
+        assert fork.delay().get(timeout=120) == [1] * 20
+        worker.wait_for("RabbitMQ takes no messages for celery: the queue is full")
+        with pytest.raises(OperationalError, match="its queue is full"):
+            for _ in range(50):
+                app.tasks["t.until_open"].apply_async((key,), retry=False)
+        bench.open(key)
+        eventually(lambda: app.driver.admin.queue_length("celery") == 0)
+    assert len(bench.notes(key)) >= 20
 
 
 def test_a_vhost_that_is_deleted_and_comes_back(node, bench):

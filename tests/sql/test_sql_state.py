@@ -69,9 +69,9 @@ def test_calls_whose_answers_are_lost_have_their_effect_once(doubtful):
     into_outbox(doubtful, *(b"%d" % number for number in range(6)), worker="w")
     assert messages.unsent("w", 9) == [b"%d" % number for number in range(6)]
     messages.sent("w", 2)
-    messages.sent("w", 2)
+    messages.sent("w", 2, [b"3"])
     assert messages.unsent("w", 9) == [b"4", b"5"]
-    assert messages.claim("f", 1) == [b"unique"]
+    assert messages.claim("f", 9) == [b"unique", b"3"]
 
 
 def test_messages_that_were_sent_are_not_sent_again_after_an_outage(sqlite_url):
@@ -97,9 +97,10 @@ def test_the_answer_to_the_emptying_of_an_outbox_in_redis_is_lost(redis_server, 
     with Proxy(redis_server.port, lose) as proxy:
         state = open_redis_state(proxy.url(0), {}, None)
         into_outbox(state, b"a", b"b", b"c", worker="w")
-        state.messages.sent("w", 1)
+        state.messages.sent("w", 2, [b"b"])
         assert len(lost) == 1
-        assert state.messages.unsent("w", 9) == [b"b", b"c"]
+        assert state.messages.unsent("w", 9) == [b"c"]
+        assert state.messages.claim("f", 9) == [b"b"]
         state.close()
 
 

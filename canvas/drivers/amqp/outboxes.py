@@ -1,6 +1,7 @@
 """Sends messages on to RabbitMQ: finds the exchange of each, and empties the outboxes of the state server."""
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 
 from canvas.drivers.amqp.channels.publisher import Publication, Publisher
@@ -15,8 +16,13 @@ from canvas.model.ids import new_id
 from canvas.model.message import Publish
 from canvas.model.queue import Queue
 from canvas.model.settlement import DelayedPublish
+from canvas.telemetry import emit
 
 _AT_ONCE = 500
+_REFUSED_FOR = 0.1
+"""Seconds after which a worker that settles tasks tries to send what RabbitMQ has refused."""
+_REPORTED_EVERY = 30.0
+NEVER = float("inf")
 _FORWARDS_WITHIN = 15.0
 """Seconds after which what a process has claimed from the outbox of all returns there, if the process is dead."""
 
@@ -99,14 +105,15 @@ class Outboxes:
     def disinherit(self) -> None:
         """In a forked process: take another lock, and leave to the parent what it has claimed."""
         self._forwarding = threading.Lock()
+        self._again_at = NEVER
+        self._report_at = 0.0
         self._forwarder = ""
         """Under which name messages of the outbox of all workers are claimed, and are not known to be sent."""
 
     def send_left(self, worker: str) -> None:
         """Publish what is in a worker's own outbox. Raises BrokerError."""
         while entries := self._state.messages.unsent(worker, _AT_ONCE):
-            self._publish(entries)
-            self._state.messages.sent(worker, len(entries))
+            self._publish(worker, entries)
 
     def forward(self) -> int:
         """Publish what is in the outbox of all workers; how many messages. Raises BrokerError."""
@@ -118,15 +125,32 @@ class Outboxes:
             self._forwarder = self._forwarder or f"forwarder-{new_id()}"
             self._state.recovery.heartbeat(self._forwarder, [""], _FORWARDS_WITHIN)
             while entries := messages.claim(self._forwarder, _AT_ONCE):
-                self._publish(entries)
-                messages.sent(self._forwarder, len(entries))
-                total += len(entries)
+                refused = self._publish(self._forwarder, entries)
+                total += len(entries) - refused
+                if refused:
+                    break
             self._state.recovery.unregister(self._forwarder)
             self._forwarder = ""
         return total
 
-    def _publish(self, entries: Sequence[bytes]) -> None:
-        self._publisher.publish(self._destinations.copies(map(Outgoing.unpacked, entries)))
+    def due(self) -> bool:
+        """Whether messages that RabbitMQ has refused may be tried again: its queues may have become shorter."""
+        return time.monotonic() >= self._again_at
+
+    def _publish(self, owner: str, entries: Sequence[bytes]) -> int:
+        """Publish the first entries of an outbox, and delete them there. Those that RabbitMQ refuses, because their
+        queue is full, wait in the outbox of all workers: a worker that waited for the queue would never empty it.
+        Returns how many that are."""
+        outgoing = [Outgoing.unpacked(entry) for entry in entries]
+        ids = self._publisher.offer(self._destinations.copies(outgoing))
+        refused = [place for place, one in enumerate(outgoing) if ids and one.message_id in ids]
+        self._state.messages.sent(owner, len(entries), [entries[place] for place in refused])
+        self._again_at = time.monotonic() + _REFUSED_FOR if refused else NEVER
+        if refused and time.monotonic() >= self._report_at:
+            self._report_at = time.monotonic() + _REPORTED_EVERY
+            keys = sorted({outgoing[place].routing_key for place in refused})
+            emit("message.refused", queues=", ".join(keys), messages=len(refused))
+        return len(refused)
 
 
 def _carried(one: Outgoing, content: Content) -> Content:

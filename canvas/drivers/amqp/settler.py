@@ -74,7 +74,7 @@ class AmqpSettler:
         leased = self._transact(worker, settlements, prepared, verdicts, lease, bool(ends))
         if self._broker.detached:
             self._broker.attach(worker, [s.delivery.tag for s in settlements if s.delivery is not None])
-        if not worker or any(settlement.releases_permits for settlement in settlements):
+        if not worker or self._broker.outboxes.due() or any(one.releases_permits for one in settlements):
             self._forward()
         return SettleReply(verdicts, reply.dispatched, leased)
 

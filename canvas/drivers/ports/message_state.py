@@ -79,9 +79,10 @@ class MessageState(Protocol):
     def unsent(self, worker: str, limit: int) -> list[bytes]:
         """The messages in a worker's outbox, the first to be sent first."""
 
-    def sent(self, worker: str, count: int) -> None:
-        """Delete the first messages of a worker's outbox: the broker has them. If this raises OperationalError, it is
-        done, once, before the outbox is read, or filled by ``claim``, the next time."""
+    def sent(self, worker: str, count: int, refused: Sequence[bytes] = ()) -> None:
+        """Delete the first messages of a worker's outbox: the broker has them, but for those that it ``refused``, which
+        are put at the end of the outbox of all workers. If this raises OperationalError, it is done, once, before the
+        outbox is read, or filled by ``claim``, the next time."""
 
     def claim(self, worker: str, limit: int) -> list[bytes]:
         """Fill this worker's outbox, up to ``limit`` messages, from that of all workers; the messages in it, the first

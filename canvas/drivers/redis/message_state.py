@@ -122,8 +122,8 @@ class StateBroker(RedisBroker):
 
     def __init__(self, link: RedisClient, options: Mapping[str, Any]) -> None:
         super().__init__(link, options)
-        self._sent: dict[str, tuple[str, int]] = {}
-        """By worker, a token and the number of the first messages in its outbox that the broker has."""
+        self._sent: dict[str, list[Any]] = {}
+        """By worker, a token, the number of the first messages in its outbox that were sent, and the refused ones."""
 
     @property
     def recovery(self) -> StateRecovery:
@@ -224,15 +224,15 @@ class StateBroker(RedisBroker):
         found: list[bytes] = self.link.command("LRANGE", self.outbox(worker), -limit, -1)
         return found[::-1]
 
-    def sent(self, worker: str, count: int) -> None:
+    def sent(self, worker: str, count: int, refused: Sequence[bytes] = ()) -> None:
         self._delete_sent(worker)
-        self._sent[worker] = (new_id(), count)
+        self._sent[worker] = [new_id(), count, *refused]
         self._delete_sent(worker)
 
     def _delete_sent(self, worker: str) -> None:
         """Delete messages of an outbox that the broker has, once, though a reply to this may have been lost."""
         if worker in self._sent:
-            keys = [self.keys.idempotency(f"outbox:{worker}"), self.outbox(worker)]
+            keys = [self.keys.idempotency(f"outbox:{worker}"), self.outbox(worker), self.keys.outbox]
             self.link.call("delete_sent", keys, self._sent[worker])
             del self._sent[worker]
 

@@ -72,6 +72,13 @@ def _message_dead(queue: str, reason: str, **_: Any) -> None:
     _worker.critical("A message of queue %s cannot be run: %s; kept as a dead letter", queue, reason)
 
 
+def _message_refused(queues: str, messages: int, **_: Any) -> None:
+    _worker.warning(
+        "RabbitMQ takes no messages for %s: the queue is full, or its node is unreachable. %d messages wait in the "
+        "outbox, and are sent when it takes them", queues, messages,
+    )  # fmt: skip
+
+
 def _control_undecodable(reason: str, **_: Any) -> None:
     _worker.error("A remote control message cannot be read: %s; ignored", reason)
 
@@ -83,11 +90,8 @@ def _away(error: str, **_: Any) -> None:
 def _awaited(error: str, seconds: float, tries: int, most: int | None, **_: Any) -> None:
     _worker.error(
         "consumer: Cannot connect: %s. Trying again in %.2f seconds... (%s/%s)",
-        error.rstrip("."),
-        seconds,
-        tries,
-        most or "∞",
-    )
+        error.rstrip("."), seconds, tries, most or "∞",
+    )  # fmt: skip
 
 
 def _back(**_: Any) -> None:
@@ -260,6 +264,7 @@ _LINES: list[tuple[str, Callable[..., None], logging.Logger, int]] = [
     ("task.terminated", _task_terminated, _worker, logging.INFO),
     ("task.unregistered", _task_unknown, _worker, logging.ERROR),
     ("message.dead_lettered", _message_dead, _worker, logging.CRITICAL),
+    ("message.refused", _message_refused, _worker, logging.WARNING),
     ("control.undecodable", _control_undecodable, _worker, logging.ERROR),
     ("broker.outage", _away, _worker, logging.ERROR),
     ("broker.retrying", _awaited, _worker, logging.ERROR),

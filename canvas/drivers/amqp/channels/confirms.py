@@ -1,11 +1,20 @@
 """Publisher confirms of one channel: which publications the broker has not confirmed yet."""
 
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from canvas.drivers.amqp.channels.link import Link
 from canvas.drivers.amqp.protocol.frames import Confirmed, Event, Returned
 from canvas.errors import OperationalError
+
+
+class NotTaken(OperationalError):
+    """The broker does not take some publications now. ``places``: which, among those that were sent together.
+    ``returned``: those that no queue took."""
+
+    def __init__(self, places: Sequence[int], returned: Sequence[Returned]) -> None:
+        super().__init__("RabbitMQ did not take a message: its queue is full, or the node of the queue is unreachable")
+        self.places, self.returned = places, returned
 
 
 class Unconfirmed:
@@ -13,10 +22,11 @@ class Unconfirmed:
 
     def __init__(self, numbers: range, message_ids: Collection[str]) -> None:
         self.missing = set(numbers)
+        self.first = numbers.start
         self.message_ids = message_ids
         self.returned: list[Returned] = []
         """Those that no queue took."""
-        self.refused = False
+        self.refused: set[int] = set()
         self.lost: OperationalError | None = None
 
     def done(self) -> bool:
@@ -43,7 +53,7 @@ class Confirms:
 
     def wait(self, link: Link, mine: Unconfirmed) -> list[Returned]:
         """Wait until the broker has confirmed publications that were sent; those of them that no queue took. Raises
-        OperationalError when the connection is lost, or the broker refuses one."""
+        OperationalError when the connection is lost, NotTaken when the broker refuses some."""
         while not mine.done():
             with self._reading:
                 if not mine.done():
@@ -51,9 +61,7 @@ class Confirms:
         if mine.lost is not None:
             raise mine.lost
         if mine.refused:
-            raise OperationalError(
-                "RabbitMQ did not take a message: its queue is full, or the node of the queue is unreachable"
-            )
+            raise NotTaken([number - mine.first for number in sorted(mine.refused)], mine.returned)
         return mine.returned
 
     def _read(self, link: Link, mine: Unconfirmed) -> None:
@@ -76,9 +84,9 @@ class Confirms:
         elif isinstance(event, Confirmed):
             for one in self._waiting:
                 found = {number for number in one.missing if number <= event.tag} if event.multiple else {event.tag}
-                if found & one.missing:
-                    one.missing -= found
-                    one.refused = one.refused or not event.accepted
+                if not event.accepted:
+                    one.refused |= found & one.missing
+                one.missing -= found
             self._waiting = [one for one in self._waiting if one.missing]
         else:
             return False

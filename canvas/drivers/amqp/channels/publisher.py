@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
-from canvas.drivers.amqp.channels.confirms import Confirms
+from canvas.drivers.amqp.channels.confirms import Confirms, NotTaken
 from canvas.drivers.amqp.channels.link import CHANNEL, ChannelClosed, Link
 from canvas.drivers.amqp.protocol import frames, methods
 from canvas.drivers.amqp.protocol.frames import Content, Returned
@@ -53,11 +53,22 @@ class Publisher:
         for start in range(0, len(messages), _AT_ONCE):
             self._publish_again(messages[start : start + _AT_ONCE], (), delays)
 
+    def offer(self, messages: Sequence[Publication]) -> set[str]:
+        """As ``publish``, for messages that may be sent later; the ids of those that the broker does not take now."""
+        left: list[Publication] = []
+        for start in range(0, len(messages), _AT_ONCE):
+            self._publish_again(messages[start : start + _AT_ONCE], (), None, left)
+        return {one.content.properties.get("message_id", "") for one in left}
+
     def publish_returned(self, returned: Sequence[Returned]) -> None:
         """Make the queues that these messages were sent to, and publish them there. Raises OperationalError."""
         self._publish_again((), returned, None)
 
-    def _publish_again(self, messages: Sequence[Publication], returned: Sequence[Returned], delays: Delays) -> None:
+    def _publish_again(
+        self, messages: Sequence[Publication], returned: Sequence[Returned], delays: Delays,
+        refused: list[Publication] | None = None,
+    ) -> None:  # fmt: skip
+        """``refused`` gets the messages that the broker does not take; without it they are tried again as well."""
         channel_closed = False
 
         def publish_what_is_left() -> None:
@@ -66,11 +77,18 @@ class Publisher:
                 if channel_closed:
                     messages, channel_closed = self._places.existing(messages), False
                 if returned:
-                    messages, returned = self._places.remade(returned), ()
+                    messages, returned = [*messages, *self._places.remade(returned)], ()
                 if not messages:
                     return
                 try:
                     messages, returned = (), self._publish(messages)
+                except NotTaken as exc:
+                    left, returned = [messages[place] for place in exc.places], exc.returned
+                    if refused is None:
+                        messages = left
+                        raise
+                    messages = ()
+                    refused.extend(left)
                 except ChannelClosed:
                     channel_closed = True
                     raise
@@ -93,6 +111,8 @@ class Publisher:
                 raise
         try:
             return confirms.wait(link, sent)
+        except NotTaken:
+            raise
         except OperationalError:
             self._drop(link)
             raise

@@ -109,10 +109,11 @@ class LocalMessages:
     def unsent(self, worker: str, limit: int) -> list[bytes]:
         return []
 
-    def sent(self, worker: str, count: int) -> None:
+    def sent(self, worker: str, count: int, refused: Sequence[bytes] = ()) -> None:
         with self._lock:
             for _ in range(min(count, len(self._outbox))):
                 self._outbox.popleft()
+            self._outbox.extend(refused)
 
     def claim(self, worker: str, limit: int) -> list[bytes]:
         with self._lock:

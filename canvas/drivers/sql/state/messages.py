@@ -37,9 +37,11 @@ class _Lost(NamedTuple):
 
 @dataclass(slots=True)
 class _Sent:
-    """The first messages of an outbox, which the broker has."""
+    """The first messages of an outbox, which the broker was sent."""
 
     count: int
+    refused: Sequence[bytes]
+    """Those of them that it did not take."""
     ids: Sequence[int] | None = None
     """Of their rows, once they have been read."""
 
@@ -194,9 +196,9 @@ class SqlMessages:
         self._delete_sent(worker)
         return self.database.call(lambda connection: self._outboxes.first(connection, worker, limit))
 
-    def sent(self, worker: str, count: int) -> None:
+    def sent(self, worker: str, count: int, refused: Sequence[bytes] = ()) -> None:
         self._delete_sent(worker)
-        self._sent[worker] = _Sent(count)
+        self._sent[worker] = _Sent(count, refused)
         self._delete_sent(worker)
 
     def _delete_sent(self, worker: str) -> None:
@@ -208,7 +210,8 @@ class SqlMessages:
         def work(connection: Connection) -> None:
             if sent.ids is None:
                 sent.ids = self._outboxes.first_ids(connection, worker, sent.count)
-            self._outboxes.delete(connection, sent.ids)
+            if self._outboxes.delete(connection, sent.ids):
+                self._outboxes.add_to_all(connection, sent.refused)
 
         self.database.change(work)
         del self._sent[worker]

@@ -33,9 +33,10 @@ class SqlOutboxes:
         found = select(outbox.payload).where(outbox.worker == worker).order_by(outbox.id).limit(limit)
         return list(connection.execute(found).scalars())
 
-    def delete(self, connection: Connection, ids: Sequence[int]) -> None:
-        """Delete messages that the broker has, from whichever outbox they were moved to."""
-        connection.execute(delete(self._outbox).where(self._outbox.c.id.in_(ids)))
+    def delete(self, connection: Connection, ids: Sequence[int]) -> int:
+        """Delete messages that the broker has, from whichever outbox they were moved to; how many there were."""
+        found: int = connection.execute(delete(self._outbox).where(self._outbox.c.id.in_(ids))).rowcount
+        return found
 
     def claim(self, connection: Connection, worker: str, limit: int) -> list[bytes]:
         """Fill a worker's outbox up to ``limit`` from that of all workers; its messages."""
