@@ -149,11 +149,14 @@ def _find_servers(app: Canvas, plan: WorkerOptions, purge: bool, ended: Event) -
     Raises ConfigurationError for a task with a limit that the broker cannot keep.
     """
     check_limits(app)
-    connect(app, ended)
-    for queue in plan.queues if purge and not ended.is_set() else ():
-        purge_queue(app, queue)
-    if not ended.is_set():
-        declare(app, plan.queues)
+
+    def begin() -> None:
+        for queue in plan.queues if purge and not ended.is_set() else ():
+            purge_queue(app, queue)
+        if not ended.is_set():
+            declare(app, plan.queues)
+
+    connect(app, ended, begin)
 
 
 def _warn(app: Canvas, plan: WorkerOptions) -> None:

@@ -57,9 +57,10 @@ def _call_hook(hook: Callable[..., object], arguments: Callable[..., tuple[Any, 
     hook(*arguments(**facts))
 
 
-def connect(app: Canvas, ended: Event) -> None:
-    """Return when the broker and the results answer, or when ``ended`` is set. Tables that are missing may still be
-    made: containers of workers start beside the one that migrates the database.
+def connect(app: Canvas, ended: Event, begin: Callable[[], object]) -> None:
+    """Return when the broker and the results answer and ``begin()`` has succeeded, the first use of them, or when
+    ``ended`` is set. Tables that are missing may still be made: containers of workers start beside the one that
+    migrates the database.
 
     Raises OperationalError or TablesMissing when they have not after ``broker_connection_max_retries`` (``None``, 0: no
     end), at once where there is to be no retry.
@@ -71,18 +72,20 @@ def connect(app: Canvas, ended: Event) -> None:
     most = (conf.broker_connection_max_retries or None) if again else 0
     for tries, pause in enumerate(delays({**_PAUSES, "max_retries": most}), start=1):
         try:
-            return _call(app)
+            return _call(app, begin)
         except (OperationalError, TablesMissing) as exc:
             emit("broker.retrying", error=str(exc), seconds=pause, tries=tries, most=most)
             if ended.wait(pause):
                 return None
-    return _call(app)
+    return _call(app, begin)
 
 
-def _call(app: Canvas) -> None:
+def _call(app: Canvas, begin: Callable[[], object]) -> None:
     app.driver.broker.check()
     if app.driver.results is not None and app.driver.results.shared:
         app.driver.results.get(["any"])
+    # A server may answer and take nothing: it is a replica, or about to stop.
+    begin()
 
 
 def check_limits(app: Canvas) -> None:

@@ -1,7 +1,9 @@
 """Connections of canvas' own to Redis: how they open, what they refuse, and when they are tried before a call."""
 
+import asyncio
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -31,6 +33,24 @@ def test_a_user_logs_in_and_a_wrong_password_is_refused(client, redis_url):
     with pytest.raises(BrokerError, match="refused: WRONGPASS") as refused:
         client(f"redis://eve:wrong@{host}").command("PING")
     assert not isinstance(refused.value, OperationalError)
+
+
+@pytest.mark.parametrize(("name", "code"), [("min-replicas-to-write", "replicas"), ("maxmemory", "maxmemory")])
+def test_a_refusal_that_may_pass_is_waited_for(client, redis_server, name, code):
+    admin = redis_server.client()
+    before = admin.config_get(name)[name]
+    over = threading.Timer(1.0, admin.config_set, (name, before))
+    admin.config_set(name, 1)
+    try:
+        impatient = client(retry_policy={"max_retries": 0})
+        with pytest.raises(OperationalError, match=code):
+            impatient.command("LPUSH", "refused", 1)
+        with pytest.raises(OperationalError, match=code):
+            asyncio.run(impatient.acommand("LPUSH", "refused", 1))
+        over.start()
+        assert client().command("LPUSH", "refused", 1) == 1
+    finally:
+        admin.config_set(name, before)
 
 
 def test_a_connection_has_the_name_that_it_is_given(client):

@@ -76,12 +76,15 @@ def test_prefetch_is_switched_off_by_its_flag(bench, app):
 
 
 def test_a_worker_waits_for_a_server_that_is_not_there_yet():
-    server = RedisServer()
+    """When it is there, it is a replica, which answers and takes nothing."""
+    server = RedisServer("--replicaof", "127.0.0.1", "1")
     urls = server.url(0), server.url(1)
     worker = WorkerProcess("canvas", *urls, "-P", "solo")
     try:
         worker.wait_for("Trying again in 2.00 seconds... (1/100)")
         server.start()
+        worker.wait_for("READONLY")
+        server.client().execute_command("REPLICAOF", "NO", "ONE")
         worker.ready()
         app = make("canvas", *urls)
         assert task(app, "add").delay(1, 1).get(timeout=20) == 2

@@ -73,10 +73,8 @@ def _message_dead(queue: str, reason: str, **_: Any) -> None:
 
 
 def _message_refused(queues: str, messages: int, **_: Any) -> None:
-    _worker.warning(
-        "RabbitMQ takes no messages for %s: the queue is full, or its node is unreachable. %d messages wait in the "
-        "outbox, and are sent when it takes them", queues, messages,
-    )  # fmt: skip
+    why = "the queue is full, or its node is unreachable"
+    _worker.warning("RabbitMQ takes no messages for %s: %s. %d messages wait in the outbox", queues, why, messages)
 
 
 def _control_undecodable(reason: str, **_: Any) -> None:

@@ -38,6 +38,7 @@ from canvas.drivers.redis.connection.resp import (
     NotServed,
     Refusal,
     Unready,
+    error_of,
     packed,
 )
 from canvas.drivers.redis.connection.sockets import socket_of
@@ -49,6 +50,8 @@ UNAVAILABLE: tuple[Any, ...] = (
     redis.exceptions.TimeoutError,
     redis.exceptions.BusyLoadingError,
     redis.exceptions.ReadOnlyError,
+    redis.exceptions.OutOfMemoryError,
+    redis.exceptions.MasterDownError,
     OSError,
 )
 """redis-py's errors of a server that is unreachable."""
@@ -79,6 +82,9 @@ def translated() -> Iterator[None]:
         yield
     except redis.exceptions.NoScriptError as exc:
         raise NoScript(str(exc)) from None
+    except redis.exceptions.MasterDownError as exc:
+        # To redis-py it is the error of a cluster.
+        raise Unready(str(exc)) from None
     except tuple(_OF_CLUSTERS) as exc:
         raise NotServed(f"{_OF_CLUSTERS[type(exc)]} {exc}") from None
     except redis.exceptions.AuthenticationError as exc:
@@ -89,7 +95,7 @@ def translated() -> Iterator[None]:
     except UNAVAILABLE as exc:
         raise (exc if isinstance(exc, OSError) else Unready(str(exc))) from None
     except redis.exceptions.RedisError as exc:
-        raise Refusal(str(exc)) from None
+        raise error_of(str(exc)) from None
 
 
 class LibraryConnection:

@@ -44,9 +44,12 @@ class NotServed(Refusal):
 
 
 class Unready(ConnectionError):
-    """The server replies that it serves nothing yet: it is loading its data, or is a replica now."""
+    """The server does not take the call now, and may later: ``_PASSING`` says why."""
 
 
+_PASSING = ("LOADING", "READONLY", "MASTERDOWN", "NOREPLICAS", "BUSY", "MISCONF", "OOM")
+"""Codes of a server that is loading its data, is a replica now, is a replica without its master, is a master with too
+few replicas, runs a long script, cannot write its file, or is out of memory."""
 _ELSEWHERE = ("MOVED", "ASK")
 _NOT_SERVED = (*_ELSEWHERE, "TRYAGAIN", "CLUSTERDOWN", "CROSSSLOT")
 ERRORS: tuple[type[Exception], ...] = (Refusal, OSError, UnicodeEncodeError)
@@ -90,7 +93,7 @@ def packed(commands: Sequence[Command]) -> bytes:
 def error_of(text: str) -> Exception:
     """The error for a server's error reply."""
     code = text.partition(" ")[0]
-    if code in ("LOADING", "READONLY") or text.startswith("ERR max number of clients"):
+    if code in _PASSING or text.startswith("ERR max number of clients"):
         return Unready(text)
     if code in _NOT_SERVED:
         return NotServed(text)
