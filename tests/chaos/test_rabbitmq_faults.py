@@ -30,22 +30,30 @@ def node():
 @pytest.fixture
 def bench(node, request):
     with RedisServer() as server:
-        numbers = {"alarm": 0, "timeout": 1, "deleted_under": 2, "vhost": 3, "full_queue": 4}
+        numbers = {"alarm": 0, "timeout": 1, "deleted_under": 2, "vhost": 3, "full_queue": 4, "connections": 6}
         number = next(number for name, number in numbers.items() if name in request.node.name)
         yield RabbitBench(server, node.url(f"t{number}"))
 
 
-def test_a_memory_alarm_delays_tasks(node, bench):
-    with bench.client() as app, start(bench, "-P", "threads", "-c", "2"):
+@pytest.mark.parametrize(
+    ("alarm", "over", "said"),
+    [(("set_vm_memory_high_watermark", "absolute", "1MB"), ("set_vm_memory_high_watermark", "absolute", "1GB"), "memory"),
+     (("set_disk_free_limit", "999GB"), ("set_disk_free_limit", "16MB"), "disk")],
+    ids=["memory", "disk"],
+)  # fmt: skip
+def test_an_alarm_delays_tasks(node, bench, alarm, over, said):
+    with bench.client() as app, start(bench, "-P", "threads", "-c", "2") as worker:
         assert app.tasks["t.add"].delay(1, 1).get(timeout=60) == 2
         key = bench.new_key()
         held = (app.tasks["t.until_open"].s(key) | app.tasks["t.noted"].s(f"{key}:after")).apply_async()
         eventually(lambda: app.driver.admin.in_flight().leased == 1)
-        node.control("set_vm_memory_high_watermark", "absolute", "1MB")
+        node.control(*alarm)
         bench.open(key)
+        worker.wait_for(f"takes no messages: low on {said}")
         time.sleep(3)
         assert bench.ledger(f"{key}:after", 0) == []
-        node.control("set_vm_memory_high_watermark", "absolute", "1GB")
+        node.control(*over)
+        worker.wait_for("The broker answers again")
         held.get(timeout=60)
         assert bench.ledger(f"{key}:after", 1) == [repr(key)]
 
@@ -100,3 +108,16 @@ def test_a_vhost_that_is_deleted_and_comes_back(node, bench):
         node.control("set_permissions", "-p", "t3", "guest", ".*", ".*", ".*")
         app.close()
         assert app.tasks["t.add"].delay(2, 2).get(timeout=60) == 4
+
+
+def test_a_worker_waits_while_the_limit_of_connections_is_reached(node, bench):
+    node.control("set_vhost_limits", "-p", "t6", '{"max-connections": 0}')
+    with bench.client() as app, pytest.raises(OperationalError, match="connection limit"):
+        app.tasks["t.add"].apply_async((1, 1), retry=False)
+    worker = start(bench, "-P", "solo")
+    try:
+        worker.wait_for("connection limit (0) is reached. Trying again in 2.00 seconds")
+        node.control("clear_vhost_limits", "-p", "t6")
+        worker.ready()
+    finally:
+        worker.stop()

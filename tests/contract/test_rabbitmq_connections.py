@@ -49,6 +49,7 @@ def test_several_urls_are_tried_in_turn(rabbitmq, redis_url):
 
 @pytest.mark.parametrize(("url", "text"), [
     ("amqp://me:p/w@h", "percent-encode"), ("amqp://h:port", "percent-encode"), ("amqp://h?heartbeat=often", "heartbeat: expected seconds"),
+    ("amqp://h?heartbeat=-1", "heartbeat: expected seconds, from 0"), ("amqp://h?connect_timeout=99999", "got '99999'"),
 ])  # fmt: skip
 def test_a_url_that_cannot_be_read(url, text, redis_url):
     with pytest.raises(ConfigurationError, match=text):

@@ -64,6 +64,7 @@ def _parse(url: str, options: Mapping[str, Any]) -> Address:
     )
 
 
+_MOST_SECONDS: Final = 65_535
 _QUERY: Final = {"connect_timeout", "heartbeat", "login_method"}
 
 
@@ -89,7 +90,11 @@ def _seconds(url: str, name: str, given: Any, default: float) -> float:
     if given is None:
         return default
     try:
-        return float(given)
+        seconds = float(given)
     except (TypeError, ValueError):
-        shown = masked_url(url)
-        raise ConfigurationError(f"broker URL {shown}: {name}: expected seconds; got {given!r:.80}") from None
+        seconds = -1.0
+    # AMQP gives a heartbeat 16 bits; no timeout of a socket is that long either.
+    if not 0 <= seconds <= _MOST_SECONDS:
+        shown = f"broker URL {masked_url(url)}: {name}"
+        raise ConfigurationError(f"{shown}: expected seconds, from 0 to {_MOST_SECONDS}; got {given!r:.80}")
+    return seconds

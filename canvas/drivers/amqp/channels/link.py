@@ -14,6 +14,7 @@ from typing import Any, Final
 from canvas.drivers.amqp.protocol import methods
 from canvas.drivers.amqp.protocol.frames import HEARTBEAT, Event, FrameReader, OtherMethod
 from canvas.errors import DecodeError, OperationalError
+from canvas.telemetry import emit
 
 CHANNEL: Final = 1
 _CHUNK = 1 << 18
@@ -201,8 +202,10 @@ class Link:
             raise self._lost(f"{text} ({code})")
         if number == methods.BLOCKED:
             self.blocked = event.arguments[1:].decode("utf-8", "replace") or "blocked"
+            emit("broker.unreachable", error=f"{self._where} takes no messages: {self.blocked}")
         elif number == methods.UNBLOCKED:
             self.blocked = ""
+            emit("broker.recovered")
         else:
             return False
         return True
