@@ -2,7 +2,7 @@
 
 import pytest
 
-from canvas import chain, chord, group
+from canvas import StampingVisitor, chain, chord, group
 from canvas.errors import CycleError
 from tests.support.writer import Writer
 
@@ -69,3 +69,12 @@ def test_stamps_stay_with_their_signature(own):
     two.stamp(second="2")
     assert (one.options["stamped_headers"], two.options["stamped_headers"]) == (["first"], ["second"])
     assert own.run(group(one, two)) == [1, 2]
+
+    class ByTask(StampingVisitor):
+        def on_signature(self, sig, **_):
+            return {sig.task: "1"}
+
+    both = group(own.s("ident", 1), own.s("add", 1, 1))
+    both.stamp(ByTask())
+    assert [member.options["stamped_headers"] for member in both.tasks] == [["t.ident"], ["t.add"]]
+    assert own.run(both) == [1, 2]
