@@ -37,13 +37,9 @@ def says_success(head: bytes) -> bool:
 
 
 def encode(
-    record: Record,
-    *,
-    serializer: str = "json",
-    compress: str | None = None,
-    max_depth: int = MAX_DEPTH,
+    record: Record, *, serializer: str = "json", compress: str | None = None, max_depth: int = MAX_DEPTH,
     brief: bool = False,
-) -> bytes:
+) -> bytes:  # fmt: skip
     """The stored form of a record. Arguments of the task that the serializer cannot write become their repr. ``brief``:
     without the fields that are empty, as far as Celery reads a record without them.
 
