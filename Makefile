@@ -11,7 +11,7 @@ MARKS ?= random and not slow
 SEED := $(or $(SEED),$(shell od -An -N4 -tu4 /dev/urandom | tr -d ' '))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow conformance explore chaos chaos-celery fuzz check lint types docs format bench bench-full bench-bytes bench-codec bench-idle bench-import bench-memory bench-peers bench-rabbitmq bench-scaling bench-workflow bench-waits clean dist ecosystem bench-stores bench-fleet bench-arrangements
+.PHONY: help demo test test-slow conformance explore chaos chaos-celery fuzz check lint types docs format bench bench-full bench-bytes bench-codec bench-idle bench-import bench-memory bench-peers bench-rabbitmq bench-scaling bench-workflow bench-waits clean dist ecosystem bench-stores bench-fleet bench-arrangements bench-shards
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 26
@@ -80,6 +80,9 @@ bench-fleet: $(VENV)/.test ## up to a thousand simulated workers without work at
 
 bench-arrangements: $(VENV)/.test ## one Redis, two, Sentinel, a cluster, shards: what a task costs, how long a kill stops them (5 minutes)
 	$(BIN)/python -m benchmarks.arrangements
+
+bench-shards: $(VENV)/.test ## two shards beside one server, where Redis is the limit (1 minute)
+	$(BIN)/python -m benchmarks.shards
 
 bench-memory: $(VENV)/.test ## a worker's memory at rest, over many tasks, with a million waiting
 	$(BIN)/python -m benchmarks.worker_memory
