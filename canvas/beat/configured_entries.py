@@ -14,7 +14,6 @@ from canvas.beat.scheduler_classes.shelf import last_runs
 from canvas.beat.state import EntryState, new_state
 from canvas.beat.store import EntryStore, Known
 from canvas.beat.ticks import BeatApp
-from canvas.errors import CanvasError
 from canvas.schedules.crontab import crontab
 
 
@@ -44,11 +43,12 @@ def entries_of(app: SetupApp, given: Mapping[str, Any], quiet: bool = False) -> 
     """The entries of ``beat_schedule``. Wrong ones are left out and logged; an entry whose task is not registered here
     is kept, with a warning. ``quiet``: nothing is logged."""
     found: dict[str, Entry] = {}
-    for name, fields in given.items():
+    for key, fields in given.items():
+        name = str(key)  # Celery takes any key
         try:
             entry = entry_of(name, fields)
             check_overlap(app, entry)
-        except (CanvasError, ValueError, TypeError) as exc:
+        except Exception as exc:  # noqa: BLE001 - a program's schedules and workflows may raise anything
             if not quiet:
                 log.refused_entry(exc)
             continue

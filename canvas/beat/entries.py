@@ -105,7 +105,7 @@ def _schedule(where: str, given: Any, relative: bool) -> BaseSchedule:
     try:
         found: BaseSchedule = maybe_schedule(given, relative)
     except ConfigurationError as exc:
-        raise ConfigurationError(f"{where}: schedule: {exc}") from exc
+        raise ConfigurationError(f"{where}: schedule: {str(exc).removeprefix('schedule: ')}") from exc
     return found
 
 
@@ -113,7 +113,7 @@ def _of_kind(where: str, key: str, fields: Mapping[str, Any], kind: type[Any], d
     value = fields.get(key)
     if value is None:
         return default
-    if not isinstance(value, kind) or isinstance(value, str | bytes):
+    if not isinstance(value, kind) or isinstance(value, str | bytes) or (key == "args" and isinstance(value, Mapping)):
         raise ConfigurationError(f"{where}: {key}: expected {_WORDS[key]}; got {value!r:.100}")
     return value
 

@@ -84,7 +84,10 @@ def maybe_schedule(s: Any, relative: bool = False, app: ScheduleApp | None = Non
 
 def _interval(given: Any) -> timedelta:
     if isinstance(given, Real) and given is not True and given is not False:
-        return timedelta(seconds=float(given))
+        try:
+            return timedelta(seconds=float(given))
+        except (OverflowError, ValueError):  # infinite, no number, or longer than a timedelta can be
+            raise ConfigurationError(f"schedule: expected seconds or a timedelta; got {given!r:.100}") from None
     if isinstance(given, timedelta):
         return given
     raise ConfigurationError(f"schedule: expected seconds or a timedelta; got {given!r:.100}")

@@ -1,6 +1,7 @@
 """Beat over a store in memory, whose clock the tests move."""
 
 import logging
+import math
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -233,6 +234,11 @@ def test_entries_that_are_wrong_are_logged_and_the_others_go_on(bench, caplog):
         def is_due(self, last_run_at):
             raise ZeroDivisionError("no next run")
 
+    class Raising:
+        @property
+        def is_due(self):
+            raise LookupError("no schedule")
+
     never = crontab(day_of_month=30, month_of_year=4)
     never.day_of_month = {31}  # past the check of the constructor
     bench.app.conf.beat_schedule = {
@@ -246,16 +252,28 @@ def test_entries_that_are_wrong_are_logged_and_the_others_go_on(bench, caplog):
         "broken": {"task": "add", "schedule": Broken(10)},
         "never": {"task": "add", "schedule": never},
         "no flow": {"task": lambda: 3, "schedule": 10},
+        "endless": {"task": "add", "schedule": math.inf},
+        "no number": {"task": "add", "schedule": math.nan},
+        "by name": {"task": "add", "schedule": 10, "args": {"x": 1}},
+        "raises": {"task": "add", "schedule": Raising()},
+        7: {"task": "total", "schedule": 10, "args": ([1, 2],)},
     }
     with caplog.at_level(logging.INFO, "celery.beat"):
         sent = bench.run(31)
-    assert Counter(task for _, task in sent) == {"add": 3, "ad": 3}
+    assert Counter(task for _, task in sent) == {"add": 3, "ad": 3, "total": 3}
+    assert [one.name for one in bench.app.schedule.list()] == [
+        "7", "arguments", "broken", "good", "never", "no flow", "typo", "unwritable",
+    ]  # fmt: skip
     text = caplog.text
     for line in (
         "Entry 'typo' sends the task 'ad', which is not registered here; did you mean 'add'?",
         "beat_schedule['key']: unknown key 'shedule'; did you mean 'schedule'?",
         "beat_schedule['text']: schedule: expected seconds, a timedelta, a crontab or another schedule; got 'daily'",
         "beat_schedule['policy']: overlap: expected one of allow, skip, queue, cancel_previous; got 'never'",
+        "beat_schedule['endless']: schedule: expected seconds or a timedelta; got inf",
+        "beat_schedule['no number']: schedule: expected seconds or a timedelta; got nan",
+        "beat_schedule['by name']: args: expected a list; got {'x': 1}",
+        "Leaving out an entry: no schedule",
         "Message Error: Couldn't apply scheduled task arguments",
         "Message Error: Couldn't apply scheduled task unwritable",
         "beat: Cannot calculate the next run of 'broken', trying again in 5.00 minutes.",
