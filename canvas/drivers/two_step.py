@@ -10,10 +10,9 @@ stops the second body.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 from canvas.drivers.ports.broker import BrokerHalf, OneServerAway
-from canvas.drivers.ports.chords import ChordStore
+from canvas.drivers.ports.chords import ChordStore, Records
 from canvas.drivers.ports.results import ResultStore
 from canvas.drivers.ports.settler import PartlySettled
 from canvas.drivers.ports.values import Lease, SettleReply
@@ -22,39 +21,11 @@ from canvas.errors import BrokerError, RefusedError
 from canvas.model.message import Publish
 from canvas.model.settlement import (
     ChordDispatch,
-    ChordExtension,
     ChordStart,
-    Keep,
-    MailboxStep,
-    Part,
     ReadyChord,
-    ResultWrite,
     Settlement,
     SettleResult,
 )
-
-
-class Records(NamedTuple):
-    """The half of settlements that is the results', as ``ChordStore.record`` takes it."""
-
-    stores: Sequence[ResultWrite]
-    parts: Sequence[Part]
-    joins: Sequence[ChordStart]
-    extensions: Sequence[ChordExtension]
-    keeps: Sequence[Keep]
-    mail: Sequence[MailboxStep]
-
-    @classmethod
-    def of(cls, settlements: Sequence[Settlement]) -> "Records":
-        """Those of these settlements."""
-        return cls(
-            [x for s in settlements for x in s.stores],
-            [x for s in settlements for x in s.parts],
-            [x for s in settlements for x in s.joins],
-            [x for s in settlements for x in s.chord_extensions],
-            [x for s in settlements for x in s.keeps],
-            [x for s in settlements for x in s.mail],
-        )
 
 
 def fenced(settlements: Sequence[Settlement], held: Iterable[bool]) -> list[Settlement]:
@@ -127,7 +98,7 @@ class TwoStepSettler:
     def _record(self, settlements: Sequence[Settlement]) -> list[ReadyChord]:
         records = Records.of(settlements)
         if any(records[1:]):
-            return self._counting.record(*records)
+            return self._counting.record(records)
         if records.stores and self._results is not None:
             self._results.store(records.stores)
         return []
@@ -150,9 +121,9 @@ class TwoStepSettler:
         readiness = chords.readiness(end.group_id)
         if readiness is None:
             return SettleResult(False, [])
-        recorded = end.stores or end.parts or end.joins or end.mail
+        records = Records.of_end(end)
         try:
-            ready = chords.record(end.stores, end.parts, end.joins, (), (), end.mail) if recorded else []
+            ready = chords.record(records) if any(records) else []
             held = self._broker.publish_once(f"{end.group_id}:{readiness}", end.publishes, end.deferrals)
         except RefusedError as exc:
             return SettleResult(False, [], str(exc))

@@ -7,6 +7,7 @@ process gives a tick the same ids: when one dies between the two steps, the next
 from collections.abc import Sequence
 
 from canvas.drivers.ports import BrokerParts, StoreParts
+from canvas.drivers.ports.chords import Records
 from canvas.drivers.ports.schedules import DueEntries, EntryWrite, ScheduleStore, StoredEntry
 from canvas.errors import RefusedError
 from canvas.model.settlement import ReadyChord, Settlement, SettleResult
@@ -42,7 +43,7 @@ class TwoStepSchedules:
         if s.parts or s.joins or s.chord_extensions or s.mail:
             if self._store.chords is None:
                 raise RefusedError("a chord needs a result backend that counts its parts")
-            return self._store.chords.record(s.stores, s.parts, s.joins, s.chord_extensions, (), s.mail)
+            return self._store.chords.record(Records.of([s])._replace(keeps=()))
         self._store.results.store(s.stores)
         return []
 

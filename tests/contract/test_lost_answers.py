@@ -3,6 +3,7 @@
 import pytest
 
 from canvas.drivers import open_driver
+from canvas.drivers.ports.chords import Records
 from canvas.model.settlement import ChordExtension, ChordStart
 from canvas.testing.contract import part
 from tests.support.proxy import Proxy
@@ -39,5 +40,5 @@ def test_a_chord_is_extended_once(losing):
     driver, lost = losing("store_results")
     driver.chords.start_chords([ChordStart("g", 1, 60)], [ChordExtension("g", "task:0:0")])
     assert len(lost) == 1
-    ready = [driver.chords.record((), [part("g", name, None)], (), ()) for name in ("a", "b", "c")]
+    ready = [driver.chords.record(Records(parts=[part("g", name, None)])) for name in ("a", "b", "c")]
     assert list(map(len, ready)) == [0, 1, 0]

@@ -8,6 +8,7 @@ from sqlalchemy import create_engine, inspect, text
 
 from canvas import chain, chord, group
 from canvas.drivers import open_driver
+from canvas.drivers.ports.chords import Records
 from canvas.errors import ChordError
 from canvas.model.settlement import ChordStart
 from canvas.testing.contract import chord_end, eventually, part
@@ -105,7 +106,7 @@ def test_exactly_one_transaction_completes_a_chord(postgres_url):
 
     def count(n):
         order = names if n % 2 else names[::-1]
-        return chords.record((), [part(name, f"t{n}", n) for name in order], (), ())
+        return chords.record(Records(parts=[part(name, f"t{n}", n) for name in order]))
 
     with ThreadPoolExecutor(8) as threads:
         ready = [one for found in threads.map(count, range(40)) for one in found]
@@ -123,7 +124,7 @@ def driver(url):
 
 def test_an_abandoned_chord_ends_in_failure(driver):
     driver.chords.start_chords([ChordStart("with parts", 2, 1), ChordStart("without", 2, 1), ChordStart("long", 2, 60)])
-    driver.chords.record((), [part("with parts", "a", 0)._replace(expires=1)], (), ())
+    driver.chords.record(Records(parts=[part("with parts", "a", 0)._replace(expires=1)]))
     ended = []
     eventually(lambda: ended.append(driver.settler.renew(1)) or sum(ended) == 2)
     (ready,) = driver.settler.stale_ready_chords(0)
@@ -131,23 +132,23 @@ def test_an_abandoned_chord_ends_in_failure(driver):
     assert driver.settler.dispatch_chord(chord_end("with parts", failed=True)).held
     assert driver.settler.stale_ready_chords(0) == []
     assert driver.settler.renew(1) == 1
-    assert driver.chords.record((), [part("long", "a", 0), part("long", "b", 1)], (), ())
+    assert driver.chords.record(Records(parts=[part("long", "a", 0), part("long", "b", 1)]))
 
 
 def test_a_chord_that_is_started_again_counts_anew(driver):
     for failed in (False, True, False):
         driver.chords.start_chords([ChordStart("g", 2, 60)])
-        assert driver.chords.record((), [part("g", "a", 0)], (), ()) == []
-        (ready,) = driver.chords.record((), [part("g", "b", 1)], (), ())
+        assert driver.chords.record(Records(parts=[part("g", "a", 0)])) == []
+        (ready,) = driver.chords.record(Records(parts=[part("g", "b", 1)]))
         assert ready.parts == [b"value of a", b"value of b"]
         driver.chords.delete_chord("g", failed, 60)
         late = [part("g", name, at)._replace(size=2) for at, name in enumerate("ab")]
-        assert driver.chords.record((), late, (), ()) == []
+        assert driver.chords.record(Records(parts=late)) == []
 
 
 def test_a_chord_without_a_size_is_left_to_celery(driver):
     """A Celery client sends ``celery.chord_unlock`` for it."""
-    assert driver.chords.record((), [part("g", "a", 0), part("g", "b", 1)], (), ()) == []
+    assert driver.chords.record(Records(parts=[part("g", "a", 0), part("g", "b", 1)])) == []
     assert driver.settler.stale_ready_chords(0) == []
 
 

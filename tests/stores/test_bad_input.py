@@ -7,6 +7,7 @@ import pytest
 
 from canvas import Canvas
 from canvas.drivers import open_driver
+from canvas.drivers.ports.chords import Records
 from canvas.errors import ConfigurationError, DecodeError, OperationalError, RefusedError
 from canvas.model.settlement import ResultWrite
 from canvas.testing.contract import part
@@ -140,9 +141,9 @@ def test_a_part_whose_number_a_dead_worker_took_is_counted_again(memcached, memc
     """The counter is ahead of the parts."""
     driver = open_driver("memory://", memcached_url)
     parts = [part("g", name, at)._replace(size=3) for at, name in enumerate("abc")]
-    assert driver.chords.record((), parts[:1], (), ()) == []
+    assert driver.chords.record(Records(parts=parts[:1])) == []
     driver.chords._values.count("chord-unlock-g", 1)
-    assert driver.chords.record((), parts[1:2], (), ()) == []
-    (ready,) = driver.chords.record((), parts[2:], (), ())
+    assert driver.chords.record(Records(parts=parts[1:2])) == []
+    (ready,) = driver.chords.record(Records(parts=parts[2:]))
     assert ready.parts == [b"value of a", b"value of b", b"value of c"]
     driver.close()

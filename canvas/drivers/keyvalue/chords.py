@@ -24,9 +24,10 @@ from canvas.drivers.keyvalue.memcached import Memcached
 from canvas.drivers.keyvalue.ready_chords import ReadyChords
 from canvas.drivers.keyvalue.results import KeyValueResults
 from canvas.drivers.keyvalue.values import KeyNames
+from canvas.drivers.ports.chords import Records
 from canvas.errors import DecodeError, RefusedError
 from canvas.model import states
-from canvas.model.settlement import ChordExtension, ChordStart, Keep, MailboxStep, Part, ReadyChord, ResultWrite
+from canvas.model.settlement import ChordExtension, ChordStart, Keep, Part, ReadyChord
 from canvas.wire import record as wire
 
 _DAY = 86_400
@@ -91,23 +92,15 @@ class MemcachedChords:
 
         self._values.change(self._names.own("chord", group_id), one_more, None)
 
-    def record(
-        self,
-        stores: Sequence[ResultWrite],
-        parts: Sequence[Part],
-        joins: Sequence[ChordStart],
-        extensions: Sequence[ChordExtension],
-        keeps: Sequence[Keep] = (),
-        mail: Sequence[MailboxStep] = (),
-    ) -> list[ReadyChord]:
-        if mail:
+    def record(self, records: Records) -> list[ReadyChord]:
+        if records.mail:
             raise RefusedError("Memcached keeps no workflow runs: set result_backend to Redis or a database")
-        self._results.store(stores)
-        self.start_chords(joins, extensions)
-        for keep in keeps:
+        self._results.store(records.stores)
+        self.start_chords(records.joins, records.extensions)
+        for keep in records.keeps:
             self._keep(keep)
         by_chord: dict[str, list[Part]] = {}
-        for part in parts:
+        for part in records.parts:
             by_chord.setdefault(part.group_id, []).append(part)
         found = [self._count(group_id, some) for group_id, some in by_chord.items()]
         return [ready for ready in found if ready is not None]

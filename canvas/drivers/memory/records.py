@@ -4,12 +4,13 @@ import math
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 from canvas.drivers.memory.mailboxes import MemoryMailboxes
 from canvas.drivers.memory.run_index import MemoryRunIndex
-from canvas.model.settlement import ChordExtension, ChordStart, MailboxStep, Part, ReadyChord, ResultWrite
+from canvas.drivers.ports.chords import Records
+from canvas.model.settlement import ChordStart, MailboxStep, Part, ReadyChord, ResultWrite
 
 
 class Kept(NamedTuple):
@@ -125,21 +126,15 @@ class MemoryRecords:
             self.runs_until[step.run] = until
         return self.mailboxes.apply(step)
 
-    def record_all(
-        self,
-        stores: Sequence[ResultWrite],
-        parts: Sequence[Part],
-        joins: Sequence[ChordStart],
-        extensions: Sequence[ChordExtension],
-        mail: Sequence[MailboxStep] = (),
-    ) -> list[ReadyChord]:
-        for store in stores:
+    def record_all(self, records: Records) -> list[ReadyChord]:
+        for store in records.stores:
             self.keep(store)
-        for join in joins:
+        for join in records.joins:
             self.join(join)
-        for extension in extensions:
+        for extension in records.extensions:
             self.chords[extension.group_id].extensions.add(extension.member)
-        found = [*map(self.part, parts), *(self._take_step(step) for step in mail if self.run(step.run))]
+        steps = (self._take_step(step) for step in records.mail if self.run(step.run))
+        found = [*map(self.part, records.parts), *steps]
         return [ready for ready in found if ready is not None]
 
 

@@ -9,9 +9,10 @@ from queue import Empty, SimpleQueue
 
 from canvas.drivers.async_watch import AsyncQueueWatch
 from canvas.drivers.memory.records import Kept, MemoryRecords, alive
+from canvas.drivers.ports.chords import Records
 from canvas.model import states
 from canvas.model.run_index import FoundRun, RunListing, RunQuery
-from canvas.model.settlement import ChordExtension, ChordStart, Keep, MailboxStep, Part, ReadyChord, ResultWrite
+from canvas.model.settlement import ChordExtension, ChordStart, ReadyChord, ResultWrite
 
 
 class MemoryWatch:
@@ -62,7 +63,7 @@ class MemoryResults:
         return self.read_prefix(task_ids, size)
 
     def store(self, stores: Sequence[ResultWrite]) -> None:
-        self.record(stores, (), (), ())
+        self.record(Records(stores))
 
     def forget(self, task_ids: Sequence[str]) -> None:
         with self._memory.lock:
@@ -212,19 +213,11 @@ class MemoryResults:
             self._memory.run_index.set_state(run, state, before)
 
     def start_chords(self, joins: Sequence[ChordStart], extensions: Sequence[ChordExtension] = ()) -> None:
-        self.record((), (), joins, extensions)
+        self.record(Records(joins=joins, extensions=extensions))
 
-    def record(
-        self,
-        stores: Sequence[ResultWrite],
-        parts: Sequence[Part],
-        joins: Sequence[ChordStart],
-        extensions: Sequence[ChordExtension],
-        keeps: Sequence[Keep] = (),
-        mail: Sequence[MailboxStep] = (),
-    ) -> list[ReadyChord]:
+    def record(self, records: Records) -> list[ReadyChord]:
         with self._memory.lock:
-            return self._memory.record_all(stores, parts, joins, extensions, mail)
+            return self._memory.record_all(records)
 
     def readiness(self, group_id: str) -> str | None:
         with self._memory.lock:

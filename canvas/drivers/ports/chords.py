@@ -1,9 +1,50 @@
 """Chords: how many parts each waits for, which are in, and which are ready."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from canvas.model.settlement import ChordExtension, ChordStart, Keep, MailboxStep, Part, ReadyChord, ResultWrite
+from canvas.model.settlement import (
+    ChordDispatch,
+    ChordExtension,
+    ChordStart,
+    Keep,
+    MailboxStep,
+    Part,
+    ReadyChord,
+    ResultWrite,
+    Settlement,
+)
+
+
+class Records(NamedTuple):
+    """The half of settlements that a result store writes, in one step."""
+
+    stores: Sequence[ResultWrite] = ()
+    parts: Sequence[Part] = ()
+    joins: Sequence[ChordStart] = ()
+    extensions: Sequence[ChordExtension] = ()
+    keeps: Sequence[Keep] = ()
+    mail: Sequence[MailboxStep] = ()
+
+    @classmethod
+    def of(cls, settlements: Sequence[Settlement]) -> "Records":
+        """Those of settlements, in their order."""
+        if len(settlements) == 1:
+            (one,) = settlements
+            return cls(one.stores, one.parts, one.joins, one.chord_extensions, one.keeps, one.mail)
+        return cls(
+            [x for s in settlements for x in s.stores],
+            [x for s in settlements for x in s.parts],
+            [x for s in settlements for x in s.joins],
+            [x for s in settlements for x in s.chord_extensions],
+            [x for s in settlements for x in s.keeps],
+            [x for s in settlements for x in s.mail],
+        )
+
+    @classmethod
+    def of_end(cls, end: ChordDispatch) -> "Records":
+        """Those of the end of a chord."""
+        return cls(end.stores, end.parts, end.joins, mail=end.mail)
 
 
 class ChordStore(Protocol):
@@ -16,16 +57,8 @@ class ChordStore(Protocol):
     def start_chords(self, joins: Sequence[ChordStart], extensions: Sequence[ChordExtension] = ()) -> None:
         """Start chords: set their sizes (before any part is published), and let running ones wait for one part more."""
 
-    def record(
-        self,
-        stores: Sequence[ResultWrite],
-        parts: Sequence[Part],
-        joins: Sequence[ChordStart],
-        extensions: Sequence[ChordExtension],
-        keeps: Sequence[Keep] = (),
-        mail: Sequence[MailboxStep] = (),
-    ) -> list[ReadyChord]:
-        """Records, parts, chord starts and changes of mailboxes in one atomic call; the chords that became ready.
+    def record(self, records: Records) -> list[ReadyChord]:
+        """Write records, parts, chord starts and changes of mailboxes in one atomic call; the chords that became ready.
 
         Raises RefusedError.
 

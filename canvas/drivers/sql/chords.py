@@ -9,11 +9,11 @@ from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Connection, Table, and_, bindparam, delete, select, update
 
+from canvas.drivers.ports.chords import Records
 from canvas.drivers.sql.dialects import read_clock, unix_time, upsert
 from canvas.drivers.sql.mailboxes import SqlMailboxes
 from canvas.drivers.sql.results import SqlResults
-from canvas.drivers.two_step import Records
-from canvas.model.settlement import ChordExtension, ChordStart, Keep, MailboxStep, Part, ReadyChord, ResultWrite
+from canvas.model.settlement import ChordExtension, ChordStart, Part, ReadyChord
 
 _OPEN, _READY, _DONE, _FAILED = "open", "ready", "done", "failed"
 _DONE_FOR = 300.0
@@ -91,18 +91,9 @@ class SqlChords:
         self._mailboxes = SqlMailboxes(self._state)
 
     def start_chords(self, joins: Sequence[ChordStart], extensions: Sequence[ChordExtension] = ()) -> None:
-        self.record((), (), joins, extensions)
+        self.record(Records(joins=joins, extensions=extensions))
 
-    def record(
-        self,
-        stores: Sequence[ResultWrite],
-        parts: Sequence[Part],
-        joins: Sequence[ChordStart],
-        extensions: Sequence[ChordExtension],
-        keeps: Sequence[Keep] = (),
-        mail: Sequence[MailboxStep] = (),
-    ) -> list[ReadyChord]:
-        records = Records(stores, parts, joins, extensions, keeps, mail)
+    def record(self, records: Records) -> list[ReadyChord]:
         return self._database.call(lambda connection: self.write(connection, records))
 
     def write(self, connection: Connection, records: Records) -> list[ReadyChord]:

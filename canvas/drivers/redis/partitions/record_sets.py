@@ -1,52 +1,22 @@
 """Records, chords and mailboxes to write, divided between the partitions that have them."""
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable
+from operator import attrgetter
+from typing import Any, Final
 
-from canvas.model.settlement import ChordExtension, ChordStart, Keep, MailboxStep, Part, ResultWrite
+from canvas.drivers.ports.chords import Records
 
-
-class RecordSet:
-    """The part of a record call that one partition writes."""
-
-    def __init__(self) -> None:
-        self.stores: list[ResultWrite] = []
-        self.parts: list[Part] = []
-        self.joins: list[ChordStart] = []
-        self.extensions: list[ChordExtension] = []
-        self.keeps: list[Keep] = []
-        self.mail: list[MailboxStep] = []
-
-    @property
-    def may_complete(self) -> bool:
-        """Whether a chord may be ready by it: what else there is should be written before."""
-        return bool(self.parts or self.mail)
-
-    def whole(self) -> tuple[Sequence[Any], ...]:
-        """The arguments of ChordStore.record."""
-        return self.stores, self.parts, self.joins, self.extensions, self.keeps, self.mail
+_ID_OF: Final = tuple(map(attrgetter, ("task_id", "group_id", "group_id", "group_id", "group_id", "run")))
+"""By which id each kind is divided."""
 
 
-def divided(
-    of_id: Callable[[str], int], stores: Iterable[ResultWrite], parts: Iterable[Part], joins: Iterable[ChordStart],
-    extensions: Iterable[ChordExtension], keeps: Iterable[Keep], mail: Iterable[MailboxStep],
-) -> list[tuple[int, RecordSet]]:  # fmt: skip
-    """By number of the partition, what it is to write; those that may complete a chord come last."""
-    found: dict[int, RecordSet] = {}
-
-    def of(some_id: str) -> RecordSet:
-        return found.setdefault(of_id(some_id), RecordSet())
-
-    for store in stores:
-        of(store.task_id).stores.append(store)
-    for join in joins:
-        of(join.group_id).joins.append(join)
-    for extension in extensions:
-        of(extension.group_id).extensions.append(extension)
-    for keep in keeps:
-        of(keep.group_id).keeps.append(keep)
-    for part in parts:
-        of(part.group_id).parts.append(part)
-    for step in mail:
-        of(step.run).mail.append(step)
-    return sorted(found.items(), key=lambda item: item[1].may_complete)
+def divided(number_of: Callable[[str], int], records: Records) -> list[tuple[int, Records]]:
+    """By number of the partition, what it is to write; those that may complete a chord come last, as everything else
+    should be written before."""
+    found: dict[int, tuple[list[Any], ...]] = {}
+    for kind, (items, id_of) in enumerate(zip(records, _ID_OF, strict=True)):
+        for item in items:
+            number = number_of(id_of(item))
+            found.setdefault(number, tuple([] for _ in records))[kind].append(item)
+    sets = [(number, Records(*kinds)) for number, kinds in found.items()]
+    return sorted(sets, key=lambda one: bool(one[1].parts or one[1].mail))

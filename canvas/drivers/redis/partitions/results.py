@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from canvas.drivers.ports.chords import Records
 from canvas.drivers.redis.keys import ResultKeys
 from canvas.drivers.redis.partitions.partition import HashedLayout
 from canvas.drivers.redis.partitions.record_sets import divided
@@ -12,7 +13,7 @@ from canvas.drivers.redis.results.store import RedisResults
 from canvas.drivers.redis.results.watch import Watching
 from canvas.model import states
 from canvas.model.run_index import FoundRun, RunListing, RunQuery
-from canvas.model.settlement import ChordExtension, ChordStart, Keep, MailboxStep, Part, ReadyChord, ResultWrite
+from canvas.model.settlement import ChordExtension, ChordStart, ReadyChord, ResultWrite
 
 T = TypeVar("T")
 _RECORD = ResultKeys().task("")
@@ -91,7 +92,7 @@ class PartitionedResults:
         return await self._agathered(task_ids, lambda store, some: store.aread_prefix(some, size))
 
     def store(self, stores: Sequence[ResultWrite]) -> None:
-        self.record(stores, (), (), ())
+        self.record(Records(stores))
 
     def forget(self, task_ids: Sequence[str]) -> None:
         for store, some in self._by_store(task_ids):
@@ -186,15 +187,12 @@ class PartitionedResults:
     # -- chords
 
     def start_chords(self, joins: Sequence[ChordStart], extensions: Sequence[ChordExtension] = ()) -> None:
-        self.record((), (), joins, extensions)
+        self.record(Records(joins=joins, extensions=extensions))
 
-    def record(
-        self, stores: Sequence[ResultWrite], parts: Sequence[Part], joins: Sequence[ChordStart],
-        extensions: Sequence[ChordExtension], keeps: Sequence[Keep] = (), mail: Sequence[MailboxStep] = (),
-    ) -> list[ReadyChord]:  # fmt: skip
+    def record(self, records: Records) -> list[ReadyChord]:
         """As ChordStore.record, atomic in each partition. Repeated after an error it completes what is missing."""
-        sets = divided(self._layout.of_key, stores, parts, joins, extensions, keeps, mail)
-        return [ready for number, one in sets for ready in self._every[number].record(*one.whole())]
+        sets = divided(self._layout.of_key, records)
+        return [ready for number, one in sets for ready in self._every[number].record(one)]
 
     def readiness(self, group_id: str) -> str | None:
         return self._of(group_id).readiness(group_id)

@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from canvas.drivers.ports.chords import Records
 from canvas.drivers.redis.connection.client import RedisClient
 from canvas.drivers.redis.keys import BrokerKeys, ResultKeys
 from canvas.drivers.redis.results.run_index import RedisRunIndex, index_entry
@@ -12,7 +13,7 @@ from canvas.drivers.redis.scripts.arguments import ScriptArguments, pack
 from canvas.drivers.redis.scripts.replies import accepted, mail_in, ready_of
 from canvas.model import states
 from canvas.model.run_index import FoundRun, RunListing, RunQuery
-from canvas.model.settlement import ChordExtension, ChordStart, Keep, MailboxStep, Part, ReadyChord, ResultWrite
+from canvas.model.settlement import ChordExtension, ChordStart, ReadyChord, ResultWrite
 
 _RENEWED_AT_ONCE = 250
 
@@ -54,7 +55,7 @@ class RedisResults:
         return [("GETRANGE", self.keys.task(task_id), 0, size - 1) for task_id in task_ids]
 
     def store(self, stores: Sequence[ResultWrite]) -> None:
-        self.record(stores, (), (), ())
+        self.record(Records(stores))
 
     def forget(self, task_ids: Sequence[str]) -> None:
         if task_ids:
@@ -167,21 +168,13 @@ class RedisResults:
         self.link.call("list_run_as", [self.keys.run(run)], [state, before])
 
     def start_chords(self, joins: Sequence[ChordStart], extensions: Sequence[ChordExtension] = ()) -> None:
-        self.record((), (), joins, extensions)
+        self.record(Records(joins=joins, extensions=extensions))
 
     # -- stepwise
 
-    def record(
-        self,
-        stores: Sequence[ResultWrite],
-        parts: Sequence[Part],
-        joins: Sequence[ChordStart],
-        extensions: Sequence[ChordExtension],
-        keeps: Sequence[Keep] = (),
-        mail: Sequence[MailboxStep] = (),
-    ) -> list[ReadyChord]:
+    def record(self, records: Records) -> list[ReadyChord]:
         """Records, parts and chord starts in one atomic call; the chords that became ready. Raises RefusedError."""
-        packed = pack(self.packing.recorded(stores, parts, joins, extensions, keeps, mail))
+        packed = pack(self.packing.recorded(records))
         keys = [self.keys.ready, self.keys.ready_since, self.keys.alive]
         found = accepted(self.link.call("store_results", keys, [packed]))
         return [ready_of(one) for one in found]

@@ -11,6 +11,7 @@ from uuid import uuid4
 import msgpack
 
 from canvas.drivers.kombu_envelope import ENVELOPE
+from canvas.drivers.ports.chords import Records
 from canvas.drivers.redis.bindings import Bindings
 from canvas.drivers.redis.keys import BrokerKeys, ResultKeys
 from canvas.drivers.stored_messages import requeued
@@ -22,7 +23,6 @@ from canvas.model.settlement import (
     ChordExtension,
     ChordStart,
     DelayedPublish,
-    Keep,
     MailboxStep,
     Part,
     ResultWrite,
@@ -124,8 +124,10 @@ class ScriptArguments:
             elif settlement.disposal == "dead_letter":
                 fields["dead"] = self._letter(settlement)
         fields |= self.recorded(
-            settlement.stores, settlement.parts, settlement.joins, settlement.chord_extensions, settlement.keeps,
-            settlement.mail,
+            Records(
+                settlement.stores, settlement.parts, settlement.joins, settlement.chord_extensions, settlement.keeps,
+                settlement.mail,
+            )
         )  # fmt: skip
         if publishes:
             fields["publishes"] = publishes
@@ -148,16 +150,9 @@ class ScriptArguments:
         if settlement.speculative:
             fields["speculative"] = self.speculative(settlement.speculative)
 
-    def recorded(
-        self,
-        stores: Sequence[ResultWrite],
-        parts: Sequence[Part],
-        joins: Sequence[ChordStart],
-        extensions: Sequence[ChordExtension],
-        keeps: Sequence[Keep] = (),
-        mail: Sequence[MailboxStep] = (),
-    ) -> Fields:
+    def recorded(self, records: Records) -> Fields:
         """The arguments of store_results.lua."""
+        stores, parts, joins, extensions, keeps, mail = records
         fields: Fields = {}
         if stores:
             fields["stores"] = self.stores(stores)
@@ -192,7 +187,7 @@ class ScriptArguments:
         """The arguments of dispatch_chord.lua."""
         chord = {"group": end.group_id, "base": self._group(end.group_id), "failed": end.failed,
                  "expires": end.expires}  # fmt: skip
-        recorded = self.recorded(end.stores, end.parts, end.joins, (), (), end.mail)
+        recorded = self.recorded(Records.of_end(end))
         return chord | recorded | self.sent(end.publishes, end.deferrals)
 
     def speculative(self, ends: Sequence[SpeculativeDispatch]) -> list[Any]:

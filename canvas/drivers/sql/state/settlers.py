@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, select, update
 
+from canvas.drivers.ports.chords import Records
 from canvas.drivers.ports.values import Lease, LeaseReply, SettleReply
 from canvas.drivers.retry_policy import Delays
 from canvas.drivers.sql.chords import SqlChords
@@ -15,7 +16,7 @@ from canvas.drivers.sql.state.dead_letters import SqlDeadLetters
 from canvas.drivers.sql.state.leases import SqlLeases
 from canvas.drivers.sql.state.outboxes import SqlOutboxes
 from canvas.drivers.sql.state.tables import MessageTables, key_of
-from canvas.drivers.two_step import Records, fenced
+from canvas.drivers.two_step import fenced
 from canvas.errors import RefusedError
 from canvas.model.ids import new_id
 from canvas.model.message import Publish
@@ -166,7 +167,7 @@ class SqlSettler:
         def work(connection: Connection) -> SettleResult:
             if not self._chords.end(connection, end.group_id, end.failed, end.expires):
                 return _LOST
-            ready = self._chords.write(connection, Records(end.stores, end.parts, end.joins, (), (), end.mail))
+            ready = self._chords.write(connection, Records.of_end(end))
             self._half.outboxes.add(connection, end.publishes)
             return SettleResult(True, ready)
 
