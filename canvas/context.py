@@ -179,7 +179,7 @@ def current_task() -> Any:
 
 
 def reduced_task(name: str, module: str) -> tuple[Any, ...]:
-    """What ``__reduce__`` of a task gives."""
+    """The value of ``__reduce__`` of a task."""
     return current_task_named, (name, module if module in sys.modules else None)
 
 
