@@ -1,17 +1,13 @@
 """The options of a task: its attributes, those of them that settings give, and its hooks."""
 
-from operator import attrgetter
 from typing import Any, Protocol
 
 from canvas.config.config import Config
 from canvas.context import current_app, has_current_app, request_of
 from canvas.errors import ConfigurationError, MaxRetriesExceededError, OperationalError
-from canvas.model.options import ATTRIBUTES
 from canvas.task.annotations import annotate
 from canvas.task.limits import KeyFunction
 from canvas.task.pydantic_models import Models
-
-_attributes_of = attrgetter(*ATTRIBUTES)
 
 
 class Binder(Protocol):
@@ -224,17 +220,6 @@ class TaskOptions:
     def __bound__(self) -> bool:
         """Whether it is bound to an app."""
         return "app" in self.__dict__
-
-    def exec_options(self) -> dict[str, Any]:
-        """Message options that this task's attributes give."""
-        values = zip(ATTRIBUTES, _attributes_of(self), strict=True)
-        options = {name: value for name, value in values if value is not None}
-        options["ignore_result"] = bool(self.ignore_result)
-        return options
-
-    def _get_exec_options(self) -> dict[str, Any]:
-        """``exec_options``, for programs that have a copy of Celery's ``apply_async``."""
-        return self.exec_options()
 
     def _get_app(self) -> Any:
         """The app, under the name by which plug-ins ask for it."""

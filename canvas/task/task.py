@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import cached_property
+from operator import attrgetter
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, overload
 
 from canvas.context import composing, current_request, enter_call, leave_call, reduced_task, request_of
 from canvas.errors import Replaced, Retry
-from canvas.model.options import given, unset
+from canvas.model.options import ATTRIBUTES, given, unset
 from canvas.model.request import Request
 from canvas.model.workflow_run import WORKFLOWS
 from canvas.primitives.mapping import chunks, xmap, xstarmap
@@ -21,14 +22,15 @@ if TYPE_CHECKING:
     from canvas.result import AsyncResult, EagerResult
     from canvas.task.typed import A, Call, Step, TakesOne
 
+_attributes_of = attrgetter(*ATTRIBUTES)
+
 
 class Task(CheckedCalls[P, R]):
     """Base of all tasks. ``@app.task`` makes one subclass and one instance of it per function."""
 
     @property
     def sends_itself(self) -> bool:
-        """Whether its class, or the task itself, overrides ``apply_async``, which then sends its signatures too; also
-        where a test or a tracer has patched this class's own."""
+        """Whether ``apply_async`` is overridden or patched, in a class or the task; it then sends signatures too."""
         own = self.__dict__.get("apply_async")
         of_class = type(self).apply_async is not _APPLY_ASYNC
         return of_class or (own is not None and getattr(own, "__func__", None) is not _APPLY_ASYNC)
@@ -164,6 +166,15 @@ class Task(CheckedCalls[P, R]):
         sig = self.signature(args, kwargs)
         return self.app.apply_eagerly(sig, (), {}, {**options, **given(named)})  # type: ignore[no-any-return]
 
+    def exec_options(self) -> dict[str, Any]:
+        """Message options that this task's attributes give."""
+        values = zip(ATTRIBUTES, _attributes_of(self), strict=True)
+        options = {name: value for name, value in values if value is not None}
+        options["ignore_result"] = bool(self.ignore_result)
+        return options
+
+    _get_exec_options = exec_options
+
     # -- inside the task
 
     @property
@@ -285,6 +296,5 @@ class Task(CheckedCalls[P, R]):
         return f"<@task: {self.name}{' of ' + self.app.main if self.app and self.app.main else ''}>"
 
 
-_APPLY_ASYNC = Task.apply_async
-RESULT_OF_TASKS = Task.AsyncResult
+_APPLY_ASYNC, RESULT_OF_TASKS = Task.apply_async, Task.AsyncResult
 """A class of tasks that has another ``AsyncResult`` makes the results of its tasks with that."""
