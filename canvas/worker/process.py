@@ -107,13 +107,13 @@ class WorkerProcess:
         pipeline = TaskPipeline(
             app, host, loop.acknowledge, loop.early_acked, give_up, self._revocations, active_tasks, task_throttle, runs
         )  # fmt: skip
-        loop.consult(pipeline.acks_early, self._deferred)
+        loop.set_hooks(pipeline.acks_early, self._deferred)
         return pipeline
 
     def _make_duties(self) -> Maintenance:
         app, conf, queues = self._app, self._app.conf, self._plan.queues
         return Maintenance(
-            app.driver, lambda: [self.worker], queues, beat_every(conf), conf.worker_lease_ttl, self.loop.offer,
+            app.driver, lambda: [self.worker], queues, beat_every(conf), conf.worker_lease_ttl, self.loop.submit,
             lambda: declare(app, queues), self._lifetimes.tick,
         )  # fmt: skip
 
@@ -206,7 +206,7 @@ class WorkerProcess:
         if self._asyncio is not None:
             self._asyncio.resize(by)
             return
-        self.loop.shed(max(-by, 0))
+        self.loop.end_slots(max(-by, 0))
         self._start_threads(max(by, 0))
 
     def _retire_when_worn(self) -> None:

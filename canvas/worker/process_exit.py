@@ -81,7 +81,7 @@ class ProcessExit:
         try:
             self._loop.commit(settlement)
             self._events.close()
-            self._loop.halt()
+            self._loop.abort()
             call_within(LEAVES_WITHIN, self._complete_chords)
             self._leave(LEAVES_WITHIN)
             self._say_last_words()
@@ -116,7 +116,7 @@ class ProcessExit:
         try:
             self._announce("cold")
             report = report_returned(self._active)
-            self._loop.halt()
+            self._loop.abort()
             self._leave(LEAVES_WITHIN)
             report()
         finally:

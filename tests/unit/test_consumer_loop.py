@@ -75,23 +75,23 @@ def send(driver, count):
 
 def serve(loop, place, done):
     """The life of one slot."""
-    while (work := loop.take()) is not NoWork.EVER:
+    while (work := loop.next_work()) is not NoWork.EVER:
         if work is NoWork.YET:
             loop.turn()
             continue
         loop.begin(place)
         done.append(work.payload)
-        loop.done(place, Settlement(work))
+        loop.complete(place, Settlement(work))
 
 
 def test_an_inline_loop_asks_the_broker_in_its_turn_alone(driver, rounds):
     send(driver, 1)
     loop = InlineLoop(parts(driver, 1))
-    assert loop.take() is NoWork.YET
+    assert loop.next_work() is NoWork.YET
     assert rounds == []
     loop.turn()
     assert [facts["leased"] for facts in rounds] == [1]
-    assert loop.take().payload == b"0"
+    assert loop.next_work().payload == b"0"
 
 
 @pytest.mark.parametrize(("kind", "slots"), [(InlineLoop, 1), (ThreadedLoop, 3)])
@@ -120,7 +120,7 @@ def test_a_loop_that_stops_returns_what_has_not_started(driver, kind):
     loop.start()
     eventually(lambda: loop.turn() or not loop.work.empty())
     loop.stop()
-    while (work := loop.take()) is not NoWork.EVER:
+    while (work := loop.next_work()) is not NoWork.EVER:
         assert work is NoWork.YET
     loop.join(10)
     assert len(driver.broker.lease(Lease("other", ["q"], 30))) == 20
@@ -130,7 +130,7 @@ def test_a_commit_waits_for_its_round(driver):
     send(driver, 2)
     loop = InlineLoop(parts(driver, 1))
     loop.turn()
-    work = loop.take()
+    work = loop.next_work()
     loop.begin(0)
     assert loop.acknowledge(work)
     assert not loop.commit(Settlement(work))

@@ -35,7 +35,7 @@ class SettleBatch(Concluding):
         self.policy = parts.policy
         self.backlog = PrefetchBuffer()
         self.finished: deque[Settlement | ChordDispatch | None] = deque()
-        self.offers: deque[ReadyChord | Orphan | RefusedEnd] = deque()
+        self.submitted: deque[ReadyChord | Orphan | RefusedEnd] = deque()
         self.acks: deque[tuple[Settlement, SimpleQueue[bool]]] = deque()
         self.unstarted: deque[Delivery] = deque()
         """Messages that slots have not started because the process stops."""
@@ -73,7 +73,7 @@ class SettleBatch(Concluding):
         if self.leases_uncertain and not self._owed.partial:
             self.leases_uncertain = False
             self.attempt(lambda: self._driver.recovery.release_unknown(self.worker, self._leases))
-        if self.offers:
+        if self.submitted:
             self.hand_out_submitted()
         self._release_prefetched()
         batch, answers = self._take_finished()
@@ -92,7 +92,7 @@ class SettleBatch(Concluding):
     @property
     def pressing(self) -> bool:
         """Whether something waits that should not."""
-        return bool(self.acks or self.offers or self.stopping or self.change)
+        return bool(self.acks or self.submitted or self.stopping or self.change)
 
     @property
     def buffered(self) -> bool:
@@ -115,13 +115,13 @@ class SettleBatch(Concluding):
         return len(self.finished) >= self.policy.batch // 2
 
     def hand_out_submitted(self) -> None:
-        """Let the slots have what was offered."""
-        while self.offers and not self.stopping:
-            self._hand_out(self.offers.popleft())
+        """Let the slots have the work that was submitted."""
+        while self.submitted and not self.stopping:
+            self._hand_out(self.submitted.popleft())
 
     def unstarted_chords(self) -> list[ReadyChord]:
         """The chords that are to be ended, and that no slot has begun with."""
-        waiting = [*self.offers, *self.backlog.first(self.backlog.qsize())]
+        waiting = [*self.submitted, *self.backlog.first(self.backlog.qsize())]
         return [work for work in waiting if isinstance(work, ReadyChord)]
 
     def want(self) -> int:
@@ -191,7 +191,7 @@ class SettleBatch(Concluding):
             if ack.delivery and verdict.held:
                 self.early_acked.add(ack.delivery.tag)  # before a slot knows of its own ack, and takes the next message
         for (ack, answer), verdict in zip(answers, verdicts, strict=False):
-            self.offers.extend(verdict.ready)
+            self.submitted.extend(verdict.ready)
             if verdict.owed:
                 self._owed.acks.append((ack, answer))
             else:
@@ -201,7 +201,7 @@ class SettleBatch(Concluding):
 
     def _take_leased(self, lease: Lease | None, leased: LeaseReply | None) -> None:
         """Hand out the messages of a lease, if there was one."""
-        if self.offers:
+        if self.submitted:
             # A chord's body, or the next nodes of a run, must not wait behind the messages that were just leased.
             self.hand_out_submitted()
         deliveries = leased.deliveries if leased is not None else []
@@ -257,7 +257,7 @@ class SettleBatch(Concluding):
             if chord_dispatch.group_id in verdict.ended:
                 report_sent(chord_dispatch)
                 emit("chord.dispatched", group_id=chord_dispatch.group_id, failed=chord_dispatch.failed)
-        self.offers.extend(verdict.ready)
+        self.submitted.extend(verdict.ready)
 
     def _release_prefetched(self) -> None:
         """When what runs turns out long: leases that would wait behind it go back, for others to run."""
@@ -286,7 +286,7 @@ class SettleBatch(Concluding):
             if isinstance(item, Delivery):
                 unstarted.append(item)
             else:
-                self.offers.append(item)
+                self.submitted.append(item)
         acked = self.early_acked.intersection(delivery.tag for delivery in unstarted)
         for delivery in unstarted:
             self._leases.pop(delivery.tag, None)

@@ -1,7 +1,8 @@
 """When rounds are made, and on which thread: between the broker and the slots of one process.
 
-Slots :meth:`~ConsumerLoop.take` work and hand back settlements with :meth:`~ConsumerLoop.done`. Nothing else in a
-worker process talks to the broker about messages. A round settles what is finished, and leases what the slots need.
+Slots ask for :meth:`~ConsumerLoop.next_work` and hand back settlements with :meth:`~ConsumerLoop.complete`. Nothing
+else in a worker process talks to the broker about messages. A round settles what is finished, and leases what the slots
+need.
 """
 
 import threading
@@ -40,9 +41,9 @@ class ConsumerLoop(threading.Thread, ABC):
         self.early_acked = self._batch.early_acked
         """Tags of messages that are acked, and whose tasks have not started yet."""
         self._sleep = LoopSleep(table, self._batch, parts.wait)
-        self._halted = False
+        self._aborted = False
 
-    def consult(self, acks_early: Callable[[Delivery], bool], deferred: Callable[[float], None]) -> None:
+    def set_hooks(self, acks_early: Callable[[Delivery], bool], deferred: Callable[[float], None]) -> None:
         """``acks_early``: whether a message may be acked before its turn. ``deferred`` gets the unix time at which a
         message that was just delayed is due."""
         self._batch.acks_early, self._batch.deferred = acks_early, deferred
@@ -58,14 +59,14 @@ class ConsumerLoop(threading.Thread, ABC):
     # -- for slots
 
     @abstractmethod
-    def take(self) -> Work | NoWork:
+    def next_work(self) -> Work | NoWork:
         """The next piece of work that is leased. It does no I/O."""
 
     @abstractmethod
     def turn(self) -> None:
         """Do what a slot without work does for the loop."""
 
-    def _offered(self, item: Work | None) -> Work | NoWork:
+    def _taken(self, item: Work | None) -> Work | NoWork:
         """An item of the buffer, for a slot: a process that stops starts nothing more."""
         if item is None:
             return NoWork.EVER
@@ -95,7 +96,7 @@ class ConsumerLoop(threading.Thread, ABC):
         """Whether nothing more is to start."""
         return self._batch.stopping
 
-    def done(self, place: int, settlement: Settlement | ChordDispatch | None) -> None:
+    def complete(self, place: int, settlement: Settlement | ChordDispatch | None) -> None:
         """The slot has finished its piece of work."""
         batch = self._batch
         took = time.monotonic() - batch.running.pop(place)
@@ -153,25 +154,25 @@ class ConsumerLoop(threading.Thread, ABC):
         """Wait before the first lease: there were no messages a moment ago."""
         self._batch.last_poll_short = True
 
-    def shed(self, slots: int) -> None:
+    def end_slots(self, slots: int) -> None:
         """End this number of slots, when they ask for work."""
         for _ in range(slots):
             self.work.put(None)
 
-    def halt(self) -> None:
+    def abort(self) -> None:
         """Do nothing more, whatever is unfinished; returns when the thread has ended."""
-        self._halted = True
+        self._aborted = True
         self.stop()
         self.join(timeout=5)
 
     def unstarted_chords(self) -> list[ReadyChord]:
-        """After ``halt``: the chords that nothing in this process is going to end."""
+        """After ``abort``: the chords that nothing in this process is going to end."""
         return self._batch.unstarted_chords()
 
-    def offer(self, work: Sequence[ReadyChord | Orphan]) -> None:
+    def submit(self, work: Sequence[ReadyChord | Orphan]) -> None:
         """Chords to complete, orphans to settle. Safe from any thread."""
         if work:
-            self._batch.offers.extend(work)
+            self._batch.submitted.extend(work)
             self._sleep.urgent()
 
     # -- the thread
@@ -186,14 +187,14 @@ class ConsumerLoop(threading.Thread, ABC):
             self.failure = exc
             raise
         finally:
-            self.shed(self._batch.policy.slots)
+            self.end_slots(self._batch.policy.slots)
 
     @abstractmethod
     def _go_on(self) -> bool:
         """Make a round, or wait for a reason for one; False when all is done."""
 
     def _over(self) -> bool:
-        return self._halted or (self._batch.stopping and self._batch.over())
+        return self._aborted or (self._batch.stopping and self._batch.over())
 
 
 class ThreadedLoop(ConsumerLoop):
@@ -202,10 +203,10 @@ class ThreadedLoop(ConsumerLoop):
     def __init__(self, parts: LoopParts) -> None:
         super().__init__(parts, MANY_SLOTS)
 
-    def take(self) -> Work | NoWork:
+    def next_work(self) -> Work | NoWork:
         """As ``ConsumerLoop``; it waits for work for half a second."""
         try:
-            return self._offered(self.work.get(timeout=SIGNALS_WITHIN))
+            return self._taken(self.work.get(timeout=SIGNALS_WITHIN))
         except Empty:
             return NoWork.YET
 
@@ -236,13 +237,13 @@ class InlineLoop(ConsumerLoop):
         self._lock = threading.Lock()
         """Held by the thread that makes a round."""
 
-    def take(self) -> Work | NoWork:
+    def next_work(self) -> Work | NoWork:
         """As ``ConsumerLoop``. While the thread makes the rounds, it waits for work for half a second."""
         try:
             item = self.work.get(timeout=SIGNALS_WITHIN) if self._thread_makes_rounds else self.work.get_nowait()
         except Empty:
             return NoWork.YET
-        return self._offered(item)
+        return self._taken(item)
 
     @property
     def _thread_makes_rounds(self) -> bool:
@@ -255,7 +256,7 @@ class InlineLoop(ConsumerLoop):
         batch = self._batch
         if not self._thread_makes_rounds and self._lock.acquire(timeout=SIGNALS_WITHIN):
             try:
-                if batch.offers:
+                if batch.submitted:
                     batch.hand_out_submitted()
                 if not batch.buffered and not batch.stopping and not batch.make() and batch.queues:
                     self._sleep.until_messages(self._idle_for)

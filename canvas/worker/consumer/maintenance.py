@@ -99,12 +99,12 @@ class Maintenance:
         queues: list[str],
         beat: float,
         ttl: float,
-        offer: Callable[[Sequence[ReadyChord | Orphan]], None] | None,
+        submit: Callable[[Sequence[ReadyChord | Orphan]], None] | None,
         declare: Callable[[], object],
         lifetimes: Callable[[], float] = lambda: NEVER,
         delegate: Callable[[], object] | None = None,
     ) -> None:
-        """``declare`` makes the queues known again to a broker that has forgotten all it knew. ``offer`` takes what
+        """``declare`` makes the queues known again to a broker that has forgotten all it knew. ``submit`` takes what
         dead workers have left unsettled; where this process runs no tasks, ``delegate`` has another one
         :meth:`adopt` it. ``lifetimes`` keeps what tasks and runs need, and returns the seconds until it is due again.
         """
@@ -113,7 +113,7 @@ class Maintenance:
         self._queues = queues
         self._beat_every = beat
         self._ttl = ttl
-        self._offer = offer
+        self._submit = submit
         self._declare = declare
         self.lifetimes = Looks(lifetimes)
         self._delegate = delegate
@@ -177,10 +177,10 @@ class Maintenance:
 
     def adopt(self) -> None:
         """Offer what dead workers have left unsettled. Raises BrokerError."""
-        if self._offer is not None:
+        if self._submit is not None:
             if self._driver.recovery.has_orphans():
-                self._offer(self._driver.recovery.claim_orphans())
-            self._offer(self._unfired())
+                self._submit(self._driver.recovery.claim_orphans())
+            self._submit(self._unfired())
 
     def _unfired(self) -> list[ReadyChord]:
         return self._driver.settler.stale_ready_chords(_UNFIRED_AFTER) if self._driver.chords is not None else []

@@ -131,7 +131,7 @@ class Concluding(Persistent):
     """The ends of settlements, as the servers decide them."""
 
     finished: deque[Settlement | ChordDispatch | None]
-    offers: deque[ReadyChord | Orphan | RefusedEnd]
+    submitted: deque[ReadyChord | Orphan | RefusedEnd]
     acks: deque[tuple[Settlement, "SimpleQueue[bool]"]]
     _leases: dict[str, Delivery]
     _outstanding: int
@@ -161,12 +161,12 @@ class Concluding(Persistent):
         if verdict.refused:
             emit("chord.dispatch_refused", group_id=chord_dispatch.group_id, reason=verdict.refused)
             if chord_dispatch.chord is not None:
-                self.offers.append(chord_dispatch.chord.refused(verdict.refused, chord_dispatch.failed))
+                self.submitted.append(chord_dispatch.chord.refused(verdict.refused, chord_dispatch.failed))
         if verdict.owed:
             self._owed.items.append(chord_dispatch)
         elif verdict.held and not verdict.refused:
             report_sent(chord_dispatch)
-        self.offers.extend(verdict.ready)
+        self.submitted.extend(verdict.ready)
 
     def _dead_letter(self, settlement: Settlement, why: str) -> None:
         """Have the task of a settlement that a server refuses end in failure; if that is refused too, keep its message
@@ -177,7 +177,7 @@ class Concluding(Persistent):
         reason = f"its end was refused: {why}"
         self._leases[settlement.delivery.tag] = settlement.delivery
         if settlement.disposal != "dead_letter":
-            self.offers.append(RefusedEnd(settlement.delivery, settlement, reason))
+            self.submitted.append(RefusedEnd(settlement.delivery, settlement, reason))
             return
         letter = Settlement(settlement.delivery, settlement.fence, disposal="dead_letter", reason=reason)
         self._outstanding += 1

@@ -127,7 +127,7 @@ class AsyncioPool:
                 raise
             done = self._task_pipeline.unrunnable.internal_error(work, exc)
         place.end()
-        consumer.done(number, done)
+        consumer.complete(number, done)
         del self._at_work[number], self._taken[number]
 
 

@@ -24,7 +24,7 @@ class WorkerThread:
 
     def _work(self) -> None:
         loop, pipeline, place, after = self._loop, self._pipeline, id(self), self._after
-        while (work := loop.take()) is not NoWork.EVER:
+        while (work := loop.next_work()) is not NoWork.EVER:
             if work is NoWork.YET:
                 loop.turn()
                 continue
@@ -32,8 +32,8 @@ class WorkerThread:
             try:
                 done = pipeline.do(work)
             except BaseException as exc:  # noqa: BLE001 - the slot must outlive a fault in the pipeline itself
-                loop.done(place, pipeline.unrunnable.internal_error(work, exc))
+                loop.complete(place, pipeline.unrunnable.internal_error(work, exc))
             else:
-                loop.done(place, done)
+                loop.complete(place, done)
             if after is not None:
                 after()
