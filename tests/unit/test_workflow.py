@@ -3,7 +3,7 @@
 import networkx as nx
 import pytest
 
-from canvas import Canvas, Workflow, chain, group, workflow
+from canvas import Canvas, Workflow, chain, group, signals, workflow
 from canvas.errors import CompositionError
 from canvas.graph.celery_form import Embedding
 from canvas.graph.run_nodes import resumed, run_nodes
@@ -314,3 +314,25 @@ def test_long_workflows_are_drawn_too(app):
         node = flow.add(app.signature("t", (node,)))
     assert flow.draw("svg").count("<rect") == 1501
     assert len(flow.draw()) < 200_000
+
+
+@pytest.mark.parametrize("batch", [None, 2])
+def test_items_are_sent_as_their_task_is_also_in_batches(app, batch):
+    app.conf.task_routes = {"routed": {"queue": "by route"}}
+    app.task(name="routed", shared=False)(lambda x: x)
+    app.task(name="own", shared=False, queue="by attribute", priority=3)(lambda x: x)
+    sent = []
+
+    def note(sender=None, headers=None, properties=None, routing_key=None, **_):
+        sent.append((routing_key, properties["priority"], headers["timelimit"]))
+
+    signals.before_task_publish.connect(note)
+    for each in (sig(app, "routed"), sig(app, "own"), sig(app, "ident").set(queue="by option", time_limit=5)):
+        flow = Workflow("flow", app)
+        flow.map(each, over=[1, 2], batch=batch)
+        flow.apply_async()
+    signals.before_task_publish.disconnect(note)
+    none = [None, None]
+    assert list(dict.fromkeys(map(str, sent))) == [
+        str(one) for one in (("by route", 0, none), ("by attribute", 3, none), ("by option", 0, [5, None]))
+    ]

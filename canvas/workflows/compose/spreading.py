@@ -43,7 +43,8 @@ class MapComposition(InnerWorkflows):
                 the workflow with this default.
             depth: 2 for a list of lists, whose inner items ``sig`` takes; the result is nested in the same way.
             concurrency: The most items, or batches, that run at once.
-            batch: How many items run in one task, one after the other. An item that fails fails its batch.
+            batch: How many items run in one task, one after the other. An item that fails fails its batch, which is not
+                retried.
             stop_after: The number of failed items, or batches, at which the map fails and the rest is cancelled.
             compensate: A signature that runs, if the run fails, for the result of each item that succeeded, also where
                 the map has failed.

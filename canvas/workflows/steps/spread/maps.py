@@ -139,10 +139,17 @@ class MapAttempt(LoopAttempt):
         """Send an item's task; ``ended`` is called where it cannot be sent."""
         send = partial(self._send, sig, (item,), place)
         if node.details.get("batch"):
-            send = partial(self._send, dict(batch(sig, item, app=self._app)), (), place)
+            send = partial(self._send, self._batch_of(sig, item), (), place)
         problem = problem_of(send)
         if problem is not None:
             ended(place, states.FAILURE, problem)
+
+    def _batch_of(self, sig: dict[str, Any], items: Any) -> dict[str, Any]:
+        """The signature of the task that runs these items: sent as their task is, with its route and its options. Its
+        callbacks are those of an item, and there is none."""
+        options = {"route_name": sig["task"], **self._app.exec_options(sig["task"]), **sig["options"]}
+        own = {name: value for name, value in options.items() if name not in ("link", "link_error")}
+        return {**batch(sig, items, app=self._app), "options": own}
 
     def _lane(self, place: NodeRef) -> None:
         """Start an item of a map that starts few at a time, if there is one. The records that it needs are read once
