@@ -15,7 +15,7 @@ from canvas.caller_warnings import DuplicateTaskNameWarning, warn_caller
 from canvas.config.sources import imported
 from canvas.errors import AlreadyRegistered
 from canvas.task.arguments import P, R, check_bound
-from canvas.task.option_names import warn_of_task_options
+from canvas.task.misspelt_options import warn_of_task_options
 from canvas.task.pydantic_models import Models
 from canvas.task.task import Task
 from canvas.telemetry import emit

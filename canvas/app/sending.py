@@ -14,8 +14,8 @@ from canvas.app.registry import TaskRegistry
 from canvas.caller_warnings import AlwaysEagerIgnored, warn_caller
 from canvas.context import called_task, current_request
 from canvas.model import ids
+from canvas.model.call_options import unset
 from canvas.model.ids import Lineage
-from canvas.model.options import unset
 from canvas.primitives.cycles import too_deep
 from canvas.primitives.signature import Signature, signature
 from canvas.task.arguments import check_call

@@ -20,8 +20,8 @@ from canvas.execution.errbacks import (
 )
 from canvas.graph.ends import header_parts, link_end
 from canvas.model import states
+from canvas.model.call_options import LAST_STEP, given
 from canvas.model.ids import new_id
-from canvas.model.options import LAST_STEP, given
 from canvas.model.outcome import Failure
 from canvas.primitives.chain import normal_steps
 from canvas.primitives.chord import body_of, body_options, chord, header_options

@@ -14,7 +14,7 @@ from canvas.errors import CompositionError
 from canvas.graph.ends import header_parts, result_id
 from canvas.graph.links import link_error_to_body, linked
 from canvas.graph.steps import Fork, Join, Member, Node, Segment, Step, Unit
-from canvas.model.options import LAST_STEP, given
+from canvas.model.call_options import LAST_STEP, given
 from canvas.primitives.chain import normal_steps
 from canvas.primitives.chord import body_of, body_options, chord, header_options
 from canvas.primitives.cycles import refuse_cycles

@@ -9,7 +9,7 @@ from reprlib import recursive_repr
 from typing import Any, TypeVar
 
 from canvas.errors import CompositionError
-from canvas.model.options import LAST_STEP
+from canvas.model.call_options import LAST_STEP
 from canvas.primitives.chord import chord
 from canvas.primitives.composite import TaskList, follow
 from canvas.primitives.cycles import refuse_cycles

@@ -6,7 +6,7 @@ from reprlib import recursive_repr
 from typing import Any, Self
 
 from canvas.errors import CompositionError
-from canvas.model.options import BODY_LACKS, HEADER_LACKS
+from canvas.model.call_options import BODY_LACKS, HEADER_LACKS
 from canvas.primitives.composite import Composite, clone_of, follow, linkable, same
 from canvas.primitives.cycles import refusing_cycles
 from canvas.primitives.group import group

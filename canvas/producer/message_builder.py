@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from canvas import telemetry
 from canvas.errors import EncodeError, InvalidTaskError
+from canvas.model.call_options import NAMES
 from canvas.model.compiled import TaskCall
 from canvas.model.ids import Lineage, new_id
 from canvas.model.message import Message, Publish
-from canvas.model.options import NAMES
 from canvas.model.workflow_run import RUN_HEADER
 from canvas.producer.moments import Clock, due, eta_text, expires_text, instant
 from canvas.producer.prepared_messages import PreparedMessages

@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from canvas.model.call_options import ATTRIBUTES
 from canvas.model.compiled import Plan, TaskCall
-from canvas.model.options import ATTRIBUTES
 from canvas.producer.planner import SenderApp
 
 

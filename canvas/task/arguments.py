@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic
 
 from canvas.errors import NotRegistered
-from canvas.task.options import TaskOptions
+from canvas.task.attributes import TaskOptions
 
 if TYPE_CHECKING:
     # Their defaults let `Task[Any]` and `Task` stand for tasks of any arguments.

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any, overload
 
 from canvas.context import composing, current_request, enter_call, leave_call, reduced_task, request_of
 from canvas.errors import Replaced, Retry
-from canvas.model.options import ATTRIBUTES, given, unset
+from canvas.model.call_options import ATTRIBUTES, given, unset
 from canvas.model.request import Request
 from canvas.model.workflow_run import WORKFLOWS
 from canvas.primitives.mapping import chunks, xmap, xstarmap
 from canvas.primitives.misuse import refuse_pipe
 from canvas.primitives.signature import Signature
 from canvas.task.arguments import CheckedCalls, P, R
+from canvas.task.attributes import SettingsApp
 from canvas.task.limits import check_limits
-from canvas.task.options import SettingsApp
 
 if TYPE_CHECKING:
     from canvas.result import AsyncResult, EagerResult

@@ -4,9 +4,9 @@ import ast
 import inspect
 from textwrap import dedent
 
-from canvas.model.options import OPTIONS
-from canvas.producer.options import OTHER_OPTIONS
-from canvas.task.options import FROM_CONFIG, TaskOptions
+from canvas.model.call_options import OPTIONS
+from canvas.producer.option_checks import OTHER_OPTIONS
+from canvas.task.attributes import FROM_CONFIG, TaskOptions
 from docs.generate.markdown import code, prose, table
 
 INTERNAL = "Internal:"

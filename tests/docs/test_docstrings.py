@@ -14,7 +14,7 @@ import pytest
 
 from canvas.app import application
 from canvas.context import Proxy
-from canvas.model.options import OPTIONS
+from canvas.model.call_options import OPTIONS
 from canvas.primitives import chord, group, mapping
 from canvas.workflows.compose import builder
 from tests.architecture.structure import ROOT

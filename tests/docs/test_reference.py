@@ -13,7 +13,7 @@ from canvas.config.ignored import ignored_reason
 from canvas.config.settings import SETTINGS
 from canvas.drivers.redis.keys import BrokerKeys, ResultKeys
 from canvas.model import states
-from canvas.model.options import OPTIONS
+from canvas.model.call_options import OPTIONS
 from canvas.model.run_index import RUN_STATES
 from canvas.signals.signal import Signal
 from canvas.workflows.status import ENDED

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from canvas.caller_warnings import warn_caller
 from canvas.errors import CompositionError, InvalidTaskError
-from canvas.model.options import NAMES
+from canvas.model.call_options import NAMES
 from canvas.primitives.fields import as_list
 from canvas.primitives.misuse import advice
-from canvas.task.option_names import nearest_name
+from canvas.task.misspelt_options import nearest_name
 from canvas.wire.typed_json import lazy_text
 
 if TYPE_CHECKING:

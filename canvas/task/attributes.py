@@ -1,4 +1,4 @@
-"""The options of a task: its attributes, those of them that settings give, and its hooks."""
+"""The attributes of a task: its options, those of them that settings give, and its hooks."""
 
 from typing import Any, Protocol
 
