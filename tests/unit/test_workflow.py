@@ -336,3 +336,25 @@ def test_items_are_sent_as_their_task_is_also_in_batches(app, batch):
     assert list(dict.fromkeys(map(str, sent))) == [
         str(one) for one in (("by route", 0, none), ("by attribute", 3, none), ("by option", 0, [5, None]))
     ]
+
+
+def test_a_route_takes_the_messages_that_workflows_send_for_themselves(app):
+    app.conf.task_routes = {"canvas.*": "own"}
+    sent = {}
+
+    def note(sender=None, routing_key=None, **_):
+        sent[sender] = routing_key
+
+    signals.before_task_publish.connect(note)
+    flow = Workflow("flow", app)
+    flow.sleep(60)
+    flow.map(flow_of_one(app), over=[1])
+    flow.apply_async(timeout=60)
+    signals.before_task_publish.disconnect(note)
+    assert sent == dict.fromkeys(["canvas.wake", "canvas.run_workflow", "canvas.cancel_run"], "own")
+
+
+def flow_of_one(app):
+    flow = Workflow("one", app)
+    flow.add(sig(app, "ident", flow.input("x")))
+    return flow
