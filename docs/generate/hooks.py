@@ -8,8 +8,8 @@ ROOT = Path(__file__).parent.parent.parent
 SOURCE = "https://github.com/canvas-workflows/canvas/blob/main"
 ORDER: dict[str, tuple[str, ...]] = {
     "tutorial": ("first-task", "chains-groups-chords", "any-graph", "failures", "production", "approval", "crawl"),
-    "how-to": ("migrate-from-celery", "django", "fastapi", "flask", "test", "docker", "systemd", "kubernetes", "retry"),
-    "reference": ("api", "calls", "tasks", "worker", "settings", "cli", "states", "signals", "errors", "monitoring"),
+    "how-to": ("index", "migrate-from-celery", "django", "fastapi", "flask", "test", "docker", "systemd", "kubernetes"),
+    "reference": ("api", "cheat-sheet", "calls", "tasks", "worker", "settings", "cli", "states", "signals", "errors"),
     "explanation": ("guarantees", "life-of-a-task", "workflows", "compared", "differences"),
     "examples": (),
     "internals": ("contributing", "architecture", "glossary"),
@@ -17,7 +17,7 @@ ORDER: dict[str, tuple[str, ...]] = {
 }
 TITLES = {"how-to": "How-to guides"}
 FIRST = [{"Home": "index.md"}]
-LAST = ["troubleshooting.md", "glossary.md"]
+LAST = ["troubleshooting.md", "faq.md"]
 OUTSIDE = re.compile(r"\]\(((?:\.\./)+(?:benchmarks|canvas|tests|README\.md|CHANGELOG\.md|LICENSE)[^)#]*)(#[^)]*)?\)")
 
 
