@@ -11,7 +11,7 @@ MARKS ?= random and not slow
 SEED := $(or $(SEED),$(shell od -An -N4 -tu4 /dev/urandom | tr -d ' '))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow conformance explore chaos chaos-celery fuzz check lint types docs format bench bench-full bench-bytes bench-codec bench-idle bench-import bench-memory bench-peers bench-rabbitmq bench-scaling bench-workflow bench-waits clean dist ecosystem bench-stores bench-fleet bench-arrangements bench-shards
+.PHONY: help demo test test-slow conformance explore chaos chaos-celery fuzz check lint types docs format bench bench-full bench-bytes bench-codec bench-idle bench-import bench-large bench-memory bench-peers bench-rabbitmq bench-scaling bench-workflow bench-waits clean dist ecosystem bench-stores bench-fleet bench-arrangements bench-shards
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 26
@@ -65,12 +65,12 @@ format: $(VENV)/.test ## put the code into form
 	$(BIN)/ruff check --fix-only -q canvas tests benchmarks docs
 	$(BIN)/ruff format canvas tests benchmarks docs
 
-bench: $(VENV)/.test ## the short tables of speed, over TCP and a socket, warm and cold, beside Celery's (12 minutes); KEEP=name keeps them
-	$(BIN)/python -m benchmarks $(and $(KEEP),--keep $(KEEP))
+bench: $(VENV)/.test ## the short tables of speed, over TCP and a socket, warm and cold, beside Celery and others (15 minutes); KEEP=name keeps them
+	$(BIN)/python -m benchmarks --peers .peers $(and $(KEEP),--keep $(KEEP))
 
 bench-full: $(VENV)/.test ## the same with more rounds and work, and all of the following
 	$(BIN)/python -m benchmarks --full
-	$(MAKE) --no-print-directory bench-scaling bench-memory bench-idle bench-workflow bench-waits bench-import bench-codec bench-bytes
+	$(MAKE) --no-print-directory bench-scaling bench-large bench-memory bench-idle bench-workflow bench-waits bench-import bench-codec bench-bytes
 
 bench-scaling: $(VENV)/.test ## one to eight processes on one Redis; chords of 1,000 to 100,000
 	$(BIN)/python -m benchmarks.scaling
@@ -109,6 +109,9 @@ bench-codec: $(VENV)/.test ## microseconds to encode and decode a message
 bench-rabbitmq: $(VENV)/.test ## canvas beside Celery on one RabbitMQ, with Redis and rpc:// results (10 minutes)
 	@$(BIN)/python -m tests.support.rabbitmq install
 	$(BIN)/python -m benchmarks.rabbitmq
+
+bench-large: $(VENV)/.test ## groups, chords, maps and workflows of 10,000 and 100,000, a value of 50 MB: time and memory (8 minutes)
+	$(BIN)/python -m benchmarks.large
 
 bench-peers: $(VENV)/.test ## dramatiq, rq, huey, arq, saq and taskiq beside canvas, installed in .peers
 	$(BIN)/python -m benchmarks.peers .peers

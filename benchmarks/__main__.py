@@ -115,6 +115,8 @@ def main() -> None:
     given = parser.parse_args()
     sizes = FULL if given.full else SHORT
     sizes = sizes._replace(rounds=given.rounds or sizes.rounds)
+    # What cannot be installed is to be known before the tables are measured.
+    pythons = {} if given.peers is None else peers.environments(given.peers)
     tables = []
     for transport in [given.transport] if given.transport else TRANSPORTS:
         started = time.perf_counter()
@@ -125,10 +127,11 @@ def main() -> None:
         table = "\n".join([head, "", *lines(found), ""])
         print(table, flush=True)
         tables.append(table)
+    if pythons:
+        tables.append(peers.table(pythons, sizes.rounds))
+        print(tables[-1])
     if given.keep:
         keep(given.keep, "\n".join(tables))
-    if given.peers is not None:
-        peers.table(given.peers)
 
 
 if __name__ == "__main__":

@@ -11,9 +11,11 @@ import signal
 import subprocess
 import sys
 import venv
+from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks.arena import Arena, machine, median
+from benchmarks.arena import Arena, commit, machine, median
+from benchmarks.table import shown
 
 PACKAGES = {
     "dramatiq": ["dramatiq[redis]"],
@@ -67,21 +69,32 @@ def rate(arena: Arena, python: Path, peer: str) -> float:
         process.wait()
 
 
-def table(folder: Path) -> None:
-    """Measure in turns and print."""
-    pythons = {peer: installed(folder, peer) for peer in WORKERS}
+def environments(folder: Path) -> dict[str, Path]:
+    """The interpreter of each library, which is installed first where it is missing."""
+    return {peer: installed(folder, peer) for peer in WORKERS}
+
+
+def table(pythons: Mapping[str, Path], rounds: int = RUNS) -> str:
+    """Measure in turns; the table in Markdown."""
     figures: dict[str, list[float]] = {"canvas": [], **{peer: [] for peer in WORKERS}}
     with Arena() as arena:
-        for _ in range(RUNS):
+        for _ in range(rounds):
             arena.broker.flushall()
             with arena.worker("canvas"):
                 figures["canvas"].append(arena.drained(TASKS * 4))
             for peer in WORKERS:
                 figures[peer].append(rate(arena, pythons[peer], peer))
-    print(f"noop, result stored, one worker process, median of {RUNS}; {machine()}")
+    lines = [
+        f"noop, result stored, one worker process: median of {rounds} rounds; {machine()}; commit {commit()}",
+        "",
+        f"| {'library':<8} | {'tasks/s':>27} | canvas |",
+        f"|{'-' * 10}|{'-' * 28}:|{'-' * 7}:|",
+    ]
     for name, rates in figures.items():
-        print(f"  {name:<9} {median(rates):>8,.0f} tasks/s   canvas: {median(figures['canvas']) / median(rates):.1f}x")
+        times = median([ours / theirs for ours, theirs in zip(figures["canvas"], rates, strict=True)])
+        lines.append(f"| {name:<8} | {shown(rates):>27} | {times:>5.1f}x |")
+    return "\n".join([*lines, ""])
 
 
 if __name__ == "__main__":
-    table(Path(sys.argv[1]))
+    print(table(environments(Path(sys.argv[1]))))

@@ -151,7 +151,7 @@ def _is_plain(value: Any) -> bool:
             return False
         for item in items:
             of = type(item)
-            if of not in _PLAIN and (of not in _CONTAINERS or item):
+            if of not in _PLAIN and (of is not float or not isfinite(item)) and (of not in _CONTAINERS or item):
                 todo.append((item, depth + 1))
     return True
 
