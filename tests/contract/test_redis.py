@@ -316,6 +316,14 @@ def test_commands_of_a_link(driver, redis_server):
     assert sum(found.values()) <= 14, found
 
 
+@pytest.mark.parametrize(("sent", "pops"), [([], 0), (["q1"], 2), (["q0", "q2"], 3)])
+def test_a_lease_asks_no_further_than_the_last_list_with_messages(driver, redis_server, sent, pops):
+    driver.broker.publish([publish(queue, queue=queue) for queue in sent])
+    queues, leased = [f"q{number}" for number in range(50)], []
+    found = commands_in(lambda: leased.extend(driver.broker.lease(Lease("w", queues, 9))), redis_server)
+    assert (found.get("rpop", 0), found["exists"], ids(leased)) == (pops, 1, sent)
+
+
 def test_messages_of_many_lists_go_in_one_call(driver, redis_server):
     driver.broker.publish([publish("first")])
     redis_server.client().config_resetstat()

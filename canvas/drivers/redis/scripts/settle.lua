@@ -220,25 +220,13 @@ local function general()
     end
 end
 
--- Have the message in ARGV leased here, unless something else is first.
-local function pass_through()
-    local function queues_empty()
-        for first = FIRST_LIST, #KEYS, AT_ONCE do
-            if redis.call('EXISTS', unpack(KEYS, first, math.min(first + AT_ONCE - 1, #KEYS))) > 0 then return false end
-        end
-        return true
+-- How many of the lists to lease from have messages.
+local function filled_lists()
+    local found = 0
+    for first = FIRST_LIST, #KEYS, AT_ONCE do
+        found = found + redis.call('EXISTS', unpack(KEYS, first, math.min(first + AT_ONCE - 1, #KEYS)))
     end
-
-    context.push = function(m)
-        if m[2] then return redis.call('LPUSH', unpack(m)) end
-        local list, _, tail, queue = unpack(m, 1, 4)
-        local record = ARGV[#ARGV]
-        if new.wanted > 0 and queues_empty() then
-            new.deliveries[1] = {false, queue}
-            return lease(record)
-        end
-        redis.call('LPUSH', list, string.sub(record, 2, -1 - tail))
-    end
+    return found
 end
 
 local dispatched = {}
@@ -246,14 +234,29 @@ for i, f in ipairs(cmsgpack.unpack(ARGV[7])) do dispatched[i] = use('effects').d
 
 local settlements, verdicts = cmsgpack.unpack(ARGV[3]), {}
 look_at_leases(settlements)
-if #ARGV >= 8 + #KEYS - FIRST_LIST + 1 then pass_through() end
+-- The last of ARGV is a message: it is leased here, unless something else is first.
+if #ARGV >= 8 + #KEYS - FIRST_LIST + 1 then
+    context.push = function(m)
+        if m[2] then return redis.call('LPUSH', unpack(m)) end
+        local list, _, tail, queue = unpack(m, 1, 4)
+        local record = ARGV[#ARGV]
+        if new.wanted > 0 and filled_lists() == 0 then
+            new.deliveries[1] = {false, queue}
+            return lease(record)
+        end
+        redis.call('LPUSH', list, string.sub(record, 2, -1 - tail))
+    end
+end
 if #settlements > 0 and not settle_plain(settlements, verdicts) then general()(settlements, verdicts) end
 
 on_broker()
-for k = FIRST_LIST, #new.deliveries > 0 and 0 or #KEYS do
-    if new.wanted <= 0 then break end
+-- One look at all the lists: most are empty, and there are several for each queue.
+local filled = #new.deliveries == 0 and new.wanted > 0 and filled_lists() or 0
+for k = FIRST_LIST, #KEYS do
+    if filled == 0 or new.wanted <= 0 then break end
     local taken = redis.pcall('RPOP', KEYS[k], new.wanted)
     if taken and not taken.err then
+        filled = filled - 1
         local queue = ARGV[k - FIRST_LIST + 8]
         local tail = ',"",' .. cjson.encode(queue) .. ']'
         for _, payload in ipairs(taken) do
