@@ -227,7 +227,7 @@ class Node:
         app, me = self._app, self._plan.hostname
         try:
             known = revoked_ids(app.driver.coordination.revoked()[1])
-            asked = {"from_node": me, "revoked": known}
+            asked = {"from_node": me, "revoked": known, "canvas_node": self._plan.id}
             answers = app.control.broadcast("hello", asked, reply=True, timeout=_MINGLE_FOR)
             revoked: set[str] = set()
             if sum(me in answer for answer in answers) > 1:

@@ -1,7 +1,7 @@
 """The options of a node, and how remote control changes them."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import uuid4
 
 from canvas.app.application import Canvas
@@ -34,6 +34,8 @@ class WorkerOptions:
     """They are sent whatever remote control says (``-E``)."""
     heartbeat: float | None
     """Seconds between heartbeat events; ``None``: none."""
+    id: str = field(default_factory=lambda: uuid4().hex)
+    """Tells the node from others of its name."""
 
 
 def pool_of(given: str, autoscale: tuple[int, int] | None) -> str:

@@ -219,8 +219,11 @@ def test_two_nodes_of_one_name_are_reported(bench, tmp_path):
 
     broker, backend, _ = bench.urls()
     app = Canvas("client", broker=broker, backend=backend)
-    with start(bench, "-P", "solo", "-n", "twin@here"), start(bench, "-P", "solo", "-n", "twin@here") as second:
-        second.wait_for("Another worker has the node name twin@here")
+    twin = ("-P", "solo", "-n", "twin@here")
+    with start(bench, *twin) as first, start(bench, *twin) as second:
+        for one in (first, second):
+            one.wait_for("Another worker has the node name twin@here")
+            assert sum("Another worker has the node name" in line for line in one.log) == 1
         results = [app.send_task(f"{NAME}.wait_for_file", (str(tmp_path / "end"),)) for _ in range(2)]
         with pytest.warns(DuplicateNodenameWarning, match="twin@here"):
             eventually(lambda: len(app.control.inspect(timeout=2).active()["twin@here"]) == 2)

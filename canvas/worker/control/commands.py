@@ -10,6 +10,7 @@ from canvas.errors import ConfigurationError
 from canvas.model.queue import Queue
 from canvas.remote.signal_names import signal_named
 from canvas.task.limits import rate_to_interval
+from canvas.telemetry import emit
 from canvas.worker.control.child_commands import (
     ConsumeQueues,
     ReadRevoked,
@@ -146,8 +147,10 @@ class Panel(Inspection):
         self._pool.ask(ConsumeQueues([name for name in self._plan.queues if name != queue]))
         return {"ok": f"no longer consuming from {queue}"}
 
-    def hello(self, from_node: str, revoked: Any = None, **_more: Any) -> Answer | None:
+    def hello(self, from_node: str, revoked: Any = None, canvas_node: Any = None, **_more: Any) -> Answer | None:
         if from_node == self._plan.hostname:
+            if canvas_node != self._plan.id:
+                emit("worker.same_name", hostname=from_node)
             return None
         ids = [one for one in revoked or () if isinstance(one, str)]
         self._app.control.keep_revoked(ids)
