@@ -5,12 +5,15 @@ import logging
 import threading
 import time
 from collections import deque
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from canvas.dashboard.collecting.collector import Collector, Taken
 from canvas.dashboard.collecting.series import SLOTS, STEP, Slot
 from canvas.errors import CanvasError
 from canvas.remote.cluster_entries import Task
+
+if TYPE_CHECKING:
+    from canvas.drivers.sql.history import SQLHistory
 
 logger = logging.getLogger(__name__)
 
@@ -25,40 +28,11 @@ _KEPT = (
 )  # fmt: skip
 
 
-class HistoryStore(Protocol):
-    """The database of a dashboard's history."""
-
-    def open(self) -> None:
-        """Make the tables that are missing."""
-
-    def add_tasks(self, tasks: list[tuple[str, str | None, str, str | None, float, str]]) -> None:
-        """Write tasks: id, name, state, worker, unix time of the last event, and all fields as JSON."""
-
-    def add_slots(self, slots: list[tuple[int, str]]) -> None:
-        """Write figures: the number of each slot, and its content as JSON."""
-
-    def tasks(self, query: dict[str, Any], limit: int) -> list[tuple[str, str]]:
-        """The ids and the fields of tasks, the latest first. ``query``: name, states, worker, queue, text, since, and
-        until; those that are None are not asked for."""
-
-    def slots(self, after: int) -> list[tuple[int, str]]:
-        """The figures of the slots after that number, in order."""
-
-    def task(self, task_id: str) -> str | None:
-        """The fields of a task."""
-
-    def clean(self, oldest: float, tasks: int, size: int | None) -> None:
-        """Delete what is older than a unix time, tasks beyond a number of them, and the oldest ones until the database
-        has at most ``size`` bytes."""
-
-    def close(self) -> None: ...
-
-
 class History:
     """Writes ended tasks and figures behind the collector, and reads them back at the start."""
 
     def __init__(
-        self, store: HistoryStore, collector: Collector, age: float, most: int, size: int | None = None
+        self, store: "SQLHistory", collector: Collector, age: float, most: int, size: int | None = None
     ) -> None:
         """``age``: seconds that history is kept; ``most``: tasks that are kept; ``size``: bytes that they may take."""
         self._store = store

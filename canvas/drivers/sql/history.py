@@ -62,14 +62,15 @@ class SQLHistory:
         self._do(_METADATA.create_all)
 
     def add_tasks(self, tasks: list[TaskRow]) -> None:
-        """Write tasks; one that is there is replaced."""
+        """Write tasks: id, name, state, worker, unix time of the last event, and all fields as JSON. One that is there
+        is replaced."""
         latest = {row[0]: row for row in tasks}
         names = [column.name for column in _TASKS.columns]
         rows = [dict(zip(names, row, strict=True)) for row in latest.values()]
         self._put(_TASKS, "id", rows)
 
     def add_slots(self, slots: list[tuple[int, str]]) -> None:
-        """Write figures; those that are there are replaced."""
+        """Write figures: the number of each slot, and its content as JSON. Those that are there are replaced."""
         self._put(_SLOTS, "number", [{"number": number, "content": content} for number, content in slots])
 
     def _put(self, table: Table, key: str, rows: list[dict[str, Any]]) -> None:
@@ -81,7 +82,8 @@ class SQLHistory:
         self._do(lambda connection: connection.execute(statement, rows))
 
     def tasks(self, query: dict[str, Any], limit: int) -> list[tuple[str, str]]:
-        """The ids and the fields of tasks, the latest first."""
+        """The ids and the fields of tasks, the latest first. ``query``: name, states, worker, queue, text, since, and
+        until; those that are None are not asked for."""
         statement = select(_TASKS.c.id, _TASKS.c.fields).order_by(_TASKS.c.at.desc()).limit(limit)
         for column in ("name", "worker"):
             if query.get(column) is not None:
