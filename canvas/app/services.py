@@ -215,7 +215,8 @@ def make_run_store(app: RunsApp) -> "RunStore":
 
 def open_run_store(app: RunsApp, persist: Callable[[Callable[[], Any]], Any]) -> "RunStore":
     """The data of workflows' runs, read and written by calls that ``persist`` makes."""
-    from canvas.workflows.store import RunStore, run_lifetimes
+    from canvas.config.run_lifetimes import run_lifetimes
+    from canvas.workflows.store import RunStore
 
     conf = app.conf
     return RunStore(app.driver.runs, conf.task_serializer, run_lifetimes(conf), persist, app.signer)

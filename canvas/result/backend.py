@@ -7,6 +7,7 @@ from operator import eq
 from typing import TYPE_CHECKING, Any
 
 from canvas.config.config import Config
+from canvas.config.run_lifetimes import run_lifetimes
 from canvas.model import states
 from canvas.model.ids import new_id
 from canvas.model.record import Record, children_of
@@ -14,7 +15,6 @@ from canvas.model.settlement import ChordExtension, ResultWrite, alive_for, whol
 from canvas.model.workflow_run import RUN_HEADER
 from canvas.wire import record as wire
 from canvas.wire.typed_json import MemoEncoder
-from canvas.workflows.store import run_lifetimes
 
 if TYPE_CHECKING:
     from canvas.drivers.ports.chords import ChordStore

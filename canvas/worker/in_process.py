@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from canvas.app.application import Canvas
+from canvas.config.run_lifetimes import LASTING
 from canvas.context import leave_request
 from canvas.drivers.memory import broker_parts, joined, store_parts
 from canvas.drivers.memory.queues import MemoryQueues
@@ -39,7 +40,7 @@ from canvas.worker.pipeline.unrunnable import Unrunnable
 from canvas.worker.pools.shared_memory import SharedMemory
 from canvas.workflows.lifetimes import record_ids
 from canvas.workflows.run import Run
-from canvas.workflows.store import LASTING, NODES_PER_CHUNK, call_once, run_listing
+from canvas.workflows.store import NODES_PER_CHUNK, call_once, run_listing
 
 _OF_RUNS = (CANCEL, CANCEL_NODES, RESUME_RUN, RUN_OUTCOME)
 """Tasks that read and change runs."""

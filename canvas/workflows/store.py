@@ -5,13 +5,12 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from canvas.config.config import Config
+from canvas.config.run_lifetimes import RunLifetimes
 from canvas.errors import RunLost
 from canvas.model.ids import new_id
-from canvas.model.settlement import ReadyChord, alive_for, longer, whole_seconds
+from canvas.model.settlement import ReadyChord
 from canvas.model.workflow_run import NodeRef, RunNode
 from canvas.wire import codecs
 from canvas.wire.run_compression import deflate, inflate
@@ -37,32 +36,6 @@ _ENDED = 10_000
 T = TypeVar("T")
 
 
-class Lifetimes(NamedTuple):
-    """How long the data of a run is kept, in seconds; 0: without an end."""
-
-    alive: int
-    """All data of a run that has not ended, after its last progress."""
-    run: int
-    """The run's metadata and nodes, after its end."""
-    records: int
-    """The records of its nodes, after its end."""
-
-
-LASTING = Lifetimes(0, 0, 0)
-"""The lifetimes of runs in a store in which nothing expires."""
-
-
-def run_lifetimes(conf: Config) -> Lifetimes:
-    """Of the runs of an app: ``workflow_run_expires``, and no less than any result."""
-    return _lifetimes(whole_seconds(conf.workflow_run_expires), whole_seconds(conf.result_expires))
-
-
-@lru_cache(maxsize=16)
-def _lifetimes(run: int, result: int) -> Lifetimes:
-    records = longer(run, result)
-    return Lifetimes(alive_for(records), run, records)
-
-
 def call_once(call: Callable[[], T]) -> T:
     """The call itself, made once."""
     return call()
@@ -75,7 +48,7 @@ class RunStore:
         self,
         results: "RunRecords | None",
         serializer: str,
-        lifetimes: Lifetimes,
+        lifetimes: RunLifetimes,
         persist: Callable[[Callable[[], Any]], Any],
         signer: Signer = UNSIGNED,
     ) -> None:

@@ -1,0 +1,33 @@
+"""How long the settings keep runs of workflows, and the records of their nodes."""
+
+from functools import lru_cache
+from typing import NamedTuple
+
+from canvas.config.config import Config
+from canvas.model.settlement import alive_for, longer, whole_seconds
+
+
+class RunLifetimes(NamedTuple):
+    """How long the data of a run is kept, in seconds; 0: without an end."""
+
+    alive: int
+    """All data of a run that has not ended, after its last progress."""
+    run: int
+    """The run's metadata and nodes, after its end."""
+    records: int
+    """The records of its nodes, after its end."""
+
+
+LASTING = RunLifetimes(0, 0, 0)
+"""The lifetimes of runs in a store in which nothing expires."""
+
+
+def run_lifetimes(conf: Config) -> RunLifetimes:
+    """Of the runs of an app: ``workflow_run_expires``, and no less than any result."""
+    return _lifetimes(whole_seconds(conf.workflow_run_expires), whole_seconds(conf.result_expires))
+
+
+@lru_cache(maxsize=16)
+def _lifetimes(run: int, result: int) -> RunLifetimes:
+    records = longer(run, result)
+    return RunLifetimes(alive_for(records), run, records)
