@@ -14,7 +14,7 @@ from tests.support.redis_server import free_port
 
 ROOT = Path(__file__).parent.parent.parent
 PACKAGES = ["celery-once==3.0.1", "celery-singleton==0.3.1", "celery-progress==0.5", "celery-dyrygent==0.8.0",
-            "asgi-correlation-id==4.3.4"]  # fmt: skip
+            "asgi-correlation-id==4.3.4", "sphinx==8.2.3"]  # fmt: skip
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -36,6 +36,43 @@ def test_plugins(redis_server, tmp_path, python):
     with worker("plugged", "-c", "2", env=env, folder=tmp_path, python=python):
         done = client("plugged_client.py", env, python=python).split()
     assert done == ["celery-once", "celery-singleton", "asgi-correlation-id", "celery-progress", "celery-dyrygent"]
+
+
+TASKS = '''
+"""Tasks of a project."""
+from celery import Celery, shared_task
+app = Celery("documented", broker="memory://")
+
+@app.task
+def add(x: int, y=2) -> int:
+    """Add."""
+
+@shared_task(bind=True)
+def later(self, z):
+    """Do it later."""
+'''
+PAGE = """
+Tasks
+=====
+.. automodule:: documented
+   :members:
+
+See :py:task:`documented.add`.
+"""
+
+
+def test_documentation_by_sphinx(tmp_path, python):
+    """The extension ``celery.contrib.sphinx`` gives the page that Celery's gives."""
+    (tmp_path / "conf.py").write_text("import sys; sys.path.insert(0, '.')\nextensions = ['celery.contrib.sphinx']\n")
+    (tmp_path / "documented.py").write_text(TASKS)
+    (tmp_path / "index.rst").write_text(PAGE)
+    pages = {}
+    for name, way in {"celery": [], "canvas": ["-m", "canvas.as_celery"]}.items():
+        command = [python, *way, "-m", "sphinx", "-q", "-b", "text", ".", name]
+        subprocess.run(command, cwd=tmp_path, check=True, timeout=120)
+        pages[name] = (tmp_path / name / "index.txt").read_text()
+    assert "(task)documented.later(z)" in pages["celery"]
+    assert pages["canvas"] == pages["celery"]
 
 
 def answer(url, data=None):

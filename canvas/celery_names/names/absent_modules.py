@@ -40,10 +40,7 @@ NAMES_OF = {
         "move_by_taskmap move_direct move_direct_by_id move_task_by_id prepare_queues republish start_filter "
         "task_id_eq task_id_in"
     ),
-    "celery.contrib.rdb": "CELERY_RDB_HOST CELERY_RDB_PORT DEFAULT_PORT Rdb debugger set_trace",
-    "celery.contrib.sphinx": "TaskDirective TaskDocumenter autodoc_skip_member_handler setup",
     "celery.contrib.testing.manager": "Manager ManagerMixin Sentinel",
-    "celery.contrib.testing.mocks": "ContextMock TaskMessage TaskMessage1 task_message_from_sig",
     "celery.events.cursesmon": "CursesMonitor evtop",
     "celery.events.dumper": "Dumper evdump humanize_type",
     "celery.loaders.default": "DEFAULT_CONFIG_MODULE Loader",

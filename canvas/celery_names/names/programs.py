@@ -10,6 +10,7 @@ _VERSION = of(
 _COMPOSING = of("canvas", "Signature chain chord chunks group maybe_signature signature subtask xmap xstarmap")
 _APPS = {"Celery": "canvas:Canvas", "shared_task": "canvas:shared_task"}
 _COMMANDS = "canvas.cli"
+_CONTRIB = "canvas.celery_names.contrib"
 _EVENTS = "canvas.remote.event_programs"
 _SCHEDULERS = "canvas.beat.scheduler_classes"
 _STORES = "canvas.result.stores"
@@ -54,7 +55,10 @@ PROGRAMS: dict[str, Members] = {
     ),
     "celery.app.events": of("canvas.remote.events", "Events"),
     "celery.app.log": {**of("canvas.log", "TaskFormatter"), **of(f"{PARTS}.logging_setup", "Logging")},
-    "celery.app.registry": of("canvas.app.registry", "TaskRegistry"),
+    "celery.app.registry": {
+        **of("canvas.app.registry", "TaskRegistry"),
+        **dict.fromkeys(("_unpickle_task", "_unpickle_task_v2"), "canvas.context:current_task_named"),
+    },
     "celery.app.task": {"Task": "canvas:Task", "Context": "canvas.model.request:Request"},
     "celery.app.utils": {
         **of(f"{PARTS}.apps", "appstr bugreport filter_hidden_settings"),
@@ -120,7 +124,14 @@ PROGRAMS: dict[str, Members] = {
         "celery_session_app celery_session_worker celery_worker celery_worker_parameters celery_worker_pool "
         "depends_on_current_app use_celery_app_trap",
     ),
+    "celery.contrib.rdb": of(f"{_CONTRIB}.rdb", "CELERY_RDB_HOST CELERY_RDB_PORT DEFAULT_PORT Rdb debugger set_trace"),
+    "celery.contrib.sphinx": of(
+        f"{_CONTRIB}.sphinx", "TaskDirective TaskDocumenter autodoc_skip_member_handler setup"
+    ),
     "celery.contrib.testing": {},
+    "celery.contrib.testing.mocks": of(
+        f"{_CONTRIB}.mocks", "ContextMock TaskMessage TaskMessage1 task_message_from_sig"
+    ),
     "celery.contrib.testing.app": of(
         f"{PARTS}.testing", "DEFAULT_TEST_CONFIG TestApp Trap UnitLogging set_trap setup_default_app"
     ),

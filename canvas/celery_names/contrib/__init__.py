@@ -1,0 +1,1 @@
+"""``celery.contrib``: the remote debugger, the extension of Sphinx, and messages for tests."""
