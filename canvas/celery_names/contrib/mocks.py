@@ -6,6 +6,7 @@ from typing import Any
 from unittest.mock import Mock
 
 import canvas
+from canvas.app.application import Canvas
 from canvas.celery_names.kombu.serializers import dumps
 
 
@@ -41,7 +42,9 @@ def _message(task_id: str, headers: dict[str, Any], payload: Any) -> Mock:
     return message
 
 
-def task_message_from_sig(app: Any, sig: Any, utc: bool = True, TaskMessage: Callable[..., Mock] = TaskMessage) -> Mock:
+def task_message_from_sig(
+    app: Canvas, sig: Any, utc: bool = True, TaskMessage: Callable[..., Mock] = TaskMessage
+) -> Mock:
     """The message of a signature, which gets an id and loses the options that the message has fields for."""
     sig.freeze()
     options = sig.options

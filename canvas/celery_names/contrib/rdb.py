@@ -1,7 +1,7 @@
 """``celery.contrib.rdb``: a debugger for tasks, which a person reaches over TCP: ``rdb.set_trace()`` in a task.
 
-A worker's output says where to connect, such as ``telnet 127.0.0.1 6899``. Whoever reaches the port can run any code in
-the process: it is bound to loopback unless ``CELERY_RDB_HOST`` names another address.
+A worker's output says where to connect, such as ``telnet 127.0.0.1 6899``. A client can run any code in the
+process, so the port is bound to loopback unless ``CELERY_RDB_HOST`` names another address.
 """
 
 import errno

@@ -7,6 +7,7 @@ import inspect
 from typing import Any
 
 from docutils import nodes
+from sphinx.application import Sphinx
 from sphinx.domains.python import PyFunction, PyXRefRole
 from sphinx.ext.autodoc import FunctionDocumenter
 
@@ -54,12 +55,12 @@ class TaskDirective(PyFunction):  # type: ignore[misc]
         return [nodes.Text(self.env.config.celery_task_prefix)]
 
 
-def autodoc_skip_member_handler(app: Any, what: str, name: str, obj: Any, skip: bool, options: Any) -> bool | None:
+def autodoc_skip_member_handler(app: Sphinx, what: str, name: str, obj: Any, skip: bool, options: Any) -> bool | None:
     """False for a task that autodoc would skip because its class has the same docstring."""
     return False if skip and _is_task(obj) else None
 
 
-def setup(app: Any) -> dict[str, Any]:
+def setup(app: Sphinx) -> dict[str, Any]:
     """Set the extension up, for Sphinx."""
     app.setup_extension("sphinx.ext.autodoc")
     if "autodoc_use_legacy_class_based" in app.config:
