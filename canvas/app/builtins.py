@@ -1,12 +1,12 @@
 """The tasks that every worker has, under Celery's names (semantics.md M1–M5)."""
 
 from collections.abc import Coroutine, Iterable, Mapping
-from inspect import iscoroutinefunction
+from inspect import isasyncgenfunction, iscoroutinefunction
 from typing import TYPE_CHECKING, Any, Protocol
 
 from canvas.context import current_request
 from canvas.model.workflow_run import BATCH, CANCEL, CANCEL_NODES, RESUME_RUN, RUN_OUTCOME, RUN_WORKFLOW, WAKE
-from canvas.primitives.mapping import chunks
+from canvas.primitives.mapping import YIELDED_PAGE, chunks
 from canvas.primitives.ports import SignatureApp
 from canvas.primitives.registry import maybe_signature
 from canvas.task.task import Task
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from canvas.model.message import Message
 
 MAPS = ("celery.map", "celery.starmap", BATCH)
+_CALLERS = (*MAPS, YIELDED_PAGE)
 CLEANUPS = ("celery.backend_cleanup", "canvas.backend_cleanup")
 
 
@@ -73,12 +74,13 @@ async def _await_each(calls: Iterable[Coroutine[Any, Any, Any]]) -> list[Any]:
 
 
 def maps_coroutine(app: TaskApp, message: "Message") -> bool:
-    """Whether a message calls a map of a coroutine task that is registered in ``app``."""
-    if message.task not in MAPS:
+    """Whether a message calls a map of a coroutine task, or asks for a page of an asynchronous generator, that is
+    registered in ``app``."""
+    if message.task not in _CALLERS:
         return False
     mapped = message.kwargs.get("task")
     task = app.tasks.get(str(mapped.get("task"))) if isinstance(mapped, Mapping) else None
-    return task is not None and iscoroutinefunction(task.run)
+    return task is not None and (iscoroutinefunction(task.run) or isasyncgenfunction(task.run))
 
 
 def spread_chunks(self: Task[Any], task: Any, it: Any, n: int) -> Any:
@@ -139,6 +141,22 @@ def resume_run(
     resume_in_place(self.app, run, outcome, from_node, attempt)
 
 
+def yielded_page(self: Task[Any], cursor: Any, task: Any) -> Any:
+    """A page that the generator ``task`` yields: with ``None`` for ``cursor`` it runs, and the page is the first one.
+    Of an asynchronous generator, a coroutine that gives it."""
+    from canvas.workflows.steps import yielded_pages
+
+    sig = maybe_signature(task, self.app)
+    function = self.app.tasks[sig.task]
+    if isasyncgenfunction(function.run):
+        if cursor is not None:
+            return yielded_pages.akept_page(self.app, cursor)
+        return yielded_pages.afirst_page(self.app, function(*sig.args, **sig.kwargs))
+    if cursor is not None:
+        return yielded_pages.kept_page(self.app, cursor)
+    return yielded_pages.first_page(self.app, function(*sig.args, **sig.kwargs))
+
+
 def run_workflow(self: Task[Any], value: Any, name: str, inputs: dict[str, Any]) -> Any:
     """The workflow of the node that this task is an item of, with ``value`` as its input ``name``."""
     from canvas.workflows.steps.child_runs import InnerWorkflow
@@ -159,6 +177,7 @@ def register(app: Decorator) -> None:
     app.task(name=CANCEL_NODES, bind=True, **options)(cancel_nodes)
     app.task(name=RUN_OUTCOME, bind=True, **options)(run_outcome)
     app.task(name=RESUME_RUN, bind=True, **options)(resume_run)
+    app.task(name=YIELDED_PAGE, bind=True, **options)(yielded_page)
     app.task(name=RUN_WORKFLOW, bind=True, **options)(run_workflow)
     unlocking = {"ignore_result": True, "max_retries": None}
     app.task(name="celery.chord_unlock", bind=True, **unlocking, **options)(unlock_chord)

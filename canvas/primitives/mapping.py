@@ -15,6 +15,9 @@ from canvas.primitives.ports import SignatureApp
 from canvas.primitives.registry import maybe_signature, subtype
 from canvas.primitives.signature import Signature
 
+YIELDED_PAGE = "canvas.yielded_page"
+"""The built-in task that gives a page of those that a generator task yields."""
+
 
 class _Mapped(Signature[list[Any]]):
     """A call of ``celery.map`` or ``celery.starmap``, carrying the mapped ``task`` and its items, ``it``."""

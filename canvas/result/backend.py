@@ -210,6 +210,10 @@ class Backend:
             self._results.store([self.store_of(record, in_run)._replace(reply_to=reply_to)])
         return result
 
+    def keep(self, record: Record) -> None:
+        """Store a record that belongs to a workflow's run. Raises EncodeError."""
+        self._results.store([self.store_of(record, in_run=True)])
+
     def forget(self, task_id: str) -> None:
         """Delete a record."""
         self._results.forget([task_id])

@@ -26,6 +26,7 @@ from canvas.model.message import Delivery, Message, Publish
 from canvas.model.outcome import Outcome
 from canvas.model.settlement import Fence, ReadyChord, ResultWrite, Settlement, SettleResult, whole_seconds
 from canvas.model.workflow_run import AWAITING_SIGNAL, CANCEL, CANCEL_NODES, RESUME_RUN, RUN_OUTCOME, RunNode
+from canvas.primitives.mapping import YIELDED_PAGE
 from canvas.result import AsyncResult, EagerResult
 from canvas.task.task import Task
 from canvas.telemetry import emit
@@ -42,10 +43,9 @@ from canvas.workflows.lifetimes import record_ids
 from canvas.workflows.run import Run
 from canvas.workflows.store import NODES_PER_CHUNK, call_once, run_listing
 
-_OF_RUNS = (CANCEL, CANCEL_NODES, RESUME_RUN, RUN_OUTCOME)
+_OF_RUNS = (CANCEL, CANCEL_NODES, RESUME_RUN, RUN_OUTCOME, YIELDED_PAGE)
 """Tasks that read and change runs."""
-_QUEUE = "here"
-_WORKER = "in-process"
+_QUEUE, _WORKER = "here", "in-process"
 _PER_SERVER = ("backend", "client", "control", "driver", "events", "run_store", "runs", "sender", "sent_events")
 """Attributes of an app that lead to its servers."""
 

@@ -14,7 +14,7 @@ from tests.chaos.workload import assert_each_ran_once
 from tests.worker.commands import start, task
 
 FLOWS = 2
-TRACED = 21
+TRACED = 25
 """Tasks of one workflow that note where they ran."""
 
 
@@ -34,6 +34,7 @@ def waiting_flow(app, key, once):
     rows = flow.add(task(app, "ident").s([1, 2, 3]), name="rows")
     rows.map(traced.s(key), name="mapped").map(traced.s(key), name="line", concurrency=2)
     flow.pages(task(app, "page_of").s(4, 2, f"{once}-pages"), traced.s(key), name="paged")
+    flow.pages(task(app, "yields").s(4, 2), traced.s(key), name="yielded")
     flow.map(inner, over=rows, concurrency=2, name="each")
     bad = flow.add(task(app, "fail").s(), name="bad")
     flow.add(traced.s(raced, key), after=bad, when="all_done", name="after all")
@@ -62,8 +63,8 @@ def die_and_be_replaced(bench, app, instant, pool):
             assert run["after all"].get(timeout=60) == 11
             assert run["line"].get(timeout=60) == [3, 4, 5]
             assert run["each"].get(timeout=60) == [2, 3, 4]
-            assert run["paged"].get(timeout=60) == 4
-            assert list(run.pages("paged")) == [[1, 2], [3, 4]]
+            assert [run[name].get(timeout=60) for name in ("paged", "yielded")] == [4, 4]
+            assert list(run.pages("paged")) == [[1, 2], [3, 4]] == list(run.pages("yielded"))
             assert run.result.get(timeout=60, propagate=False) is None
             assert run.signals() == {}
             eventually(lambda run=run: states_of(run)["late"] == "REVOKED")

@@ -473,6 +473,17 @@ def define(app, exceptions, ledger):
         flow.add(app.tasks["t.gated"].s(first, key=gate), name="gated")
         return flow
 
+    @task(name="t.yields")
+    def yields(number, size):
+        for first in range(0, number, size):
+            yield list(range(first, min(first + size, number)))
+
+    @task(name="t.yields_async")
+    async def yields_async(number, size):
+        for first in range(0, number, size):
+            await asyncio.sleep(0)
+            yield list(range(first, min(first + size, number)))
+
     @task(name="t.builds_traced", bind=True)
     def builds_traced(self, key):
         """A workflow of one step, which can be undone."""

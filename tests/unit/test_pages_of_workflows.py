@@ -34,8 +34,13 @@ def app():
         return x + 1
 
     @app.task(name="yields", shared=False)
-    def yields(cursor):
-        yield [1]
+    def yields(pages):
+        yield from pages
+
+    @app.task(name="yields_later", shared=False)
+    async def yields_later(pages):
+        for page in pages:
+            yield page
 
     return app
 
@@ -60,7 +65,10 @@ def inner(app, *names):
 @pytest.mark.parametrize(
     ("compose", "text"),
     [
-        (lambda flow, app: flow.pages(sig(app, "yields"), sig(app, "ident")), "source: yields is a generator"),
+        (
+            lambda flow, app: flow.pages(sig(app, "yields", [3]), sig(app, "ident"), start=1),
+            "start: yields is a generator, which takes no cursor",
+        ),
         (lambda flow, app: flow.pages(sig(app, "ident"), inner(app)), "workflow 'inner' has no input 'items'"),
         (lambda flow, app: flow.pages(sig(app, "ident"), inner(app, "items", "x")), "give its input 'x' a default"),
         (lambda flow, app: flow.pages(sig(app, "ident"), flow), "cycle: workflow 'flow' would be a node of itself"),
@@ -122,3 +130,19 @@ def test_all_items_of_a_source_are_worked_on(app, sizes, options, bad):
     else:
         with pytest.raises(ValueError, match=f"bad {bad}"):
             run.get()
+
+
+@pytest.mark.parametrize("source", ["yields", "yields_later"])
+@pytest.mark.parametrize("pages", [[], [[]], [[1]], [[1, 2], [], [3]]], ids=str)
+def test_pages_of_a_generator(app, flow, source, pages):
+    given = flow.add(sig(app, "ident", pages), name="given")
+    flow.pages(sig(app, source, given), sig(app, "picky", []), name="paged")
+    run = flow.apply()
+    assert run.get() == sum(map(len, pages))
+    assert list(run.pages("paged")) == [[item + 1 for item in page] for page in pages or [[]]]
+
+
+def test_a_generator_that_yields_no_list(app, flow):
+    flow.pages(sig(app, "yields", [[1], 3]), sig(app, "ident"))
+    with pytest.raises(CompositionError, match="page 2: expected the generator to yield a list of items; got 3"):
+        flow.apply().get()

@@ -26,6 +26,20 @@ def test_results_come_by_page(bench, app, flow):
     assert next(node for node in run.status().nodes if node.name == "paged").rounds == 3
 
 
+@pytest.mark.parametrize("source", ["yields", "yields_async"])
+def test_a_generator_is_a_source(bench, app, flow, source):
+    before = set(bench.results.keys())
+    size = flow.add(task(app, "ident").s(3), name="size")
+    paged = flow.pages(task(app, source).s(10, size), task(app, "ident").s(), name="paged")
+    flow.add(task(app, "rec").s("end", paged), name="end")
+    run = flow.apply_async()
+    assert run.get(timeout=20) == ["end", [10], {}]
+    assert list(run.pages("paged")) == [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9]]
+    meta = b"celery-task-meta-"
+    left = [key for key in set(bench.results.keys()) - before if key.startswith(meta) and run.id.encode() not in key]
+    assert len(left) == 1, left  # the last page: the others are in the results of their node
+
+
 def test_one_page_is_read_ahead_and_no_more(bench, app, flow):
     asked, held = bench.new_key(), bench.new_key()
     flow.pages(task(app, "page_of").s(8, 2, asked), task(app, "held_item").s(held, 0), name="paged")

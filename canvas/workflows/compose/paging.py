@@ -6,6 +6,7 @@ from typing import Any
 
 from canvas.errors import CompositionError
 from canvas.model.workflow_definition import NodeDefinition
+from canvas.primitives.mapping import YIELDED_PAGE
 from canvas.primitives.signature import Signature
 from canvas.workflows.compose.control_flow import ControlFlow
 from canvas.workflows.compose.references import Node, Reference
@@ -33,23 +34,23 @@ class PageComposition(ControlFlow):
 
         Args:
             source: A task that returns a page as ``{"items": [...], "next": cursor}``; its last page has no ``next``,
-                or ``None``. The cursor stands before its other arguments.
+                or ``None``. The cursor stands before its other arguments. Or a task that is a generator, also an
+                asynchronous one, and yields lists of items: it runs to its end in one task, and the work begins then.
             work: A signature that takes an item before its other arguments, or a workflow with the input ``items``.
             start: The cursor of the first page.
             options: Those of ``map``, for the items of a page: ``concurrency``, ``batch``, ``stop_after``,
                 ``on_failure``, ``default``, ``compensate``.
 
         Raises:
-            CompositionError: A source that is a generator, or a workflow without the input.
+            CompositionError: A ``start`` for a generator, or a workflow without the input.
         """
         entry = NodeDefinition(self._named(name, source), "pages")
         self._check_signature(entry.name, source)
-        self._check_source(entry.name, source)
         entry.inner = self._work(entry.name, work, options)
         self._writable(entry.name, start)
         entry.details = {"name": entry.inner.name, "start": start}
+        source = self._source(entry, source)
         entry.sig = self._bound(entry, source)
-        self._check_arguments(entry.name, source, 1)
         self._order(entry, after)
         return Node(self, self._append(entry, source))
 
@@ -71,12 +72,16 @@ class PageComposition(ControlFlow):
                 raise CompositionError(f"{name}: workflow {work.name!r}: give its input {given.name!r} a default")
         return work
 
-    def _check_source(self, name: str, source: Signature[Any]) -> None:
+    def _source(self, entry: NodeDefinition, source: Signature[Any]) -> Signature[Any]:
+        """The signature of the task that gives a page. Raises CompositionError for a generator with a cursor."""
         app = self._app or source.given_app()
         task = app.registry.get(source["task"]) if app is not None else None
         function = getattr(task, "run", None)
-        if isgeneratorfunction(function) or isasyncgenfunction(function):
-            raise CompositionError(
-                f"{name}: source: {source['task']} is a generator, which no other process could go on with; let it "
-                "take a cursor, and return a page with the cursor of the next one: {'items': [...], 'next': cursor}"
-            )
+        if app is None or not (isgeneratorfunction(function) or isasyncgenfunction(function)):
+            self._check_arguments(entry.name, source, 1)
+            return source
+        self._check_arguments(entry.name, source, 0)
+        if entry.details["start"] is not None:
+            raise CompositionError(f"{entry.name}: start: {source['task']} is a generator, which takes no cursor")
+        options = {"route_name": source["task"], **app.exec_options(source["task"]), **source["options"]}
+        return Signature(YIELDED_PAGE, kwargs={"task": source}, options=options, app=app)
