@@ -96,7 +96,7 @@ class Schedule:
         self._change(name, resume)
 
     def run(self, name: str) -> dict[str, Any]:
-        """Send an entry's task now, whatever its schedule says; how the run is found, ``{"ids": [task ids]}`` or
+        """Send an entry's task now, independently of its schedule; how the run is found, ``{"ids": [task ids]}`` or
         ``{"run": id}``. Raises ConfigurationError for an unknown entry."""
         tick = tick_of(self._app, self._any_entry(name), new_id())
         if tick.before is not None:

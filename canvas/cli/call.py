@@ -67,7 +67,7 @@ def call(obj: Any, /, name: str, arguments: list[Any], keywords: dict[str, Any],
 
 @click.command(short_help="Wait for a task's result and print it.")
 @click.argument("task_id")
-@click.option("-t", "--task", help="Accepted as Celery's; the record says it all.")
+@click.option("-t", "--task", help="Accepted as in Celery, and not needed: the record is complete.")
 @click.option("--traceback", is_flag=True, help="Print the traceback instead of the value.")
 @click.option("--timeout", type=float, default=None, help="The longest wait, in seconds.")
 @click.pass_obj

@@ -20,8 +20,8 @@ EFFECTS: Final[dict[str, str]] = {
     "broker_url": "The broker: `redis://`, `rediss://`, `redis+socket://`, `sentinel://`, `redis+cluster://`, "
     "`amqp://` or `memory://`. Default: `redis://localhost:6379/0`.",
     "broker_shards": "Several Redis servers as one broker, each with the names or patterns of its queues: "
-    '`{"redis://a": ["email*"], "redis://b": ["*"]}`. The first pattern that fits says where a queue is. In place '
-    "of `broker_url`.",
+    '`{"redis://a": ["email*"], "redis://b": ["*"]}`. The first pattern that matches decides where a queue is. In '
+    "place of `broker_url`.",
     "broker_transport_options": "Options of the broker's connection and keys, with kombu's names. Give clients and "
     "workers of both libraries the same ones.",
     "broker_connection_timeout": "Seconds within which a connection must be open.",

@@ -13,7 +13,7 @@ class AsyncQueueWatch:
     """The AsyncWatch of ``canvas.drivers.ports``."""
 
     def __init__(self, queue: "asyncio.Queue[tuple[str, bytes] | Exception | None]") -> None:
-        """In the queue ``None`` comes once, after what was stored before; an exception is raised."""
+        """In the queue ``None`` comes once, after the records that were stored before; an exception is raised."""
         self._queue = queue
         self._looked = False
         self._dropped: set[str] = set()

@@ -239,7 +239,7 @@ def return_hook(task: Task[Any], request: Request, args: Any, kwargs: Any, outco
 
 
 def call_hook(hook: Hook, task: Task[Any], request: Request) -> Reject | None:
-    """Call a hook in a worker. An exception of it is reported, and does not change how the task ended.
+    """Call a hook in a worker. An exception that the hook raises is reported, and does not change how the task ended.
 
     A Retry that it raises is sent as well. A Reject is returned: it decides what happens to the message.
     """

@@ -65,7 +65,7 @@ def check_node(nodes: Sequence[RunNode], graph: Dag, number: int) -> None:
     while head["subtask_type"] == "chain":
         head, path = head["kwargs"]["tasks"][0], (*path, "kwargs", "tasks", 0)
     if head["subtask_type"] is not None and (edges or node.binds):
-        _refuse(node, "start several tasks with what comes before them", "add its tasks as nodes")
+        _refuse(node, "start several tasks with the results of the tasks before them", "add its tasks as nodes")
     if node.binds:
         _check_binds(node, head, (*path, "args", 0), edges)
 

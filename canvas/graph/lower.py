@@ -2,7 +2,7 @@
 
 Options given to a composite reach its steps here, while it is *live* (sent with this plan). A composite that a
 later step will send is *pending*: it keeps its own options, and the step that sends it distributes them.
-Edges lead from a signature to what follows it, and no signature contains itself: the graph has no cycle.
+Edges lead from a signature to its successors, and no signature contains itself: the graph has no cycle.
 Sources: semantics.md C3–C10, C17, C18, G2–G5, G11, H1–H13.
 """
 

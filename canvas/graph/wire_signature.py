@@ -76,7 +76,7 @@ class GroupEnd:
         """The errbacks of some of the members only."""
 
     def leave(self, errbacks: Distinct) -> None:
-        """Take errbacks from the members, which get them from what stands around."""
+        """Take errbacks from the members, which get them from the composite around."""
         if not any(errback in self._held for errback in errbacks):
             return
         for member in self._members:
@@ -97,7 +97,7 @@ class WireEnd(NamedTuple):
     """The group that it ends in; one without members if it ends in a task."""
 
     def shared(self) -> Distinct:
-        """The errbacks that all members of the group have, or what stands around it."""
+        """The errbacks that all members of the group have, or the composite around it."""
         return self.errbacks.without(self.group.of_some)
 
 

@@ -194,7 +194,7 @@ _FIELDS = range(len(_DEFAULTS) - 1, 1, -1)
 
 
 def last_nodes(nodes: Sequence[RunNode]) -> list[int]:
-    """The numbers of the nodes whose values a run has: those that the end waits for, but for those that always run."""
+    """The numbers of the nodes whose values a run has: those that the end waits for, except those that always run."""
     end = len(nodes) - 1
     return [
         number

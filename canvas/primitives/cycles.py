@@ -28,8 +28,8 @@ def refusing_cycles(method: M) -> M:
 def refused(exc: Exception, *values: Any) -> NoReturn:
     """Raise CycleError, without the frames of the recursion, if ``exc`` comes from a cycle; otherwise ``exc``.
 
-    Each call of a recursion that has gone too deep comes here with what it was called with: what was searched for the
-    calls inside of it is not searched again.
+    Each call of a recursion that has gone too deep comes here with its arguments: those of the calls inside of it are
+    not searched again.
     """
     if isinstance(exc, RecursionError):
         searched: dict[int, Any] = vars(exc).setdefault("searched", {})
@@ -47,7 +47,7 @@ def too_deep(sig: Mapping[str, Any]) -> CompositionError:
     refuse_cycles(sig)
     return CompositionError(
         f"{sig['task']}: its signatures are nested too deeply in each other to be sent: "
-        "write what runs one after the other as the steps of one chain"
+        "write tasks that run one after the other as the steps of one chain"
     )
 
 

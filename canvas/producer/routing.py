@@ -96,7 +96,7 @@ class Router:
         return self._default
 
     def consumed(self, select: Sequence[str] = (), exclude: Sequence[str] = ()) -> list[Queue]:
-        """The queues a worker takes from: those selected, or all configured, but for those excluded."""
+        """The queues a worker takes from: those selected, or all configured, except for those excluded."""
         names = list(select) or list(self._queues)
         return [self._queue(name).filled() for name in names if name not in exclude]
 

@@ -256,7 +256,7 @@ class Control:
         self.broadcast("shutdown", {}, destination, **options)
 
     def purge(self, connection: Any = None) -> int:
-        """Delete what waits in the app's queues; how many messages."""
+        """Delete the waiting messages of the app's queues; how many there were."""
         return sum(purge(self.app, queue.name) for queue in self.app.router.consumed())
 
     discard_all = purge

@@ -76,7 +76,7 @@ def _bound(place: str, app: EventApp) -> Any:
 
 
 class SentEvents:
-    """The ``task-sent`` events of a process: a client, or a worker that sends what follows a task, or its retry."""
+    """The ``task-sent`` events of a process: a client, or a worker that sends a task's successors, or its retry."""
 
     def __init__(self, app: EventApp) -> None:
         self._source = EventSource(app, app.client.origin, partial(next, count(1)))

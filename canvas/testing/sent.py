@@ -46,7 +46,7 @@ class Sent:
         return [one.name for one in self._tasks]
 
     def clear(self) -> None:
-        """Forget what was sent."""
+        """Forget the messages that were sent."""
         self._tasks.clear()
 
     def __iter__(self) -> Iterator[SentTask]:

@@ -26,7 +26,7 @@ def check_depth(raw: bytes, limit: int, error: type[WireError] = DecodeError, *,
     """Raise ``error`` for JSON that is nested deeper than ``limit``: before anything is built of it, where it is read,
     and before it leaves, where it is written. ``around`` brackets are open around it.
 
-    Data counts from the signature that it is an argument of: what follows a task, however long that is, counts only
+    Data counts from the signature that it is an argument of: the successors of a task, however many, count only
     against ``MAX_NESTING``. So do the parents in a result's tuple form.
     """
     if len(raw) <= limit - around or not opens_more(raw, limit - around):

@@ -1,4 +1,4 @@
-"""A body whose chain stays unread: what follows the next link is handed on as it came."""
+"""A body whose chain stays unread: the links after the next one are handed on as they came."""
 
 import re
 from typing import Any

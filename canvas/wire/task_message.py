@@ -31,7 +31,7 @@ def encode(
 ) -> EncodedMessage:
     """The message with its body serialised, compressed and signed.
 
-    ``message.headers`` and ``message.properties`` are complete but for what encoding decides; ``bodies`` writes the
+    ``message.headers`` and ``message.properties`` are complete except for what encoding decides; ``bodies`` writes the
     body of a chord, where that comes in many messages. Raises EncodeError, also for a JSON body that is nested deeper
     than ``max_depth``.
     """
@@ -146,7 +146,7 @@ def _read_body(message: EncodedMessage, accept: Collection[str], max_bytes: int,
 
 
 def readable(embed: dict[str, Any], serializer: str, bodies: MemoEncoder | None) -> dict[str, Any]:
-    """``embed`` as a serializer can write it: only JSON hands on what was not read, or is written already."""
+    """``embed`` as a serializer can write it: only JSON hands on parts that were not read, or are written already."""
     chain, chord = embed["chain"], embed["chord"]
     if serializer != "json":
         return {**embed, "chain": list(chain)} if isinstance(chain, LazyArray) else embed

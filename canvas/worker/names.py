@@ -10,7 +10,7 @@ _DEFAULT = "celery"
 
 
 def node_name(template: str | None) -> str:
-    """``name@host`` as Celery makes it: what stands before ``@`` is the name, else the whole is the host.
+    """``name@host`` as Celery makes it: the part before ``@`` is the name, else the whole is the host.
 
     ``%h`` is the machine's host name, ``%n`` its first part, ``%d`` its domain. Raises ConfigurationError for
     other patterns.

@@ -91,7 +91,7 @@ def run_node(
     purge: bool = False,
     options: Mapping[str, Any] | None = None,
 ) -> int:
-    """Run until stopped; the exit code. ``purge`` deletes what waits in the queues first; bootsteps get ``options``.
+    """Run until stopped; the exit code. ``purge`` empties the queues first; bootsteps get ``options``.
 
     Raises ConfigurationError, and OperationalError when the servers do not answer.
     """
@@ -175,7 +175,7 @@ class Companion(Protocol):
 
 
 class Node:
-    """A pool and what goes along with it: remote control, heartbeat, autoscaling."""
+    """A pool and its companions: remote control, heartbeat, autoscaling."""
 
     def __init__(
         self, app: Canvas, plan: WorkerOptions, presence: ProcessFiles, starting: Starting, mingles: bool,
@@ -199,8 +199,8 @@ class Node:
         self._companions: list[Companion] = [one for one in (heart, scaler, endpoint, self._steps) if one is not None]
 
     def open(self) -> None:
-        """Listen to remote control, start what goes along, and say that the node is ready. Nothing of that where the
-        worker is to end already."""
+        """Listen to remote control, start the pool's companions, and report that the node is ready. Nothing of that
+        where the worker is to end already."""
         if self._starting.stopped:
             self._starting.hand_over()
             return

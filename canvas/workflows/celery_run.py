@@ -37,7 +37,7 @@ def embed_run(
     if limit and largest > limit:
         raise CompositionError(
             f"{name}: a message would have about {largest:,} bytes, more than task_message_max_bytes "
-            f"({limit:,}): what follows {embedding.costliest()!r} stands in each of its parents' messages; let "
+            f"({limit:,}): the nodes after {embedding.costliest()!r} stand in each of its parents' messages; let "
             "fewer nodes lead there, or run it on canvas workers (target='canvas')"
         )
     if embedding.barriers:

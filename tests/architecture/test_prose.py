@@ -21,6 +21,8 @@ REFUSED = {
     "so many": re.compile(r"\bso (many|much|long|deep|often)\b(?! as\b)"),
     "a machine that tells": re.compile(r"\b(tells|told|hears|heard of)\b"),
     "a sentence that begins with What": re.compile(r"(^|[.:;] )What (?!\w+ (do|does|did)\b)[a-z`]"),
+    "but for": re.compile(r"\bbut for (?!no\b)"),
+    "what for a noun": re.compile(r"\bwhat (waits|runs|follows|comes|stands|goes|was|must)\b"),
     "held against": re.compile(r"\bheld against\b"),
 }
 

@@ -12,6 +12,11 @@ ALSO_REFUSED = {
     "stock workers": re.compile(r"\b[Ss]tock (Celery|workers)"),
     "mend": re.compile(r"\b[Mm]end\b"),
     "beside Celery": re.compile(r"\b[Bb]eside Celery's"),
+    "a setting that says": re.compile(r"`( \(\d+\))? says?\b"),
+    "says so": re.compile(r"\bsays? so\b"),
+    "a page or a log that says why": re.compile(
+        r"\b(page|log|table|warning|setting|pattern|\)) says (how|where|which|why|when)\b"
+    ),
 }
 
 

@@ -66,7 +66,7 @@ class ScheduleEntry:
     __next__ = next = _next_instance
 
     def update(self, other: "ScheduleEntry") -> None:
-        """Take over from ``other`` what runs and on which schedule."""
+        """Take over the task and the schedule of ``other``."""
         vars(self).update({name: getattr(other, name) for name in _EDITABLE})
 
     def is_due(self) -> Any:

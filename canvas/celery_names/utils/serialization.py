@@ -69,7 +69,7 @@ def can_pickle(value: Any) -> bool:
 
 
 def get_pickleable_exception(exc: BaseException) -> BaseException:
-    """``exc``, or what stands for it if it cannot be pickled."""
+    """``exc``, or a substitute if it cannot be pickled."""
     if can_pickle(exc):
         return exc
     return find_pickleable_exception(exc) or UnpickleableExceptionWrapper.from_exception(exc)

@@ -90,7 +90,7 @@ class Lines:
         return f"{host} [{moment}] {words}{':' if fields else ''} {call}{fields}"
 
     def _call(self, kind: str, about: dict[str, Any]) -> str:
-        """The call of a task's event; events after the first do not say it."""
+        """The call of a task's event; only the first event has it."""
         task_id = str(about.pop("uuid", ""))
         if kind in ("task-received", "task-sent"):
             name, args, kwargs = (about.pop(key, None) for key in ("name", "args", "kwargs"))

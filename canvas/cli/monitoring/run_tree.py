@@ -1,4 +1,4 @@
-"""A run as a tree in a terminal: what runs stays visible on a small screen, and a failure is explained once."""
+"""A run as a tree in a terminal: running nodes stay visible on a small screen, and a failure is explained once."""
 
 import time
 from collections.abc import Mapping, Sequence

@@ -88,7 +88,7 @@ def _tick_line(about: Mapping[str, Any]) -> str:
 @click.argument("name")
 @click.pass_obj
 def run(obj: Any, /, name: str) -> None:
-    """Send an entry's task now, whatever its schedule says. Prints the id of its result or of its run."""
+    """Send an entry's task now, independently of its schedule. Prints the id of its result or of its run."""
     last = _app(obj).schedule.run(name)
     click.echo(last.get("run") or "\n".join(last.get("ids", ())))
 

@@ -36,7 +36,7 @@ _MOST_DELIVERIES = 10
 
 
 class AmqpBroker:
-    """The Broker of ``canvas.drivers.ports`` but for its half of a settlement (``AmqpSettlingBroker``)."""
+    """The Broker of ``canvas.drivers.ports`` except for its half of a settlement (``AmqpSettlingBroker``)."""
 
     codec: MessageCodec = ENVELOPE
     takes_turns = True
@@ -160,7 +160,7 @@ class AmqpBroker:
         self.publisher.publish_returned(returned)
 
     def register(self, session: Session, worker: str) -> LeaseReply:
-        """Lease what was taken in. Raises BrokerError; the next call then leases it."""
+        """Lease the messages that were taken in. Raises BrokerError; the next call then leases it."""
         waiting = list(session.unregistered)
         if not waiting:
             return NO_LEASE
@@ -263,7 +263,7 @@ class AmqpBroker:
         session.exchange((), acks, (), (), 0)
 
     def attach(self, worker: str, tags: Iterable[str]) -> None:
-        """Forget what was detached of leases that have ended."""
+        """Forget the detached tags of leases that have ended."""
         ended = [tag for tag in tags if self.detached.pop(tag, None) is not None]
         if ended:
             self.state.messages.attach(worker, ended)

@@ -13,7 +13,7 @@ class _Mailbox:
         self.values: list[bytes] = []
         self.waits: dict[str, MailboxStep] = {}
         self.known: dict[str, bytes | None] = {}
-        """By id, what was posted or resolved: for a wait that has not begun, the value that it will get."""
+        """By id, the value that was posted or resolved: for a wait that has not begun, the value that it will get."""
 
 
 class MemoryMailboxes:

@@ -7,7 +7,7 @@ records, the parts of chords, and runs of workflows. :class:`Settler` commits se
 speaks in bytes and in the words of ``canvas.model``; no driver knows what a task is. Every driver passes
 ``canvas.testing.contract``, which has a class for each part.
 
-Threads: every method may be called from any thread, but for ``Broker.wait``: one thread waits for one worker. Methods
+Threads: every method may be called from any thread, except ``Broker.wait``: one thread waits for one worker. Methods
 named ``a…`` are coroutines with the same contract. Errors: an unreachable server raises
 :class:`canvas.errors.OperationalError`, after the driver's own retries; a refused request raises
 :class:`canvas.errors.BrokerError`.

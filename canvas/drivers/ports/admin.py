@@ -31,7 +31,7 @@ class Admin(Protocol):
         """How many messages of all queues are in none of them now."""
 
     def purge(self, queue: str) -> int:
-        """Delete what waits in the queue; how many that were."""
+        """Delete the waiting messages of a queue; how many there were."""
 
     def enqueue_delayed(self, queue: str, limit: int) -> int:
         """Move deferred messages of a queue into it, due or not; how many. A worker that finds one too early defers it

@@ -50,8 +50,8 @@ class Broker(Protocol):
         """Make a ``wait`` in progress, or the next one, return at once. Safe from any thread and signal."""
 
     def release(self, deliveries: Sequence[Delivery]) -> int:
-        """Return what has not started to the head of its queue, in order, leases and what was acked ahead of its turn;
-        how many were still held."""
+        """Return messages that have not started to the head of their queue, in order, also those acked ahead of their
+        turn; how many were still held."""
 
     def stop_waiting(self, worker: str) -> None:
         """Move nothing aside for this worker until it waits again, and return the messages that were moved."""

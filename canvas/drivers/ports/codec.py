@@ -27,7 +27,7 @@ class MessageCodec(Protocol):
     def prepared(
         self, message: EncodedMessage, exchange: str, routing_key: str, marks: Sequence[str]
     ) -> "FilledIn | None":
-        """Writes messages that differ from ``message`` in their body, and in what stands where it has ``marks``, which
+        """Writes messages that differ from ``message`` in their body, and in the text in place of ``marks``, which
         are texts among its headers and properties. ``None`` where the codec has no quicker way than ``encode``.
         """
 

@@ -80,7 +80,7 @@ class MessageState(Protocol):
         """The messages in a worker's outbox, the first to be sent first."""
 
     def sent(self, worker: str, count: int, refused: Sequence[bytes] = ()) -> None:
-        """Delete the first messages of a worker's outbox: the broker has them, but for those that it ``refused``, which
+        """Delete the first messages of a worker's outbox: the broker has them, except those it ``refused``, which
         are put at the end of the outbox of all workers. If this raises OperationalError, it is done, once, before the
         outbox is read, or filled by ``claim``, the next time."""
 

@@ -90,4 +90,4 @@ class TableStore(Protocol):
         """Make the tables that are missing; their names."""
 
     def upgrade_tables(self) -> list[str]:
-        """Make missing tables, and the columns that tables of earlier versions do not have; what was made."""
+        """Make missing tables, and the columns that tables of earlier versions do not have; the names of both."""

@@ -44,7 +44,7 @@ class Settler(Protocol):
     def publish_with_chords(
         self, joins: Sequence[ChordStart], messages: Sequence[Publish], delays: Delays = None
     ) -> None:
-        """Start chords, and then publish; at once where broker and results share a server, but for messages that are
+        """Start chords, and then publish; at once where broker and results share a server, except for messages that are
         too many for one call. Raises RefusedError."""
 
     def dispatch_chord(self, end: ChordDispatch) -> SettleResult:

@@ -63,7 +63,7 @@ def _is_older(connection: Connection, tables: TableSet) -> bool:
 
 def upgrade(engine: Engine, tables: TableSet) -> list[str]:
     """Make missing tables, and missing columns of Celery's tables (``result_extended`` and later versions of Celery add
-    some). Returns what was made."""
+    some). Returns the names of new tables and columns."""
     made = create(engine, tables)
     with engine.begin() as connection:
         for table in tables.metadata.sorted_tables:

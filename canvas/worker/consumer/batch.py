@@ -40,9 +40,9 @@ class SettleBatch(Concluding):
         self.unstarted: deque[Delivery] = deque()
         """Messages that slots have not started because the process stops."""
         self.running: dict[int, float] = {}
-        """When what runs began, by slot."""
+        """When the running task began, by slot."""
         self.paused: dict[int, float] = {}
-        """How long what waits for other work had run, by slot."""
+        """How long a task that waits for other work had run, by slot."""
         self.seconds_per_task = 0.0
         self.change: QueueChange | None = None
         self.stopping = False
@@ -260,7 +260,7 @@ class SettleBatch(Concluding):
         self.submitted.extend(verdict.ready)
 
     def _release_prefetched(self) -> None:
-        """When what runs turns out long: leases that would wait behind it go back, for others to run."""
+        """When a running task turns out long: leases that would wait behind it go back, for others to run."""
         running = time.monotonic() - min(list(self.running.values()), default=time.monotonic())
         if running < STUCK_AFTER or len(self.running) < self.policy.slots:
             return

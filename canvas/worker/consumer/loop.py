@@ -133,7 +133,7 @@ class ConsumerLoop(threading.Thread, ABC):
     # -- for the process
 
     def stop(self) -> None:
-        """Lease nothing more, give back what has not started, settle what runs, then end. Safe in signals."""
+        """Lease nothing more, give back messages that have not started, settle running tasks, end. Safe in signals."""
         self._batch.stopping = True
         self._sleep.end()
 
@@ -198,7 +198,7 @@ class ConsumerLoop(threading.Thread, ABC):
 
 
 class ThreadedLoop(ConsumerLoop):
-    """The loop of a process with several slots: its thread makes every round, beside what runs."""
+    """The loop of a process with several slots: its thread makes every round, while the slots run tasks."""
 
     def __init__(self, parts: LoopParts) -> None:
         super().__init__(parts, MANY_SLOTS)

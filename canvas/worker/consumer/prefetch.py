@@ -11,9 +11,9 @@ class PrefetchPolicy(NamedTuple):
     batch: int
     """Settlements in one call, at most."""
     seconds: float
-    """How many seconds of work to hold beyond what runs."""
+    """How many seconds of work to hold beyond the running tasks."""
     limit: int
-    """Messages held beyond what runs, at most."""
+    """Messages held beyond the running tasks, at most."""
 
 
 class QueueChange:

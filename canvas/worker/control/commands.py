@@ -41,7 +41,7 @@ class Panel(Inspection):
     """The commands of one node: those of :class:`Inspection`, and those that change something."""
 
     def call(self, command: str, arguments: dict[str, Any]) -> Any:
-        """The reply to a command; what goes wrong is a reply too. ``None`` from a command is the reply ``null``."""
+        """The reply to a command; an error is a reply too. ``None`` from a command is the reply ``null``."""
         own, method = find_command(command), _COMMANDS.get(command)
         try:
             if own is not None:

@@ -18,7 +18,7 @@ class JsonFormatter(logging.Formatter):
     """One JSON object a line: ``time`` (UTC, ISO 8601), ``level``, ``logger``, ``message``, ``process``, ``pid``.
 
     ``task_name`` and ``task_id`` where the line is about a task, ``traceback`` and ``stack`` where there are any, and
-    what was given as ``extra``; there a key that is one of these is written as ``extra_<key>``. Values that JSON does
+    the keys of ``extra``; there a key that is one of these is written as ``extra_<key>``. Values that JSON does
     not know are written as their ``repr``.
     """
 

@@ -47,13 +47,13 @@ class TaskEvents:
         self._service.start()
 
     def disable(self) -> None:
-        """Listen no more; what waits is still sent."""
+        """Listen no more; waiting events are still sent."""
         for detach in self._detach:
             detach()
         self._detach = []
 
     def close(self) -> None:
-        """Listen no more, and send what waits."""
+        """Listen no more, and send the waiting events."""
         self.disable()
         self._service.stop(within=2.0)
 

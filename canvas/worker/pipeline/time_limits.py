@@ -201,7 +201,7 @@ def _clear(thread: int) -> None:
 
 
 def outcome_to_settle(job: Job, failure: Failure) -> Outcome:
-    """The failure, but for a task that its hard limit ended and that is to run again then."""
+    """The failure, except for a task that its hard limit ended and that is to run again then."""
     task, exc = job.task, failure.exc
     if isinstance(exc, TimeLimitExceeded) and task and not task.acks_on_timeout and acks_late(task, job.message):
         return Rejected(exc, requeue=True)

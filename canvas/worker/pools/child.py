@@ -1,4 +1,4 @@
-"""The side of a prefork child: what runs between the fork and the end of the process."""
+"""The side of a prefork child: the code between the fork and the end of the process."""
 
 import multiprocessing
 import os

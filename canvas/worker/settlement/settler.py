@@ -166,7 +166,7 @@ class Settler:
         except BrokerError as exc:
             emit("broker.unreachable", error=str(exc))
 
-    # -- what goes on
+    # -- successors
 
     def _continue(self, done: Job, effects: Outbox, outcome: Outcome) -> None:
         match outcome:
@@ -238,7 +238,7 @@ class Settler:
             run_errbacks(self._app, effects, done.message.embed["errbacks"], done.request, exc, text or None)
 
     def _unrecorded(self, done: Job, effects: Outbox, exc: BaseException) -> None:
-        """End what waits for a task that has no result."""
+        """End the waits for a task that has no result."""
         self._part(done, effects, states.FAILURE, exc)
         self._abandon_rest(done, effects, states.FAILURE, exc, "")
 

@@ -95,7 +95,7 @@ class NodeAttempt(PagesAttempt):
         self._succeed(number, input_value(node))
 
     def _otherwise(self, number: int, node: RunNode, inputs: Inputs) -> None:
-        """The value of a node with a limit, or what stands for it where it was not in time."""
+        """The value of a node with a limit, or its substitute where it was not in time."""
         of_node, *instead = inputs
         if instead and instead[0].state != SKIPPED:
             of_node = instead[0]

@@ -19,7 +19,7 @@ _BEAT = 10.0
 
 
 class ReplyReader:
-    """The thread, which connects again where it is cut off. The broker then sends again what was not acked."""
+    """The thread, which connects again where it is cut off. The broker then sends unacked messages again."""
 
     def __init__(
         self, connect: Callable[[], Link], declare: Callable[[], int], keep: Callable[[Delivered], None]
@@ -39,8 +39,8 @@ class ReplyReader:
         return self
 
     def wait_until_ready(self, seconds: float) -> None:
-        """Return when what was in the queue at the start has been read. Raises OperationalError or RefusedError when
-        the broker cannot be used."""
+        """Return when the messages that were in the queue at the start are read. Raises OperationalError or
+        RefusedError when the broker cannot be used."""
         self._ready.wait(seconds)
         if self._error is not None and not self._ready.is_set():
             raise self._error

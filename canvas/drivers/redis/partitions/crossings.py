@@ -86,8 +86,8 @@ class Crossings:
         return Crossing(home, target, self._guard(), new_id(), packed, time.monotonic())
 
     def bring(self, crossings: Sequence[Crossing]) -> None:
-        """Bring crossings that a step has appended. One whose partition is unreachable stays in its list for a
-        sweep."""
+        """Send the messages that a step has appended for another slot or server. One whose partition is unreachable
+        stays in its list for a sweep."""
         for one in crossings:
             if self._partitions.away.tried(one.target, lambda one=one: self._bring(one, once=True)) is None:  # type: ignore[misc]
                 continue

@@ -33,7 +33,7 @@ class Shard(NamedTuple):
 
 
 class ShardLayout:
-    """The Layout of servers: the first pattern that fits a queue says where the queue is."""
+    """The Layout of servers: the first pattern that matches a queue decides where the queue is."""
 
     def __init__(self, shards: Sequence[Shard]) -> None:
         self._shards = shards

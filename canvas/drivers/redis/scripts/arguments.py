@@ -34,7 +34,7 @@ DEAD_LETTERS_KEPT = 10_000
 PUSHED_AT_ONCE = 1_000
 """Messages that one command takes: the scripts' stack has room for some thousands."""
 BYTES_AT_ONCE = 1 << 20
-"""Bytes of messages that one call takes, but for its last message: more would block the server for long."""
+"""Bytes of messages that one call takes, except for its last message: more would block the server for long."""
 T = TypeVar("T")
 Packed: TypeAlias = tuple[bytes, dict[int, str]]
 """Packed items, and by place why the others cannot be packed."""
@@ -64,7 +64,7 @@ def pack(value: Any) -> bytes:
 
 
 def pack_each(items: Sequence[T], fields_of: Callable[[T], Fields | list[Any]]) -> Packed:
-    """Items, each as ``fields_of`` gives it, as the scripts read a list; but for those that cannot be written: by
+    """Items, each as ``fields_of`` gives it, as the scripts read a list; except for those that cannot be written: by
     place, why not. Raises BrokerError when the fields cannot be looked up."""
     if not items:
         return NOTHING

@@ -1,4 +1,4 @@
-"""The items of a map: of nested lists, in batches, in pages. Pure, but for the reading of a page."""
+"""The items of a map: of nested lists, in batches, in pages. Pure, except for the reading of a page."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
