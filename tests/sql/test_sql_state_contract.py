@@ -1,8 +1,11 @@
 """The contract of drivers for messages in RabbitMQ whose state is in SQL: no Redis server anywhere."""
 
 import pytest
+from sqlalchemy import event
 
 from canvas.drivers import open_driver
+from canvas.drivers.ports.values import Lease
+from canvas.model.settlement import ResultWrite, Settlement
 from canvas.testing.contract import (
     AdminContract,
     BrokerContract,
@@ -14,6 +17,7 @@ from canvas.testing.contract import (
     RunRecordsContract,
     ScheduleStoreContract,
     SettlerContract,
+    publish,
 )
 from tests.sql.test_sql_contract import UNSYNCED
 from tests.support.rabbit_contract import OnRabbitMQ, delete_delays, purge
@@ -93,6 +97,26 @@ class TestSqlite(OfState, ChordStoreContract):
     @pytest.fixture
     def driver(self, on_sqlite):
         return emptied(on_sqlite)
+
+
+def test_transactions_of_a_settlement(on_sqlite):
+    """What the page on arrangements says: with a message to send, and without."""
+    driver, commits = emptied(on_sqlite), []
+    note = commits.append
+    engines = {id(one): one._ready() for one in databases(driver)}
+    for engine in engines.values():
+        event.listen(engine, "commit", note)
+    driver.broker.publish([publish(str(number), "q1") for number in range(3)])
+    lease, found = Lease("w", ("q1",), 1), []
+    held = driver.broker.lease(lease)
+    for sent in ([publish("next", "q1")], []):
+        commits.clear()
+        stores = [ResultWrite("task", b'{"status":"SUCCESS","result":1}', 60, True)]
+        held = driver.settler.settle([Settlement(held[0], stores=stores, publishes=sent)], lease).deliveries
+        found.append(len(commits))
+    for engine in engines.values():
+        event.remove(engine, "commit", note)
+    assert found == [3, 2]
 
 
 class TestPostgres(CoordinationContract, RecoveryContract):
