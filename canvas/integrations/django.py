@@ -11,9 +11,9 @@ from functools import partial
 from logging import getLogger
 from typing import Any, Protocol
 
-from canvas import signals
 from canvas.caller_warnings import FixupWarning, warn_caller
 from canvas.config.config import Config
+from canvas.signals import task_postrun, task_prerun, worker_init, worker_process_init
 from canvas.task.arguments import P, R
 from canvas.task.task import Task
 
@@ -62,7 +62,7 @@ class DjangoFixup:
         self._app = app
         self._pid = os.getpid()
         self._uses = 0
-        signals.worker_init.connect(self._in_worker, weak=False)
+        worker_init.connect(self._in_worker, weak=False)
 
     def set_up(self) -> None:
         """Set Django up and run its checks (not with ``CELERY_SKIP_CHECKS``); errors that these find are logged."""
@@ -87,9 +87,9 @@ class DjangoFixup:
         if sender.app is not self._app:
             return
         self._pid = os.getpid()
-        signals.task_prerun.connect(self._before_task, weak=False)
-        signals.task_postrun.connect(self._after_task, weak=False)
-        signals.worker_process_init.connect(self._in_process, weak=False)
+        task_prerun.connect(self._before_task, weak=False)
+        task_postrun.connect(self._after_task, weak=False)
+        worker_process_init.connect(self._in_process, weak=False)
         self._close_connections()
         _close_caches()
 

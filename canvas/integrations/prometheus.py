@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
-from canvas.app.application import Canvas
+from canvas.drivers.ports import Driver
 from canvas.errors import BrokerError
 from canvas.model.outcome import Failure, Ignored, Outcome, Rejected, ReplacedBy, Retried, Revoked, Success
 from canvas.telemetry import attach, emit
@@ -45,10 +45,10 @@ class ActiveCount(Protocol):
 class Metrics:
     """The metrics of one node for Prometheus. Needs prometheus_client (``canvas-workflows[prometheus]``)."""
 
-    def __init__(self, app: Canvas, hostname: str, queues: list[str], memory: ActiveCount) -> None:
+    def __init__(self, driver: Driver, hostname: str, queues: list[str], memory: ActiveCount) -> None:
         from prometheus_client import CollectorRegistry, Counter, Histogram
 
-        self._app = app
+        self._driver = driver
         self._hostname = hostname
         self._queues = queues
         self._memory = memory
@@ -126,7 +126,7 @@ class Metrics:
     def now(self) -> list[tuple[str, str, str, dict[str, float]]]:
         """Gauges: name, help, label, the value of each."""
         memory, me = self._memory, self._hostname
-        admin = self._app.driver.admin
+        admin = self._driver.admin
         try:
             lengths = {queue: float(admin.queue_length(queue)) for queue in self._queues}
             dead = {queue: float(admin.dead_letter_count(queue)) for queue in self._queues}

@@ -246,7 +246,7 @@ class Node:
 def _metrics(app: Canvas, plan: WorkerOptions, memory: SharedMemory) -> Metrics | None:
     if find_spec("prometheus_client") is None:
         return None
-    metrics = Metrics(app, plan.hostname, plan.queues, memory)
+    metrics = Metrics(app.driver, plan.hostname, plan.queues, memory)
     metrics.listen()
     return metrics
 
