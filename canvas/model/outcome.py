@@ -78,6 +78,9 @@ class ExceptionInfo(_Base):
     def exc_info(self) -> tuple[type[BaseException], ExceptionWithTraceback, TracebackType | None]:
         return self.type, self.exception, self.tb
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ExceptionInfo, (self.exception.exc, self.traceback)
+
     def __str__(self) -> str:
         return self.traceback
 

@@ -9,7 +9,9 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
@@ -58,8 +60,8 @@ def _packaged() -> str | None:
 class EmbeddedRedis:
     """``with EmbeddedRedis() as server: server.url(0)``.
 
-    It listens on a Unix socket in a directory of its own (0700), keeps nothing on disk, and ends with this process
-    however that ends.
+    It listens on a Unix socket in a directory of its own (0700) and keeps nothing on disk. Where the main thread starts
+    it, it ends with this process however that ends.
     """
 
     def __init__(self, *arguments: str) -> None:
@@ -83,9 +85,12 @@ class EmbeddedRedis:
             find_server(), "--port", "0", "--unixsocket", self.socket, "--unixsocketperm", "700", "--save", "",
             "--appendonly", "no", "--dir", self._folder, "--logfile", log, "--daemonize", "no", *self._arguments,
         ]  # fmt: skip
+        # The kernel sends the signal when the thread that has forked ends: only the main thread ends with its process.
+        on_main_thread = threading.current_thread() is threading.main_thread()
+        die_with_owner = partial(_die_with, os.getpid()) if on_main_thread else None
         self._process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            preexec_fn=_die_with_parent, start_new_session=True,  # noqa: PLW1509 - it only calls prctl
+            preexec_fn=die_with_owner, start_new_session=True,  # noqa: PLW1509 - it only calls prctl
         )  # fmt: skip
         deadline = time.monotonic() + _START_WITHIN
         while not _answers(self.socket):
@@ -130,7 +135,9 @@ def _answers(path: str) -> bool:
         return False
 
 
-def _die_with_parent() -> None:
+def _die_with(owner: int) -> None:
     """Ask the kernel to end this process when its parent ends (Linux; elsewhere the owner's exit does it)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+        if os.getppid() != owner:  # it has ended before that
+            os._exit(1)

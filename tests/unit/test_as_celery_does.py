@@ -14,6 +14,7 @@ from canvas.celery_names.utils.dispatch import Signal
 from canvas.celery_names.utils.imports import symbol_by_name
 from canvas.celery_names.utils.objects import cached_property
 from canvas.errors import ConfigurationError, SignatureError, TaskRevokedError
+from canvas.model.outcome import Failure
 from canvas.model.request import Request
 from canvas.wire.pickling import loads
 from canvas.wire.record import decode_exception, encode_exception
@@ -134,6 +135,14 @@ def test_the_options_of_a_request_are_celerys(names: Any) -> None:
     theirs = Context(**fields).as_execution_options()
     assert Request(**fields).as_execution_options() == theirs
     assert Request(id="one").as_execution_options() == Context(id="one").as_execution_options()
+
+
+def test_an_exception_info_can_be_pickled() -> None:
+    einfo = Failure(KeyError("no"), "the traceback\n").einfo
+    found = pickle.loads(pickle.dumps(einfo))
+    assert (str(found), found.type, repr(found.exception.exc)) == ("the traceback\n", KeyError, "KeyError('no')")
+    exc = pickle.loads(pickle.dumps(einfo.exception))
+    assert isinstance(exc, KeyError) and "the traceback" in str(exc.__cause__)
 
 
 def test_a_signature_from_a_request_has_its_count_of_retries(add: Any) -> None:

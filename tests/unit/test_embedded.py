@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,16 @@ def test_it_dies_with_a_killed_owner():
     while subprocess.run(["pgrep", "-f", socket], check=False, capture_output=True).stdout:
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def test_it_outlives_the_thread_that_started_it():
+    with ThreadPoolExecutor(1) as executor:
+        server = executor.submit(EmbeddedRedis().start).result(20)
+    try:
+        time.sleep(0.2)  # in which the kernel would have sent a signal
+        assert redis.Redis(unix_socket_path=server.socket).ping()
+    finally:
+        server.stop()
 
 
 def test_a_server_that_cannot_start_says_why():
