@@ -178,8 +178,7 @@ class InProcess:
     # -- the app's own result backend
 
     def store(self) -> None:
-        """Copy the run to the app's result backend, under ``task_store_eager_result``; without it, only the results of
-        tasks whose ``store_eager_result`` is on."""
+        """Copy the run to the result backend; without ``task_store_eager_result``, results that tasks ask to store."""
         conf, records, everything = self.app.conf, self._records, bool(self.app.conf.task_store_eager_result)
         expires = whole_seconds(conf.workflow_run_expires) or None
         kept = [
