@@ -138,8 +138,7 @@ class InProcess:
         driver = joined(broker_parts(_OneQueue(self._records.clock)), store_parts(self._records))
         self.app.driver, self._broker, self._settler = driver, driver.broker, driver.settler
         self.app.run_store.lifetimes = LASTING
-        self._revocations = Revocations(driver.coordination)
-        self._eager_results: set[str] = set()
+        self._revocations, self._eager_results = Revocations(driver.coordination), set[str]()
         self._pipeline = _EagerPipeline(self.app, self._revocations)
 
     def work(self) -> None:
