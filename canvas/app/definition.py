@@ -103,6 +103,7 @@ def _signal(name: str) -> "cached_property[Signal]":
 class TaskDefinitions(ConfiguredApp):
     """An app with tasks. They take values from the settings when it is finalized."""
 
+    main: str | None = None
     task_cls: type[AnyTask] | str = Task
     registry_cls: Any = TaskRegistry
     strict_typing: bool

@@ -178,6 +178,9 @@ class AsyncResult(StoredResult, Generic[R_co]):
 class GroupResult(ResultSet, Handle):
     """The results of a group, under the group's id."""
 
+    id: str | None = None
+    results: list[Any] = None  # type: ignore[assignment] # of the class: a mock made of it has the attribute
+
     def __init__(
         self,
         id: str | None = None,

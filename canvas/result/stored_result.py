@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 class StoredResult(Handle, ResultBase):
     """The stored state of one task. A final state is read once and kept; until then every look is one read."""
 
+    id: str = ""
+    ignored: bool = False
     sent_to: str | None = None
     """The queue that its message went into; ``None`` if the handle was not made by sending one message."""
     eager: ClassVar[bool] = False
@@ -37,7 +39,6 @@ class StoredResult(Handle, ResultBase):
             self._app = app
         self.parent = parent
         self.task_name = task_name
-        self.ignored = False
         self._backend = backend
         self.final_record: Record | None = None
 

@@ -1,10 +1,15 @@
 """Attributes of tasks and settings that plug-ins of Celery use, public or not."""
 
 import copy
+import logging
+import sys
+from unittest import mock
 
+import celery
+import celery.result
 import pytest
 
-from canvas import Canvas, Task
+from canvas import Canvas, Task, result
 
 
 @pytest.fixture
@@ -43,3 +48,36 @@ def test_settings_of_a_plug_in_with_names_like_pythons_own(app):
     assert copy.copy(app.conf)["__backend_of_a_plug_in"] is found
     with pytest.raises(KeyError):
         app.conf["__other"]
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "without"),
+    [
+        (Canvas, celery.Celery, {"Pickler"}),
+        (Task, celery.Task, {"retry_on_worker_lost"}),
+        (result.AsyncResult, celery.result.AsyncResult, {"throw"}),
+        (result.EagerResult, celery.result.EagerResult, {"throw"}),
+        (result.GroupResult, celery.result.GroupResult, set()),
+    ],
+)
+def test_a_mock_of_a_class_has_celerys_attributes(ours, theirs, without):
+    """Tests make mocks with ``spec=``, which looks at the class alone."""
+    mocked, names = mock.Mock(spec=ours), [name for name in dir(theirs) if not name.startswith("_")]
+    assert {name for name in names if not hasattr(mocked, name)} == without
+    assert isinstance(mocked, ours)
+
+
+def test_what_is_printed_goes_to_a_logger(app, monkeypatch, caplog):
+    """As receivers of ``setup_logging`` have it done."""
+    monkeypatch.setattr(sys, "stdout", sys.stdout)
+    monkeypatch.setattr(sys, "stderr", sys.stderr)
+    with caplog.at_level(logging.INFO, "redirected"):
+        proxy = app.log.redirect_stdouts_to_logger(logging.getLogger("redirected"), "INFO", stderr=False)
+        print("printed")
+    assert sys.stdout is proxy is not sys.stderr
+    assert [(one.name, one.levelname, one.getMessage()) for one in caplog.records] == [
+        ("redirected", "INFO", "printed")
+    ]
+    app.log.redirect_stdouts("ERROR")
+    assert sys.stderr.logger.name == "celery.redirected"
+    assert str(app.log.colored(enabled=True).red("no")) == "\x1b[1;31mno\x1b[0m"

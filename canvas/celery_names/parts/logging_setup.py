@@ -6,7 +6,8 @@ import sys
 from typing import Any
 
 from canvas.app.application import Canvas
-from canvas.celery_names.utils.logs import get_logger
+from canvas.celery_names.utils import text
+from canvas.celery_names.utils.logs import LoggingProxy, get_logger
 from canvas.log import BASE_LOGGER, ColorFormatter, TaskFormatter, get_task_logger
 from canvas.worker.logs.setup import WorkerLog, log_level
 
@@ -98,6 +99,26 @@ class Logging:
             return colorize
         stream = sys.stderr
         return not logfile and stream is not None and stream.isatty()
+
+    def colored(self, logfile: Any = None, enabled: bool | None = None) -> text.colored:
+        """What colours text, where ``supports_color`` says so."""
+        return text.colored(enabled=self.supports_color(enabled, logfile))
+
+    def redirect_stdouts(self, loglevel: str | int | None = None, name: str = "celery.redirected") -> None:
+        """Make lines of the logger ``name`` of what is printed from now on."""
+        self.redirect_stdouts_to_logger(get_logger(name), loglevel)
+
+    def redirect_stdouts_to_logger(
+        self, logger: logging.Logger, loglevel: str | int | None = None, stdout: bool = True, stderr: bool = True
+    ) -> LoggingProxy:
+        """Make lines of ``logger`` of what is printed to standard output and standard error. Returns the file that
+        takes their place."""
+        proxy = LoggingProxy(logger, loglevel)
+        if stdout:
+            sys.stdout = proxy
+        if stderr:
+            sys.stderr = proxy
+        return proxy
 
     def get_default_logger(self, name: str = BASE_LOGGER, **options: Any) -> logging.Logger:
         return get_logger(name)
