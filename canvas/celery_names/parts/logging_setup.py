@@ -101,7 +101,7 @@ class Logging:
         return not logfile and stream is not None and stream.isatty()
 
     def colored(self, logfile: Any = None, enabled: bool | None = None) -> text.colored:
-        """What colours text, where ``supports_color`` says so."""
+        """Colours for text, where ``supports_color`` allows them."""
         return text.colored(enabled=self.supports_color(enabled, logfile))
 
     def redirect_stdouts(self, loglevel: str | int | None = None, name: str = "celery.redirected") -> None:
