@@ -1,7 +1,7 @@
 """How long the settings keep runs of workflows, and the records of their nodes."""
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from canvas.config.config import Config
 from canvas.model.settlement import alive_for, longer, whole_seconds
@@ -24,10 +24,11 @@ LASTING = RunLifetimes(0, 0, 0)
 
 def run_lifetimes(conf: Config) -> RunLifetimes:
     """Of the runs of an app: ``workflow_run_expires``, and no less than any result."""
-    return _lifetimes(whole_seconds(conf.workflow_run_expires), whole_seconds(conf.result_expires))
+    return _lifetimes(conf.workflow_run_expires, conf.result_expires)
 
 
 @lru_cache(maxsize=16)
-def _lifetimes(run: int, result: int) -> RunLifetimes:
-    records = longer(run, result)
+def _lifetimes(run_expires: Any, result_expires: Any) -> RunLifetimes:
+    run = whole_seconds(run_expires)
+    records = longer(run, whole_seconds(result_expires))
     return RunLifetimes(alive_for(records), run, records)
