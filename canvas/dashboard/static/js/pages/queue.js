@@ -4,12 +4,12 @@ import { many, seconds, shortId, time } from "../format.js";
 
 export function page(place, { rest: name, session, refresh }) {
   const free = !session?.read_only;
-  const total = h("p", { class: "soft" }), chosen = new Set();
+  const total = h("p", { class: "soft" }), state = h("p", { class: "soft" }), chosen = new Set();
   const rows = table("Dead letters", ["Choose", "Task", "Reason", "Arguments", "When"]);
   const some = h("div", { class: "row" }), all = h("div", { class: "row" });
   const every = h("input", { type: "checkbox", "aria-label": "Choose all", onchange: () => { for (const box of boxes()) box.checked = every.checked; boxes().forEach(choose); } });
   rows.element.querySelector("th").prepend(free ? every : "", " ");
-  place.append(h("div", { class: "head" }, h("div", null, h("h1", null, name), total), all), h("h2", null, "Dead letters"), some, h("p"), rows.element);
+  place.append(h("div", { class: "head" }, h("div", null, h("h1", null, name), state, total), all), h("h2", null, "Dead letters"), some, h("p"), rows.element);
 
   const boxes = () => rows.body.querySelectorAll("input[type=checkbox]");
   let known = 0;
@@ -42,8 +42,8 @@ export function page(place, { rest: name, session, refresh }) {
     const left = new Set(found.letters.map((one) => one.key));
     for (const key of chosen) if (!left.has(key)) chosen.delete(key);
     const queue = (await get("queues")).queues.find((one) => one.name === name);
-    const state = queue ? `${many(queue.waiting, "message")} waiting${queue.oldest === null ? "" : `, the next one for ${seconds(queue.oldest)}`} · ${queue.consumers.length ? `consumed by ${queue.consumers.join(", ")}` : "no worker consumes it"} · ` : "";
-    total.textContent = state + many(found.total, "dead letter") + (found.letters.length < found.total ? `, of which the latest ${found.letters.length} are listed` : "");
+    state.textContent = queue ? `${many(queue.waiting, "message")} waiting${queue.oldest === null ? "" : `, the next one for ${seconds(queue.oldest)}`} · ${queue.consumers.length ? `consumed by ${queue.consumers.join(", ")}` : "no worker consumes it"}` : "";
+    total.textContent = many(found.total, "dead letter") + (found.letters.length < found.total ? `, of which the latest ${found.letters.length} are listed` : "");
     if (free && !all.children.length) all.append(h("button", { type: "button", class: "danger", onclick: () => steer("purge") }, "Delete waiting messages"));
     rows.show(found.letters, (one) => one.key, (one) => h("tr", null, h("td", { class: "choose" }, free && h("input", { type: "checkbox", value: one.key, checked: chosen.has(one.key), "aria-label": `Choose ${one.task ?? "message"} ${one.id ?? ""}`, onchange: (event) => choose(event.target) })),
       cell(one.task ?? "?", h("div", { class: "soft mono" }, shortId(one.id ?? ""))), cell(one.reason), clipped(one.unreadable ?? `${one.args} ${one.kwargs}`), nowrap(time(one.time))), "There are no dead letters.");
