@@ -13,9 +13,9 @@ class Handle:
         """The ids that it can be made of again (semantics.md R1)."""
 
 
-def in_tuple_form(value: Any) -> Any:
-    """A task's value: of a result handle its tuple form, as in Celery."""
-    return value.as_tuple() if isinstance(value, Handle) else value
+def in_tuple_form(value: Any, serializer: str = "json") -> Any:
+    """A task's value: of a result handle its tuple form, unless ``serializer`` is pickle, as in Celery."""
+    return value.as_tuple() if isinstance(value, Handle) and serializer != "pickle" else value
 
 
 _REMOTE = "\nRemote traceback:\n"

@@ -45,7 +45,7 @@ def encode(
 
     Raises EncodeError for a result that the serializer cannot write, or that is nested too deep to be read again.
     """
-    result = in_tuple_form(record.result)
+    result = in_tuple_form(record.result, serializer)
     if record.status in states.EXCEPTION_STATES and isinstance(result, BaseException):
         result = encode_exception(result, serializer, max_depth)
     meta: dict[str, Any] = {"status": record.status, "result": result}
@@ -243,7 +243,7 @@ def encode_part(
 ) -> bytes:
     """A chord part, ``[1, task_id, state, result]`` (semantics.md K4). Raises EncodeError as ``encode``."""
     failed = state in states.EXCEPTION_STATES and isinstance(result, BaseException)
-    result = encode_exception(result, serializer, max_depth) if failed else in_tuple_form(result)
+    result = encode_exception(result, serializer, max_depth) if failed else in_tuple_form(result, serializer)
     return _dump([1, task_id, state, result], serializer, max_depth)
 
 

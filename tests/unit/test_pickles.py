@@ -1,15 +1,18 @@
 """Pickles of signatures, results, schedules and tasks are Celery's, in both directions."""
 
+import json
 import pickle
 import sys
 
 import celery
+import celery.result
 import celery.schedules
 import pytest
 
 import canvas
 from canvas import Canvas, schedules
-from canvas.wire import pickling
+from canvas.model.record import Record
+from canvas.wire import pickling, record
 
 
 def add(x=0):
@@ -119,3 +122,16 @@ def test_what_is_not_celerys_is_as_it_was(app):
     value = {"a": [1, "canvas.context", b"canvas.result."], "when": sys.version_info[:2]}
     assert pickling.loads(pickling.dumps(value)) == value
     assert pickling.dumps([1]) == pickle.dumps([1], protocol=4)
+
+
+def test_a_task_that_returns_a_result(app, theirs):
+    """In a pickled record, and in a part of a chord, it is the result itself; in JSON it is the tuple."""
+    value = app.AsyncResult("inner", parent=app.AsyncResult("before"))
+    kept = theirs.backend.prepare_value(theirs.AsyncResult("inner", parent=theirs.AsyncResult("before")))
+    stored = record.encode(Record("t", "SUCCESS", value), serializer="json")
+    assert json.loads(stored)["result"] == json.loads(json.dumps(kept))
+    stored = pickle.loads(record.encode(Record("t", "SUCCESS", value), serializer="pickle"))
+    assert isinstance(stored["result"], celery.result.AsyncResult)
+    assert fields(stored["result"]) == fields(value)
+    part = pickle.loads(record.encode_part("t", "SUCCESS", value, serializer="pickle"))
+    assert fields(part[3]) == fields(value)

@@ -14,7 +14,8 @@ def place_in_result(message: Message, serializer: str, outcome: Outcome, exc: Ex
     """``exc``, with the place in the task's result that ``serializer`` cannot write, if it is the error of that."""
     if not isinstance(exc, EncodeError) or not isinstance(outcome, Success):
         return exc
-    place = find_unencodable_result(in_tuple_form(outcome.value), partial(codecs.can_write, serializer=serializer))
+    value = in_tuple_form(outcome.value, serializer)
+    place = find_unencodable_result(value, partial(codecs.can_write, serializer=serializer))
     if place is None:
         return exc
     cause = exc.__cause__ if isinstance(exc.__cause__, EncodeError) else exc
