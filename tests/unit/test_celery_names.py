@@ -192,7 +192,8 @@ def test_hooks_and_signals_are_told_of_exceptions_as_celerys(app):
 
     fail.apply()
     (einfo,) = told
-    assert (einfo.type, str(einfo.exception), einfo.internal) == (ValueError, "boom", False)
+    assert (einfo.type, str(einfo.exception.exc), einfo.internal) == (ValueError, "boom", False)
+    assert str(einfo.exception) == einfo.exception.tb == f'\n"""\n{einfo.traceback}"""'
     assert str(einfo) == einfo.traceback
     assert "ValueError: boom" in einfo.traceback
     assert einfo.exc_info == (ValueError, einfo.exception, einfo.tb)

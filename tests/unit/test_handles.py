@@ -209,6 +209,6 @@ def test_parts_that_are_there_ask_for_no_name():
     assert bind_inputs({"args": [None]}, [(("args", 0), 0, ("a",))], [{"a": 1}], None) == {"args": [1]}
 
 
-def test_a_map_over_a_list_says_what_to_do(app, flow):
-    with pytest.raises(ValueError, match=r"got \[1, 2\]; for items that are known already, add group"):
-        flow.map(app.tasks["ident"].s(), over=[1, 2])
+def test_a_map_takes_a_list(app, flow):
+    flow.map(app.tasks["ident"].s(), over=[1, 2], name="each")
+    assert flow.apply()["each"].get() == [1, 2]
