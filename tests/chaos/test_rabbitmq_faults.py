@@ -48,6 +48,7 @@ def test_an_alarm_delays_tasks(node, bench, alarm, over, said):
         held = (app.tasks["t.until_open"].s(key) | app.tasks["t.noted"].s(f"{key}:after")).apply_async()
         eventually(lambda: app.driver.admin.in_flight().leased == 1)
         node.control(*alarm)
+        eventually(lambda: said in node.control("eval", "rabbit_alarm:get_alarms()."), 30)
         bench.open(key)
         worker.wait_for(f"takes no messages: low on {said}")
         time.sleep(3)
