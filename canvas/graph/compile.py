@@ -65,9 +65,9 @@ def _compiled(sig: Signature[Any], call: PartialCall, rest: list[Any] | None, lo
     # The result of applying a chord has the header as parent, whatever its body is (semantics.md C2, R8).
     if segment.kind == "group":
         plan.result = first
-    elif segment.kind in ("chord", "headless"):
-        header = first if segment.kind == "chord" else ResultRef(lowering.new_id(), None, [])
-        plan.result = replace(plan.result, parent=header)
+    elif segment.kind == "chord":
+        empty = first.parent is not None and first.parent.members == []
+        plan.result = replace(plan.result, parent=first.parent if empty else first)
     return plan
 
 
@@ -87,7 +87,7 @@ def graph_of(sig: Signature[Any], new_id: Callable[[], str]) -> "Graph":
 def _first_sent(result: ResultRef) -> ResultRef:
     """The task or group that starts the run: its sender counts it among its children (semantics.md R9)."""
     head = result
-    while head.parent is not None:
+    while head.parent is not None and (head.parent.parent is not None or head.parent.members != []):
         head = head.parent
     if head.members is not None and len(head.members) == 1 and head.members[0].members is not None:
         # A group of one that ends in a group has that group's result (semantics.md G12).

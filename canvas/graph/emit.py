@@ -182,6 +182,8 @@ class CeleryEmitter:
 
     def _results(self, units: list[Unit], before: ResultRef | None = None) -> ResultRef:
         for unit in units:
+            if unit.empty_header is not None:
+                before = ResultRef(unit.empty_header, before, [])
             if isinstance(unit, Step):
                 before = ResultRef(unit.id, before, None, unit.task, unit.options.get("ignore_result"))
                 continue

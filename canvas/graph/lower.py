@@ -116,7 +116,7 @@ class Lowering:
             spans.append(self._in_sequence(step, mine, live and position == 0, final))
             if position:
                 spans[-2].exit.next = spans[-1].head
-        kind = spans[0].kind if len(spans) == 1 else "chain"
+        kind = spans[0].kind if len(spans) == len(sig.members()) == 1 else "chain"
         return Segment(spans[0].head, spans[-1].exit, spans[-1].tails, kind)
 
     def _in_sequence(self, step: Signature[Any], call: PartialCall, live: bool, final: bool) -> Segment:
@@ -218,7 +218,8 @@ class Lowering:
             if tail.counts_to is None:
                 tail.counts_to = group_id
         self._close(span.head)
-        return span._replace(kind="headless")
+        span.head.empty_header = group_id
+        return span._replace(kind="chord")
 
     def _close(self, head: Unit) -> None:
         """Let the tasks that start here take no result of a task before them."""

@@ -37,6 +37,8 @@ class Step:
     """The id of a group that it counts to without being a member of it."""
     line: "list[Unit] | None" = None
     """Itself and the units after it, once they are known."""
+    empty_header: str | None = None
+    """The group id of the chord without header whose body starts here."""
 
     @property
     def key(self) -> str:
@@ -68,6 +70,7 @@ class Fork:
     results: list[ResultRef] | None = None
     """Its members' results, once they are known."""
     line: "list[Unit] | None" = None
+    empty_header: str | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -107,7 +110,7 @@ class Segment(NamedTuple):
     exit: Unit
     tails: list[Step]
     kind: str | None = None
-    """The ``subtask_type`` of its signature (a chain of one: its step's); ``"headless"``: a chord without header."""
+    """The ``subtask_type`` of its signature (a chain of one: its step's)."""
 
 
 def units_from(head: Unit) -> list[Unit]:

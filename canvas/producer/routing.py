@@ -224,7 +224,13 @@ def _named(path: str) -> RouteFunction:
 def _table(pairs: Any) -> RouteFunction:
     exact: dict[str, Any] = {}
     patterns: list[tuple[re.Pattern[str], Any]] = []
-    for key, target in pairs:
+    for pair in pairs:
+        if isinstance(pair, str) or not (isinstance(pair, Sequence) and len(pair) == 2 and _is_pattern(pair[0])):
+            raise ConfigurationError(
+                f"task_routes: expected pairs of a task's name or pattern and its route; got {pair!r:.100}: write "
+                '{"proj.tasks.*": {"queue": "name"}}, or a list of such mappings, of lists of pairs, or of functions'
+            )
+        key, target = pair
         if isinstance(key, re.Pattern):
             patterns.append((key, target))
         elif "*" in key or "?" in key:
@@ -240,6 +246,10 @@ def _table(pairs: Any) -> RouteFunction:
         return next((target for pattern, target in patterns if pattern.match(name)), None)
 
     return find
+
+
+def _is_pattern(key: Any) -> bool:
+    return isinstance(key, str | re.Pattern)
 
 
 def router_of(conf: "Config") -> Router:

@@ -92,6 +92,12 @@ def test_missing_queues_may_be_refused():
         router.route("x", {"queue": "b"})
 
 
+@pytest.mark.parametrize("bad", [[("x", {"queue": "q"})], [["x"]], [[("x", {}, {})]], [[(3, {})]]])
+def test_routes_that_are_no_pairs_are_refused(bad):
+    with pytest.raises(ConfigurationError, match=r"^task_routes: expected pairs of a task's name or pattern"):
+        Router(routes=bad)
+
+
 @pytest.mark.parametrize("bad", [3, [3], {"x": 1}])
 def test_what_is_no_route_is_refused(bad):
     with pytest.raises((ConfigurationError, TypeError)):
