@@ -86,7 +86,6 @@ class Canvas(CeleryNames, SendingApp):
 
     pool = Part("canvas.app.connection:connection_pool")
     """Connections for programs that acquire them."""
-    amqp = Part("amqp_cls")
     log = Part("log_cls")
     loader = Part("loader_cls")
     steps = Part("canvas.celery_names.parts.extensions:named_sets")

@@ -13,13 +13,14 @@ from canvas.config.sources import imported
 from canvas.errors import ConfigurationError
 
 _PARTS = "canvas.celery_names.parts"
+_AMQP = f"{_PARTS}.amqp:AMQP"
 _LOADER = f"{_PARTS}.loaders:AppLoader"
 
 
 class CeleryNames(SendingApp):
     """An app with these names."""
 
-    amqp_cls: Any = f"{_PARTS}.amqp:AMQP"
+    amqp_cls: Any = _AMQP
     loader_cls: Any = _LOADER
     log_cls: Any = f"{_PARTS}.logging_setup:Logging"
     IS_macOS, IS_WINDOWS = sys.platform == "darwin", sys.platform == "win32"
@@ -72,7 +73,13 @@ class CeleryNames(SendingApp):
         """For subclasses: the settings that a configuration object gives, before they are read."""
         return c
 
+    amqp = Part("amqp_cls")
     producer_pool = Part("canvas.celery_names.parts.amqp:producer_pool")
+
+    def use_own_messages(self) -> None:
+        """Make ``amqp`` where the program has a class of its own for it: its functions make the app's messages."""
+        if self.amqp_cls != _AMQP:
+            self.own_messages = self.amqp
 
     def producer_or_acquire(self, producer: Any = None) -> Any:
         """``producer`` in a context manager, or one of ``producer_pool`` without it."""

@@ -24,6 +24,7 @@ from canvas.task.task import Task
 
 if TYPE_CHECKING:
     from canvas.model.compiled import Plan
+    from canvas.producer.message_builder import OwnMessages
 
 
 class SendingApp(TaskDefinitions):
@@ -33,6 +34,8 @@ class SendingApp(TaskDefinitions):
         super().__init__(*args)
         self.clock_offset = 0.0
         """Seconds by which the broker's clock is ahead of this machine's, as far as a worker knows."""
+        self.own_messages: OwnMessages | None = None
+        """The functions that ``app.amqp`` has for messages, once the program has asked for it."""
         self._local_oid = threading.local()
         self._oid_lock = threading.Lock()
         self._process_oid = (0, "")

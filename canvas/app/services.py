@@ -169,6 +169,7 @@ def make_router(app: RouterApp) -> "Router":
 def make_message_builder(app: "BuilderApp") -> "MessageBuilder":
     from canvas.producer.message_builder import MessageBuilder
 
+    app.use_own_messages()
     return MessageBuilder(app.conf, app.router, app.registry, app, app.driver.broker.codec)
 
 

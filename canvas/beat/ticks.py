@@ -10,9 +10,9 @@ from canvas.beat.arguments import evaluated, evaluated_call
 from canvas.beat.entries import Entry
 from canvas.errors import ConfigurationError
 from canvas.model.compiled import Plan, ResultRef
+from canvas.model.message import BuiltMessage
 from canvas.model.settlement import Settlement, SettleResult
 from canvas.primitives.signature import Signature
-from canvas.producer.message_builder import BuiltMessage
 from canvas.producer.planner import SenderApp
 from canvas.producer.sender import Sender
 from canvas.telemetry import emit

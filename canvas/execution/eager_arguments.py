@@ -1,7 +1,6 @@
 """The arguments of a task that ``apply_async`` runs in this process: those that a worker would receive."""
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 from canvas.errors import EncodeError
@@ -25,7 +24,7 @@ def as_received(
         except EncodeError:
             content_type, _, data = codecs.encode(plain_arguments(models_of, task, args, kwargs), serializer)
     except EncodeError as exc:
-        place = find_unencodable(task, given, partial(codecs.can_write, serializer=serializer))
+        place = find_unencodable(task, given, serializer)
         raise EncodeError(f"{task}[{task_id}]: {place or task}: {exc}") from exc
     received = codecs.decode(data, content_type, accept=(content_type,))
     return received[0], received[1]

@@ -1,6 +1,6 @@
 """A task message as both protocols say it, and a delivery as a broker gives it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, final
 
@@ -73,7 +73,27 @@ class Publish(NamedTuple):
     """The queue that it was routed to: its broker makes it, and binds it to its exchange, where it does not exist."""
 
 
+class BuiltMessage(NamedTuple):
+    """A message as bytes with their address."""
+
+    id: str
+    publish: Publish
+    eta: str | None
+    """When it is to run, in ISO 8601; ``None`` for at once."""
+    make: Callable[[], Message]
+
+    @property
+    def message(self) -> Message:
+        """The message itself, for those who listen; it is not to be changed any more."""
+        return self.make()
+
+
 def int_header(headers: Mapping[str, Any], name: str) -> int:
     """A header that counts; 0 where it is missing or no positive number, whichever program wrote it."""
     value = headers.get(name)
     return value if isinstance(value, int) and value > 0 else 0
+
+
+def delivery_mode(value: Any) -> int:
+    """AMQP's number of a delivery mode, given as number or name."""
+    return int({"transient": 1, "persistent": 2}.get(str(value), value))

@@ -4,17 +4,17 @@ Sources: protocol.md §1.3, §2.1, §2.4; semantics.md W1–W10, T6, T8.
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from operator import is_
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from canvas import telemetry
 from canvas.errors import EncodeError, InvalidTaskError
 from canvas.model.call_options import NAMES
 from canvas.model.compiled import TaskCall
 from canvas.model.ids import Lineage, new_id
-from canvas.model.message import Message, Publish
+from canvas.model.message import BuiltMessage, Message, Publish, delivery_mode
 from canvas.model.workflow_run import RUN_HEADER
 from canvas.producer.moments import Clock, due, eta_text, expires_text, instant
 from canvas.producer.prepared_messages import PreparedMessages
@@ -22,7 +22,6 @@ from canvas.producer.routing import Route, Router
 from canvas.task.pydantic_models import Models, plain_arguments, plain_signatures
 from canvas.telemetry import emit
 from canvas.text import short_repr
-from canvas.wire import codecs
 from canvas.wire import task_message as wire
 from canvas.wire.signing import Signer
 from canvas.wire.typed_json import MemoEncoder
@@ -34,19 +33,13 @@ if TYPE_CHECKING:
     from canvas.task.task import Task
 
 
-class BuiltMessage(NamedTuple):
-    """A message as bytes with their address."""
-
-    id: str
-    publish: Publish
-    eta: str | None
-    """When it is to run, in ISO 8601; ``None`` for at once."""
-    make: Callable[[], Message]
+class OwnMessages(Protocol):
+    """The functions of a program that make the app's messages."""
 
     @property
-    def message(self) -> Message:
-        """The message itself, for those who listen; it is not to be changed any more."""
-        return self.make()
+    def customised(self) -> bool: ...
+
+    def written(self, builder: "MessageBuilder", calls: Sequence[TaskCall], ambient: Lineage) -> list[BuiltMessage]: ...
 
 
 class MessageContext(Clock, Protocol):
@@ -57,6 +50,8 @@ class MessageContext(Clock, Protocol):
 
     @property
     def signer(self) -> Signer: ...
+
+    own_messages: "OwnMessages | None"
 
     def models_of(self, name: str) -> Models | None: ...
 
@@ -76,6 +71,8 @@ class BuilderApp(MessageContext, Protocol):
     @property
     def registry(self) -> "Mapping[str, Task[Any]]": ...
 
+    def use_own_messages(self) -> None: ...
+
 
 class MessageBuilder:
     """Turns calls into messages for one app."""
@@ -94,7 +91,7 @@ class MessageBuilder:
         self._origin = (0, "")
         # A router that is a function may look at arguments.
         by_name = not surroundings.signer.signs and router.routes_by_name
-        self._prepared = PreparedMessages(conf, codec, self._addressed) if by_name else None
+        self._prepared = PreparedMessages(conf, codec, self.addressed) if by_name else None
 
     def outgoing(self, dispatches: Sequence[TaskCall], ambient: Lineage) -> list[BuiltMessage]:
         """The messages of ``dispatches``, encoded and routed.
@@ -102,6 +99,9 @@ class MessageBuilder:
         A task's own attributes fill in options that neither the call nor its signature gives. Raises
         EncodeError for values the serializer cannot write or a message over ``task_message_max_bytes``.
         """
+        own = self._around.own_messages
+        if own is not None and own.customised:
+            return own.written(self, dispatches, ambient)
         defaults: dict[str, Mapping[str, Any]] = {}
         # A listener may change a message before it is written.
         may_change = "message.publishing" in telemetry.listeners
@@ -127,7 +127,13 @@ class MessageBuilder:
     def _outgoing(
         self, dispatch: TaskCall, options: dict[str, Any], ambient: Lineage, bodies: MemoEncoder | None
     ) -> BuiltMessage:
-        message, route = self._addressed(dispatch, options, ambient)
+        message, route = self.addressed(dispatch, options, ambient)
+        return self.built(message, route, options, bodies)
+
+    def built(
+        self, message: Message, route: Route, options: Mapping[str, Any], bodies: MemoEncoder | None = None
+    ) -> BuiltMessage:
+        """A message with its address as bytes. Raises EncodeError."""
         policy = {**self._conf.task_publish_retry_policy, **(options.get("retry_policy") or {})}
         emit("message.publishing", message=message, queue=route.queue, retry_policy=policy)
         payload = self._encode(message, options.get("serializer"), options.get("compression"), bodies)
@@ -137,11 +143,11 @@ class MessageBuilder:
         return BuiltMessage(message.id, publish, message.headers["eta"], lambda: message)
 
     def _made(self, dispatch: TaskCall, defaults: Mapping[str, Any], ambient: Lineage) -> Message:
-        return self._addressed(dispatch, {**defaults, **dispatch.options}, ambient)[0]
+        return self.addressed(dispatch, {**defaults, **dispatch.options}, ambient)[0]
 
-    def _addressed(self, dispatch: TaskCall, options: Mapping[str, Any], ambient: Lineage) -> tuple[Message, Route]:
+    def addressed(self, dispatch: TaskCall, options: Mapping[str, Any], ambient: Lineage) -> tuple[Message, Route]:
         """The message of a call with all of its ``options``, and its route."""
-        message = self._message(dispatch, options, ambient)
+        message = self.message(dispatch, options, ambient)
         route = self._router.route(options.get("route_name") or dispatch.task, options, dispatch.args, dispatch.kwargs)
         self._address(message, route, options, ambient)
         return message, route
@@ -159,7 +165,9 @@ class MessageBuilder:
                     raise
                 payload = self._written(message, serializer, compression, None)
         except EncodeError as exc:
-            place = self._unwritable(message, serializer)
+            from canvas.producer.problems import find_unencodable  # most values can be encoded
+
+            place = find_unencodable(message.task, (message.args, message.kwargs, message.embed), serializer)
             raise EncodeError(f"{message.task}[{message.id}]: {place or message.task}: {exc}") from exc
         limit = conf.task_message_max_bytes
         if limit and len(payload) > limit:
@@ -200,15 +208,10 @@ class MessageBuilder:
         message.args, message.kwargs, message.embed = args, kwargs, embed
         return found
 
-    def _unwritable(self, message: Message, serializer: str) -> str | None:
-        can_write = partial(codecs.can_write, serializer=serializer)
-        from canvas.producer.problems import find_unencodable  # most values can be encoded
-
-        return find_unencodable(message.task, (message.args, message.kwargs, message.embed), can_write)
-
     # -- headers
 
-    def _message(self, dispatch: TaskCall, options: Mapping[str, Any], ambient: Lineage) -> Message:
+    def message(self, dispatch: TaskCall, options: Mapping[str, Any], ambient: Lineage) -> Message:
+        """The message of a call with all of its ``options``, without an address. Raises InvalidTaskError."""
         task_id = options.get("task_id") or new_id()
         eta = expires = None
         if options.get("countdown") or options.get("eta") is not None or options.get("expires") is not None:
@@ -258,7 +261,7 @@ class MessageBuilder:
             "correlation_id": options.get("correlation_id") or task_id,
             "reply_to": options.get("reply_to") or self._around.oid,
             **extra,
-            "delivery_mode": _delivery_mode(options.get("delivery_mode") or self._conf.task_default_delivery_mode),
+            "delivery_mode": delivery_mode(options.get("delivery_mode") or self._conf.task_default_delivery_mode),
         }
         if expires is not None:
             left = (instant(expires) - self._around.now()).total_seconds()
@@ -294,7 +297,3 @@ def _stamps(task: str, options: Mapping[str, Any], stamped: Any) -> dict[str, An
     except KeyError as missing:
         text = f"{task}: stamped_headers names {missing}, but the signature has no such stamp"
         raise InvalidTaskError(text) from None
-
-
-def _delivery_mode(value: Any) -> int:
-    return int({"transient": 1, "persistent": 2}.get(str(value), value))

@@ -1,7 +1,10 @@
 """Problems that keep a message from being sent: of its sender, and of a value that a serializer cannot write."""
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
+
+from canvas.wire import codecs
 
 _STEPS = 20
 """The most steps that the place of a value names."""
@@ -22,9 +25,10 @@ def problem_of(send: Callable[[], object]) -> BaseException | None:
     return None
 
 
-def find_unencodable(task: str, value: Any, can_write: Callable[[Any], bool]) -> str | None:
+def find_unencodable(task: str, value: Any, serializer: str) -> str | None:
     """The place in ``value`` (a message's args, kwargs and embed) that cannot be written: ``"add: args[0]['x']"``."""
     names = {0: "args", 1: "kwargs", 2: ""}
+    can_write = partial(codecs.can_write, serializer=serializer)
     for place, part in enumerate(value):
         if not can_write(part):
             return _descend(task, names[place], part, can_write)

@@ -90,9 +90,9 @@ class Router:
         if self._routes:
             given = {**self.looked_up(name, options, args, kwargs or {}), **given}
         if given:
-            return self._addressed(given)
+            return self.address(given)
         if self._default is None:
-            self._default = self._addressed({})
+            self._default = self.address({})
         return self._default
 
     def consumed(self, select: Sequence[str] = (), exclude: Sequence[str] = ()) -> list[Queue]:
@@ -100,11 +100,12 @@ class Router:
         names = list(select) or list(self._queues)
         return [self._queue(name).filled() for name in names if name not in exclude]
 
-    # -- parts
+    def address(self, given: Mapping[str, Any]) -> Route:
+        """The address that ``queue``, ``exchange``, ``routing_key`` and ``exchange_type`` give, without routes.
 
-    def _addressed(self, given: Mapping[str, Any]) -> Route:
-        """As ``Celery.amqp.send_task_message``: where the queue's exchange is direct, only exchange and routing key
-        together lead elsewhere than to the queue."""
+        As ``Celery.amqp.send_task_message``: where the queue's exchange is direct, only exchange and routing key
+        together lead elsewhere than to the queue.
+        """
         priority = given.get("priority")
         exchange, routing_key = given.get("exchange"), given.get("routing_key")
         exchange = getattr(exchange, "name", exchange)
@@ -122,6 +123,8 @@ class Router:
             return Route(exchange, routing_key or "", priority, found)
         filled = found.filled()
         return Route(filled.exchange, routing_key or filled.routing_key, priority, found)
+
+    # -- parts
 
     def _bound(self, exchange: str, routing_key: str) -> Queue | None:
         """The first configured queue that an exchange gives a message to: sending makes it, where no worker has."""

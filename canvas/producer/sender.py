@@ -12,10 +12,10 @@ from canvas.drivers.retry_policy import Delays, delays
 from canvas.errors import EncodeError
 from canvas.model.compiled import Plan, TaskCall
 from canvas.model.ids import Lineage
+from canvas.model.message import BuiltMessage
 from canvas.model.settlement import ChordStart, UniqueLock
 from canvas.primitives.cycles import refuse_cycles
 from canvas.primitives.signature import Signature
-from canvas.producer.message_builder import BuiltMessage
 from canvas.producer.planner import Planner
 from canvas.producer.result_handles import handle_of
 from canvas.telemetry import emit
@@ -65,7 +65,7 @@ class Sender(Planner):
                 return self._existing_result(plan, owner)
         elif sending.messages:
             messages = [out.publish for out in sending.messages]
-            await self._app.driver.broker.apublish(messages, self._delays(options))
+            await self._app.driver.broker.apublish(messages, self.delays(options))
         alone = await _in_thread(lambda: self._send_own(sending)) if sending.own else None
         if self._app.conf.task_send_sent_event:
             await _in_thread(lambda: self._announce(sending.messages))
@@ -112,12 +112,12 @@ class Sender(Planner):
         driver, options = self._app.driver, sending.options
         messages = [out.publish for out in sending.messages]
         if sending.lock is not None:
-            return driver.coordination.publish_unique(messages[0], *sending.lock, self._delays(options))
+            return driver.coordination.publish_unique(messages[0], *sending.lock, self.delays(options))
         if sending.chords:
             self._app.backend.ensure_chords_allowed()
-            driver.settler.publish_with_chords(sending.chords, messages, self._delays(options))
+            driver.settler.publish_with_chords(sending.chords, messages, self.delays(options))
         elif messages:
-            driver.broker.publish(messages, self._delays(options))
+            driver.broker.publish(messages, self.delays(options))
         return None
 
     def _existing_result(self, plan: Plan, owner: str) -> Any:
@@ -140,7 +140,7 @@ class Sender(Planner):
         for out in messages:
             self._app.sent_events.announce([out.message])
 
-    def _delays(self, options: Mapping[str, Any]) -> Delays:
+    def delays(self, options: Mapping[str, Any]) -> Delays:
         """When to try again, by ``task_publish_retry`` and ``task_publish_retry_policy`` or the call's options.
 
         Without a policy the driver decides.

@@ -37,7 +37,7 @@ def encode(
     """
     if message.protocol == 1:
         headers: dict[str, Any] = {}
-        body: Any = _v1_body(message)
+        body: Any = v1_body(message)
     else:
         headers, body = message.headers, (message.args, message.kwargs, readable(message.embed, serializer, bodies))
     content_type, content_encoding, data = codecs.encode(body, serializer)
@@ -103,7 +103,7 @@ def decode(
                 embed = _embed(embed)
             return Message(task, task_id, args, kwargs, embed, headers, properties, content_type)
     body = _read_body(message, accept, max_bytes, max_depth, signer)
-    found = _v1(message.headers, body) if isinstance(body, dict) else _v2(message.headers, body)
+    found = message_of(message.headers, body)
     found.properties, found.content_type = message.properties, message.content_type
     return found
 
@@ -181,6 +181,11 @@ def _sig_list(value: Any) -> list[Any] | None:
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
+def message_of(headers: dict[str, Any], body: Any) -> Message:
+    """A task's message of either protocol, without properties. Raises DecodeError, InvalidTaskError."""
+    return _v1(headers, body) if isinstance(body, dict) else _v2(headers, body)
+
+
 def _v2(headers: dict[str, Any], body: Any) -> Message:
     if not isinstance(body, _LISTS) or len(body) != 3:
         raise DecodeError(f"body: expected [args, kwargs, embed]; got {body!r:.100}")
@@ -216,7 +221,8 @@ def _v1(headers: dict[str, Any], body: dict[str, Any]) -> Message:
     return Message(task, task_id, args, kwargs, embed, merged, protocol=1)
 
 
-def _v1_body(message: Message) -> dict[str, Any]:
+def v1_body(message: Message) -> dict[str, Any]:
+    """The body of a message in protocol 1."""
     headers, embed = message.headers, message.embed
     return {
         "task": message.task,

@@ -35,7 +35,6 @@ NAMES_WITHOUT: dict[str, dict[str, str]] = {
     "celery.app.defaults": dict.fromkeys(
         ("NAMESPACES", "Namespace", "Option", "find", "find_deprecated_settings", "flatten", "old_ns", "searchresult"),
         "has the values of settings in app.conf, and describes them in the reference of settings"),
-    "celery.app.amqp": {"task_message": "writes messages itself; the signal before_task_publish shows them"},
     "celery.app.trace": {
         "TraceInfo": "runs tasks in its own pipeline; use signals or the hooks of Task",
         "build_tracer": "runs tasks in its own pipeline; use signals or the hooks of Task",

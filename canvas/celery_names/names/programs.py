@@ -40,7 +40,8 @@ PROGRAMS: dict[str, Members] = {
         **_APPS, **of(f"{PARTS}.apps", "app_or_default bugreport disable_trace enable_trace"),
         "default_app": "canvas:current_app",
     },
-    "celery.app.amqp": of(f"{PARTS}.amqp", "AMQP Queues"),
+    "celery.app.amqp": {**of(f"{PARTS}.amqp", "AMQP Queues"),
+                        **of("canvas.celery_names.messages.task_messages", "task_message")},
     "celery.app.base": {
         "Celery": "canvas:Canvas", **of(f"{PARTS}.apps", "appstr"), "Settings": "canvas.config.config:Config",
         "gen_task_name": f"{UTILS}.imports:gen_task_name",

@@ -6,6 +6,7 @@ from typing import Any
 
 from canvas.app.application import Canvas
 from canvas.app.connection import kombu_connection, kombu_pool, of_kombu
+from canvas.celery_names.messages.task_messages import TaskMessages
 from canvas.celery_names.utils.functional import maybe_list
 from canvas.config.sources import imported
 from canvas.errors import ConfigurationError
@@ -110,11 +111,8 @@ class Router:
         return {**found, "queue": named}
 
 
-class AMQP:
+class AMQP(TaskMessages):
     """``app.amqp``."""
-
-    def __init__(self, app: Canvas) -> None:
-        self.app = app
 
     @property
     def queues(self) -> Queues:
@@ -184,6 +182,6 @@ class AMQP:
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(
-            f"app.amqp of canvas has no {name!r}: canvas writes messages itself; send with task.apply_async or "
-            "app.send_task, and see a message before it is sent with the signal before_task_publish"
+            f"app.amqp of canvas has no {name!r}: send with task.apply_async, app.send_task or "
+            "app.amqp.send_task_message, and see a message before it is sent with the signal before_task_publish"
         )

@@ -1,0 +1,1 @@
+"""Messages of tasks, as `app.amqp` has them in Celery."""
