@@ -188,12 +188,15 @@ class Steered(Protocol):
 
     def child(self, name: str) -> "Steered | None": ...
 
+    def ready(self) -> bool: ...
+
 
 def run_again_from(run: Steered, path: str) -> Again:
     """The nodes that run again from a node on: one of this run, or with its path, such as ``outer/inner``, one of a run
     inside.
 
-    Raises CompositionError for a path that leads to no node, and for a run in the place of another run's node."""
+    Raises CompositionError for a path that leads to no node, for a run inside that has not ended, and for a run in the
+    place of another run's node."""
     if "parent" in run.about:
         raise CompositionError(
             f"run {run.id} stands in the place of task {run.about['parent']} of another run: run the node again by "
@@ -216,6 +219,11 @@ def node_of_path(run: Steered, path: str) -> Again:
                 raise CompositionError(
                     f"run {run.id}: {head}: no run of a workflow is in its place whose nodes could run again: run "
                     f"{head!r} again as a whole"
+                )
+            if not child.ready():
+                raise CompositionError(
+                    f"run {run.id}: {head}: the run in its place has not ended: wait for its tasks, or run {head!r} "
+                    "again as a whole"
                 )
             node_of_path(child, inner)
             return Again(frozenset({number}), {number: inner})

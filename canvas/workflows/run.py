@@ -192,7 +192,7 @@ class Run(AsyncRun):
         inside of a node is named by its path, such as ``"tenant/load"``; nothing else in there runs again.
 
         The run must have ended, also with success; False when it has not, or another client has just begun an attempt.
-        Raises CompositionError for a name that no node has, and for a run in the place of another run's node.
+        Raises CompositionError for an unknown name, a run inside that has not ended, and a run in another run's node.
         """
         anew = run_again_from(self, from_node)
         return self._steered(lambda run: run._again(anew))

@@ -17,6 +17,7 @@ from canvas.drivers import open_driver
 from canvas.drivers.amqp.url import parse
 from canvas.drivers.ports.values import Lease
 from canvas.errors import ConfigurationError, OperationalError, RefusedError
+from canvas.model.message import Publish
 from canvas.model.queue import Queue
 from canvas.model.settlement import Settlement
 from canvas.testing.contract import eventually, ids, publish
@@ -146,6 +147,24 @@ def test_what_a_lost_connection_held_comes_again_and_is_settled_once(rabbitmq, r
         assert other.broker.lease(Lease("w2", ["q", "next"], 5)) == []
         cut.close()
         other.close()
+
+
+@pytest.mark.parametrize("payload", [publish("late").payload, b"bytes of another program"], ids=["message", "bytes"])
+def test_a_message_that_a_full_queue_refuses_is_sent_when_there_is_room(rabbitmq, redis_url, payload):
+    url = rabbitmq.url()
+    (address,) = parse(url, {})
+    driver = open_driver(url, redis_url)
+    with amqp.Connection(f"{address.host}:{address.port}", virtual_host=address.vhost) as connection:
+        limits = {"x-max-length": 1, "x-overflow": "reject-publish"}
+        connection.channel().queue_declare("full", durable=True, auto_delete=False, arguments=limits)
+        driver.broker.publish([publish("first"), publish("early", "full")])
+        (held,) = driver.broker.lease(Lease("w", ["q"], 1))
+        assert driver.settler.settle([Settlement(held, publishes=[Publish("", "full", 0, payload)])]).verdicts[0].held
+        assert driver.settler.settle([], Lease("w", ["q"], 1)).leased.deliveries == []
+        connection.channel().queue_purge("full")
+        found = eventually(lambda: driver.settler.settle([], Lease("w", ["full"], 1)).leased.deliveries)
+    assert payload in found[0].payload or ids(found) == ["late"]
+    driver.close()
 
 
 def test_queues_of_the_types_that_settings_name(rabbitmq, redis_url):

@@ -5,6 +5,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from canvas import Canvas, Workflow
+from canvas.model import states
+from canvas.model.record import Record
+from canvas.model.workflow_run import NodeRef
+from canvas.producer.outbox import Outbox
+from canvas.workflows.lifetimes import grown_id
+from canvas.workflows.steps.compensation import has_grown, mark_grown
+from canvas.workflows.store import run_metadata
 
 
 @pytest.fixture(scope="module")
@@ -136,3 +143,15 @@ def test_pages_before_the_one_that_failed_are_undone_and_run_again(app):
     assert run.resume()
     assert app.seen == ["a", "undo a", "a", "b"]
     assert run.get() == 2
+
+
+def test_a_mark_that_was_stored_in_part_is_completed(app):
+    """Results on several servers are not written in one step: a worker may die between two of them."""
+    runs, outer = app.run_store, NodeRef("outer", 0, 0)
+    runs.save("outer", run_metadata("outer", [], app.now()), [])
+    runs.save("inner", {**run_metadata("inner", [], app.now()), "place": outer.as_list()}, [])
+    app.backend.keep(Record(grown_id("inner"), states.STARTED, None, None, []))
+    outbox = Outbox(app)
+    mark_grown(app, runs, outbox, NodeRef("inner", 0, 0))
+    app.driver.settler.settle([outbox.settlement()])
+    assert has_grown(app, runs, "outer")

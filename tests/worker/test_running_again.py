@@ -167,6 +167,21 @@ def test_a_node_of_a_workflow_that_a_task_returned(bench, app, flow):
     assert ran(bench, key, gate) == [1, 2]
 
 
+def test_a_node_of_a_run_inside_whose_tasks_still_run_after_its_limit(bench, app, flow):
+    key = bench.new_key()
+    inner = Workflow("inner", app)
+    inner.add(task(app, "until_open").s(key), name="held")
+    flow.timeout(flow.add(inner, name="inside"), 0.5, otherwise=0, name="in time")
+    run = flow.apply_async()
+    assert run.get(timeout=20) == 0
+    with pytest.raises(CompositionError, match="inside: the run in its place has not ended"):
+        run.again("inside/held")
+    bench.open(key)
+    eventually(run.child("inside").ready)
+    assert run.again("inside/held")
+    assert run.get(timeout=20) == key
+
+
 def test_a_branch_is_decided_again(bench, app, flow, place):
     kind, arm, other = (bench.new_key() for _ in range(3))
     which = flow.add(task(app, "noted").s("x", kind), name="which")

@@ -66,7 +66,7 @@ class Outgoing(NamedTuple):
 
     def content_as_bytes(self) -> Content:
         """The message as bytes that only canvas reads: AMQP can carry them, whatever its properties and headers."""
-        return self._with_own_headers(_as_bytes(self.payload))
+        return self._with_own_headers(_as_bytes(self.payload, self.message_id))
 
     def _with_own_headers(self, content: Content) -> Content:
         own = {**self.headers, _DUE: self.due} if self.due else self.headers
@@ -82,7 +82,7 @@ def to_content(payload: bytes, message_id: str = "") -> Content:
     try:
         message = ENVELOPE.decode(payload, _DEEPEST)
     except DecodeError:
-        return _as_bytes(payload)
+        return _as_bytes(payload, message_id)
     given = message.properties
     properties: dict[str, Any] = {
         name: value for name, value in given.items() if name in NAMES and name not in _OF_THE_MESSAGE
@@ -102,8 +102,9 @@ def to_content(payload: bytes, message_id: str = "") -> Content:
     return Content(properties, message.body)
 
 
-def _as_bytes(payload: bytes) -> Content:
-    return Content({"type": RAW, "delivery_mode": 2}, payload)
+def _as_bytes(payload: bytes, message_id: str) -> Content:
+    # Its publisher finds it by the id, if RabbitMQ refuses or returns it.
+    return Content({"type": RAW, "delivery_mode": 2, "message_id": message_id or new_tag()}, payload)
 
 
 def from_amqp(message: Any) -> Content:

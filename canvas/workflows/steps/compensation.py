@@ -144,15 +144,19 @@ def mark_grown(app: WorkflowServices, runs: RunStore, effects: Outbox, place: No
     """Note in all runs around ``place`` that a workflow with a compensation runs there. Raises RunLost."""
     while place is not None:
         mark = grown_id(place.run)
-        if runs.unchanging(mark, partial(_known_mark, app, mark)) is not None:
-            return  # the runs around it have it, too
-        effects.record(Record(mark, states.STARTED, None, None, []), in_run=True)
-        place = NodeRef.of(runs.metadata(place.run)[0].get("place"))
+        if runs.unchanging(mark, partial(_known_mark, app, mark)) is None:
+            effects.record(Record(mark, states.STARTED, None, None, []), in_run=True)
+        # The mark of one run says nothing about those around it: on several servers they are not written in one step.
+        place = NodeRef.of(runs.unchanging(f"{mark}.place", partial(_place_around, runs, place.run)))
 
 
 def _known_mark(app: WorkflowServices, mark: str) -> Record | None:
     found: list[Record | None] = app.backend.get_records([mark])
     return found[0]
+
+
+def _place_around(runs: RunStore, run: str) -> Any:
+    return runs.metadata(run)[0].get("place") or ()
 
 
 def undone_inside(

@@ -46,7 +46,7 @@ def _explained(address: Address, exc: Exception) -> Exception:
         return RefusedError(f"{where} refuses user {address.user!r}: the name or the password is wrong")
     if isinstance(exc, NotAllowed):
         # Of vhosts and users it is said that they may not; a limit of connections lasts until another client leaves.
-        kind = OperationalError if "limit" in exc.reply_text else RefusedError
+        kind = OperationalError if "connection limit" in exc.reply_text else RefusedError
         return kind(f"{where}: {exc.reply_text}")
     if isinstance(exc, ssl.SSLError):
         hint = "" if isinstance(exc, ssl.SSLCertVerificationError) else "; use amqp:// if that port has no TLS"
