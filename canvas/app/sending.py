@@ -130,15 +130,16 @@ class SendingApp(TaskDefinitions):
         """Compile ``sig`` and send its first messages; the handle of its result (``None`` for an empty chain)."""
         if self.conf.task_always_eager:
             return self._send_eagerly(sig, tuple(args), dict(kwargs), options)
-        if self.sender.streams(sig):
-            return self.sender.stream(sig, args, kwargs, options)
+        sender, kind = self.sender, sig.get("subtask_type")
+        if kind is not None and sender.streams(sig):
+            return sender.stream(sig, args, kwargs, options)
         try:
-            plan = self.sender.plan(sig, args, kwargs, options)
+            plan = sender.plan(sig, args, kwargs, options)
         except RecursionError as exc:
             raise too_deep(sig) from exc
-        if sig.get("subtask_type") is None and self.sends_itself:
-            return self.sender.send_by_name(plan.dispatches[0])
-        return self.sender.send(sig, plan, options)
+        if kind is None and self.sends_itself:
+            return sender.send_by_name(plan.dispatches[0])
+        return sender.send(sig, plan, options)
 
     async def aapply_signature(
         self, sig: Signature[Any], args: Iterable[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]

@@ -242,7 +242,7 @@ def plan_task(
     new_id: Callable[[], str],
 ) -> Plan:
     """The plan of a call of one task: one message, which needs no graph."""
-    own = {key: value for key, value in options.items() if value is not None}
+    own = {key: value for key, value in options.items() if value is not None} if options else {}
     rest = own.pop("chain", None)
     merged_args, merged_kwargs, merged = sig.merged_with(args, kwargs, own)
     merged = {**merged}

@@ -1,9 +1,11 @@
 """Connections of canvas' own to Redis: how they open, what they refuse, and when they are tried before a call."""
 
 import asyncio
+import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -11,6 +13,7 @@ from canvas.drivers.redis.connection.client import RedisClient
 from canvas.drivers.redis.connection.connecting import Connector
 from canvas.drivers.redis.url import parse
 from canvas.errors import BrokerError, OperationalError
+from tests.support.redis_server import RedisServer
 
 
 @pytest.fixture
@@ -78,6 +81,36 @@ def test_a_connection_is_tried_only_after_a_long_time_without_use(client):
     assert pings() == []
     often.command("GET", "x")
     assert len(pings()) == 1
+
+
+def test_a_silent_server_ends_a_call_although_the_system_waits():
+    """No call polls before it reads or writes: the socket blocks, and the kernel limits how long."""
+    with RedisServer() as server:
+        connection = Connector(parse(server.url(), {"socket_timeout": 0.25})).connection()
+        assert connection._socket.gettimeout() is None
+        server.send_signal(signal.SIGSTOP)
+        try:
+            for words in (("PING",), ("SET", "x", bytes(20_000_000))):
+                started = time.monotonic()
+                with pytest.raises(TimeoutError, match="timed out"):
+                    connection.send([words])
+                    connection.receive()
+                assert 0.2 < time.monotonic() - started < 10
+        finally:
+            server.send_signal(signal.SIGCONT)
+            connection.close()
+
+
+def test_a_publication_that_was_refused_is_refused_again(client):
+    """The guard is written first, and deleted again where the message is refused."""
+    link = client()
+    link.command("SET", "queue", "no list")
+    for _ in range(2):
+        with pytest.raises(BrokerError, match="WRONGTYPE"):
+            link.call("publish", ["guard", "queue"], [1, 1, b"message"])
+    link.command("DEL", "queue")
+    assert [link.call("publish", ["guard", "queue"], [1, 1, b"message"]) for _ in range(2)] == [1, 0]
+    assert link.command("LRANGE", "queue", 0, -1) == [b"message"]
 
 
 def test_a_word_that_cannot_be_sent_leaves_the_connection_as_it_was(client):

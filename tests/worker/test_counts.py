@@ -37,12 +37,13 @@ def test_function_calls_of_a_task(bench, app, line):
 
 
 SENDS = """
+import sys
 from tests.support.apps import make
 from tests.support.counting import counted
 from tests.support.forked import ROOT
 from tests.worker.commands import task
 
-app = make("canvas", "redis://127.0.0.1:1/0", "redis://127.0.0.1:1/1")
+app = make("canvas", *sys.argv[1:])
 add = task(app, "add")
 
 
@@ -50,16 +51,24 @@ def build():
     return app.sender.encode(app.sender.plan(add.s(1, 2), (), {}, {}))
 
 
-build()
-print(counted(lambda: [build() for _ in range(100)]) / 100)
+for call in (build, lambda: add.delay(1, 2)):
+    call()
+    print(counted(lambda: [call() for _ in range(100)]) / 100)
 """
 
 
-def test_function_calls_of_a_message_that_is_sent():
+def test_what_a_task_costs_that_is_sent(bench):
+    bench.broker.config_resetstat()
     # In a process of its own: what other tests have registered and connected takes part in each message.
-    done = subprocess.run([sys.executable, "-c", SENDS], cwd=ROOT, capture_output=True, text=True, timeout=60)
-    calls = float(done.stdout)
-    assert calls <= 86, f"{calls} function calls from a signature to its message"
+    program = [sys.executable, "-c", SENDS, *bench.urls()[:2]]
+    done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    built, delayed = map(float, done.stdout.split())
+    assert built <= 86, f"{built} function calls from a signature to its message"
+    assert delayed <= 160, f"{delayed} function calls of delay"
+    stats = bench.broker.info("commandstats")
+    assert {name for name, stat in stats.items() if stat["calls"] >= 100} == {
+        "cmdstat_evalsha", "cmdstat_lpush", "cmdstat_set",
+    }  # fmt: skip
 
 
 def test_calls_to_redis(bench, app):

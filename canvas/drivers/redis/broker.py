@@ -1,6 +1,6 @@
 """Queues and leases on Redis, in kombu's own keys (protocol.md §1)."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from canvas.drivers.kombu_envelope import ENVELOPE
@@ -85,15 +85,22 @@ class RedisBroker:
         self.bindings.declare(queues)
 
     def publish(self, messages: Sequence[Publish], delays: Delays = None) -> None:
-        for pushes in self._pushes(messages):
-            self.guards.call("publish", list(pushes), _counted(pushes), delays)
+        for lists, counted in self._pushes(messages):
+            self.guards.call("publish", lists, counted, delays)
 
     async def apublish(self, messages: Sequence[Publish], delays: Delays = None) -> None:
-        for pushes in self._pushes(messages):
-            await self.guards.acall("publish", list(pushes), _counted(pushes), delays)
+        for lists, counted in self._pushes(messages):
+            await self.guards.acall("publish", lists, counted, delays)
 
-    def _pushes(self, messages: Sequence[Publish]) -> Iterator[Pushes]:
-        """The payloads by list, in calls that are small enough not to block the server for long."""
+    def _pushes(self, messages: Sequence[Publish]) -> Iterable[tuple[list[str], list[Any]]]:
+        """The lists, and the payloads of each after their number, in calls that are small enough not to block the
+        server for long."""
+        if len(messages) == 1:
+            lists = self.packing.lists_of(messages[0])
+            return ((lists, [1, messages[0].payload] * len(lists)),) if lists else ()
+        return ((list(pushes), _counted(pushes)) for pushes in self._divided(messages))
+
+    def _divided(self, messages: Sequence[Publish]) -> Iterator[Pushes]:
         pushes: Pushes = {}
         room, places = BYTES_AT_ONCE, PUSHED_AT_ONCE
         for message in messages:

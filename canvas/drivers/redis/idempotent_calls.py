@@ -8,9 +8,9 @@ as many keys as calls go on at once, and a number is enough for a token.
 import os
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import count
-from typing import Any
+from typing import Any, TypeAlias
 
 from canvas.drivers.redis.connection.client import RedisClient
 from canvas.drivers.redis.connection.pauses import pauses
@@ -18,6 +18,9 @@ from canvas.drivers.redis.keys import BrokerKeys
 from canvas.drivers.retry_policy import Delays
 from canvas.errors import OperationalError
 from canvas.model.ids import new_id
+
+_Call: TypeAlias = tuple[str, list[str], list[Any]]
+"""A script's name, its KEYS and its ARGV."""
 
 
 class IdempotentCalls:
@@ -36,30 +39,47 @@ class IdempotentCalls:
         It is called again after each of ``delays`` (``None``: six times within seconds). Raises OperationalError when
         the last try failed.
         """
-        tries = _Attempt(self._take(), next(self._tokens), delays)
-        while True:
+        guard, token = self._take(), next(self._tokens)
+        call = name, [guard, *keys], [token, *arguments]
+        try:
+            answer = self._link.call(*call, once=True)
+        except OperationalError as exc:
+            return self._called_again(call, exc, delays)
+        self._idle.append(guard)
+        return answer
+
+    def _called_again(self, call: _Call, failure: OperationalError, delays: Delays) -> Any:
+        """The reply to a call whose answer did not come. No other call takes its guard: a request that seemed lost may
+        still arrive, and is to find its token."""
+        for seconds in pauses() if delays is None else delays:
+            time.sleep(seconds)
             try:
-                answer = self._link.call(name, [tries.guard, *keys], [tries.token, *arguments], once=True)
+                return self._link.call(*call, once=True)
             except OperationalError as exc:
-                time.sleep(tries.pause(exc))
-            else:
-                self._end(tries)
-                return answer
+                failure = exc
+        raise failure
 
     async def acall(self, name: str, keys: Sequence[str], arguments: Sequence[Any], delays: Delays) -> Any:
         """``call`` on an event loop."""
         # A program on an event loop has imported it already; all others do without.
         import asyncio
 
-        tries = _Attempt(self._take(), next(self._tokens), delays)
-        while True:
+        guard, token = self._take(), next(self._tokens)
+        call = name, [guard, *keys], [token, *arguments]
+        try:
+            answer = await self._link.acall(*call)
+        except OperationalError as exc:
+            failure = exc
+        else:
+            self._idle.append(guard)
+            return answer
+        for seconds in pauses() if delays is None else delays:
+            await asyncio.sleep(seconds)
             try:
-                answer = await self._link.acall(name, [tries.guard, *keys], [tries.token, *arguments])
+                return await self._link.acall(*call)
             except OperationalError as exc:
-                await asyncio.sleep(tries.pause(exc))
-            else:
-                self._end(tries)
-                return answer
+                failure = exc
+        raise failure
 
     def _take(self) -> str:
         if self._pid != os.getpid():
@@ -68,30 +88,3 @@ class IdempotentCalls:
             return self._idle.pop()
         except IndexError:
             return self._keys.idempotency(new_id())
-
-    def _end(self, tries: "_Attempt") -> None:
-        # A request that seemed lost may still arrive, and is to find its token.
-        if not tries.failed:
-            self._idle.append(tries.guard)
-
-
-class _Attempt:
-    """One call, as often as it is made."""
-
-    __slots__ = ("_delays", "_pauses", "failed", "guard", "token")
-
-    def __init__(self, guard: str, token: int, delays: Delays) -> None:
-        self.guard = guard
-        self.token = token
-        self.failed = False
-        self._delays = delays
-        self._pauses: Iterator[float] = iter(())
-
-    def pause(self, exc: OperationalError) -> float:
-        """Seconds until the next try after one that failed; raises its error when there is to be none."""
-        if not self.failed:
-            self.failed = True
-            self._pauses = pauses() if self._delays is None else iter(self._delays)
-        for seconds in self._pauses:
-            return seconds
-        raise exc

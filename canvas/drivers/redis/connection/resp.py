@@ -5,6 +5,7 @@ It raises OSError while the server is unreachable, and Refusal for an error that
 
 import select
 import socket
+import struct
 import time
 from collections.abc import Sequence
 from typing import Any, Final, Protocol, TypeAlias
@@ -23,6 +24,8 @@ CONNECTIONS = 10_000
 _READ_AT_ONCE = 65_536
 CONNECT_WITHIN = 5.0
 ANSWER_WITHIN = 30.0
+_SYSTEM_SOCKETS = "socket"
+"""The module of Python's own sockets."""
 
 
 class Refusal(Exception):
@@ -134,7 +137,11 @@ class SocketConnection:
 
     def send(self, commands: Sequence[Command]) -> None:
         """Send commands without waiting for their replies."""
-        self._socket.sendall(packed(commands))
+        data = packed(commands)
+        try:
+            self._socket.sendall(data)
+        except BlockingIOError:
+            raise _out_of_time() from None
 
     def receive(self) -> Any:
         """The next reply. Raises Refusal where it is an error."""
@@ -145,8 +152,10 @@ class SocketConnection:
                 if not data:
                     raise ConnectionError("the server closed the connection")
                 reader.feed(data)
-        except OSError:
+        except OSError as exc:
             self._check_for_tls()
+            if isinstance(exc, BlockingIOError):
+                raise _out_of_time() from None
             raise
         self._answered = True
         self.used_at = time.monotonic()
@@ -196,5 +205,24 @@ def _connected(address: Address) -> socket.socket:
                     sock.setsockopt(socket.IPPROTO_TCP, option, value)
     except OSError as exc:
         raise ConnectionError(f"cannot connect: {exc.strerror or exc}") from None
-    sock.settimeout(options.get("socket_timeout", ANSWER_WITHIN))
+    _limit_waits(sock, options.get("socket_timeout", ANSWER_WITHIN))
     return sock
+
+
+def _limit_waits(sock: socket.socket, seconds: float | None) -> None:
+    """Let reads and writes fail after ``seconds`` without progress.
+
+    Where the system itself waits, each takes one system call. With Python's own timeout, each takes a ``poll`` before.
+    """
+    if not seconds or type(sock).__module__ != _SYSTEM_SOCKETS:
+        sock.settimeout(seconds)  # gevent's and eventlet's sockets wait by themselves
+        return
+    whole, micro = divmod(max(1, round(seconds * 1_000_000)), 1_000_000)
+    limit = struct.pack("ll", whole, micro)
+    sock.settimeout(None)
+    for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+        sock.setsockopt(socket.SOL_SOCKET, option, limit)
+
+
+def _out_of_time() -> TimeoutError:
+    return TimeoutError("timed out")
