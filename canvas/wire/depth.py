@@ -18,8 +18,9 @@ LONG_TEXT = 4_096
 _COPIED = 1 << 20
 """Bytes up to which ``opens_more`` may copy text."""
 _decode = msgspec.json.Decoder().decode
-_BRACKET_STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
-_NO_BRACKETS = bytes(set(range(256)) - set(b"[{]}"))
+_SQUARE = bytes.maketrans(b"{}", b"[]")
+_NO_MARKS = bytes(set(range(256)) - set(b'[{]}"'))
+_STEPS = bytes.maketrans(b"[]", b"\x01\xff")
 
 
 def check_depth(raw: bytes, limit: int, error: type[WireError] = DecodeError, *, around: int = 0) -> None:
@@ -55,10 +56,18 @@ def _brackets(raw: bytes) -> int:
     """How many brackets are open at most. Nothing is built."""
     if b"\\" in raw:
         raw = raw.replace(b"\\\\", b"").replace(b'\\"', b"")
-    outside_strings = b"".join(raw.split(b'"')[::2])
+    # Without what is between two quotation marks where that has no brackets: most strings go here.
+    marks = raw.translate(_SQUARE, _NO_MARKS).replace(b'""', b"")
+    if b'"' in marks:
+        marks = b"".join(marks.split(b'"')[::2])
+    # Most data is wide: without its innermost level, not much of it is left.
+    levels, size, left = 0, len(marks), marks.replace(b"[]", b"")
+    while len(left) * 4 <= size * 3:
+        levels, size, left = levels + 1, len(left), left.replace(b"[]", b"")
+        if not size:
+            return levels
     # Brackets as signed bytes, 1 and -1, so that no step is taken in Python: long chains pass here with each link.
-    steps = memoryview(outside_strings.translate(_BRACKET_STEPS, _NO_BRACKETS)).cast("b")
-    return max(accumulate(steps), default=0)
+    return max(accumulate(memoryview(marks.translate(_STEPS)).cast("b")), default=0)
 
 
 def _data_depth(raw: bytes, around: int) -> int:

@@ -1,15 +1,25 @@
 """How deeply data may be nested in messages, which what follows a task does not count against."""
 
 import json
+import tracemalloc
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from canvas import Canvas, chain, chord, group
 from canvas.errors import DecodeError, EncodeError
 from canvas.model.record import Record
 from canvas.wire import typed_json
-from canvas.wire.depth import MAX_NESTING, opens_more
+from canvas.wire.depth import MAX_NESTING, check_depth, opens_more
 from tests.support import messages
+
+TEXTS = st.lists(st.sampled_from('[]{}"\\a,'), max_size=40).map("".join)
+VALUES = st.recursive(
+    st.one_of(st.integers(0, 9), TEXTS),
+    lambda inner: st.one_of(st.just([]), st.lists(inner, min_size=3, max_size=4), st.dictionaries(TEXTS, inner)),
+    max_leaves=30,
+)
 
 
 def make(limit=200):
@@ -61,6 +71,33 @@ FOLLOWING = {
     "headers of a later step": lambda s: s() | headers(s, 40),
     "groups in chains": lambda s: chain(s(), group(linked(s, 50), linked(s, 50)), s()),
 }
+
+
+def depth_of(value):
+    if not isinstance(value, list | dict):
+        return 0
+    return 1 + max(map(depth_of, value.values() if isinstance(value, dict) else value), default=0)
+
+
+@settings(max_examples=40)
+@given(VALUES, st.integers(0, 12))
+def test_brackets_in_strings_do_not_count(value, around):
+    raw = json.dumps([[value], 0] if around % 2 else value).encode()
+    depth = depth_of(value) + 2 * (around % 2)
+    check_depth(raw, depth + around, around=around)
+    if depth:
+        with pytest.raises(DecodeError, match="levels"):
+            check_depth(raw, depth + around - 1, around=around)
+
+
+def test_wide_data_is_counted_without_a_copy_of_each_string():
+    raw = json.dumps([{"name": f"user {number}", "mail": "a@b.c"} for number in range(2_000)]).encode()
+    tracemalloc.start()
+    try:
+        check_depth(raw, 200)
+        assert tracemalloc.get_traced_memory()[1] < 2 * len(raw)
+    finally:
+        tracemalloc.stop()
 
 
 def read(payload, limit=200):
