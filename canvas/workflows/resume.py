@@ -16,7 +16,7 @@ from canvas.producer.outbox import Outbox
 from canvas.workflows.celery_run import embed_run
 from canvas.workflows.lifetimes import record_ids
 from canvas.workflows.services import WorkflowServices
-from canvas.workflows.status import node_state
+from canvas.workflows.status import RunStatus, node_state
 from canvas.workflows.steps.child_runs import INSIDE, goes_on_inside
 from canvas.workflows.steps.compensation import undone_inside
 from canvas.workflows.steps.earlier_attempts import FRESH
@@ -188,7 +188,7 @@ class Steered(Protocol):
 
     def child(self, name: str) -> "Steered | None": ...
 
-    def ready(self) -> bool: ...
+    def status(self) -> RunStatus: ...
 
 
 def run_again_from(run: Steered, path: str) -> Again:
@@ -220,7 +220,7 @@ def node_of_path(run: Steered, path: str) -> Again:
                     f"run {run.id}: {head}: no run of a workflow is in its place whose nodes could run again: run "
                     f"{head!r} again as a whole"
                 )
-            if not child.ready():
+            if not child.status().over:
                 raise CompositionError(
                     f"run {run.id}: {head}: the run in its place has not ended: wait for its tasks, or run {head!r} "
                     "again as a whole"

@@ -155,3 +155,54 @@ def test_a_mark_that_was_stored_in_part_is_completed(app):
     mark_grown(app, runs, outbox, NodeRef("inner", 0, 0))
     app.driver.settler.settle([outbox.settlement()])
     assert has_grown(app, runs, "outer")
+
+
+def steps(app, *names):
+    """A workflow of steps one after the other; the first one has a compensation."""
+    flow, note = Workflow("steps", app), app.tasks["note"]
+    last = flow.add(note.si(names[0]), name=names[0], compensate=app.tasks["undo"].s())
+    for name in names[1:]:
+        last = flow.add(app.tasks["gate"].si() if name == "gate" else note.si(name), name=name, after=last)
+    return flow
+
+
+def test_a_step_inside_that_runs_again_is_resumed_where_it_failed(app):
+    app.open = True
+    flow = Workflow("flow", app)
+    flow.add(steps(app, "first", "a", "gate"), name="inside")
+    run = flow.apply()
+    app.seen.clear()
+    app.open = False
+    assert run.again("inside/a")
+    assert app.seen == ["a", "undo first"]
+    app.open = True
+    assert run.resume()
+    assert app.seen == ["a", "undo first", "first", "a", "gate"]
+    app.seen.clear()
+    assert run.again("inside/gate")
+    assert app.seen == ["gate"]
+
+
+def test_steps_inside_that_were_undone_run_again_with_the_one_that_is_named(app):
+    app.seen.clear()
+    app.open = False
+    flow = Workflow("flow", app)
+    flow.add(app.tasks["gate"].si(), after=flow.add(steps(app, "a", "b"), name="inside"))
+    run = flow.apply()
+    app.open = True
+    assert run.again("inside/b")
+    assert app.seen == ["a", "b", "undo a", "a", "b", "gate"]
+
+
+@pytest.mark.parametrize(("inside", "again", "seen"), [
+    (lambda app: steps(app, "a", "b"), "b", ["b"]), (lambda app: grow(app, "a"), "note", ["a"]),
+])  # fmt: skip
+def test_steps_inside_of_an_earlier_attempt_are_undone(app, inside, again, seen):
+    app.open = True
+    flow = Workflow("flow", app)
+    flow.add(app.tasks["gate"].si(), after=flow.add(inside(app), name="inside"))
+    run = flow.apply()
+    app.seen.clear()
+    app.open = False
+    assert run.again(f"inside/{again}")
+    assert app.seen == [*seen, "undo a"]

@@ -10,6 +10,7 @@ from canvas.errors import CompositionError
 from canvas.model.run_index import RunQuery
 from canvas.testing.contract import eventually
 from canvas.workflows.resume import run_again_from
+from canvas.workflows.run import resume_in_place
 from tests.support.dying import killed_at
 from tests.worker.commands import canvas, invoked, served, states, task
 
@@ -154,6 +155,21 @@ def test_a_node_of_a_run_inside(bench, app, flow, place, found):
     assert run.again("inside")
     assert run.get(timeout=20) == 1
     assert ran(bench, a, b, deep, c) == [2, 3, 3, 4]
+
+
+def test_a_run_inside_that_is_told_twice_runs_again_once(bench, app, flow):
+    a, b = bench.new_key(), bench.new_key()
+    inner = Workflow("inner", app)
+    line(app, inner, a, b)
+    flow.add(inner, name="inside")
+    run = flow.apply_async()
+    run.get(timeout=20)
+    assert run.again("inside/b")
+    assert run.get(timeout=20) == 1
+    child = run.child("inside")
+    resume_in_place(app, child.id, child.nodes[-1].details["outcome"], "b", attempt=0)
+    assert run.child("inside").attempt == 1
+    assert ran(bench, a, b) == [1, 2]
 
 
 def test_a_node_of_a_workflow_that_a_task_returned(bench, app, flow):
