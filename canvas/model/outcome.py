@@ -1,9 +1,9 @@
-"""The outcome of running a task: a closed union, matched once."""
+"""The outcome of running a task: a closed union, matched once; and why a task has none."""
 
 import sys
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from canvas.errors import Ignore, Retry
 
@@ -156,3 +156,32 @@ class Revoked:
 
 
 Outcome: TypeAlias = Success | Failure | Retried | Ignored | ReplacedBy | Rejected | Revoked
+
+
+class OrphanReason(NamedTuple):
+    """Why the worker that had an orphan did not settle it."""
+
+    kind: Literal["worker lost", "terminated", "time limit"]
+    seconds: float | None = None
+    """The time limit that the task has exceeded."""
+    code: int | None = None
+    """The exit code of the process, if its parent knows it; for a process that a signal ended, minus its number."""
+
+    @property
+    def text(self) -> str:
+        """As a driver keeps it."""
+        if self.kind == "time limit":
+            return f"{self.kind} {self.seconds}"
+        if self.code is not None:
+            return f"{self.kind} {self.code}"
+        return "" if self.kind == "worker lost" else self.kind
+
+    @classmethod
+    def from_text(cls, text: str) -> "OrphanReason":
+        """The reason that a driver has kept."""
+        kind, _, number = text.rpartition(" ")
+        if kind == "time limit":
+            return cls("time limit", float(number))
+        if kind == "worker lost":
+            return cls("worker lost", code=int(number))
+        return cls("terminated") if text == "terminated" else cls("worker lost")

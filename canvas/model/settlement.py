@@ -106,6 +106,17 @@ class UniqueLock(NamedTuple):
     """The id of the task under way."""
 
 
+class RunWrite(NamedTuple):
+    """A new run of a workflow, unlisted, to keep with the nodes of its first attempt. A run that has begun another
+    attempt stays as it is."""
+
+    run: str
+    """The id begins with that of the run around it, or of the task in whose place it is."""
+    fields: Mapping[str, bytes]
+    expires: int
+    """Seconds to keep it; 0: without an end."""
+
+
 class MailboxStep(NamedTuple):
     """One change of a mailbox of a workflow's run, where nodes wait for values that come from outside of the graph's
     edges. Each step takes effect once per ``id``, however often it is repeated.
@@ -153,6 +164,8 @@ class ChordDispatch(NamedTuple):
     """Changes of mailboxes, in their order."""
     sent: Sequence[Callable[[], Message]] = ()
     """The messages to report once they have left. No driver reads it."""
+    runs: Sequence[RunWrite] = ()
+    """Written before everything else."""
 
 
 class SpeculativeDispatch(NamedTuple):
@@ -208,6 +221,8 @@ class Settlement(NamedTuple):
     """Ends of chords that a driver may apply in the same step; it returns the ready chords that it does not end."""
     sent: Sequence[Callable[[], Message]] = ()
     """The messages to report once they have left. No driver reads it."""
+    runs: Sequence[RunWrite] = ()
+    """Written before everything else."""
 
 
 Ending = Literal["body", "failure", "record", "removal"]
@@ -236,35 +251,6 @@ class ReadyChord(NamedTuple):
         was a failure already, of which errbacks may have been sent."""
         following: dict[Ending, Ending] = {"body": "record" if failed else "failure", "failure": "record"}
         return self._replace(ending=following.get(self.ending, "removal"), refusal=self.refusal or why)
-
-
-class OrphanReason(NamedTuple):
-    """Why the worker that had an orphan did not settle it."""
-
-    kind: Literal["worker lost", "terminated", "time limit"]
-    seconds: float | None = None
-    """The time limit that the task has exceeded."""
-    code: int | None = None
-    """The exit code of the process, if its parent knows it; for a process that a signal ended, minus its number."""
-
-    @property
-    def text(self) -> str:
-        """As a driver keeps it."""
-        if self.kind == "time limit":
-            return f"{self.kind} {self.seconds}"
-        if self.code is not None:
-            return f"{self.kind} {self.code}"
-        return "" if self.kind == "worker lost" else self.kind
-
-    @classmethod
-    def from_text(cls, text: str) -> "OrphanReason":
-        """The reason that a driver has kept."""
-        kind, _, number = text.rpartition(" ")
-        if kind == "time limit":
-            return cls("time limit", float(number))
-        if kind == "worker lost":
-            return cls("worker lost", code=int(number))
-        return cls("terminated") if text == "terminated" else cls("worker lost")
 
 
 class Orphan(NamedTuple):

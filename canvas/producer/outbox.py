@@ -25,6 +25,7 @@ from canvas.model.settlement import (
     MailboxStep,
     Part,
     ResultWrite,
+    RunWrite,
     Settlement,
     SpeculativeDispatch,
 )
@@ -71,8 +72,11 @@ class Outbox:
         self.publishes: list[Publish] = []
         self.deferrals: list[DelayedPublish] = []
         self.mail: list[MailboxStep] = []
+        self.runs: list[RunWrite] = []
         self.sent: list[Callable[[], Message]] = []
         """The messages to report once they are sent; empty if no listener is registered."""
+        self.unstored: list[object] = []
+        """The process reads these runs, which are not stored yet, as long as this list holds them."""
         self.chord_extensions: list[ChordExtension] = []
         self.keeps: Sequence[Keep] = ()
         self.disposal: Disposal = "ack"
@@ -145,6 +149,7 @@ class Outbox:
         return Settlement(
             delivery, fence, False, self.stores, self.parts, self.joins, self.chord_extensions, self.keeps,
             self.publishes, self.deferrals, self.disposal, self.reason, (), (), self.mail, speculative, self.sent,
+            self.runs,
         )  # fmt: skip
 
     def chord_dispatch(self, group_id: str, failed: bool = False) -> ChordDispatch:
@@ -161,6 +166,7 @@ class Outbox:
             expires,
             mail=self.mail,
             sent=self.sent,
+            runs=self.runs,
         )
 
     def extend_chords(self, members: Sequence[Signature[Any]], lineage: Lineage, by: str) -> None:
@@ -180,6 +186,7 @@ class Outbox:
         self.publishes += end.publishes
         self.deferrals += end.deferrals
         self.mail += end.mail
+        self.runs += end.runs
         self.sent += end.sent
 
 

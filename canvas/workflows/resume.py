@@ -64,7 +64,7 @@ class RunAttempt(NamedTuple):
             embed_run(app, outbox, self.run, self.number, str(self.about["name"]), nodes, ended)
             self.engine(app, outbox).schedule_cancellation(timeout)
         else:
-            app.run_store.cache_pending(self.run, self.number, nodes, self.about)
+            outbox.unstored.append(app.run_store.know_unstored(self.run, self.number, nodes, self.about))
             self.engine(app, outbox).begin(timeout)
         return outbox
 

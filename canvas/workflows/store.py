@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakValueDictionary
 
 from canvas.config.run_lifetimes import RunLifetimes
 from canvas.errors import RunLost
 from canvas.model.ids import new_id
-from canvas.model.settlement import ReadyChord
+from canvas.model.settlement import ReadyChord, RunWrite
 from canvas.model.workflow_run import NodeRef, RunNode
 from canvas.wire import codecs
 from canvas.wire.run_compression import deflate, inflate
@@ -25,8 +26,6 @@ NODES_PER_CHUNK = 256
 _CHUNKS_CACHED = 256
 _UNCHANGING = 64
 _AHEAD = 64
-_BEGINNING = 64
-"""Runs that begin, and are not kept yet, at most."""
 _SETTLED_AFTER = 2.0
 """Seconds after a run's end until which the records of it that were under way are stored, as a rule."""
 _LOOKS = 30
@@ -34,6 +33,17 @@ _LOOKS = 30
 _ENDED = 10_000
 """Ended runs to be looked at, at most: a client that starts runs without a task never looks."""
 T = TypeVar("T")
+
+
+class _Unstored:
+    """The first step of an attempt reads it before it is stored."""
+
+    __slots__ = ("__weakref__", "about", "attempt", "nodes")
+
+    def __init__(self, attempt: int, nodes: Sequence[RunNode], about: dict[str, Any]) -> None:
+        self.attempt = attempt
+        self.nodes = nodes
+        self.about = about
 
 
 def call_once(call: Callable[[], T]) -> T:
@@ -58,7 +68,7 @@ class RunStore:
         self.lifetimes = lifetimes
         self.persist = persist
         self._signer = signer
-        self._beginning: OrderedDict[str, tuple[int, dict[str, Any]]] = OrderedDict()
+        self._unstored: WeakValueDictionary[str, _Unstored] = WeakValueDictionary()
         self._chunks: OrderedDict[tuple[str, int, int], list[RunNode]] = OrderedDict()
         self._unchanging: OrderedDict[str, Any] = OrderedDict()
         self._over: deque[tuple[float, str, int, int]] = deque(maxlen=_ENDED)
@@ -77,20 +87,20 @@ class RunStore:
 
     # -- writing
 
+    def new_inside(self, run: str, about: dict[str, Any], nodes: Sequence[RunNode]) -> RunWrite:
+        """A run inside of another one, with the nodes of its first attempt, for the settlement that starts it."""
+        return RunWrite(run, self._new_fields(run, about, nodes), self.lifetimes.alive)
+
     def save(
         self,
         run: str,
         about: dict[str, Any],
         nodes: Sequence[RunNode],
         start: ReadyChord | None = None,
-        listed: bool = True,
     ) -> str:
         """Keep a new run and the nodes of its first attempt, with the ready chord that starts it; returns the id of the
-        run: another one's, if that one has the same key, and then nothing is kept. ``listed``: among the runs that are
-        found without their ids."""
-        self._beginning.pop(run, None)
-        fields = {"about": self._encode(run, about), "attempt": b"0", **self._encoded(run, 0, nodes)}
-        listing, now = (run_listing(about), time.time()) if listed else (None, None)
+        run: another one's, if that one has the same key, and then nothing is kept."""
+        fields, listing, now = self._new_fields(run, about, nodes), run_listing(about), time.time()
         return str(self.persist(lambda: self._results.save_run(run, fields, self._alive, now, listing, start)))
 
     def begin_attempt(
@@ -129,13 +139,12 @@ class RunStore:
         lasting = self.lifetimes
         self.persist(lambda: self._results.expire_run(run, lasting.run, task_ids, lasting.records))
 
-    def cache_pending(self, run: str, attempt: int, nodes: Sequence[RunNode], about: dict[str, Any]) -> None:
-        """Cache these nodes and this metadata of a run that is not stored yet, as if they had been read."""
-        self._beginning[run] = attempt, about
-        while len(self._beginning) > _BEGINNING:
-            self._beginning.popitem(last=False)
+    def know_unstored(self, run: str, attempt: int, nodes: Sequence[RunNode], about: dict[str, Any]) -> object:
+        """Read an attempt of a run that is not stored yet as if it were, as long as the returned object lives."""
+        known = self._unstored[run] = _Unstored(attempt, nodes, about)
         for place, first in enumerate(range(0, len(nodes), NODES_PER_CHUNK)):
-            self._chunks[run, attempt, place] = list(nodes[first : first + NODES_PER_CHUNK])
+            self._cache((run, attempt, place), list(nodes[first : first + NODES_PER_CHUNK]))
+        return known
 
     # -- reading
 
@@ -144,9 +153,9 @@ class RunStore:
         names = ["about", "attempt", "cancelled"]
         about, attempt, cancelled = self.persist(lambda: self._results.read_run(run, names))
         if about is None or attempt is None:
-            begins = self._beginning.get(run)
-            if begins is not None:
-                return {**begins[1], "cancelled": False}, begins[0]
+            known = self._unstored.get(run)
+            if known is not None:
+                return {**known.about, "cancelled": False}, known.attempt
             raise RunLost(f"there is no run {run!r}: it never was, or is forgotten by now (workflow_run_expires)")
         return {**self._decode(f"run {run}", about), "cancelled": cancelled == attempt}, int(attempt)
 
@@ -158,6 +167,9 @@ class RunStore:
     def node(self, run: str, attempt: int, number: int) -> RunNode:
         """One node. Raises RunLost."""
         chunk, place = divmod(number, NODES_PER_CHUNK)
+        known = self._unstored.get(run)
+        if known is not None and known.attempt == attempt:
+            return known.nodes[number]
         nodes = self._chunks.get((run, attempt, chunk)) or self._load(run, attempt, [chunk])
         try:
             return nodes[place]
@@ -172,6 +184,9 @@ class RunStore:
 
     def nodes(self, run: str, attempt: int, count: int) -> list[RunNode]:
         """All ``count`` nodes of an attempt. Raises RunLost."""
+        known = self._unstored.get(run)
+        if known is not None and known.attempt == attempt:
+            return list(known.nodes)
         return self._load(run, attempt, range(-(-count // NODES_PER_CHUNK)))
 
     def find(self, query: "RunQuery") -> "list[FoundRun]":
@@ -202,11 +217,14 @@ class RunStore:
             if kept is None:
                 raise RunLost(f"the nodes of run {run} are gone: it is forgotten by now (workflow_run_expires)")
             nodes = [RunNode.from_list(one) for one in self._decode(f"chunk {attempt}.{chunk} of run {run}", kept)]
-            self._chunks[run, attempt, chunk] = nodes
+            self._cache((run, attempt, chunk), nodes)
             loaded += nodes
+        return loaded
+
+    def _cache(self, chunk: tuple[str, int, int], nodes: list[RunNode]) -> None:
+        self._chunks[chunk] = nodes
         while len(self._chunks) > _CHUNKS_CACHED:
             self._chunks.popitem(last=False)
-        return loaded
 
     def unchanging(self, name: str, read: Callable[[], T]) -> T:
         """A value that never changes once it is there; ``read`` is called where this process has not read it lately."""
@@ -224,6 +242,9 @@ class RunStore:
         return dict(self.persist(lambda: self._results.read_mail(run)))
 
     # -- bytes
+
+    def _new_fields(self, run: str, about: dict[str, Any], nodes: Sequence[RunNode]) -> dict[str, bytes]:
+        return {"about": self._encode(run, about), "attempt": b"0", **self._encoded(run, 0, nodes)}
 
     def _encoded(self, run: str, attempt: int, nodes: Sequence[RunNode]) -> dict[str, bytes]:
         return {

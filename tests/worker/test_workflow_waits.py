@@ -363,6 +363,17 @@ def test_a_workflow_is_a_node(bench, app, flow):
     assert child.id not in found
 
 
+def test_a_run_starts_with_many_workflows_inside(app, flow):
+    """Each of them looks at the run around it, which is not stored yet."""
+    inner = Workflow("inner", app)
+    inner.add(task(app, "ident").s(1), name="only")
+    for number in range(70):
+        flow.add(inner, name=str(number))
+    run = flow.apply_async()
+    assert run.get(timeout=30) is not None
+    assert run.state == "SUCCESS"
+
+
 def test_the_failure_of_a_workflow_inside_fails_its_node_and_resume_goes_on_inside(bench, app, flow):
     key, gate = bench.new_key(), bench.new_key()
     inner = Workflow("inner", app)

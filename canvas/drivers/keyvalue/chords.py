@@ -93,7 +93,7 @@ class MemcachedChords:
         self._values.change(self._names.own("chord", group_id), one_more, None)
 
     def record(self, records: Records) -> list[ReadyChord]:
-        if records.mail:
+        if records.mail or records.runs:
             raise RefusedError("Memcached keeps no workflow runs: set result_backend to Redis or a database")
         self._results.store(records.stores)
         self.start_chords(records.joins, records.extensions)

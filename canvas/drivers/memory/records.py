@@ -10,7 +10,7 @@ from typing import NamedTuple
 from canvas.drivers.memory.mailboxes import MemoryMailboxes
 from canvas.drivers.memory.run_index import MemoryRunIndex
 from canvas.drivers.ports.chords import Records
-from canvas.model.settlement import ChordStart, MailboxStep, Part, ReadyChord, ResultWrite
+from canvas.model.settlement import ChordStart, MailboxStep, Part, ReadyChord, ResultWrite, RunWrite
 
 
 class Kept(NamedTuple):
@@ -72,6 +72,12 @@ class MemoryRecords:
         if expires and run in self.runs:
             self.runs_until[run] = self.clock() + expires
 
+    def write_run(self, write: RunWrite) -> None:
+        """Keep a new run, unless it has begun another attempt."""
+        if self.run(write.run).get("attempt", b"0") == b"0":
+            self.runs.setdefault(write.run, {}).update(write.fields)
+            self.keep_run(write.run, write.expires)
+
     def record(self, task_id: str) -> Kept | None:
         return alive(self.records, task_id, self.clock())
 
@@ -127,6 +133,8 @@ class MemoryRecords:
         return self.mailboxes.apply(step)
 
     def record_all(self, records: Records) -> list[ReadyChord]:
+        for write in records.runs:
+            self.write_run(write)
         for store in records.stores:
             self.keep(store)
         for join in records.joins:

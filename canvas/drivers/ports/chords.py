@@ -12,6 +12,7 @@ from canvas.model.settlement import (
     Part,
     ReadyChord,
     ResultWrite,
+    RunWrite,
     Settlement,
 )
 
@@ -25,13 +26,14 @@ class Records(NamedTuple):
     extensions: Sequence[ChordExtension] = ()
     keeps: Sequence[Keep] = ()
     mail: Sequence[MailboxStep] = ()
+    runs: Sequence[RunWrite] = ()
 
     @classmethod
     def of(cls, settlements: Sequence[Settlement]) -> "Records":
         """Those of settlements, in their order."""
         if len(settlements) == 1:
             (one,) = settlements
-            return cls(one.stores, one.parts, one.joins, one.chord_extensions, one.keeps, one.mail)
+            return cls(one.stores, one.parts, one.joins, one.chord_extensions, one.keeps, one.mail, one.runs)
         return cls(
             [x for s in settlements for x in s.stores],
             [x for s in settlements for x in s.parts],
@@ -39,12 +41,13 @@ class Records(NamedTuple):
             [x for s in settlements for x in s.chord_extensions],
             [x for s in settlements for x in s.keeps],
             [x for s in settlements for x in s.mail],
+            [x for s in settlements for x in s.runs],
         )
 
     @classmethod
     def of_end(cls, end: ChordDispatch) -> "Records":
         """Those of the end of a chord."""
-        return cls(end.stores, end.parts, end.joins, mail=end.mail)
+        return cls(end.stores, end.parts, end.joins, mail=end.mail, runs=end.runs)
 
 
 class ChordStore(Protocol):
@@ -58,13 +61,14 @@ class ChordStore(Protocol):
         """Start chords: set their sizes (before any part is published), and let running ones wait for one part more."""
 
     def record(self, records: Records) -> list[ReadyChord]:
-        """Write records, parts, chord starts and changes of mailboxes in one atomic call; the chords that became ready.
+        """Write runs, records, parts, chord starts and changes of mailboxes in one atomic call; the chords that became
+        ready.
 
         Raises RefusedError.
 
-        It is safe to repeat: a part counts once per task id, an extension once per its member, and a change of a
-        mailbox once per its id. A mailbox lives as long as its run is kept; a change of the mailbox of a run that is
-        not kept does nothing.
+        It is safe to repeat: a part counts once per task id, an extension once per its member, a change of a mailbox
+        once per its id, and a run that has begun another attempt is not written. A mailbox lives as long as its run is
+        kept; a change of the mailbox of a run that is not kept does nothing.
         """
 
     def readiness(self, group_id: str) -> str | None:

@@ -171,7 +171,9 @@ class RedisBroker:
 
     def settle(self, settlements: Sequence[Settlement], lease: Lease | None) -> tuple[list[SettleResult], LeaseReply]:
         mine = [
-            settlement._replace(stores=[], joins=[], chord_extensions=[], keeps=[], parts=[], mail=[], speculative=[])
+            settlement._replace(
+                stores=[], joins=[], chord_extensions=[], keeps=[], parts=[], mail=[], speculative=[], runs=[]
+            )
             for settlement in settlements
         ]
         batch = SettleBatch(worker_of(settlements, lease), pack_each(mine, self.packing.settlement))

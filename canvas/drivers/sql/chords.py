@@ -13,6 +13,7 @@ from canvas.drivers.ports.chords import Records
 from canvas.drivers.sql.dialects import read_clock, unix_time, upsert
 from canvas.drivers.sql.mailboxes import SqlMailboxes
 from canvas.drivers.sql.results import SqlResults
+from canvas.drivers.sql.run_index import write_runs
 from canvas.model.settlement import ChordExtension, ChordStart, Part, ReadyChord
 
 _OPEN, _READY, _DONE, _FAILED = "open", "ready", "done", "failed"
@@ -98,7 +99,8 @@ class SqlChords:
 
     def write(self, connection: Connection, records: Records) -> list[ReadyChord]:
         """As ``record``, in a transaction of the caller's."""
-        stores, parts, joins, extensions, keeps, mail = records
+        stores, parts, joins, extensions, keeps, mail, runs = records
+        write_runs(connection, self._state, runs)
         self._results.writer(stores)(connection)
         found = [*parts, *self._mailboxes.apply(connection, mail)]
         counted = {one.group_id for some in (extensions, found, joins) for one in some}

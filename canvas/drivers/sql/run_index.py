@@ -1,13 +1,15 @@
 """The index of workflows' runs: columns of their rows, and tables of their labels and keys."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, Table, func, or_, select, update
 
 from canvas.drivers.sql.canvas_tables import StateTables
-from canvas.drivers.sql.dialects import unix_time, upsert
+from canvas.drivers.sql.dialects import read_clock, unix_time, upsert
 from canvas.model import states
 from canvas.model.run_index import IF_CANCELLED, FoundRun, RunListing, RunQuery
+from canvas.model.settlement import RunWrite
 
 
 def is_kept(connection: Connection, runs: Table) -> ColumnElement[bool]:
@@ -45,6 +47,30 @@ def write_state(
         state = IF_CANCELLED.get(state, state)
     if state != known:
         connection.execute(update(runs).where(runs.c.run == run).values(state=state))
+
+
+def write_runs(connection: Connection, tables: StateTables, writes: Sequence[RunWrite]) -> None:
+    """Keep new runs that are not listed, except for those that have begun another attempt."""
+    if not writes:
+        return
+    runs, fields, now = tables.runs, tables.run_fields, read_clock(connection)
+    query = select(fields.c.run).join(runs, runs.c.run == fields.c.run).where(
+        fields.c.run.in_([write.run for write in writes]), fields.c.name == "attempt", fields.c.value != b"0",
+        is_kept(connection, runs),
+    )  # fmt: skip
+    begun = set(connection.execute(query).scalars())
+    for write in sorted(writes, key=lambda one: one.run):
+        if write.run not in begun:
+            row = {"run": write.run, "expires_at": now + write.expires if write.expires else None}
+            connection.execute(upsert(connection, runs, ["run"], ["expires_at"]), row)
+            write_fields(connection, tables, write.run, write.fields)
+
+
+def write_fields(connection: Connection, tables: StateTables, run: str, fields: Mapping[str, bytes]) -> None:
+    """Set fields of a run."""
+    rows = [{"run": run, "name": name, "value": value} for name, value in sorted(fields.items())]
+    if rows:
+        connection.execute(upsert(connection, tables.run_fields, ["run", "name"], ["value"]), rows)
 
 
 def claim_key(connection: Connection, tables: StateTables, listing: RunListing, run: str) -> str:

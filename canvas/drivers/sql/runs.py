@@ -7,7 +7,16 @@ from sqlalchemy import Connection, select, update
 from canvas.drivers.sql.dialects import read_clock, upsert
 from canvas.drivers.sql.mailboxes import SqlMailboxes
 from canvas.drivers.sql.results import SqlResults
-from canvas.drivers.sql.run_index import claim_key, count, find, is_kept, list_run, run_of_key, write_state
+from canvas.drivers.sql.run_index import (
+    claim_key,
+    count,
+    find,
+    is_kept,
+    list_run,
+    run_of_key,
+    write_fields,
+    write_state,
+)
 from canvas.model import states
 from canvas.model.run_index import FoundRun, RunListing, RunQuery
 from canvas.model.settlement import ReadyChord
@@ -47,7 +56,7 @@ class SqlRuns:
             row = {"run": run, "created": created, "expires_at": now + expires if expires else None}
             changed = ["expires_at"] if expires else []
             connection.execute(upsert(connection, self._tables.runs, ["run"], changed), row)
-            self._write(connection, run, fields)
+            write_fields(connection, self._tables, run, fields)
             if listing is not None and listed:
                 list_run(connection, self._tables, run, listing, created)
             else:
@@ -68,11 +77,6 @@ class SqlRuns:
         row |= {"callback": start.callback, "ready_since": now}
         changed = [name for name in row if name != "group_id"]
         connection.execute(upsert(connection, self._tables.chords, ["group_id"], changed), row)
-
-    def _write(self, connection: Connection, run: str, fields: Mapping[str, bytes]) -> None:
-        rows = [{"run": run, "name": name, "value": value} for name, value in sorted(fields.items())]
-        if rows:
-            connection.execute(upsert(connection, self._tables.run_fields, ["run", "name"], ["value"]), rows)
 
     def read_run(self, run: str, names: Sequence[str]) -> list[bytes | None]:
         if not names:
@@ -104,7 +108,7 @@ class SqlRuns:
             if not connection.execute(begins.values(value=str(attempt + 1).encode())).rowcount:
                 mine = select(kept.c.value).where(kept.c.run == run, kept.c.name == "begun_by")
                 return bool(call) and connection.execute(mine).scalar() == call.encode()
-            self._write(connection, run, {**fields, "begun_by": call.encode()})
+            write_fields(connection, self._tables, run, {**fields, "begun_by": call.encode()})
             self._results.delete(connection, [run])
             write_state(connection, self._tables, run, state)
             now = read_clock(connection)

@@ -6,8 +6,8 @@ from typing import Any
 
 from canvas.drivers.ports import Driver
 from canvas.model.run_index import RunListing, RunQuery
-from canvas.model.settlement import ReadyChord, ResultWrite, Settlement
-from canvas.testing.contract.mailboxes import resolve, take
+from canvas.model.settlement import ReadyChord, ResultWrite, RunWrite, Settlement
+from canvas.testing.contract.mailboxes import post, resolve, take
 from canvas.testing.contract.support import ContractSupport, chord_end, eventually
 
 
@@ -61,6 +61,20 @@ class RunRecordsContract(ContractSupport):
         assert runs.begin_attempt("nobody", 0, {"about": b"4"}, 60, None) is False
 
     # -- the index
+
+    def test_a_settlement_writes_a_run_before_everything_else(self, driver: Driver) -> None:
+        runs, new = self._runs(driver), RunWrite("run", {"about": b"1", "attempt": b"0"}, 60)
+        settlement = Settlement(None, fence="none", runs=[new], mail=[post("one"), take("a")])
+        (ready,) = driver.settler.settle([settlement]).verdicts[0].ready
+        others = [RunWrite("kept", {"about": b"2"}, 0), RunWrite("short", {"about": b"3"}, 1)]
+        assert driver.settler.dispatch_chord(chord_end(ready.group_id)._replace(runs=others)).held
+        assert runs.read_run("run", ["about", "attempt"]) == [b"1", b"0"]
+        assert self._found(driver) == []
+        eventually(lambda: runs.read_run("short", ["about"]) == [None])
+        assert runs.read_run("kept", ["about"]) == [b"2"]
+        assert runs.begin_attempt("run", 0, {"about": b"4"}, 60, None)
+        driver.settler.settle([settlement])
+        assert runs.read_run("run", ["about", "attempt"]) == [b"4", b"1"]
 
     def _found(self, driver: Driver, **query: Any) -> list[str]:
         return [found.run for found in self._runs(driver).find_runs(RunQuery(**query))]

@@ -11,6 +11,7 @@ from canvas.model.settlement import (
     DelayedPublish,
     Fence,
     ResultWrite,
+    RunWrite,
     Settlement,
 )
 from canvas.testing.contract.support import ContractSupport, part
@@ -53,10 +54,12 @@ class SettlerContract(ContractSupport):
         late = Settlement(
             delivery, fence="early_acked", stores=[ResultWrite("t", b'{"status": "SUCCESS"}', 60, True)],
             joins=[ChordStart("g", 1, 60)], chord_extensions=[ChordExtension("g", "t:0:0")], parts=[part("g", "t", 0)],
+            runs=[RunWrite("run", {"about": b"1", "attempt": b"0"}, 60)],
         )  # fmt: skip
         verdict = driver.settler.settle([late]).verdicts[0]
         assert (verdict.held, list(verdict.ready)) == (False, [])
         assert results.get(["t"]) == [b'{"status": "FAILURE"}']
+        assert self._runs(driver).read_run("run", ["about"]) == [None]
         (ready,) = self._settle(driver, part("g", "other", 0))
         assert ready.parts == [b"value of other"]
 

@@ -20,13 +20,12 @@ from canvas.execution.executor import broken_off
 from canvas.execution.signal_arguments import RefusedMessage
 from canvas.model import states
 from canvas.model.message import Delivery, Message, Publish, int_header
-from canvas.model.outcome import Failure, Outcome, Revoked
+from canvas.model.outcome import Failure, OrphanReason, Outcome, Revoked
 from canvas.model.record import Record
 from canvas.model.settlement import (
     DelayedPublish,
     Fence,
     Orphan,
-    OrphanReason,
     ReadyChord,
     RefusedEnd,
     ResultWrite,

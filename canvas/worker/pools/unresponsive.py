@@ -7,7 +7,7 @@ from typing import Any
 from canvas.app.application import Canvas
 from canvas.drivers.stored_messages import task_id_of
 from canvas.errors import BrokerError
-from canvas.model.settlement import OrphanReason
+from canvas.model.outcome import OrphanReason
 from canvas.telemetry import emit
 from canvas.worker.control.child_commands import ReportState
 from canvas.worker.control.silent_child import running_tag, state_of_silent

@@ -72,7 +72,7 @@ def save_child(
     outcome: Mapping[str, Any],
     place: NodeRef | None,
 ) -> str:
-    """Keep the run of a workflow in the place of a task, and note it in the task's record; its id.
+    """Have ``effects`` keep the run of a workflow in the place of a task, and note it in the task's record; its id.
 
     ``outcome``: the signature of its last task. Raises CompositionError, TaskRevokedError, RunLost.
     """
@@ -84,8 +84,8 @@ def save_child(
     about |= {"depth": depth, "parent": task_id, "last": last}
     if place is not None:
         about["place"] = place.as_list()
-    runs.save(child, about, nodes, listed=False)
-    runs.cache_pending(child, 0, nodes, about)
+    effects.runs.append(runs.new_inside(child, about, nodes))
+    effects.unstored.append(runs.know_unstored(child, 0, nodes, about))
     record = Record(task_id, states.STARTED, None, None, [])
     record.extra = {"child": child}
     effects.record(record, in_run=True)

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from canvas.drivers.ports.chords import Records
 
-_ID_OF: Final = tuple(map(attrgetter, ("task_id", "group_id", "group_id", "group_id", "group_id", "run")))
+_ID_OF: Final = tuple(map(attrgetter, ("task_id", "group_id", "group_id", "group_id", "group_id", "run", "run")))
 """By which id each kind is divided."""
 
 

@@ -26,6 +26,7 @@ from canvas.model.settlement import (
     MailboxStep,
     Part,
     ResultWrite,
+    RunWrite,
     Settlement,
     SpeculativeDispatch,
 )
@@ -126,7 +127,7 @@ class ScriptArguments:
         fields |= self.recorded(
             Records(
                 settlement.stores, settlement.parts, settlement.joins, settlement.chord_extensions, settlement.keeps,
-                settlement.mail,
+                settlement.mail, settlement.runs,
             )
         )  # fmt: skip
         if publishes:
@@ -152,7 +153,7 @@ class ScriptArguments:
 
     def recorded(self, records: Records) -> Fields:
         """The arguments of store_results.lua."""
-        stores, parts, joins, extensions, keeps, mail = records
+        stores, parts, joins, extensions, keeps, mail, runs = records
         fields: Fields = {}
         if stores:
             fields["stores"] = self.stores(stores)
@@ -166,6 +167,8 @@ class ScriptArguments:
             fields["parts"] = self.parts(parts)
         if mail:
             fields["mail"] = [self._mail(step) for step in mail]
+        if runs:
+            fields["runs"] = [self._run(run) for run in runs]
         return fields
 
     def sent(self, publishes: Sequence[Publish], deferrals: Sequence[DelayedPublish]) -> Fields:
@@ -229,6 +232,10 @@ class ScriptArguments:
         return [self._results.run(step.run), step.mailbox, step.kind, step.id, value, self._group(""), step.group_id,
                 step.callback, step.expires, step.lasting]  # fmt: skip
 
+    def _run(self, write: RunWrite) -> list[Any]:
+        assert self._results is not None
+        return [self._results.run(write.run), write.expires, [word for item in write.fields.items() for word in item]]
+
     def publishes(self, publishes: Sequence[Publish]) -> list[Any]:
         pushes: list[list[Any]] = []
         last: dict[str, list[Any]] = {}
@@ -264,5 +271,5 @@ def is_plain(s: Settlement) -> bool:
         and s.fence == "lease"
         and s.disposal == "ack"
         and not (s.early_ack or s.parts or s.joins or s.chord_extensions or s.keeps or s.publishes or s.deferrals)
-        and not (s.releases_permits or s.releases_locks or s.mail or s.speculative)
+        and not (s.releases_permits or s.releases_locks or s.mail or s.speculative or s.runs)
     )

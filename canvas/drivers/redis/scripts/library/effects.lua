@@ -2,7 +2,7 @@
 --
 -- KEYS and ARGV are the script's, which has set the fields of context.
 -- Returns: send, record, record_and_send, dead_letter, dispatch_chord.
--- Uses: context, records, chords, mailboxes
+-- Uses: context, records, chords, mailboxes, new_runs
 
 -- Send s.publishes, {m, …}, and s.deferrals, {{id, due, list, payload}, …}.
 local function send(s)
@@ -14,11 +14,12 @@ local function send(s)
     end
 end
 
--- The result side: s.stores, s.joins, s.extensions, s.keeps, s.parts and s.mail; returns what became ready.
+-- The result side: s.runs, s.stores, s.joins, s.extensions, s.keeps, s.parts and s.mail; returns what became ready.
 local function record(s)
     local found = {}
-    if not (s.stores or s.joins or s.extensions or s.keeps or s.parts or s.mail) then return found end
+    if not (s.runs or s.stores or s.joins or s.extensions or s.keeps or s.parts or s.mail) then return found end
     on_results()
+    for _, one in ipairs(s.runs or NONE) do use('new_runs').write(one) end
     for _, one in ipairs(s.stores or NONE) do use('records').store(one) end
     for _, one in ipairs(s.joins or NONE) do use('chords').start_chord(one) end
     for _, one in ipairs(s.extensions or NONE) do use('chords').extend_chord(one) end
@@ -42,7 +43,7 @@ local function dead_letter(letters, payload, reason, queue, kept)
     redis.call('LTRIM', letters, 0, kept - 1)
 end
 
--- f: {group, base, failed, expires, stores, joins, parts, publishes, deferrals}, by name; {held, outer chords that became ready}
+-- f: {group, base, failed, expires, runs, stores, joins, parts, mail, publishes, deferrals}, by name; {held, outer chords that became ready}
 local function dispatch_chord(f)
     on_results()
     local held = redis.call('HEXISTS', context.ready_key, f.group)
