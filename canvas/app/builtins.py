@@ -5,6 +5,7 @@ from inspect import isasyncgenfunction, iscoroutinefunction
 from typing import TYPE_CHECKING, Any, Protocol
 
 from canvas.context import current_request
+from canvas.errors import TaskPredicate
 from canvas.model.workflow_run import BATCH, CANCEL, CANCEL_NODES, RESUME_RUN, RUN_OUTCOME, RUN_WORKFLOW, WAKE
 from canvas.primitives.mapping import YIELDED_PAGE, chunks
 from canvas.primitives.ports import SignatureApp
@@ -56,12 +57,32 @@ def xstarmap(self: Task[Any], task: Any, it: Any) -> Any:
 
 def run_batch(self: Task[Any], task: Any, it: Any) -> Any:
     """``[task(item, *args, **kwargs) for item in it]`` with the arguments of ``task``; of a coroutine task, a coroutine
-    that gives it."""
+    that gives it. It is retried as a whole where ``task`` has ``autoretry_for``."""
     sig = maybe_signature(task, self.app)
     function = self.app.tasks[sig.task]
     if iscoroutinefunction(function.run):
-        return _await_each(function(item, *sig.args, **sig.kwargs) for item in it)
-    return [function(item, *sig.args, **sig.kwargs) for item in it]
+        return _await_batch(self, function, (function(item, *sig.args, **sig.kwargs) for item in it))
+    try:
+        return [function(item, *sig.args, **sig.kwargs) for item in it]
+    except Exception as exc:
+        _retry_batch(self, function, exc)
+        raise
+
+
+async def _await_batch(batch: Task[Any], function: Task[Any], calls: Iterable[Coroutine[Any, Any, Any]]) -> list[Any]:
+    try:
+        return await _await_each(calls)
+    except Exception as exc:
+        _retry_batch(batch, function, exc)
+        raise
+
+
+def _retry_batch(batch: Task[Any], function: Task[Any], exc: Exception) -> None:
+    """Raise Retry if the task of a batch is retried after ``exc``."""
+    if not isinstance(exc, TaskPredicate):
+        retry = function.autoretry(exc, batch)
+        if retry is not None:
+            raise retry from exc
 
 
 def _mapped(app: TaskApp, task: Any) -> Any:
@@ -170,7 +191,7 @@ def register(app: Decorator) -> None:
     app.task(name="celery.accumulate", bind=True, **options)(accumulate)
     app.task(name="celery.map", bind=True, **options)(xmap)
     app.task(name="celery.starmap", bind=True, **options)(xstarmap)
-    app.task(name=BATCH, bind=True, **options)(run_batch)
+    app.task(name=BATCH, bind=True, max_retries=None, **options)(run_batch)
     app.task(name="celery.chunks", bind=True, **options)(spread_chunks)
     app.task(name=CANCEL, bind=True, **options)(cancel_run)
     app.task(name=WAKE, bind=True, **options)(wake)

@@ -19,7 +19,7 @@ def in_tuple_form(value: Any, serializer: str = "json") -> Any:
 
 
 _REMOTE = "\nRemote traceback:\n"
-OWN_FIELDS = ("attempt", "canvas", "child", "progress", "rounds", "signal", "task", "until")
+OWN_FIELDS = ("attempt", "canvas", "child", "date_start", "progress", "rounds", "signal", "task", "until")
 """The fields of a record that canvas adds for runs and their nodes."""
 
 

@@ -90,15 +90,18 @@ def retry(
     return retry
 
 
-def autoretry(task: RetriedTask, exc: BaseException) -> Retry:
-    """The Retry to raise instead of ``exc``, which the task's ``autoretry_for`` names."""
-    options = dict(task.retry_kwargs)
+def autoretry(task: RetriedTask, exc: BaseException, caller: RetriedTask | None = None) -> Retry:
+    """The Retry to raise instead of ``exc``, which the task's ``autoretry_for`` names. ``caller``: the task that has
+    called it as a function, and whose own call runs again."""
+    again, options = caller or task, dict(task.retry_kwargs)
+    if caller is not None:
+        options = {"countdown": task.default_retry_delay, "max_retries": task.max_retries, **options}
     if task.retry_backoff:
         factor = max(1, int(task.retry_backoff))
-        options["countdown"] = retry_delay(factor, task.request.retries, task.retry_backoff_max, task.retry_jitter)
-    if task.request.retry_limit is not None:
-        options["max_retries"] = task.request.retry_limit
-    return task.retry(exc=exc, throw=False, **options)
+        options["countdown"] = retry_delay(factor, again.request.retries, task.retry_backoff_max, task.retry_jitter)
+    if again.request.retry_limit is not None:
+        options["max_retries"] = again.request.retry_limit
+    return again.retry(exc=exc, throw=False, **options)
 
 
 def signature_again(

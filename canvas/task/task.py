@@ -237,16 +237,15 @@ class Task(CheckedCalls[P, R]):
 
         return retry(self, args, kwargs, exc, throw, eta, countdown, max_retries, options)
 
-    def autoretry(self, exc: BaseException) -> Retry | None:
+    def autoretry(self, exc: BaseException, caller: "Task[Any] | None" = None) -> Retry | None:
         """The Retry to raise instead of ``exc``, if the task's ``autoretry_for`` names it; otherwise ``None``.
-
-        Raises ``exc`` once ``max_retries`` is passed.
+        ``caller`` has called it as a function: its call is retried. Raises ``exc`` once ``max_retries`` is passed.
         """
         if not isinstance(exc, tuple(self.autoretry_for)) or isinstance(exc, tuple(self.dont_autoretry_for)):
             return None
         from canvas.task.retry import autoretry  # most tasks never retry
 
-        return autoretry(self, exc)
+        return autoretry(self, exc, caller)
 
     def signature_from_request(
         self, request: Any = None, args: Any = None, kwargs: Any = None, queue: Any = None, **options: Any

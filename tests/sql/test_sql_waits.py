@@ -18,6 +18,7 @@ def test_waits_end_as_on_redis(bench, app, url):  # noqa: F811 - fixtures
             assert run["after all"].get(timeout=60) == 11
             assert run.result.get(timeout=60) is None
             assert run.signals() == {"kept": [1]}
+            assert {node.name: node.started for node in run.status().nodes}["end"] is not None
             eventually(lambda run=run: states_of(run)["late"] == "REVOKED")
         flow = app.Workflow("cancelled")
         flow.wait_for("never")

@@ -412,6 +412,13 @@ def define(app, exceptions, ledger):
             raise KeyError("again")
         return self.request.retries
 
+    @task(name="t.auto_item", autoretry_for=(KeyError,), retry_kwargs={"max_retries": 2, "countdown": 0})
+    def auto_item(item, calls, key):
+        note(key, str(item))
+        if ledger.llen(f"ledger:{key}") < calls:
+            raise KeyError("again")
+        return item
+
     @task(name="t.auto_not", autoretry_for=(LookupError,), dont_autoretry_for=(KeyError,))
     def auto_not(key):
         note(key)

@@ -547,6 +547,18 @@ def test_a_batch_that_fails_has_the_default_of_each_item(app, flow):
     assert flow.apply_async().get(timeout=20) == [0, 0, 4, 5, 6]
 
 
+def test_a_batch_is_retried_as_its_task(bench, app):
+    runs, keys = [], [bench.new_key(), bench.new_key()]
+    for key, calls in zip(keys, (3, 9), strict=True):
+        flow = Workflow("retried", app)
+        flow.map(task(app, "auto_item").s(calls, key), over=[1, 2], batch=2, name="items")
+        runs.append(flow.apply_async())
+    assert runs[0].get(timeout=30) == [1, 2]
+    with pytest.raises(KeyError, match="again"):
+        runs[1].get(timeout=30)
+    assert [bench.ledger(key, 3) for key in keys] == [["1", "1", "1", "2"], ["1", "1", "1"]]
+
+
 def test_a_map_stops_after_so_many_failures(bench, app, flow):
     key = bench.new_key()
     items = flow.add(task(app, "ident").s(list(range(400))), name="items")
