@@ -10,7 +10,6 @@ from typing import Any
 from canvas.app.sending import SendingApp
 from canvas.app.services import Part
 from canvas.config.sources import imported
-from canvas.errors import ConfigurationError
 
 _PARTS = "canvas.celery_names.parts"
 _AMQP = f"{_PARTS}.amqp:AMQP"
@@ -130,6 +129,14 @@ class CeleryNames(SendingApp):
             part, _, setting = name.rpartition(".")
             self.conf[f"{part or namespace}_{setting}".lower().removeprefix("celery_")] = value
 
-    def setup_security(self, *given: Any, **options: Any) -> None:
-        """Raises ConfigurationError: canvas signs messages by the setting ``message_signing_keys``."""
-        raise ConfigurationError("setup_security: canvas signs messages by message_signing_keys; see docs: security")
+    def setup_security(
+        self, allowed_serializers: Any = None, key: Any = None, key_password: Any = None, cert: Any = None,
+        store: Any = None, digest: str | None = None, serializer: str = "json",
+    ) -> None:  # fmt: skip
+        """Sign messages and check their signatures by certificates, as ``celery.security.setup_security`` says.
+
+        An argument that is not given is taken from the setting ``security_…``. Raises ConfigurationError, and
+        SignatureError for a key or certificate that cannot be read.
+        """
+        setup = imported("canvas.celery_names.security:setup_security")
+        setup(allowed_serializers, key, key_password, cert, store, digest, serializer, app=self)

@@ -19,7 +19,6 @@ _BY_PREFIX: Final = {
     "gcs": _ELSEWHERE,
     "mongodb": _ELSEWHERE,
     "s3": _ELSEWHERE,
-    "security": "messages are signed by message_signing_keys",
 }
 """Reasons by the beginning of a setting's name."""
 _ALWAYS_RETRIED = "requests that fail because a server is unreachable are always retried, in a worker without end"

@@ -12,6 +12,7 @@ from canvas.producer.purge import PurgeApp, purge
 from canvas.producer.routing import Router
 from canvas.remote.inspect import ControlledApp, Inspect
 from canvas.remote.revocation_entries import id_entry, stamp_entries
+from canvas.wire import codecs
 from canvas.wire import task_message as wire
 
 REVOKED_FOR = 86_400.0
@@ -128,9 +129,15 @@ class Control:
             most = limit or (len(destination) if destination else None)
             return self._collect(inbox, ticket, timeout, most, callback)
 
+    @property
+    def _serializer(self) -> str:
+        return codecs.of_control(self.app.conf.task_serializer)
+
     def _send(self, exchange: str, body: Mapping[str, Any]) -> None:
         """Broadcast a request (protocol.md §6)."""
-        message = wire.encode_plain(body, {"clock": 0, "expires": None}, delivery_mode=2, signer=self.app.signer)
+        message = wire.encode_plain(
+            body, {"clock": 0, "expires": None}, delivery_mode=2, signer=self.app.signer, serializer=self._serializer
+        )
         driver = self.app.driver
         driver.bus.broadcast(exchange, driver.broker.codec.encode(message, exchange, ""))
 
@@ -144,7 +151,8 @@ class Control:
             if payload is None:
                 break
             message = self.app.driver.broker.codec.decode(payload)
-            body = wire.decode_plain(message, max_bytes=self.app.conf.task_message_max_bytes)
+            max_bytes = self.app.conf.task_message_max_bytes
+            body = wire.decode_plain(message, max_bytes=max_bytes, serializer=self._serializer)
             if message.headers.get("ticket") == ticket:
                 answers.append(body)
                 if callback is not None:

@@ -61,7 +61,7 @@ def decode(data: bytes, content_type: str, *, accept: Collection[str], max_depth
     if content_type == "application/json" and "json" in accept:
         return typed_json.loads(data, max_depth=max_depth)
     codec = _BY_TYPE.get(content_type) or _of_kombu(content_type)
-    if content_type in _ALWAYS:
+    if codec is None and content_type in _ALWAYS:
         return _text(data) if content_type == "text/plain" else data
     if codec is None or (codec.name not in accept and content_type not in accept):
         raise ContentDisallowed(
@@ -74,14 +74,21 @@ def decode(data: bytes, content_type: str, *, accept: Collection[str], max_depth
 def named(serializer: str) -> Codec:
     """The codec of a serializer name or content type. Raises ConfigurationError naming those there are."""
     codec = _BY_NAME.get(serializer) or _BY_TYPE.get(serializer) or _of_kombu(serializer)
+    if codec is None and serializer == SIGNED:
+        raise ConfigurationError("the serializer auth is not set up: call app.setup_security() first")
     if codec is None:
         raise ConfigurationError(f"unknown serializer {serializer!r}: expected one of {', '.join(_BY_NAME)}")
     return codec
 
 
+def of_control(task_serializer: str) -> str:
+    """The serializer of remote control in an app whose messages of tasks have ``task_serializer``: signed as these."""
+    return SIGNED if task_serializer == SIGNED else "json"
+
+
 def is_known(serializer: str) -> bool:
     """Whether a name or content type is one that ``accept`` can mean."""
-    known = serializer in _BY_NAME or serializer in _BY_TYPE or serializer in _ALWAYS
+    known = serializer in _BY_NAME or serializer in _BY_TYPE or serializer in _ALWAYS or serializer == SIGNED
     return known or _of_kombu(serializer) is not None
 
 
@@ -93,6 +100,11 @@ def register(
     ``binary`` or ``ascii-8bit``."""
     codec = _made(name, encoder, decoder, content_type, content_encoding)
     _BY_NAME[name] = _BY_TYPE[content_type] = codec
+
+
+def registered(content_type: str) -> bool:
+    """Whether a serializer reads data of this type."""
+    return content_type in _BY_TYPE
 
 
 def unregister(name: str) -> None:
@@ -209,4 +221,8 @@ _CODECS = (
 _BY_NAME = {codec.name: codec for codec in _CODECS}
 _BY_TYPE = {codec.content_type: codec for codec in _CODECS}
 _BINARY = ("binary", "ascii-8bit")
-_ALWAYS = frozenset({"application/data", "text/plain"})
+SIGNED = "auth"
+"""The serializer that ``app.setup_security`` registers, after the settings have named it."""
+RAW = "application/data"
+"""The content type of bytes, and of the serializer that a program registers for it."""
+_ALWAYS = frozenset({RAW, "text/plain"})

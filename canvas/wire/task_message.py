@@ -114,23 +114,28 @@ def encode_plain(
     *,
     delivery_mode: int,
     signer: Signer = UNSIGNED,
+    serializer: str = "json",
 ) -> EncodedMessage:
-    """A message with a JSON body that is no task: remote control, its replies, events. Raises EncodeError."""
+    """A message that is no task: remote control, its replies, events. Raises EncodeError."""
+    content_type, encoding, data = codecs.encode(body, serializer)
     properties = {"delivery_mode": delivery_mode, "priority": 0}
-    return encoded(typed_json.dumps(body), "application/json", "utf-8", headers, properties, signer)
+    return encoded(data, content_type, encoding, headers, properties, signer)
 
 
-def decode_plain(message: EncodedMessage, *, max_bytes: int = MAX_BYTES, signer: Signer = UNSIGNED) -> dict[str, Any]:
-    """The JSON object in a message that is no task: remote control and its replies. Raises DecodeError."""
-    body = _read_body(message, ("json",), max_bytes, MAX_DEPTH, signer)
+def decode_plain(
+    message: EncodedMessage, *, max_bytes: int = MAX_BYTES, signer: Signer = UNSIGNED, serializer: str = "json"
+) -> dict[str, Any]:
+    """The object in a message that is no task: remote control and its replies. Raises DecodeError, and
+    ContentDisallowed for a message of another serializer."""
+    body = _read_body(message, (serializer,), max_bytes, MAX_DEPTH, signer)
     if not isinstance(body, dict):
         raise DecodeError(f"body: expected a JSON object; got {type(body).__name__}")
     return body
 
 
 def decode_events(message: EncodedMessage, *, max_bytes: int = MAX_BYTES) -> Any:
-    """The JSON body of a message, whatever that is: an event, or a list of events. Raises DecodeError."""
-    return _read_body(message, ("json",), max_bytes, MAX_DEPTH, UNSIGNED)
+    """The body of a message in JSON, signed or not: an event, or a list of events. Raises DecodeError."""
+    return _read_body(message, ("json", codecs.SIGNED), max_bytes, MAX_DEPTH, UNSIGNED)
 
 
 def _read_body(message: EncodedMessage, accept: Collection[str], max_bytes: int, max_depth: int, signer: Signer) -> Any:

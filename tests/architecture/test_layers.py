@@ -40,6 +40,7 @@ ONLY_IN = {
     "django": {"integrations", "drivers"},
     "ephem": {"schedules"},
     "sqlalchemy": {"drivers"},
+    "cryptography": {"celery_names"},
     "celery": set(),
     "kombu": set(),
 }

@@ -53,9 +53,9 @@ def loads(
 ) -> Any:
     """The data in what ``dumps`` has written. Raises DecodeError, and ContentDisallowed for a type that ``accept`` does
     not allow; without it, JSON and text are allowed."""
-    if content_type in ("text/plain", "application/data"):
+    if content_type == "text/plain" or (content_type == codecs.RAW and not codecs.registered(codecs.RAW)):
         return data.decode() if content_type == "text/plain" and isinstance(data, bytes) else data
-    allowed = {"json"} if accept is None else set(accept)
+    allowed = {"json", codecs.RAW} if accept is None else {*accept, codecs.RAW}
     written = data.encode() if isinstance(data, str) else bytes(data)
     return codecs.decode(written, content_type, accept=allowed | ({content_type} if force else set()))
 

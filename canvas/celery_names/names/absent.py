@@ -14,7 +14,6 @@ WITHOUT = {
     "celery.events.cursesmon": "shows events by canvas events",
     "celery.events.dumper": "shows events by canvas events",
     "celery.loaders.default": "takes settings by app.config_from_object, or canvas --config",
-    "celery.security": "signs messages by the setting message_signing_keys",
     "celery.utils.graph": "uses networkx for graphs",
     "celery.utils.quorum_queues": "has workers that take quorum queues without a setting",
     "celery.utils.static": "has no pictures",

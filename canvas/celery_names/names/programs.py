@@ -11,6 +11,7 @@ _COMPOSING = of("canvas", "Signature chain chord chunks group maybe_signature si
 _APPS = {"Celery": "canvas:Canvas", "shared_task": "canvas:shared_task"}
 _COMMANDS = "canvas.cli"
 _CONTRIB = "canvas.celery_names.contrib"
+_SECURITY = "canvas.celery_names.security"
 _EVENTS = "canvas.remote.event_programs"
 _SCHEDULERS = "canvas.beat.scheduler_classes"
 _STORES = "canvas.result.stores"
@@ -125,6 +126,11 @@ PROGRAMS: dict[str, Members] = {
         "celery_session_app celery_session_worker celery_worker celery_worker_parameters celery_worker_pool "
         "depends_on_current_app use_celery_app_trap",
     ),
+    "celery.security": of(_SECURITY, "disable_untrusted_serializers setup_security"),
+    "celery.security.certificate": of(f"{_SECURITY}.certificate", "CertStore Certificate FSCertStore"),
+    "celery.security.key": of(f"{_SECURITY}.key", "PrivateKey"),
+    "celery.security.serialization": of(f"{_SECURITY}.serialization", "SecureSerializer register_auth"),
+    "celery.security.utils": of(f"{_SECURITY}.utils", "get_digest_algorithm reraise_errors"),
     "celery.contrib.rdb": of(f"{_CONTRIB}.rdb", "CELERY_RDB_HOST CELERY_RDB_PORT DEFAULT_PORT Rdb debugger set_trace"),
     "celery.contrib.sphinx": of(
         f"{_CONTRIB}.sphinx", "TaskDirective TaskDocumenter autodoc_skip_member_handler setup"

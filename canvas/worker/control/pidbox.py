@@ -15,6 +15,7 @@ from canvas.errors import BrokerError, EncodeError, WireError
 from canvas.execution.background import BackgroundService, Repeated
 from canvas.model.message import EncodedMessage
 from canvas.telemetry import emit
+from canvas.wire import codecs
 from canvas.wire import task_message as wire
 from canvas.worker.control.replies import NO_REPLY
 
@@ -47,6 +48,7 @@ class Pidbox:
 
     def __init__(self, app: Canvas, hostname: str, panel: CommandPanel, memory: LogicalClock) -> None:
         self._app = app
+        self._serializer = codecs.of_control(app.conf.task_serializer)
         self._hostname = hostname
         self._panel = panel
         self._memory = memory
@@ -110,7 +112,10 @@ class Pidbox:
     def _take(self, payload: bytes) -> None:
         try:
             message = self._app.driver.broker.codec.decode(payload)
-            body = wire.decode_plain(message, max_bytes=self._app.conf.task_message_max_bytes, signer=self._app.signer)
+            body = wire.decode_plain(
+                message, max_bytes=self._app.conf.task_message_max_bytes, signer=self._app.signer,
+                serializer=self._serializer,
+            )  # fmt: skip
             command, arguments = str(body["method"]), dict(body.get("arguments") or {})
             meant = self._is_meant(body)
             reply_to = body.get("reply_to")
@@ -148,4 +153,4 @@ class Pidbox:
 
     def _answer(self, ticket: Any, answer: Any) -> EncodedMessage:
         headers = {"ticket": ticket, "clock": self._memory.forward()}
-        return wire.encode_plain({self._hostname: answer}, headers, delivery_mode=1)
+        return wire.encode_plain({self._hostname: answer}, headers, delivery_mode=1, serializer=self._serializer)
