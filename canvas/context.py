@@ -1,7 +1,8 @@
 """The app, and inside a worker the task, that the running code belongs to."""
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from importlib import import_module
 from typing import Any, NamedTuple, Protocol
@@ -151,6 +152,22 @@ def enter_call(task: Any, request: Any) -> Token[DirectCall | None]:
 
 
 leave_call = _direct.reset
+
+
+@contextmanager
+def direct_call(task: Any, request: Any) -> Iterator[None]:
+    """Within, ``task`` runs with ``request``. Its ``retry`` is called with an exception that ``autoretry_for`` names,
+    as in Celery: outside of a worker ``retry`` raises that exception, and a test may have patched it."""
+    token = enter_call(task, request)
+    try:
+        yield
+    except tuple(task.autoretry_for) as exc:
+        retry = task.autoretry(exc)
+        if retry is None:
+            raise
+        raise retry from exc
+    finally:
+        leave_call(token)
 
 
 def request_of(task: Any) -> Any:

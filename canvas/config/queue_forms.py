@@ -1,6 +1,7 @@
 """Queues as settings and calls give them: names, mappings, kombu's objects."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from canvas.errors import ConfigurationError
@@ -40,7 +41,7 @@ def queue_of(value: Any) -> Queue:
             value.get("exchange") or "",
             value.get("routing_key") or value.get("binding_key") or "",
             value.get("exchange_type") or "direct",
-            value.get("queue_arguments"),
+            _arguments(value.get),
         )
     exchange = getattr(value, "exchange", None)
     if not hasattr(value, "name"):
@@ -50,13 +51,20 @@ def queue_of(value: Any) -> Queue:
         getattr(exchange, "name", exchange) or "",
         getattr(value, "routing_key", "") or "",
         getattr(exchange, "type", None) or "direct",
-        _arguments(value),
+        _arguments(partial(getattr, value)),
     )
 
 
-def _arguments(queue: Any) -> dict[str, Any] | None:
+def _arguments(get: Callable[[str, Any], Any]) -> dict[str, Any] | None:
     """The arguments with which kombu declares a queue: its own, and those that its attributes stand for."""
-    own = getattr(queue, "queue_arguments", None) or {}
-    values = {attribute: getattr(queue, attribute, None) for attribute in _ARGUMENTS}
+    own = get("queue_arguments", None) or {}
+    values = {attribute: get(attribute, None) for attribute in _ARGUMENTS}
     named = {_ARGUMENTS[a][0]: int(value * _ARGUMENTS[a][1]) for a, value in values.items() if value is not None}
     return {**own, **named} or None
+
+
+def attributes_of(arguments: Mapping[str, Any] | None) -> dict[str, Any]:
+    """kombu's attributes of a queue that is declared with these arguments; None for each that they do not set."""
+    given = arguments or {}
+    values = {attribute: (given.get(argument), units) for attribute, (argument, units) in _ARGUMENTS.items()}
+    return {a: value / units if isinstance(value, int) and units > 1 else value for a, (value, units) in values.items()}

@@ -16,13 +16,13 @@ from canvas.model.compiled import TaskCall
 from canvas.model.ids import Lineage, new_id
 from canvas.model.message import BuiltMessage, Message, Publish, delivery_mode
 from canvas.model.workflow_run import RUN_HEADER
-from canvas.producer.moments import Clock, due, eta_text, expires_text, instant
 from canvas.producer.prepared_messages import PreparedMessages
 from canvas.producer.routing import Route, Router
 from canvas.task.pydantic_models import Models, plain_arguments, plain_signatures
 from canvas.telemetry import emit
 from canvas.text import short_repr
 from canvas.wire import task_message as wire
+from canvas.wire.moments import Clock, due, eta_text, expires_text, instant
 from canvas.wire.signing import Signer
 from canvas.wire.typed_json import MemoEncoder
 

@@ -10,19 +10,7 @@ from canvas.errors import Retry
 from canvas.model.request import Request, options_again
 from canvas.primitives.signature import Signature
 from canvas.task.arguments import merged_arguments
-
-
-class TimeReader(Protocol):
-    """Reads when a call with these options is due. Raises InvalidTaskError for a time that cannot be read."""
-
-    def due(self, options: Mapping[str, Any]) -> Any: ...
-
-
-class RetryingApp(Protocol):
-    """The parts of an app that running a task again needs."""
-
-    @property
-    def client(self) -> TimeReader: ...
+from canvas.wire.moments import Clock, due
 
 
 class RetriedTask(Protocol):
@@ -38,7 +26,7 @@ class RetriedTask(Protocol):
     MaxRetriesExceededError: Any
 
     @property
-    def app(self) -> RetryingApp: ...
+    def app(self) -> Clock: ...
 
     @property
     def request(self) -> Request: ...
@@ -81,7 +69,7 @@ def retry(
         _give_up(task, cause, args, kwargs)
     again = {**options, "countdown": countdown, "eta": eta, "retries": request.retries + 1}
     sig = task.signature_from_request(None, args, kwargs, **again)
-    task.app.client.due(sig.options)
+    due(sig.options, task.app)  # raises for a time that cannot be read
     retry = Retry(exc=exc if isinstance(exc, str) else cause, when=eta or countdown, sig=sig)
     retry.is_eager = request.is_eager
     if throw:

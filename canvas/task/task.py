@@ -6,8 +6,8 @@ from operator import attrgetter
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, overload
 
-from canvas.context import composing, current_request, enter_call, leave_call, reduced_task, request_of
-from canvas.errors import Replaced, Retry
+from canvas.context import composing, current_request, direct_call, enter_call, leave_call, reduced_task, request_of
+from canvas.errors import Ignore, Replaced, Retry
 from canvas.model.call_options import ATTRIBUTES, given, unset
 from canvas.model.request import Request
 from canvas.model.workflow_run import WORKFLOWS
@@ -46,20 +46,14 @@ class Task(CheckedCalls[P, R]):
             request.entered = True
             return self.run(*args, **kwargs)
         called = self.request.with_fields(args=args, kwargs=kwargs)
-        token = enter_call(self, called)
-        try:
+        with direct_call(self, called):
             value = self.run(*args, **kwargs)
-        finally:
-            leave_call(token)
         return self._call_awaited(called, value) if isinstance(value, CoroutineType) else value  # type: ignore[return-value]
 
     async def _call_awaited(self, request: Request, value: Coroutine[Any, Any, R]) -> R:
         """The value of a coroutine task that is called as a function; it is running while it is awaited."""
-        token = enter_call(self, request)
-        try:
+        with direct_call(self, request):
             return await value
-        finally:
-            leave_call(token)
 
     def bind(self, app: SettingsApp) -> None:
         """Make it ``app``'s, filling unset attributes from the app's settings. Raises ConfigurationError."""
@@ -241,7 +235,7 @@ class Task(CheckedCalls[P, R]):
         """The Retry to raise instead of ``exc``, if the task's ``autoretry_for`` names it; otherwise ``None``.
         ``caller`` has called it as a function: its call is retried. Raises ``exc`` once ``max_retries`` is passed.
         """
-        if not isinstance(exc, tuple(self.autoretry_for)) or isinstance(exc, tuple(self.dont_autoretry_for)):
+        if not isinstance(exc, tuple(self.autoretry_for)) or isinstance(exc, (Ignore, Retry, *self.dont_autoretry_for)):
             return None
         from canvas.task.retry import autoretry  # most tasks never retry
 

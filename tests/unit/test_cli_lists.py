@@ -1,4 +1,4 @@
-"""``--list`` of ``inspect`` and ``control``, and commands that no worker replies to."""
+"""``--list`` of ``inspect`` and ``control``, commands that no worker replies to, and ``schedule list``."""
 
 from types import SimpleNamespace
 
@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from canvas import Canvas
 from canvas.cli.inspect_control import control, inspect, named, status
+from canvas.cli.periodic.schedule import schedule
 
 ONLY_CELERYS = {"election"}
 """Workers of canvas do not gossip."""
@@ -48,3 +49,13 @@ def test_no_worker_replies(command, words):
     app.close()
     expected = "Error: No nodes replied within time constraint\n"
     assert (done.exit_code, done.stdout, done.stderr) == (69, "", expected)
+
+
+@pytest.mark.parametrize(("scheduler", "warned"), [("celery.beat:PersistentScheduler", False), ("django", True)])
+def test_entries_of_another_scheduler_are_not_taken_for_those_in_the_broker(scheduler, warned):
+    app = Canvas(broker="memory://entries", beat_scheduler=scheduler, beat_schedule={"a": {"task": "t", "schedule": 5}})
+    done = CliRunner().invoke(schedule, ["list"], obj=SimpleNamespace(app=app))
+    app.close()
+    expected = "beat_scheduler is django, which has entries of its own; these are the entries in the broker\n"
+    assert (done.exit_code, done.stderr) == (0, expected if warned else "")
+    assert done.stdout.splitlines()[-1].startswith("a ")

@@ -150,3 +150,19 @@ def test_what_a_failure_ends_carries_its_traceback(app):
             assert 'raise ValueError("boom")' in result.traceback
             *_, last = result.traceback.strip().splitlines()
             assert last.endswith(str(result.result)) and type(result.result).__name__ in last
+
+
+def test_a_retry_opens_no_connection():
+    """Django's tests keep a database in memory, which the results of ``django-db`` cannot be in."""
+    app = Canvas("unserved", broker="nosuch://", backend="nosuch://", task_always_eager=True)
+
+    @app.task(bind=True, autoretry_for=(OSError,), retry_backoff=1)
+    def flaky(self):
+        if self.request.retries == 0:
+            raise self.retry(countdown=5)
+        if self.request.retries == 1:
+            raise OSError
+        return self.request.retries
+
+    assert flaky.delay().get() == 2
+    assert "driver" not in vars(app)

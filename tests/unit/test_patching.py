@@ -1,5 +1,6 @@
 """Tests that patch tasks and apps: mock.patch, patch.object and monkeypatch, on every kind of task and proxy."""
 
+import asyncio
 import subprocess
 import sys
 from unittest import mock
@@ -8,6 +9,7 @@ import pytest
 
 import canvas
 from canvas import Canvas, current_app, shared_task
+from canvas.errors import Retry
 from canvas.result import AsyncResult
 
 
@@ -118,3 +120,33 @@ except Exception as exc:
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout == "no app: expected a Canvas(...) to exist before tasks are sent; create one\n"
+
+
+@pytest.mark.parametrize("kind", ["function", "coroutine"])
+def test_a_direct_call_retries_by_itself_through_the_patched_retry(app, kind):
+    """As in Celery, whose ``autoretry_for`` wraps ``run``; without a patch ``retry`` raises the exception."""
+
+    def body(error):
+        raise error
+
+    async def coroutine(error):
+        raise error
+
+    task = app.task(name="flaky", autoretry_for=(OSError, Retry), dont_autoretry_for=(FileExistsError,))(
+        body if kind == "function" else coroutine
+    )
+
+    def called(error):
+        value = task(error)
+        return asyncio.run(value) if kind == "coroutine" else value
+
+    with mock.patch.object(task, "retry", side_effect=RuntimeError("patched")) as retry:
+        with pytest.raises(RuntimeError, match="patched"):
+            called(error := OSError("gone"))
+        assert retry.call_args.kwargs["exc"] is error
+        for other in (FileExistsError("there"), ValueError("no"), Retry("mine")):
+            with pytest.raises(type(other)):
+                called(other)
+        assert retry.call_count == 1
+    with pytest.raises(OSError, match="gone"):
+        called(OSError("gone"))

@@ -16,9 +16,9 @@ from canvas.model.ids import Lineage
 from canvas.model.message import BuiltMessage, Message
 from canvas.model.workflow_run import RUN_HEADER
 from canvas.producer.message_builder import MessageBuilder
-from canvas.producer.moments import eta_text, expires_text
 from canvas.task.arguments import check_call
 from canvas.text import short_repr
+from canvas.wire.moments import eta_text, expires_text
 from canvas.wire.task_message import v1_body
 
 _REPR_SIZE: Final = 1024

@@ -9,6 +9,7 @@ import click
 
 from canvas.app.application import Canvas
 from canvas.beat.schedule import EntryInfo
+from canvas.beat.sources import OWN
 from canvas.errors import ConfigurationError, RunLost
 from canvas.model.states import SUCCESS
 
@@ -21,6 +22,10 @@ def schedule() -> None:
 def _app(obj: Any) -> Canvas:
     app: Canvas = obj.app
     app.import_task_modules()
+    scheduler = app.conf.beat_scheduler
+    if scheduler not in OWN:
+        text = f"beat_scheduler is {scheduler}, which has entries of its own; these are the entries in the broker"
+        click.echo(text, err=True)
     return app
 
 

@@ -6,6 +6,7 @@ from datetime import date, time, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
+from canvas.config.queue_forms import attributes_of
 from canvas.masking import split_urls
 from canvas.text import safe_repr
 
@@ -45,13 +46,11 @@ def queue(queue: Any) -> Answer:
         "name": queue.exchange, "type": queue.exchange_type, "arguments": None, "durable": True, "passive": False,
         "auto_delete": False, "delivery_mode": None, "no_declare": False,
     }  # fmt: skip
-    nothing = (
-        "queue_arguments", "binding_arguments", "consumer_arguments", "alias", "no_declare", "expires", "message_ttl",
-        "max_length", "max_length_bytes", "max_priority",
-    )  # fmt: skip
+    nothing = ("binding_arguments", "consumer_arguments", "alias", "no_declare")
     flags = {"durable": True, "exclusive": False, "auto_delete": False, "no_ack": False, "bindings": []}
     named = {"name": queue.name, "exchange": exchange, "routing_key": queue.routing_key}
-    return {**dict.fromkeys(nothing), **named, **flags}
+    arguments = {"queue_arguments": queue.arguments, **attributes_of(queue.arguments)}
+    return {**dict.fromkeys(nothing), **arguments, **named, **flags}
 
 
 def broker(url: str) -> Answer:
