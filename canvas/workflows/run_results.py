@@ -4,7 +4,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Generator, Iterator
 from itertools import count
-from typing import Any, NoReturn, Self
+from typing import Any, Self
 
 from canvas.errors import TaskRevokedError, TimeoutError, WorkflowFailed
 from canvas.model import states
@@ -102,12 +102,10 @@ class RunResults:
         """The value of the run, whose state this is; raises, or returns the error, as ``get``."""
         self.refresh()
         if state != states.SUCCESS:
+            cause = self._cause()
             if propagate:
-                self._raise_cause()
-            try:
-                self._raise_cause()
-            except Exception as exc:  # noqa: BLE001 - the caller asked for it as a value
-                return exc
+                raise cause
+            return cause
         sinks = last_nodes(self.nodes)
         values = self._last_values(sinks)
         return next(iter(values.values())) if len(sinks) == 1 and values else values
@@ -161,14 +159,14 @@ class RunResults:
                 values[node.name] = node.default
         return values
 
-    def _raise_cause(self) -> NoReturn:
-        """Raise the error of a node that failed itself, or TaskRevokedError for a run that was cancelled."""
+    def _cause(self) -> Exception:
+        """The error of a node that failed itself, or TaskRevokedError for a run that was cancelled."""
         if self.about.get("cancelled"):
             nodes = [f"{node.name} ({node.error})" for node in self.status().nodes if node.state == states.REVOKED]
             named = f"; nodes that had not ended: {', '.join(nodes):.200}" if nodes else ""
             overdue = self.app.run_store.is_overdue(self.id, self.attempt)
             why = f": it had not ended after its timeout of {self.about['timeout']:g} s" if overdue else ""
-            raise TaskRevokedError(f"run {self.id} of {self.name!r} was cancelled{why}{named}")
+            return TaskRevokedError(f"run {self.id} of {self.name!r} was cancelled{why}{named}")
         failed = WorkflowFailed(self.id, "a node failed")
         for number, record in zip(self._numbers.values(), self._records(list(self._numbers.values())), strict=True):
             if record is None or self.nodes[number].continue_on_failure:
@@ -180,9 +178,10 @@ class RunResults:
                 failed.add_note(f"node {self.nodes[number].name}")
                 try:
                     record.throw()
-                except Exception as exc:
-                    raise exc from failed
-        raise failed
+                except Exception as exc:  # noqa: BLE001 - the caller raises it
+                    exc.__cause__ = failed
+                    return exc
+        return failed
 
     def pages(self, name: str) -> Iterator[Any]:
         """The results of the node ``name``, which works page by page: for each page that is done the value of its work,
