@@ -61,26 +61,27 @@ def run_batch(self: Task[Any], task: Any, it: Any) -> Any:
     sig = maybe_signature(task, self.app)
     function = self.app.tasks[sig.task]
     if iscoroutinefunction(function.run):
-        return _await_batch(self, function, (function(item, *sig.args, **sig.kwargs) for item in it))
+        return _await_retried(self, function, _await_each(function(item, *sig.args, **sig.kwargs) for item in it))
     try:
         return [function(item, *sig.args, **sig.kwargs) for item in it]
     except Exception as exc:
-        _retry_batch(self, function, exc)
+        _retry_as(self, function, exc)
         raise
 
 
-async def _await_batch(batch: Task[Any], function: Task[Any], calls: Iterable[Coroutine[Any, Any, Any]]) -> list[Any]:
+async def _await_retried(caller: Task[Any], function: Task[Any], call: Coroutine[Any, Any, Any]) -> Any:
     try:
-        return await _await_each(calls)
+        return await call
     except Exception as exc:
-        _retry_batch(batch, function, exc)
+        _retry_as(caller, function, exc)
         raise
 
 
-def _retry_batch(batch: Task[Any], function: Task[Any], exc: Exception) -> None:
-    """Raise Retry if the task of a batch is retried after ``exc``."""
+def _retry_as(caller: Task[Any], function: Task[Any], exc: Exception) -> None:
+    """Raise Retry, with the call of ``caller``, if the task that it has called as a function is retried after
+    ``exc``."""
     if not isinstance(exc, TaskPredicate):
-        retry = function.autoretry(exc, batch)
+        retry = function.autoretry(exc, caller)
         if retry is not None:
             raise retry from exc
 
@@ -164,7 +165,8 @@ def resume_run(
 
 def yielded_page(self: Task[Any], cursor: Any, task: Any) -> Any:
     """A page that the generator ``task`` yields: with ``None`` for ``cursor`` it runs, and the page is the first one.
-    Of an asynchronous generator, a coroutine that gives it."""
+    Of an asynchronous generator, a coroutine that gives it. The generator runs again from its start where ``task`` has
+    ``autoretry_for``."""
     from canvas.workflows.steps import yielded_pages
 
     sig = maybe_signature(task, self.app)
@@ -172,10 +174,15 @@ def yielded_page(self: Task[Any], cursor: Any, task: Any) -> Any:
     if isasyncgenfunction(function.run):
         if cursor is not None:
             return yielded_pages.akept_page(self.app, cursor)
-        return yielded_pages.afirst_page(self.app, function(*sig.args, **sig.kwargs))
+        first = yielded_pages.afirst_page(self.app, function(*sig.args, **sig.kwargs))
+        return _await_retried(self, function, first)
     if cursor is not None:
         return yielded_pages.kept_page(self.app, cursor)
-    return yielded_pages.first_page(self.app, function(*sig.args, **sig.kwargs))
+    try:
+        return yielded_pages.first_page(self.app, function(*sig.args, **sig.kwargs))
+    except Exception as exc:
+        _retry_as(self, function, exc)
+        raise
 
 
 def run_workflow(self: Task[Any], value: Any, name: str, inputs: dict[str, Any]) -> Any:
@@ -198,7 +205,7 @@ def register(app: Decorator) -> None:
     app.task(name=CANCEL_NODES, bind=True, **options)(cancel_nodes)
     app.task(name=RUN_OUTCOME, bind=True, **options)(run_outcome)
     app.task(name=RESUME_RUN, bind=True, **options)(resume_run)
-    app.task(name=YIELDED_PAGE, bind=True, **options)(yielded_page)
+    app.task(name=YIELDED_PAGE, bind=True, max_retries=None, **options)(yielded_page)
     app.task(name=RUN_WORKFLOW, bind=True, **options)(run_workflow)
     unlocking = {"ignore_result": True, "max_retries": None}
     app.task(name="celery.chord_unlock", bind=True, **unlocking, **options)(unlock_chord)

@@ -42,6 +42,22 @@ def app():
         for page in pages:
             yield page
 
+    fails = {"autoretry_for": (OSError,), "default_retry_delay": 0, "max_retries": 2, "shared": False}
+    app.errors = []
+
+    @app.task(name="yields_at_last", **fails)
+    def yields_at_last(pages):
+        yield from pages
+        if app.errors:
+            raise app.errors.pop()
+
+    @app.task(name="yields_at_last_later", **fails)
+    async def yields_at_last_later(pages):
+        for page in pages:
+            yield page
+        if app.errors:
+            raise app.errors.pop()
+
     return app
 
 
@@ -140,6 +156,20 @@ def test_pages_of_a_generator(app, flow, source, pages):
     run = flow.apply()
     assert run.get() == sum(map(len, pages))
     assert list(run.pages("paged")) == [[item + 1 for item in page] for page in pages or [[]]]
+
+
+@pytest.mark.parametrize("source", ["yields_at_last", "yields_at_last_later"])
+@pytest.mark.parametrize(("errors", "left"), [(2, 0), (4, 1)])
+def test_a_generator_is_retried_as_its_task_says(app, flow, source, errors, left):
+    app.errors[:] = [OSError(f"{number}") for number in range(errors)]
+    flow.pages(sig(app, source, [[1], [2, 3]]), sig(app, "ident"), name="paged")
+    run = flow.apply()
+    assert len(app.errors) == left
+    if left:
+        with pytest.raises(OSError, match="1"):
+            run.get()
+    else:
+        assert run.get() == 3
 
 
 def test_a_generator_that_yields_no_list(app, flow):
