@@ -306,6 +306,31 @@ def test_commands_of_a_batch(driver, redis_server, parts, each):
     assert sum(found.values()) <= count * each + 30, found
 
 
+def test_long_records_are_passed_apart(driver, redis_server):
+    """Each keeps its place, also where one has a failure before it, and where one is refused."""
+    lease, results = Lease("w", ["q"], 5), redis_server.client(1)
+    driver.broker.publish([publish(str(number)) for number in range(5)])
+    records = [b'{"status":"SUCCESS","result":"%s"}' % (b"%d" % number * size) for number, size in enumerate(SIZES)]
+    settlements = [
+        settlement._replace(stores=[settlement.stores[0]._replace(payload=payload)])
+        for settlement, payload in zip(
+            settlements_of(driver.settler.settle([], lease).leased, False), records, strict=True
+        )
+    ]
+    results.set("celery-task-meta-2", b'{"status":"FAILURE"}')
+    results.lpush("celery-task-meta-4", b"no record")
+    with redis_server.client().monitor() as monitor:
+        settled = driver.settler.settle(settlements)
+        call = next(said["command"] for said in monitor.listen() if said["command"].startswith("EVALSHA"))
+    assert call.count(' {"status":"SUCCESS"') == 3
+    assert [verdict.held for verdict in settled.verdicts] == [True, True, True, True, False]
+    assert [results.get(f"celery-task-meta-{number}") for number in range(4)] == records[:4]
+    assert driver.broker.link.command("HLEN", "unacked") == 1
+
+
+SIZES = (10, 100_000, 50_000, 10, 70_000)
+
+
 def test_commands_of_a_link(driver, redis_server):
     """It is settled and the next one leased in one call."""
     lease = Lease("w", ["q"], 1)

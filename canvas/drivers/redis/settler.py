@@ -53,13 +53,14 @@ class RedisSettler:
         settling = self._broker.settling
         sources = settling.sources.of(lease)
         carried = self._carried(settlements, ends, sources)
-        fields = self._packing.settlement
-        packed = pack_each(settlements, fields if carried is None else partial(fields, carried=carried.fields))
+        records: list[bytes] = []
+        passed = None if carried is None else carried.fields
+        packed = pack_each(settlements, partial(self._packing.settlement, carried=passed, records=records))
         if lease is None and not ends and not any(settlement.delivery for settlement in settlements):
             return SettleReply([verdict_of(one) for one in self._start(packed, None)], [])
         chords = pack_each(ends, self._packing.chord_dispatch) if ends else NOTHING
         worker = lease.worker if lease is not None else worker_of(settlements, lease)
-        batch = SettleBatch(worker, packed, chords, carried)
+        batch = SettleBatch(worker, packed, chords, carried, records)
         verdicts, ended, leased = settling.make(batch, lease, self._result_side, sources)
         dispatched = [verdict_of(one) for one in ended] if ended else []
         verdicts = [DONE if one == 1 else verdict_of(one) for one in verdicts]

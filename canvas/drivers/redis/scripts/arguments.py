@@ -36,6 +36,8 @@ PUSHED_AT_ONCE = 1_000
 """Messages that one command takes: the scripts' stack has room for some thousands."""
 BYTES_AT_ONCE = 1 << 20
 """Bytes of messages that one call takes, except for its last message: more would block the server for long."""
+APART_FROM = 16_384
+"""Bytes from which a record is an argument of its own."""
 T = TypeVar("T")
 Packed: TypeAlias = tuple[bytes, dict[int, str]]
 """Packed items, and by place why the others cannot be packed."""
@@ -103,12 +105,13 @@ class ScriptArguments:
             bindings.ensure(message.queue, exchange)
         return [keys.list_of(queue, message.priority) for queue in bindings.queues(exchange, message.routing_key)]
 
-    def settlement(self, settlement: Settlement, carried: list[Any] | None = None) -> Fields | list[Any]:
+    def settlement(
+        self, settlement: Settlement, carried: list[Any] | None = None, records: list[bytes] | None = None
+    ) -> Fields | list[Any]:
         """The arguments of settle.lua for one settlement; ``carried`` stands for its message, where that is passed
-        apart."""
+        apart. ``records`` takes a long record that is passed apart."""
         if is_plain(settlement):
-            (store,) = settlement.stores
-            return [settlement.delivery.tag, self._results.task(store.task_id), store.payload, store.expires or 0]  # type: ignore[union-attr]
+            return self._plain(settlement, records)
         delivery, keys = settlement.delivery, self._broker
         fields: Fields = {"fence": settlement.fence}
         publishes = [carried] if carried is not None else []
@@ -137,6 +140,14 @@ class ScriptArguments:
         if settlement.releases_permits or settlement.releases_locks or settlement.speculative:
             self._add_ends(fields, settlement)
         return fields
+
+    def _plain(self, settlement: Settlement, records: list[bytes] | None) -> list[Any]:
+        (store,) = settlement.stores
+        record: bytes | int = store.payload
+        if records is not None and len(store.payload) >= APART_FROM:
+            records.append(store.payload)
+            record = len(records)
+        return [settlement.delivery.tag, self._results.task(store.task_id), record, store.expires or 0]  # type: ignore[union-attr]
 
     def _add_ends(self, fields: Fields, settlement: Settlement) -> None:
         """Add what few settlements have: permits and locks that end, and chords that may."""

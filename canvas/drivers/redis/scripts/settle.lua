@@ -10,11 +10,12 @@
 --     the messages that its worker has acked so; permits: those that end, {{permits, parked, hash of keys with parked messages, key, start of
 --     early-acked keys}, …}; locks: those that end, {{lock, owner}, …}; dead: {list of dead letters, payload, reason, queue, how many to keep};
 --     of publishes, one may be {list, false, length of what follows its payload in ARGV's last, queue}
---     or, of an ack and a stored success alone, {tag, key, record, seconds to keep it (0: always)}: the fence is "lease"
+--     or, of an ack and a stored success alone, {tag, key, record, seconds to keep it (0: always)}: the fence is "lease";
+--     a long record is passed apart, and here is its place among those
 --     speculative: ends of chords {group, SHA-1 of the parts that it takes, msgpack: as dispatch_chord.lua}
 -- ARGV[4] how many to lease   ARGV[5] tag prefix   ARGV[6] number of the first tag
 -- ARGV[7] chords to end, msgpack: {as dispatch_chord.lua, …}   ARGV[8…] queue name of each list, then the only message that is
---     sent, where it may be leased at once: as in unacked, [payload,"",queue]
+--     sent, where it may be leased at once: as in unacked, [payload,"",queue]; or the long records
 -- Returns {verdicts, deliveries, revision of what is revoked, verdicts on chords, unix time: seconds, and microseconds of it}
 --     verdict: 1 held, 0 not held; where chords became ready or ended, {1, ready chords {group, callback, parts, structure,
 --     1 if it is lost}, groups of chords that ended by a speculative end}; {-1, why} for what cannot be done
@@ -94,6 +95,8 @@ local function settle_plain(settlements, verdicts)
             n = n + 1
             local i = plain[n]
             local tag, key, record, ttl = unpack(settlements[i], 1, 4)
+            -- Redis hashes each string that Lua makes, also each that is unpacked: one of a megabyte takes a millisecond.
+            if type(record) == 'number' then record = ARGV[8 + #KEYS - FIRST_LIST + record] end
             if leased[tag] and store_first(key, record, ttl) then
                 verdicts[i], done[#done + 1] = 1, tag
             else

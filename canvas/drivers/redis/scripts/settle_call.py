@@ -106,6 +106,8 @@ class SettleBatch(NamedTuple):
     """The chords to end."""
     carried: PassThrough | None = None
     """The message of the only settlement, where it is passed to the script outside of the settlement."""
+    records: Sequence[bytes] = ()
+    """Long records that are passed to the script outside of their settlements."""
 
 
 class SettleAnswer(NamedTuple):
@@ -144,7 +146,7 @@ class SettleCall:
         self, batch: SettleBatch, lease: Lease | None, results: ResultSide, sources: LeaseSources | None = None
     ) -> SettleAnswer:
         """Settle a batch and lease messages; ``sources``: those of ``lease``, where the caller knows them."""
-        worker, (packed, bad), (chords, bad_chords), carried = batch
+        worker, (packed, bad), (chords, bad_chords), carried, records = batch
         if worker in self._doubtful:
             self._return_leases(worker, self._doubtful[worker])
             del self._doubtful[worker]
@@ -152,7 +154,7 @@ class SettleCall:
         limit = lease.limit if lease is not None else 0
         number, prefix = self._numbers.get(worker, 0), f"canvas:{worker}:"
         self._numbers[worker] = number + limit
-        arguments = [self._db, results.db, packed, limit, prefix, number, chords, *names]
+        arguments = [self._db, results.db, packed, limit, prefix, number, chords, *names, *records]
         if carried is not None:
             arguments.append(carried.record)
         keys, asked = (*self._script_keys(worker, results), *lists), time.time()
