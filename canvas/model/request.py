@@ -50,7 +50,14 @@ _KNOWN = frozenset({*_DEFAULTS, "lang", "argsrepr", "kwargsrepr", "compression",
 _EMBED = frozenset({"callbacks", "errbacks", "chain", "chord"})
 
 
-class Request:
+class _Fields(type):
+    """Gives the class the names of its instances' fields, which mocks with ``spec=`` look for."""
+
+    def __dir__(cls) -> list[str]:
+        return sorted({*super().__dir__(), *_DEFAULTS, *_LIMITS, "children", "taskset"})
+
+
+class Request(metaclass=_Fields):
     """The fields of Celery's ``Context``; further message headers are attributes too.
 
     Fields are read from the message when asked for, so that a request costs nothing that is not looked at.

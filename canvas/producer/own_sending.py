@@ -6,6 +6,9 @@ from canvas.model.call_options import ATTRIBUTES
 from canvas.model.compiled import Plan, TaskCall
 from canvas.producer.planner import SenderApp
 
+_PASSED = (*ATTRIBUTES, "immediate", "mandatory", "link", "link_error", "shadow")
+"""Options that ``send_task`` gets with a value or without."""
+
 
 def take_own(app: SenderApp, plan: Plan) -> list[TaskCall]:
     """Take such calls out of a composite's plan; all of them, if the app has its own ``send_task``."""
@@ -39,5 +42,5 @@ def send_by_name(app: SenderApp, dispatch: TaskCall) -> Any:
     options = dispatch.options
     if task is not None:
         # An option without a value is passed too, as Celery does: `setdefault` in a `send_task` then keeps it so.
-        options = {**dict.fromkeys((*ATTRIBUTES, "link", "link_error", "shadow")), **task.exec_options(), **options}
+        options = {**dict.fromkeys(_PASSED), **task.exec_options(), **options}
     return app.send_task(dispatch.task, dispatch.args, dispatch.kwargs, task_type=task, **options)

@@ -5,6 +5,7 @@ from typing import Any, Protocol
 from canvas.config.config import Config
 from canvas.context import current_app, has_current_app, request_of
 from canvas.errors import ConfigurationError, MaxRetriesExceededError, OperationalError
+from canvas.model.call_options import ATTRIBUTES
 from canvas.task.annotations import annotate
 from canvas.task.limits import KeyFunction
 from canvas.task.pydantic_models import Models
@@ -228,6 +229,13 @@ class TaskOptions:
     def _get_current_object(self) -> Any:
         """The task itself: in Celery, a decorated function is a proxy."""
         return self
+
+    __maybe_evaluate__ = _get_current_object
+
+    def _get_exec_options(self) -> dict[str, Any]:
+        """The options that attributes give in Celery, also those without a value."""
+        names = (*ATTRIBUTES, "immediate", "mandatory")
+        return {name: getattr(self, name, None) for name in names}
 
     @classmethod
     def annotate(cls) -> None:

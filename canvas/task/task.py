@@ -167,8 +167,6 @@ class Task(CheckedCalls[P, R]):
         options["ignore_result"] = bool(self.ignore_result)
         return options
 
-    _get_exec_options = exec_options
-
     # -- inside the task
 
     @property

@@ -6,10 +6,13 @@ import sys
 from unittest import mock
 
 import celery
+import celery.app.task
 import celery.result
 import pytest
 
 from canvas import Canvas, Task, result
+from canvas.model.request import Request
+from canvas.result.stores.servers import RedisBackend
 
 
 @pytest.fixture
@@ -33,7 +36,8 @@ def test_a_copy_of_celerys_apply_async(app):
     def double(x):
         return 2 * x
 
-    assert double._get_exec_options() == {"queue": "q", "priority": 3, "ignore_result": False, "serializer": "json"}
+    given = {name: value for name, value in double._get_exec_options().items() if value is not None}
+    assert given == {"queue": "q", "priority": 3, "serializer": "json"}
     assert double.delay(1).id
     with pytest.raises(TypeError):
         double.delay()
@@ -58,6 +62,7 @@ def test_settings_of_a_plug_in_with_names_like_pythons_own(app):
         (result.AsyncResult, celery.result.AsyncResult, {"throw"}),
         (result.EagerResult, celery.result.EagerResult, {"throw"}),
         (result.GroupResult, celery.result.GroupResult, set()),
+        (Request, celery.app.task.Context, set()),
     ],
 )
 def test_a_mock_of_a_class_has_celerys_attributes(ours, theirs, without):
@@ -81,3 +86,27 @@ def test_what_is_printed_goes_to_a_logger(app, monkeypatch, caplog):
     app.log.redirect_stdouts("ERROR")
     assert sys.stderr.logger.name == "celery.redirected"
     assert str(app.log.colored(enabled=True).red("no")) == "\x1b[1;31mno\x1b[0m"
+
+
+def test_a_lazy_task_and_its_options(app):
+    """Plug-ins ask a decorated function for the task, and pass its options to ``send_task``."""
+    theirs = celery.Celery("theirs", broker="memory://", set_as_current=False)
+
+    def task():
+        """A task."""
+
+    ours, other = (of.task(priority=3, serializer="pickle")(task) for of in (app, theirs))
+    assert ours.__maybe_evaluate__() is ours
+    assert ours._get_exec_options() == other._get_exec_options()
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["redis://h:77/3", "redis://", "redis://u:p%40@h/", "redis://:pw@h:2/1?socket_timeout=9", "redis://h/?db=4",
+     "rediss://h:3/0?ssl_cert_reqs=CERT_REQUIRED&ssl_ca_certs=%2Fa%2Fb", "socket:///tmp/x.sock?virtual_host=4"],
+)  # fmt: skip
+def test_the_arguments_of_a_connection_for_a_url(app, url):
+    defaults = {"host": "other", "port": 1, "db": 5, "password": None, "socket_connect_timeout": None}
+    theirs = celery.Celery("theirs", broker="memory://", backend="redis://", set_as_current=False).backend
+    ours = RedisBackend(app=app, url="redis://")
+    assert ours._params_from_url(url, dict(defaults)) == theirs._params_from_url(url, dict(defaults))

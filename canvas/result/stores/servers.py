@@ -4,7 +4,7 @@ A class derived from one of these says where the server is, by ``__init__`` or `
 are read and written by the driver, which calls none of its methods: a class that replaces one of them is refused.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -93,6 +93,13 @@ class RedisBackend(ServerBackend):
         super().__init__(url=url, **kwargs)
         if not url:
             self.url = self._url_of_parts(host, port, db, password)
+
+    def _params_from_url(self, url: str, defaults: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments of a connection of redis-py to the server at ``url``, with ``defaults``. Raises ValueError."""
+        # Plug-ins call it; canvas opens its connections itself.
+        from canvas.drivers.redis.connection.redis_py import parameters_of_url
+
+        return parameters_of_url(url, defaults)
 
     def _url_of_parts(self, host: Any, port: Any, db: Any, password: Any) -> str:
         conf = self.app.conf

@@ -3,13 +3,14 @@ and redis_py_connections.py imports it.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import redis
 import redis.asyncio
 import redis.cluster
+import redis.connection
 import redis.exceptions
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.asyncio.sentinel import Sentinel as AsyncSentinel
@@ -44,6 +45,8 @@ from canvas.drivers.redis.connection.resp import (
 from canvas.drivers.redis.connection.sockets import socket_of
 from canvas.drivers.redis.url import Address
 from canvas.errors import OperationalError
+
+_SOCKET_URL = "socket://"
 
 UNAVAILABLE: tuple[Any, ...] = (
     redis.exceptions.ConnectionError,
@@ -225,3 +228,21 @@ def _watchers(address: Address) -> dict[str, Any]:
     others = options.pop("min_other_sentinels", 0)
     patience = {"socket_timeout": 2.0, "socket_connect_timeout": 2.0}
     return {"min_other_sentinels": others, "sentinel_kwargs": {**patience, **options}}
+
+
+def parameters_of_url(url: str, defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """A server's URL as arguments of redis-py's connections, for plug-ins that open their own.
+
+    ``defaults``: the arguments that the URL does not give. Its database is 0 by default. ``socket://`` is the path of
+    a socket. Raises ValueError for another scheme than that, ``redis://``, ``rediss://`` and ``unix://``.
+    """
+    parse: Callable[[str], dict[str, Any]] = redis.connection.parse_url
+    given = parse(f"unix://{url.removeprefix(_SOCKET_URL)}" if url.startswith(_SOCKET_URL) else url)
+    found = {**defaults, "db": 0, **given}
+    if "virtual_host" in found:
+        found["db"] = found.pop("virtual_host")
+    found["db"] = int(str(found["db"]).strip("/") or 0)
+    if "path" in found:
+        for name in ("host", "port", "socket_connect_timeout"):
+            found.pop(name, None)
+    return found
