@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
+from datetime import timedelta
 from difflib import get_close_matches
 from typing import Any, Protocol
 
@@ -40,8 +41,8 @@ def with_cleanup(app: SetupApp, given: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def entries_of(app: SetupApp, given: Mapping[str, Any], quiet: bool = False) -> dict[str, Entry]:
-    """The entries of ``beat_schedule``. Wrong ones are left out and logged; an entry whose task is not registered here
-    is kept, with a warning. ``quiet``: nothing is logged."""
+    """The entries of ``beat_schedule``. Wrong ones are left out and logged; an entry whose task is not registered here,
+    or whose interval is not above 0, is kept, with a warning. ``quiet``: nothing is logged."""
     found: dict[str, Entry] = {}
     for key, fields in given.items():
         name = str(key)  # Celery takes any key
@@ -54,15 +55,18 @@ def entries_of(app: SetupApp, given: Mapping[str, Any], quiet: bool = False) -> 
             continue
         found[name] = entry
         if not quiet:
-            warn_of_unknown(app, entry)
+            warn_of_doubts(app, entry)
     return found
 
 
-def warn_of_unknown(app: BeatApp, entry: Entry) -> None:
-    """Warn of an entry whose task is not registered here."""
+def warn_of_doubts(app: BeatApp, entry: Entry) -> None:
+    """Warn of an entry whose task is not registered here, or whose interval is not above 0."""
     if isinstance(entry.task, str) and entry.task not in app.tasks:
         near = get_close_matches(entry.task, list(app.tasks), n=1)
         log.unknown_task(entry.name, entry.task, near[0] if near else None)
+    interval = getattr(entry.schedule, "run_every", None)
+    if isinstance(interval, timedelta) and interval <= timedelta():
+        log.no_interval(entry.name, interval.total_seconds())
 
 
 def synchronize(store: EntryStore, entries: Mapping[str, Entry], clock: BeatClock, filename: str | None) -> None:

@@ -66,6 +66,10 @@ def unknown_task(name: str, task: str, near: str | None) -> None:
     )  # fmt: skip
 
 
+def no_interval(name: str, seconds: float) -> None:
+    logger.warning("beat: Entry %r has an interval of %g seconds: beat sends it again without a pause", name, seconds)
+
+
 def connection_lost(exc: Exception, seconds: float) -> None:
     logger.error("beat: Connection error: %s. Trying again in %s seconds...", exc, seconds)
 

@@ -148,7 +148,7 @@ def watch(obj: Any, /, run: str, interval: float) -> None:
 def cancel(obj: Any, /, run: str, terminate: bool) -> None:
     """Start no more nodes of a run."""
     done = _found(obj, run).cancel(terminate=terminate)
-    click.echo(f"{run} is cancelled" if done else f"{run} has ended already")
+    click.echo(f"{run} is cancelled" if done else f"{run} has ended already, or only its finally_ nodes are left")
 
 
 @workflow.command()

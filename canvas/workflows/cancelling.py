@@ -49,6 +49,14 @@ def open_nodes(
     ]
 
 
+def is_ending(nodes: Sequence[RunNode], records: Sequence[Record | None]) -> bool:
+    """Whether the only nodes that have not ended are those that run in any case."""
+    return any(node.always for node in nodes) and all(
+        node.always or node.hidden or (record is not None and not _is_open(node, record))
+        for node, record in zip(nodes, records, strict=True)
+    )
+
+
 def _failed_by_limit(node: RunNode, record: Record) -> bool:
     """Whether the node's record says that it took too long: its task may still run."""
     return node.limit is not None and record.status == states.FAILURE

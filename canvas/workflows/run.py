@@ -16,7 +16,7 @@ from canvas.model.record import Record
 from canvas.model.settlement import Settlement
 from canvas.model.workflow_run import STAMP, NodeRef, RunNode, stamp_of, task_id_of
 from canvas.producer.outbox import Outbox
-from canvas.workflows.cancelling import end_waits, open_nodes, runs_inside, task_ids
+from canvas.workflows.cancelling import end_waits, is_ending, open_nodes, runs_inside, task_ids
 from canvas.workflows.labels import labels_of
 from canvas.workflows.resume import NOTHING, Again, RunAttempt, node_of_path, resume, run_again_from, without_expiry
 from canvas.workflows.run_keys import check_same
@@ -133,24 +133,24 @@ class Run(AsyncRun):
         return self.draw("svg")
 
     def cancel(self, terminate: bool = False, signal: str = "SIGTERM") -> bool:
-        """Start no more of its nodes, and with ``terminate`` end the running ones by ``signal``; False if it has ended.
-
-        Waiting tasks are REVOKED when a worker takes their messages. Safe to call again.
+        """Start no more of its nodes, and with ``terminate`` end the running ones by ``signal``. Waiting tasks are
+        REVOKED when a worker takes their messages. False, and nothing is done, if the run has ended, or only nodes of
+        ``finally_`` are left: they run in any case. Safe to call again.
         """
         return self._cancel(terminate, signal)
 
     def _cancel(self, terminate: bool, signal: str = "SIGTERM", overdue: int | None = None) -> bool:
         """``overdue``: the attempt whose timeout has passed; no other one is cancelled."""
-        if self.status().over or overdue not in (None, self.attempt):
+        *records, _ = found = self._look()
+        if self._status(found).over or is_ending(self.nodes, records) or overdue not in (None, self.attempt):
             return False
         self.app.run_store.cancel(self.id, self.attempt, overdue is not None and not self.about["cancelled"])
         self.app.control.revoke_by_stamped_headers(
             {STAMP: stamp_of(self.id, self.attempt)}, terminate=terminate, signal=signal
         )
-        found = self._look()
         places = [(NodeRef(self.id, self.attempt, number), node) for number, node in enumerate(self.nodes)]
         end_waits(self.app, places)
-        left = open_nodes(self.app, [place for place, _ in places], self.nodes, found[:-1])
+        left = open_nodes(self.app, [place for place, _ in places], self.nodes, self._look()[:-1])
         _cancel_runs(self.app, runs_inside(self.app, left), terminate, signal)
         return True
 

@@ -229,6 +229,37 @@ def test_overlapping_runs_of_a_workflow_are_skipped_until_one_is_over(bench):
     assert len(bench.run(10)) == 1
 
 
+@pytest.mark.parametrize("kind", ["chord", "workflow"])
+@pytest.mark.parametrize("overlap", ["queue", "cancel_previous"])
+def test_policies_hold_for_chords_and_workflows(bench, kind, overlap):
+    def flow():
+        made = bench.app.Workflow("w")
+        made.add(bench.add.s(1, 2))
+        return made
+
+    task = flow if kind == "workflow" else chord([bench.add.s(1, 2)], bench.total.s())
+    bench.app.conf.beat_schedule = {"a": {"task": task, "schedule": 10, "overlap": overlap, "catch_up": "all"}}
+    assert len(bench.run(11)) == 1
+    first = bench.state("a").last
+    bench.clock.move(20)
+    if overlap == "queue":
+        assert bench.run(0) == []
+        assert bench.state("a").waiting == 2
+        bench.end(first.get("run") or first["ids"][0])
+    assert bench.run(1)[0][1] == "add"
+    if overlap == "cancel_previous":
+        cancelled = f"{first['run']}:0" if kind == "workflow" else first["ids"][0]
+        assert cancelled in str(bench.app.driver.coordination.revoked())
+
+
+@pytest.mark.parametrize("interval", [0, timedelta(seconds=-5)])
+def test_an_interval_of_nothing_is_sent_without_a_pause_and_warned_of(bench, interval, caplog):
+    bench.app.conf.beat_schedule = {"a": {"task": "add", "schedule": interval, "args": (1, 2)}}
+    assert [bench.service.tick() for _ in range(4)] == [0.0] * 4
+    assert len(bench.take()) > 1
+    assert "Entry 'a' has an interval of" in caplog.text and "without a pause" in caplog.text
+
+
 def test_entries_that_are_wrong_are_logged_and_the_others_go_on(bench, caplog):
     class Broken(schedule):
         def is_due(self, last_run_at):

@@ -289,6 +289,18 @@ def test_what_runs_finally_runs_once_whatever_has_happened(bench, app, flow, end
         assert run.get(timeout=20) == gate
 
 
+def test_a_run_that_has_only_finally_left_is_not_cancelled(bench, app, flow):
+    gate = bench.new_key()
+    flow.add(task(app, "ident").s(1), name="first")
+    flow.finally_(task(app, "until_open").s(gate), name="cleanup")
+    run = flow.apply_async()
+    bench.ledger(gate, 1)
+    assert not run.cancel(terminate=True)
+    bench.open(gate)
+    assert run.get(timeout=20) == 1
+    assert (run.status().state, states(run)["cleanup"]) == ("SUCCESS", "SUCCESS")
+
+
 # -- loops
 
 

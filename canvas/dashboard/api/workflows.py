@@ -259,7 +259,8 @@ def act(request: Request, body: dict[str, Any]) -> Response:
     match action:
         case "cancel":
             done = run.cancel(terminate=bool(body.get("terminate")))
-            return json_answer({"done": done, "message": "Cancelled" if done else "The run has ended already"})
+            left = "The run has ended already, or only its finally_ nodes are left"
+            return json_answer({"done": done, "message": "Cancelled" if done else left})
         case "resume":
             done = run.resume(force=bool(body.get("force")))
             return json_answer({"done": done, "message": "Resumed" if done else "There is nothing to resume"})
