@@ -173,14 +173,17 @@ class Backend:
         return ResultWrite(record.task_id, payload, seconds, succeeded, about=record.about)
 
     def success_of(
-        self, task_id: str, result: Any, children: list[Any], date_done: str, group_id: Any, parent_id: Any
-    ) -> ResultWrite:
+        self, task_id: str, result: Any, children: list[Any], date_done: str, group_id: Any, parent_id: Any,
+        date_start: str | None = None, in_run: bool = False,
+    ) -> ResultWrite:  # fmt: skip
         """``store_of`` a success that has no other fields than these. Raises EncodeError."""
         if self.serializer != "json" or self._conf.result_compression:
-            around = None, children, date_done, group_id, parent_id
-            return self.store_of(Record(task_id, states.SUCCESS, result, *around))
-        payload = wire.encode_success(task_id, result, children, date_done, group_id, parent_id, self.max_depth)
-        expires = self._conf.result_expires
+            extra = {"date_start": date_start} if date_start else {}
+            rest = None, children, date_done, group_id, parent_id, extra
+            return self.store_of(Record(task_id, states.SUCCESS, result, *rest), in_run)
+        around = children, date_done, group_id, parent_id
+        payload = wire.encode_success(task_id, result, *around, self.max_depth, date_start)
+        expires = self.run_lives if in_run else self._conf.result_expires
         # As whole_seconds, without another call for each task.
         seconds = expires.total_seconds() if isinstance(expires, timedelta) else expires
         return ResultWrite(task_id, payload, int(seconds) if seconds else None, True)

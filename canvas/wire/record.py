@@ -70,14 +70,9 @@ def encode(
 
 
 def encode_success(
-    task_id: str,
-    result: Any,
-    children: list[Any],
-    date_done: str,
-    group_id: str | None,
-    parent_id: str | None,
-    max_depth: int = MAX_DEPTH,
-) -> bytes:
+    task_id: str, result: Any, children: list[Any], date_done: str, group_id: str | None, parent_id: str | None,
+    max_depth: int = MAX_DEPTH, date_start: str | None = None,
+) -> bytes:  # fmt: skip
     """``encode`` of a success in JSON that has no other fields than these. Raises EncodeError as that does."""
     value = b"null"
     if result is not None:
@@ -88,6 +83,8 @@ def encode_success(
     around = b',"group_id":' + group if group_id else b""
     if parent_id:
         around += b',"parent_id":' + parent
+    if date_start:
+        around += b',"date_start":"%b"' % date_start.encode()
     return b'{"status":"SUCCESS","result":%b,"traceback":null,"children":%b,"date_done":"%b"%b,"task_id":%b}' % (
         value,
         typed_json.dumps(children) if children else b"[]",
@@ -243,6 +240,11 @@ def encode_part(
 ) -> bytes:
     """A chord part, ``[1, task_id, state, result]`` (semantics.md K4). Raises EncodeError as ``encode``."""
     failed = state in states.EXCEPTION_STATES and isinstance(result, BaseException)
+    if serializer == "json" and not failed and not isinstance(result, Handle):
+        value = typed_json.dumps(result)
+        if len(value) >= max_depth:
+            check_depth(value, max_depth, EncodeError, around=1)
+        return b"[1,%b,%b,%b]" % (*typed_json.dumps_each((task_id, state)), value)
     result = encode_exception(result, serializer, max_depth) if failed else in_tuple_form(result, serializer)
     return _dump([1, task_id, state, result], serializer, max_depth)
 

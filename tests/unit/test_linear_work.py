@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 
 from canvas import Workflow, chain, chord, group
+from canvas.drivers.ports.values import Lease
 from canvas.worker.pipeline.deep_calls import with_deep_calls
 from tests.support.apps import make
 from tests.support.counting import Steps, counted
@@ -15,6 +16,18 @@ from tests.support.forked import ROOT
 
 app = make("canvas", "redis://127.0.0.1:1/0", "redis://127.0.0.1:1/1")
 ident, fail = app.tasks["t.ident"], app.tasks["t.fail"]
+
+
+def test_function_calls_of_a_node():
+    here = Steps(app, most=0)
+    flow = Workflow("many", here.app)
+    for number in range(20):
+        flow.add(ident.si(number))
+    flow.apply_async()
+    while leased := here._broker.lease(Lease("steps", ("here",), 1)):
+        assert here._settler.settle([here.count(lambda: here._pipeline.run(leased[0]))]).verdicts[0].held
+    assert len(here.calls) == 20
+    assert min(here.calls) <= 190, f"{min(here.calls)} function calls from a node's message to its settlement"
 
 
 def chords_as_bodies(n, header=None, body=None):

@@ -12,7 +12,7 @@ from canvas.model import states
 from canvas.model.message import Delivery, EncodedMessage
 from canvas.model.record import Record
 from canvas.model.settlement import ResultWrite, Settlement
-from canvas.wire import record, task_message
+from canvas.wire import record, task_message, typed_json
 from canvas.wire.signing import UNSIGNED
 
 HEADERS = {"task": "t", "id": "one"}
@@ -64,7 +64,10 @@ def nested(levels):
     return value
 
 
-@pytest.mark.parametrize("around", [(None, None), ("g", None), ("g", "p"), ('"quoted"', "ü")])
+STARTED = "2020-01-01T00:00:00.000001+00:00"
+
+
+@pytest.mark.parametrize("around", [(None, None), ("g", None), ("g", "p"), ('"quoted"', "ü"), (None, "p", STARTED)])
 @pytest.mark.parametrize(
     "value",
     [None, 0, -1.5, True, "text", 'ü"\n', [], [1, [2]], {"k": {"l": None}}, (1, 2), float("inf"), datetime(2020, 1, 1),
@@ -79,14 +82,21 @@ def test_a_success_is_written_as_in_the_general_way(value, around):
 
     children = [("child", None)]
     facts = ("id", value, children, "2020-01-01T00:00:00.000001+00:00", *around)
-    short = written(lambda: record.encode_success(*facts))
-    whole = Record("id", states.SUCCESS, value, None, children, facts[3], *around)
+    started = {"date_start": around[2]} if len(around) > 2 else {}
+    short = written(lambda: record.encode_success(*facts[:6], **started))
+    whole = Record("id", states.SUCCESS, value, None, children, facts[3], *around[:2], started)
     general = written(lambda: record.encode(whole))
     if isinstance(general, bytes):
         assert json.loads(short) == json.loads(general)
         assert record.says_success(short[: record.HEAD])
     else:
         assert isinstance(short, str)
+    part = written(lambda: record.encode_part('a "part"', states.SUCCESS, value))
+    if isinstance(part, bytes):
+        of_handle = value.as_tuple() if isinstance(value, AsyncResult) else value
+        assert part == typed_json.dumps([1, 'a "part"', states.SUCCESS, of_handle])
+    else:
+        assert part == general
 
 
 @pytest.mark.parametrize("zone", [None, "UTC", "Asia/Kolkata", "America/St_Johns"])

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, TypeAlias, final
 
 from canvas.errors import Reject, TimeLimitExceeded, WorkerLostError
@@ -68,6 +69,10 @@ class Job:
             or self.reported
             or RUN_HEADER in self.message.headers
         )
+
+    def date_start(self, offset: float) -> str | None:
+        """When its task started, in ISO 8601. ``offset``: the seconds by which the broker's clock is ahead."""
+        return None if self.began is None else datetime.fromtimestamp(self.began + offset, UTC).isoformat()
 
     def acks_failure(self, exc: BaseException) -> bool:
         """Whether its message is acked when its task fails with ``exc``."""

@@ -5,7 +5,6 @@ message. Sources: semantics.md §8, §9, T1–T16; protocol.md §2.3.
 """
 
 import os
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -14,7 +13,6 @@ from canvas.errors import BrokerError, CanvasError, Ignore, Reject, Retry, TaskR
 from canvas.execution.executor import traceback_text
 from canvas.model import states
 from canvas.model.ids import Lineage
-from canvas.model.message import Message
 from canvas.model.outcome import Failure, Ignored, Outcome, Rejected, ReplacedBy, Retried, Revoked, Success
 from canvas.model.record import Record, in_tuple_form
 from canvas.model.settlement import ResultWrite, Settlement
@@ -86,7 +84,7 @@ class Settler:
     def _settle_plain(self, done: Job, outcome: Success, report: Report) -> Settlement | None:
         """The settlement of a plain success; ``None`` for a value that cannot be written."""
         try:
-            stores = [] if done.ignores_result else [self._success_record(done.message, outcome.value, [])]
+            stores = [] if done.ignores_result else [self._success_record(done, outcome.value, [])]
         except (CanvasError, TypeError, ValueError):
             return None
         done.reported = True
@@ -197,17 +195,20 @@ class Settler:
             self._part(done, effects, states.SUCCESS, outcome.value)
 
     def _store_success(self, done: Job, effects: Outbox, value: Any, children: list[Any]) -> None:
-        message, in_run = done.message, RUN_HEADER in done.message.headers
-        if in_run or self._app.conf.result_extended:
-            record = self._record(done, states.SUCCESS, value, None, children)
-            if not is_recorded_later(self._runs, done.place):
-                effects.record(record, in_run)
+        in_run = RUN_HEADER in done.message.headers
+        if in_run and is_recorded_later(self._runs, done.place):
             return
-        effects.stores.append(self._success_record(message, value, children))
+        if self._app.conf.result_extended:
+            effects.record(self._record(done, states.SUCCESS, value, None, children), in_run)
+        else:
+            effects.stores.append(self._success_record(done, value, children, in_run))
 
-    def _success_record(self, message: Message, value: Any, children: list[Any]) -> ResultWrite:
+    def _success_record(self, done: Job, value: Any, children: list[Any], in_run: bool = False) -> ResultWrite:
         """The record of a success without extended fields."""
-        app, around = self._app, (message.headers.get("group"), message.headers.get("parent_id"))
+        app, message = self._app, done.message
+        around: tuple[Any, ...] = (message.headers.get("group"), message.headers.get("parent_id"))
+        if in_run:
+            around += (done.date_start(app.clock_offset), True)
         return app.backend.success_of(message.id, value, children, app.now_text(), *around)
 
     def _successors(self, done: Job, effects: Outbox, value: Any) -> list[Any]:
@@ -292,6 +293,5 @@ class Settler:
         if self._app.conf.result_extended:
             record.extend(done.request)
         if RUN_HEADER in headers and done.began is not None:
-            began = done.began + self._app.clock_offset
-            record.extra["date_start"] = datetime.fromtimestamp(began, UTC).isoformat()
+            record.extra["date_start"] = done.date_start(self._app.clock_offset)
         return record
