@@ -49,7 +49,7 @@ worker.stopping                how (warm, soft, cold), hostname
 worker.draining                running (name[id] and seconds, of the tasks that a warm stop waits for)
 worker.returned                running (name[id]), waiting (how many had not started), ended (name[id], acked before)
 worker.shutdown                hostname, app
-worker.child_lost              pid, exitcode (None: unknown)
+worker.child_lost              pid, exitcode (None: unknown), task (name and id; None: unknown, or no task ran)
 worker.not_started             pid, seconds (that it had)
 worker.fork_failed             error
 worker.output_lost             stream (stdout or stderr), error

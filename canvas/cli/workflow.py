@@ -108,7 +108,9 @@ def show(obj: Any, /, run: str, as_json: bool, form: str) -> None:
         from canvas.cli.monitoring.run_tree import run_tree
         from canvas.workflows.progress.watch import ProgressWatch
 
-        Console().print(run_tree(found.nodes, ProgressWatch(found).look(_running(obj, found))))
+        console = Console()
+        tree = run_tree(found.nodes, ProgressWatch(found).look(_running(obj, found)))
+        console.print(tree, soft_wrap=not console.is_terminal)  # a file has no width
 
 
 @workflow.command()

@@ -17,8 +17,10 @@ EXIT_TIME_LIMIT = 75
 """Exit code of a process that a hard time limit ended, in good order."""
 
 
-def exit_status(code: int) -> str:
-    """An exit code as ``subprocess`` gives it, in words: ``exitcode 3``, ``signal 9 (SIGKILL)``."""
+def exit_status(code: int | None) -> str:
+    """An exit code as ``subprocess`` gives it, in words: ``exitcode 3``, ``signal 9 (SIGKILL)``; None: unknown."""
+    if code is None:
+        return "an exit code that other code of this program has collected"
     if code >= 0:
         return f"exitcode {code}"
     return f"signal {-code} ({next((one.name for one in signal.Signals if one == -code), 'unknown')})"

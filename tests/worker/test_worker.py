@@ -294,13 +294,16 @@ def test_a_message_that_kills_its_workers_is_put_away(bench, app):
     from canvas.errors import WorkerLostError
 
     key = bench.new_key()
-    with start(bench, "-P", "prefork", "-c", "1", env={"CANVAS_TASK_MAX_DELIVERIES": "2"}):
+    with start(bench, "-P", "prefork", "-c", "1", env={"CANVAS_TASK_MAX_DELIVERIES": "2"}) as worker:
         result = task(app, "suicidal").delay(key)
         with pytest.raises(WorkerLostError, match="delivered 2 times, and each time its worker died"):
             result.get(timeout=30)
         assert task(app, "add").delay(1, 1).get(timeout=20) == 2
     assert bench.ledger(key, 2) == ["ran", "ran"]
     assert "WorkerLostError" in app.driver.admin.dead_letters("celery")[0].reason
+    said = "".join(worker.log)
+    assert said.count(f"exited with signal 9 (SIGKILL) while it ran t.suicidal[{result.id}]; its messages") == 2
+    assert f"cannot be run: WorkerLostError: t.suicidal[{result.id}]: delivered 2 times" in said
 
 
 @pytest.mark.parametrize("pool", [("solo",), ("threads", "-c", "2")], ids=lambda p: p[0])

@@ -510,7 +510,7 @@ def test_the_command_line_shows_and_steers_runs(bench, app, flow):
     # In this process, but for one: a program's start takes seconds on a busy machine.
     command = partial(invoked, app)
     gate = bench.new_key()
-    a = flow.add(task(app, "ident").s(1), name="a")
+    a = flow.add(task(app, "ident").s(1), name="a" * 90)
     named(app, flow, "b", flow.add(task(app, "gated").s(a, key=gate), name="gate"))
     run = flow.apply_async()
     eventually(lambda: run.state == "FAILURE")
@@ -518,6 +518,8 @@ def test_the_command_line_shows_and_steers_runs(bench, app, flow):
     shown = command("workflow", "show", run.id)
     assert "UPSTREAM_FAILED" in shown.stdout
     assert "closed" in shown.stdout
+    assert "a" * 90 in shown.stdout  # lines are broken on a terminal only
+    assert f"resume it: canvas workflow resume {run.id}\n" in shown.stdout
     assert json.loads(command("workflow", "show", run.id, "-j").stdout)["counts"]["SUCCESS"] == 1
     assert command("workflow", "watch", run.id, check=False).returncode == 1
     assert "has ended" in command("workflow", "cancel", run.id).stdout

@@ -115,7 +115,7 @@ def _totals(status: RunStatus) -> Text:
         shown = [*path[:3], f"… {len(path) - 5} more …", *path[-2:]] if len(path) > 6 else path
         text.append(f"\ncritical path: {' → '.join(shown)}", "bright_black")
     if status.over and status.state not in (states.SUCCESS, CANCELLED):
-        text.append(f"\nrun the failed nodes again: canvas workflow resume {status.id}", "bright_black")
+        text.append(f"\nresume it: canvas workflow resume {status.id}", "bright_black")
     return text
 
 

@@ -133,9 +133,9 @@ def _same_name(hostname: str, **_: Any) -> None:
     )
 
 
-def _child_lost(pid: int, exitcode: int | None, **_: Any) -> None:
-    code = "an exit code that other code of this program has collected" if exitcode is None else exit_status(exitcode)
-    _worker.error("Process %s exited with %s; its messages were returned to the queue", pid, code)
+def _child_lost(pid: int, exitcode: int | None, task: str | None, **_: Any) -> None:
+    code, ran = exit_status(exitcode), f" while it ran {task}" if task else ""
+    _worker.error("Process %s exited with %s%s; its messages were returned to the queue", pid, code, ran)
 
 
 def _not_started(pid: int, seconds: float, **_: Any) -> None:

@@ -160,8 +160,8 @@ class Unrunnable:
         worker."""
         died = f"delivered {self._conf.task_max_deliveries} times, and each time its worker died or its time was over"
         reason = f"WorkerLostError: {died}"
-        emit("message.dead_lettered", queue=delivery.queue, reason=reason)
         lost = WorkerLostError(f"{message.task}[{message.id}]: {died}")
+        emit("message.dead_lettered", queue=delivery.queue, reason=f"WorkerLostError: {lost}")
         return self.dead_letter(self._steps.new_job(delivery, message, "lease"), lost, reason)
 
     def settle_orphan(self, orphan: Orphan) -> Settlement:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 from canvas.app.application import Canvas
 from canvas.errors import BrokerError
@@ -31,6 +31,7 @@ from canvas.worker.pools.unresponsive import UnresponsiveChildren
 from canvas.worker.signal_handlers import STOPS, dump, handle
 from canvas.worker.stopping import EXIT_TIME_LIMIT, announce_stop, remapped
 
+R = TypeVar("R")
 _RESPAWN_PAUSE = 0.2
 _CHANGED_WITHIN = 1.0
 """Seconds in which children carry out a command before the node answers; a busy one does so later."""
@@ -175,7 +176,8 @@ class Prefork:
         if in_order:
             self._forget(one.worker)
         else:
-            emit("worker.child_lost", pid=one.pid, exitcode=code)
+            task = self._attempt(lambda: self._unresponsive.task_of(one))
+            emit("worker.child_lost", pid=one.pid, exitcode=code, task=task)
             if code is not None:
                 self._attempt(partial(self._unresponsive.note_exit, one, code))
             self._attempt(lambda: self._app.driver.recovery.recover_worker(one.worker))
@@ -186,12 +188,13 @@ class Prefork:
         """Have the broker forget a worker that has left: a heartbeat of this process may have come after that."""
         self._attempt(lambda: self._app.driver.recovery.rest(worker))
 
-    def _attempt(self, call: Callable[[], object]) -> None:
+    def _attempt(self, call: Callable[[], R]) -> R | None:
         """Call the broker once; an outage is reported, and the broker finds out by itself later."""
         try:
-            call()
+            return call()
         except BrokerError as exc:
             emit("broker.unreachable", error=str(exc))
+            return None
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         number = remapped(number)

@@ -62,6 +62,16 @@ class UnresponsiveChildren:
             return None
         return {"terminated": [task_id]} if self._kill(one, tag, OrphanReason("terminated")) else None
 
+    def task_of(self, one: ChildProcess) -> str | None:
+        """The name and id of the task that a child runs, or ran when it ended; None for no task, and for one whose
+        message was acknowledged before it ran. Raises BrokerError."""
+        tag = self._tag(one)
+        held = self._app.driver.recovery.leased_message(tag) if tag else None
+        if held is None:
+            return None
+        headers = self._app.driver.broker.codec.headers_of(held)
+        return f"{headers.get('task')}[{headers.get('id')}]"
+
     def note_exit(self, one: ChildProcess, code: int) -> None:
         """Keep the exit code of a child as the reason why the task that it ran has no end, if that was acknowledged
         early; otherwise the task runs again. Raises BrokerError."""
