@@ -9,7 +9,6 @@ WITHOUT = {
     "celery.apps.multi": "starts several workers by canvas multi",
     "celery.backends": "keeps results in Redis, SQL or memory by drivers of its own; results are read by AsyncResult",
     "celery.concurrency": "chooses pools by name: -P solo, threads, prefork or asyncio",
-    "celery.contrib.migrate": "moves messages by canvas migrate",
     "celery.contrib.testing.manager": "has canvas.testing; tests of programs that kill workers need Celery's",
     "celery.events.cursesmon": "shows events by canvas events",
     "celery.events.dumper": "shows events by canvas events",

@@ -35,11 +35,6 @@ NAMES_OF = {
     "celery.concurrency.prefork": "TaskPool process_destructor process_initializer",
     "celery.concurrency.solo": "TaskPool",
     "celery.concurrency.thread": "TaskPool",
-    "celery.contrib.migrate": (
-        "State StopFiltering expand_dest filter_callback filter_status migrate_task migrate_tasks move move_by_idmap "
-        "move_by_taskmap move_direct move_direct_by_id move_task_by_id prepare_queues republish start_filter "
-        "task_id_eq task_id_in"
-    ),
     "celery.contrib.testing.manager": "Manager ManagerMixin Sentinel",
     "celery.events.cursesmon": "CursesMonitor evtop",
     "celery.events.dumper": "Dumper evdump humanize_type",

@@ -131,6 +131,12 @@ PROGRAMS: dict[str, Members] = {
     "celery.security.key": of(f"{_SECURITY}.key", "PrivateKey"),
     "celery.security.serialization": of(f"{_SECURITY}.serialization", "SecureSerializer register_auth"),
     "celery.security.utils": of(f"{_SECURITY}.utils", "get_digest_algorithm reraise_errors"),
+    "celery.contrib.migrate": of(
+        f"{_CONTRIB}.migrate",
+        "Filterer State StopFiltering expand_dest filter_callback filter_status migrate_task migrate_tasks move "
+        "move_by_idmap move_by_taskmap move_direct move_direct_by_id move_direct_by_idmap move_direct_by_taskmap "
+        "move_task_by_id prepare_queues republish start_filter task_id_eq task_id_in",
+    ),
     "celery.contrib.rdb": of(f"{_CONTRIB}.rdb", "CELERY_RDB_HOST CELERY_RDB_PORT DEFAULT_PORT Rdb debugger set_trace"),
     "celery.contrib.sphinx": of(
         f"{_CONTRIB}.sphinx", "TaskDirective TaskDocumenter autodoc_skip_member_handler setup"

@@ -41,12 +41,12 @@ class Queues(dict[str, Any]):
 
     def __init__(self, app: Canvas) -> None:
         self._app = app
-        super().__init__({queue.name: _queue(queue) for queue in app.router.consumed()})
+        super().__init__({queue.name: kombu_queue(queue) for queue in app.router.consumed()})
 
     def __missing__(self, name: str) -> Any:
         if not self._app.router.creates_missing:
             raise KeyError(name)
-        return _queue(Queue(name).filled())
+        return kombu_queue(Queue(name).filled())
 
     @property
     def consume_from(self) -> dict[str, Any]:
@@ -63,7 +63,7 @@ class Queues(dict[str, Any]):
             getattr(exchange, "type", options.get("exchange_type") or "direct"),
         )  # fmt: skip
         self._app.router.add(found)
-        self[found.name] = queue if exchange is not None else _queue(found.filled())
+        self[found.name] = queue if exchange is not None else kombu_queue(found.filled())
         return self[found.name]
 
     select_add = add
@@ -80,7 +80,8 @@ class Queues(dict[str, Any]):
             self.pop(name, None)
 
 
-def _queue(queue: Queue) -> Any:
+def kombu_queue(queue: Queue) -> Any:
+    """A queue as kombu has it, or as canvas serves it in its place."""
     exchange = kombu_name("kombu:Exchange")(queue.exchange, type=queue.exchange_type)
     return kombu_name("kombu:Queue")(queue.name, exchange, queue.routing_key, queue_arguments=queue.arguments)
 

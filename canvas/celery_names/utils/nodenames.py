@@ -12,9 +12,9 @@ gethostname = cache(socket.gethostname)
 NODENAME_DEFAULT = "celery"
 
 
-def worker_direct(hostname: str | Queue) -> Queue:
+def worker_direct(hostname: Any) -> Any:
     """The queue of one worker, for ``worker_direct=True``; a queue is returned as it is."""
-    if isinstance(hostname, Queue):
+    if not isinstance(hostname, str):
         return hostname
     return Queue(f"{hostname}.dq2", "C.dq2", hostname)
 
