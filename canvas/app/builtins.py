@@ -156,8 +156,8 @@ def run_outcome(self: Task[Any], run: str) -> Any:
 def resume_run(
     self: Task[Any], run: str, outcome: dict[str, Any], from_node: str | None = None, attempt: int | None = None
 ) -> None:
-    """Resume the run in a node's place, whose end ``outcome`` is sent at; or run it again ``from_node``, after its
-    ``attempt``."""
+    """Resume the run in a node's place, and send ``outcome``, a signature, when it ends. With ``from_node`` it runs
+    again from there, unless it has begun an attempt after ``attempt``."""
     from canvas.workflows.run import resume_in_place
 
     resume_in_place(self.app, run, outcome, from_node, attempt)

@@ -145,6 +145,22 @@ def test_an_exception_info_can_be_pickled() -> None:
     assert isinstance(exc, KeyError) and "the traceback" in str(exc.__cause__)
 
 
+def test_the_traceback_of_an_automatic_retry_begins_with_its_cause(app: Canvas) -> None:
+    seen = []
+
+    class Noting(Task[..., Any]):
+        def on_retry(self, exc: Any, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
+            seen.append(einfo.traceback)
+
+    @app.task(base=Noting, autoretry_for=(ValueError,), default_retry_delay=0, max_retries=1, shared=False)
+    def flaky() -> None:
+        raise ValueError("boom")
+
+    assert flaky.apply().state == "FAILURE"
+    (text,) = seen
+    assert text.index("in flaky") < text.index("ValueError: boom") < text.index("During handling") < text.index("Retry")
+
+
 def test_a_signature_from_a_request_has_its_count_of_retries(add: Any) -> None:
     request = Request(id="one", args=(1, 1), kwargs={}, retries=2, task="add")
     assert add.signature_from_request(request).options["retries"] == 2
