@@ -7,8 +7,8 @@ from typing import Any, NoReturn, TypeVar, cast
 from canvas.errors import CompositionError, CycleError
 
 M = TypeVar("M", bound=Callable[..., Any])
-
-
+SCALARS = frozenset({str, int, float, bool, type(None)})
+"""Types of values that contain no others."""
 _LINKS = ("link", "link_error", "chain", "chord")
 
 
@@ -123,7 +123,7 @@ def _search(start: Any, done: dict[int, Any]) -> None:
             circle = path[open_ids[id(part)] :]
             if any(_is_signature(one) for one, _, _ in circle):
                 raise CycleError(f"cycle: {_described(circle, step)}: a signature cannot contain itself") from None
-        elif id(part) not in done and _is_container(part):
+        elif _may_hold_others(part) and id(part) not in done:
             enter(part, step)
 
 
@@ -134,6 +134,13 @@ def _parts(value: Any) -> Iterator[tuple[Any, Any]]:
 
 def _is_container(value: Any) -> bool:
     return isinstance(value, dict | list | tuple)
+
+
+def _may_hold_others(value: Any) -> bool:
+    """Whether it is a container that holds something else than plain values. Most arguments hold nothing else."""
+    if type(value) in SCALARS or not _is_container(value):
+        return False
+    return not SCALARS.issuperset(map(type, value.values() if isinstance(value, dict) else value))
 
 
 def _is_signature(value: Any) -> bool:

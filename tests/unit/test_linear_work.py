@@ -18,6 +18,13 @@ app = make("canvas", "redis://127.0.0.1:1/0", "redis://127.0.0.1:1/1")
 ident, fail = app.tasks["t.ident"], app.tasks["t.fail"]
 
 
+def test_function_calls_of_composing_a_node():
+    flow, sigs = Workflow("many", app), [ident.si(number) for number in range(100)]
+    flow.add(ident.si(1))
+    calls = counted(lambda: [flow.add(sig) for sig in sigs]) / len(sigs)
+    assert calls <= 135, f"{calls} function calls to add a node"
+
+
 def test_function_calls_of_a_node():
     here = Steps(app, most=0)
     flow = Workflow("many", here.app)

@@ -5,7 +5,7 @@ from typing import Any, NoReturn, Protocol, Self
 
 from canvas.errors import CompositionError, EncodeError
 from canvas.model.workflow_definition import NodeDefinition
-from canvas.primitives.cycles import refuse_cycles
+from canvas.primitives.cycles import SCALARS, refuse_cycles
 from canvas.primitives.signature import Signature
 
 Path = tuple[Any, ...]
@@ -147,7 +147,10 @@ def without_references(value: Mapping[str, Any], found: Found) -> dict[str, Any]
     Raises CompositionError for data that contains itself.
     """
     try:
-        return {key: _without_references(inner, found, (key,)) for key, inner in value.items()}
+        return {
+            key: inner if type(inner) in SCALARS else _without_references(inner, found, (key,))
+            for key, inner in value.items()
+        }
     except RecursionError:
         refuse_cycles(value)
         name = f"{value['task']}: " if "task" in value else ""
@@ -164,5 +167,8 @@ def _without_references(value: Any, found: Found, path: Path) -> Any:
             raise TypeError(f"{key!r} is a key of a dict; a result can only stand in the place of a value")
         return {key: _without_references(inner, found, (*path, key)) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_without_references(inner, found, (*path, at)) for at, inner in enumerate(value)]
+        return [
+            inner if type(inner) in SCALARS else _without_references(inner, found, (*path, at))
+            for at, inner in enumerate(value)
+        ]
     return value
