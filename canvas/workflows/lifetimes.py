@@ -68,7 +68,8 @@ def _expire(app: WorkflowServices, runs: RunStore, run: str, attempt: int, end: 
 
 def record_ids(app: WorkflowServices, runs: RunStore, run: str, attempt: int, nodes: Sequence[RunNode]) -> list[str]:
     """The ids of all records that may belong to a run, up to its ``attempt``."""
-    places = [NodeRef(run, before, number) for number in range(len(nodes)) for before in range(attempt + 1)]
+    shown = [number for number, node in enumerate(nodes) if not node.hidden]
+    places = [NodeRef(run, before, number) for number in shown for before in range(attempt + 1)]
     maps = [place for place in places if nodes[place.node].kind == "map"]
     loops = [place for place in places if nodes[place.node].kind in IN_ROUNDS]
     ids = [run, grown_id(run), *map(task_id_of, places)]
