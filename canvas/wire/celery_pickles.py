@@ -6,7 +6,7 @@ schedules and tasks have Celery's names on the wire, in both directions.
 
 import io
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import import_module
 from operator import attrgetter
@@ -14,6 +14,7 @@ from types import FunctionType
 from typing import Any, ClassVar
 
 from canvas.context import current_app
+from canvas.model.record import Handle
 
 _PRIMITIVES = ["Signature", "signature", "subtask", "chain", "group", "chord", "chunks", "xmap", "xstarmap"]
 _RESULTS = ["AsyncResult", "EagerResult", "GroupResult", "ResultSet"]
@@ -35,6 +36,8 @@ _WRITTEN = {
     **{place: _PLACES[place] for place in _PLACES if place[0] in ("celery.result", "celery.schedules")},
     ("celery.app.registry", "_unpickle_task_v2"): _TASK,
 }
+_PARENTS_INSIDE = 50
+"""Parents of a result up to which each is written inside of the next, as Celery writes them."""
 _OWN_MODULES = (b"canvas.primitives.", b"canvas.result.", b"canvas.schedules.", b"canvas.context")
 
 
@@ -81,8 +84,24 @@ def _celerys_names() -> dict[int, tuple[str, str]]:
     return {id(_object(place)): name for name, place in _WRITTEN.items()}
 
 
+def _unsaved_parents(handle: Any, saved: Mapping[int, Any]) -> list[Any]:
+    """The parents of a result that has many, except for those that are saved already."""
+    found = []
+    while (handle := getattr(handle, "parent", None)) is not None and id(handle) not in saved:
+        found.append(handle)
+    return found[::-1] if len(found) > _PARENTS_INSIDE else []
+
+
 class _Pickler(pickle._Pickler):
     """Python's own pickler: that in C looks each name up in its module, and Celery need not be installed."""
+
+    def save(self, obj: Any, save_persistent_id: bool = True) -> None:
+        # The parents of a result first, the outermost one at the start: each would be a recursion in the one after it.
+        parents = _unsaved_parents(obj, self.memo) if isinstance(obj, Handle) else []  # type: ignore[attr-defined]
+        for parent in parents:
+            super().save(parent)  # type: ignore[misc]
+            self.write(pickle.POP)  # type: ignore[attr-defined]
+        super().save(obj, save_persistent_id)  # type: ignore[misc]
 
     def save_global(self, obj: Any, name: str | None = None) -> None:
         place = _celerys_names().get(id(obj))
@@ -90,7 +109,7 @@ class _Pickler(pickle._Pickler):
             super().save_global(obj, name)  # type: ignore[misc]
             return
         for word in place:
-            self.save(word)  # type: ignore[attr-defined]
+            self.save(word)
         self.write(pickle.STACK_GLOBAL)  # type: ignore[attr-defined]
         self.memoize(obj)  # type: ignore[attr-defined]
 

@@ -10,6 +10,7 @@ import celery.schedules
 import pytest
 
 import canvas
+import canvas.result
 from canvas import Canvas, schedules
 from canvas.model.record import Record
 from canvas.wire import pickling, record
@@ -101,6 +102,21 @@ def test_celery_reads_ours(app, theirs, kind):
     assert fields(read) == fields(given)
     kept, _ = pickling.loads(data)["of"]
     assert fields(kept) == fields(given)
+
+
+def test_celery_reads_the_result_of_a_long_chain(app, theirs):
+    result = None
+    for number in range(400):
+        result = app.AsyncResult(str(number), parent=result)
+    result.parent = app.GroupResult("header", [app.AsyncResult("one")], parent=result.parent)
+    data = pickling.dumps([result, result.parent.parent])
+    for (read, header), kind in ((pickle.loads(data), celery.result), (pickling.loads(data), canvas.result)):
+        assert isinstance(read.parent, kind.GroupResult) and read.parent.parent is header
+        line, one = [read.id], header
+        while one is not None:
+            line.append(one.id)
+            one = one.parent
+        assert line == [str(number) for number in range(399, -1, -1)]
 
 
 def test_a_task_is_found_in_its_module(app, tmp_path, monkeypatch):
