@@ -1,5 +1,6 @@
 """The API with a fleet of both kinds of worker behind it."""
 
+import re
 import signal
 
 import pytest
@@ -117,10 +118,11 @@ def test_a_node_that_runs_is_shown_as_running(fleet):
     assert eventually(lambda: fleet.get(f"/workflows/{run.id}")["nodes"][0]["state"] == "STARTED")
     shown = invoked(fleet.app, "workflow", "show", run.id).stdout
     assert "open STARTED" in shown
-    screen = eventually(lambda: [one for one in [invoked(fleet.app, "top", "--once", "2").stdout] if "celery" in one])[
-        0
-    ]
+    screen = eventually(
+        lambda: [one for one in [invoked(fleet.app, "top", "--once", "1.8").stdout] if "celery" in one]
+    )[0]
     assert "ours@h" in screen
+    assert re.search(r"│ celery .* 1 │", screen), "queues are shown once their consumers are known"
     fleet.bench.open(key)
     assert run.get(timeout=20) == key
 

@@ -15,7 +15,7 @@ from canvas.dashboard.collecting.flows import Flows
 from canvas.dashboard.collecting.health import Health
 from canvas.dashboard.collecting.queues import Queues, TimesOfSending, consumers_of
 from canvas.dashboard.collecting.series import Series
-from canvas.dashboard.collecting.workers import Answers
+from canvas.dashboard.collecting.workers import OF_ALL, Answers
 from canvas.dashboard.options import DashboardOptions
 from canvas.errors import CanvasError
 from canvas.model import states
@@ -29,6 +29,8 @@ _ASK_EVERY = 10.0
 """Seconds between two rounds of questions to workers."""
 _RUNS_EVERY = 5.0
 """Seconds between two looks at the number of runs."""
+_ANSWERED_WITHIN = 4.0
+"""Seconds for which the first look at the queues waits for the answers of workers."""
 _AGAIN = 1.0
 """Seconds after which a source that does not answer is tried again."""
 _GONE = 600.0
@@ -61,13 +63,15 @@ class Collector:
         """Gives how many ended tasks wait for the history's database, and how many were left out."""
         self.listeners: list[Listener] = []
         self.duties: list[tuple[str, float, Callable[[], object]]] = [
-            ("queues", _LOOK_EVERY, self._look_at_queues),
+            ("queues", _LOOK_EVERY, self._watch_queues),
             ("workers", _ASK_EVERY, self._ask_workers),
             ("runs", _RUNS_EVERY, self._count_runs),
             ("groups", _LOOK_EVERY, self.families.read_groups),
         ]
         """Name, seconds between two times, and function of what is done regularly, each on a thread of its own."""
         self._stopped = threading.Event()
+        self._asked = threading.Event()
+        """Workers have been asked which queues they consume, and had the time to answer."""
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
 
@@ -166,17 +170,28 @@ class Collector:
         queues = self.answers.one(worker).get("active_queues")
         return list(consumers_of([(worker, queues)]))
 
+    def _watch_queues(self) -> None:
+        """Look at the queues; the first time after the workers' answers, without which no queue has a consumer."""
+        self._asked.wait(_ANSWERED_WITHIN)
+        self._look_at_queues()
+
     def _look_at_queues(self) -> None:
         answers = [(name, found.get("active_queues")) for name, found in self.answers.all().items()]
-        alive = {worker.hostname for worker in self.cluster.workers_now() if worker.alive}
-        consumers = consumers_of((name, queues) for name, queues in answers if name in alive)
+        workers = self.cluster.workers_now()
+        alive = {worker.hostname for worker in workers if worker.alive}
+        gone = {worker.hostname for worker in workers} - alive  # an answer may come before the first heartbeat
+        consumers = consumers_of((name, queues) for name, queues in answers if name not in gone)
         self.queues.look(consumers, TimesOfSending(self.cluster.task))
         self.series.sample({**self.queues.samples(), "workers": float(len(alive))})
 
     def _ask_workers(self) -> None:
         workers = self.cluster.workers_now()
         alive = [worker for worker in workers if worker.alive]
-        self.answers.ask(expected=len(alive))
+        try:
+            self.answers.ask(OF_ALL[:1], expected=len(alive))
+        finally:
+            self._asked.set()
+        self.answers.ask(OF_ALL[1:], expected=len(alive))
         now, purged = time.time(), self.options.purge_offline
         for worker in workers:
             if worker.alive:

@@ -8,7 +8,7 @@ from typing import Any
 from canvas.app.application import Canvas
 from canvas.caller_warnings import DuplicateNodenameWarning
 
-OF_ALL = ("stats", "active_queues")
+OF_ALL = ("active_queues", "stats")
 """Questions that are asked regularly."""
 OF_FLOWER = ("stats", "active_queues", "registered", "scheduled", "active", "reserved", "revoked", "conf")
 """Questions whose answers Flower shows."""
