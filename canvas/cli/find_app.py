@@ -141,8 +141,8 @@ def _no_app(module: ModuleType, name: str) -> str:
     for key, value in vars(module).items():
         if any(f"{kind.__module__}.{kind.__qualname__}" == "celery.app.base.Celery" for kind in type(value).__mro__):
             return (
-                f"-A {name}: {key} of module {module.__name__} is a Celery app; make it a Canvas: "
-                "from canvas import Canvas as Celery"
+                f"-A {name}: {key} of module {module.__name__} is a Celery app; run `canvas celery -A {name} ...`, "
+                "which takes the project as it is, or make it a Canvas: from canvas import Canvas as Celery"
             )
     return (
         f"-A {name}: module {module.__name__} defines no Canvas app; name the module that does, as in -A proj.celery, "

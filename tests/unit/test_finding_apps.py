@@ -90,7 +90,7 @@ def test_names_mean_what_they_mean_to_celery(folder):
         ("syntax", ["syntax.py", "SyntaxError"]),
         ("setting", ["setting.py", "worker_concurrency", "'four'"]),
         ("empty", ["module empty defines no Canvas app", "-A proj.main:app"]),
-        ("theirs", ["queue of module theirs is a Celery app"]),
+        ("theirs", ["queue of module theirs is a Celery app", "run `canvas celery -A theirs ...`"]),
         ("nowhere", ["there is no module 'nowhere'"]),
         ("empt", ["there is no module 'empt'", "did you mean 'empty'"]),
         ("empty.x.y", ["there is no module 'empty.x'"]),
