@@ -139,10 +139,13 @@ class RunStore:
         lasting = self.lifetimes
         self.persist(lambda: self._results.expire_run(run, lasting.run, task_ids, lasting.records))
 
-    def know_unstored(self, run: str, attempt: int, nodes: Sequence[RunNode], about: dict[str, Any]) -> object:
-        """Read an attempt of a run that is not stored yet as if it were, as long as the returned object lives."""
+    def know_unstored(
+        self, run: str, attempt: int, nodes: Sequence[RunNode], about: dict[str, Any], certain: bool = True
+    ) -> object:
+        """Read an attempt of a run that is not stored yet as if it were, as long as the returned object lives.
+        ``certain``: no other process can store other nodes of it, so that these may stay in memory afterwards."""
         known = self._unstored[run] = _Unstored(attempt, nodes, about)
-        for place, first in enumerate(range(0, len(nodes), NODES_PER_CHUNK)):
+        for place, first in enumerate(range(0, len(nodes), NODES_PER_CHUNK) if certain else ()):
             self._cache((run, attempt, place), list(nodes[first : first + NODES_PER_CHUNK]))
         return known
 

@@ -71,10 +71,13 @@ def save_child(
     nodes: Sequence[RunNode],
     outcome: Mapping[str, Any],
     place: NodeRef | None,
+    certain: bool = True,
 ) -> str:
     """Have ``effects`` keep the run of a workflow in the place of a task, and note it in the task's record; its id.
 
-    ``outcome``: the signature of its last task. Raises CompositionError, TaskRevokedError, RunLost.
+    ``outcome``: the signature of its last task. ``certain``: the step gives the same nodes if it is repeated.
+
+    Raises CompositionError, TaskRevokedError, RunLost.
     """
     depth = depth_inside(app, runs, place)
     check_depth(app, depth, name)
@@ -85,7 +88,7 @@ def save_child(
     if place is not None:
         about["place"] = place.as_list()
     effects.runs.append(runs.new_inside(child, about, nodes))
-    effects.unstored.append(runs.know_unstored(child, 0, nodes, about))
+    effects.unstored.append(runs.know_unstored(child, 0, nodes, about, certain))
     record = Record(task_id, states.STARTED, None, None, [])
     record.extra = {"child": child}
     effects.record(record, in_run=True)

@@ -246,7 +246,7 @@ def start_in_place(
         name, nodes = kept_workflow(runs, place, workflow.inputs)
     else:
         name, nodes = workflow.name, run_nodes(workflow.entries)
-    child = save_child(app, runs, effects, message.id, name, nodes, outcome, place)
+    child = save_child(app, runs, effects, message.id, name, nodes, outcome, place, isinstance(workflow, InnerWorkflow))
     if any(node.has_compensation for node in nodes):
         mark_grown(app, runs, effects, place)
     RunEngine(app, runs, effects, child, 0, message.id).begin(None)
