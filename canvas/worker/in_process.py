@@ -39,7 +39,7 @@ from canvas.worker.pipeline.reports import TaskReports
 from canvas.worker.pipeline.throttle import Throttle
 from canvas.worker.pipeline.unrunnable import Unrunnable
 from canvas.worker.pools.shared_memory import SharedMemory
-from canvas.workflows.lifetimes import record_ids
+from canvas.workflows.lifetimes import record_ids, runs_in_places
 from canvas.workflows.run import Run
 from canvas.workflows.store import NODES_PER_CHUNK, call_once, run_listing
 
@@ -200,17 +200,18 @@ class InProcess:
         return _OwnStore(driver.results, driver.runs)
 
     def load(self, run: Run) -> None:
-        """Copy a stored run, and those in the places of its nodes, into the store in memory. Raises RunLost."""
-        for child in filter(None, map(run.child, run)):
-            self.load(child)
+        """Copy a stored run, and the runs inside of it, into the store in memory. Raises RunLost."""
         results, runs = self._own_store()
         parts = range(-(-len(run.nodes) // NODES_PER_CHUNK))
         chunks = [f"{attempt}.{part}" for attempt in range(run.attempt + 1) for part in parts]
         names = ["about", "attempt", "cancelled", "overdue", *chunks]
         fields = zip(names, runs.read_run(run.id, names), strict=True)
         self._records.runs[run.id] = {name: value for name, value in fields if value is not None}
-        self._records.run_index.add(run.id, run_listing(run.about), time.time())
+        if "parent" not in run.about:  # others are not listed
+            self._records.run_index.add(run.id, run_listing(run.about), time.time())
         ids = record_ids(run.app, run.app.run_store, run.id, run.attempt, run.nodes)
+        for child in runs_in_places(run.app, ids):
+            self.load(Run.find(run.app, child))
         for task_id, payload in zip(ids, results.get(ids), strict=True):
             if payload is not None:
                 self._records.keep(ResultWrite(task_id, payload, None, says_success(payload)))

@@ -9,7 +9,17 @@ from canvas.model import states
 from canvas.model.record import Record
 from canvas.model.run_index import CANCELLED
 from canvas.model.settlement import Keep, Settlement
-from canvas.model.workflow_run import IN_ROUNDS, PAGE, NodeRef, RunNode, items_id, outline_id, page_id, task_id_of
+from canvas.model.workflow_run import (
+    IN_ROUNDS,
+    PAGE,
+    NodeRef,
+    RunNode,
+    child_run_of,
+    items_id,
+    outline_id,
+    page_id,
+    task_id_of,
+)
 from canvas.telemetry import emit
 from canvas.workflows.services import WorkflowServices
 from canvas.workflows.store import RunStore
@@ -82,6 +92,14 @@ def record_ids(app: WorkflowServices, runs: RunStore, run: str, attempt: int, no
                 ids += [page_id(place, page) for page in range(-(-outline[0] // PAGE))]
             ids += [task_id_of(item) for item in items_of(place, outline[0])]
     return ids
+
+
+def runs_in_places(app: WorkflowServices, task_ids: Sequence[str]) -> Iterator[str]:
+    """The runs of workflows in the places of these tasks. A run has a record from its start on."""
+    for first in range(0, len(task_ids), _AT_ONCE):
+        some = list(map(child_run_of, task_ids[first : first + _AT_ONCE]))
+        records: list[Record | None] = app.backend.get_records(some)
+        yield from (run for run, record in zip(some, records, strict=True) if record is not None)
 
 
 def grown_id(run: str) -> str:

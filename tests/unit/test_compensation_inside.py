@@ -191,6 +191,23 @@ def test_steps_inside_that_were_undone_run_again_with_the_one_that_is_named(app)
     assert app.seen == ["a", "b", "undo a", "a", "b", "gate"]
 
 
+@pytest.mark.parametrize("inside", ["returned by the items of a map", "for each item", "in each round"])
+def test_runs_of_items_are_undone_where_the_run_is_found_again(app, inside):
+    app.open = True
+    flow, (compose, names) = Workflow("flow", app), INSIDE[inside]
+    flow.add(app.tasks["gate"].si(), after=compose(flow, app), name="gate")
+    app.conf.update(task_always_eager=True, task_store_eager_result=True)
+    try:
+        run = flow.apply_async()
+        app.seen.clear()
+        app.open = False
+        assert app.workflow(run.id).again("gate")
+        assert not [found.id for found in app.runs() if found.id.endswith(".w")], "runs inside are not listed"
+    finally:
+        app.conf.update(task_always_eager=False, task_store_eager_result=False)
+    assert app.seen == [f"undo {name}" for name in reversed(names)]
+
+
 @pytest.mark.parametrize(("inside", "again", "seen"), [
     (lambda app: steps(app, "a", "b"), "b", ["b"]), (lambda app: grow(app, "a"), "note", ["a"]),
 ])  # fmt: skip
