@@ -28,7 +28,7 @@ class ReceivedRequest:
         self.message = message
         self.task = task
         self.hostname = hostname
-        self.app = task.app
+        self.app = getattr(task, "app", None)
         self.id = self.task_id = message.id
         self.name = self.task_name = message.headers.get("shadow") or message.task
         self.type = message.task
@@ -51,6 +51,10 @@ class ReceivedRequest:
     @property
     def body(self) -> tuple[Any, Any, Any]:
         return self.message.args, self.message.kwargs, self.message.embed
+
+    @property
+    def root_id(self) -> Any:
+        return self.message.headers.get("root_id")
 
     @property
     def argsrepr(self) -> Any:

@@ -70,12 +70,14 @@ def signature_from_dict(d: Mapping[str, Any], app: SignatureApp | None = None, c
 
 def maybe_signature(d: Any, app: SignatureApp | None = None, clone: bool = False) -> Any:
     """``d`` itself if it is a signature, a signature made of ``d`` if it is a dict, ``None`` for ``None``. ``clone``:
-    a copy of a signature.
+    a copy of a signature. Another object with the methods of a signature, such as a mock of one, is returned as it is.
 
     Raises CompositionError for a dict that does not describe a signature, or describes one that contains itself.
     """
     if d is None or isinstance(d, CLASSES[TASK]):
         return d.clone() if clone and d is not None else d
+    if not isinstance(d, Mapping) and hasattr(d, "apply_async"):
+        return d
     try:
         return signature_from_dict(d, app)
     except (RecursionError, CycleError) as exc:

@@ -151,3 +151,54 @@ def test_messages_of_programs_with_functions_of_their_own(output):
 def test_a_message_that_is_sent_without_a_producer(output, redis_server):
     program = OWN.format(url=redis_server.url(0))
     assert output(program, "-m", "canvas.as_celery") == "1\n"
+
+
+REQUESTS = """
+from unittest.mock import Mock
+from celery import Celery
+from celery.app.task import Context
+from celery.canvas import maybe_signature
+from celery.exceptions import InvalidTaskError
+from celery.worker.request import Request
+from celery.worker.strategy import hybrid_to_proto2, proto1_to_proto2
+
+app = Celery("x", broker="memory://", backend="cache+memory://")
+
+@app.task(name="add")
+def add(x, y):
+    pass
+
+def show(request):
+    print(request.id, request.name, request.type, request.args, request.kwargs, request.argsrepr, request.kwargsrepr,
+          request.hostname, request.root_id, request.parent_id, request.correlation_id, request.reply_to,
+          request.delivery_info, request.humaninfo(), request.task == "add")
+
+call = {"args": (1, 2), "kwargs": {"z": 1}, "root_id": "r", "parent_id": "p", "reply_to": "here", "shadow": "other"}
+made = app.amqp.as_task_v2("id1", "add", **call)
+headers, properties, body, event = made
+message = Context(headers=headers, properties=properties, body=body, sent_event=event,
+                  delivery_info={"exchange": "e", "routing_key": "k", "redelivered": True})
+show(Request(message, decoded=True, task="add", hostname="node"))
+show(Request(message, decoded=True, app=app, hostname="node", headers={**headers, "id": "id2"}, body=((), {}, {})))
+message = Mock(headers=headers, properties=properties, payload=body, delivery_info=None)
+show(Request(message, app=app, hostname="node"))
+old = app.amqp.as_task_v1("id3", "add", **call)
+body, headers, decoded, utc = hybrid_to_proto2(old, old.body)
+headers["ignore_result"] = False
+print(body, sorted(headers.items()), decoded, utc)
+show(Request(Context(headers=headers, properties=None), body=body, decoded=True, task="add", hostname="node"))
+body, headers, decoded, utc = proto1_to_proto2(old, dict(old.body))
+print(body, sorted((name, value) for name, value in headers.items() if name != "timelimit"), decoded, utc)
+mocked = Mock()
+print(maybe_signature(mocked) is mocked)
+for convert in (hybrid_to_proto2, proto1_to_proto2):
+    try:
+        convert(old, {"args": (), "kwargs": 1})
+    except InvalidTaskError:
+        print("InvalidTaskError")
+"""
+
+
+def test_requests_of_messages(output):
+    """Tests of plug-ins make the request that a worker would make of a message."""
+    assert output(REQUESTS, "-m", "canvas.as_celery") == output(REQUESTS)

@@ -19,7 +19,6 @@ WITHOUT = {
     "celery.worker.heartbeat": "sends heartbeats itself; --heartbeat-interval and --without-heartbeat change them",
     "celery.worker.loops": "has an event loop of its own",
     "celery.worker.pidbox": "listens to remote control itself",
-    "celery.worker.strategy": "takes messages by itself, and calls no strategies; use signals or the hooks of Task",
 }
 """By module of which canvas has none of the objects, the words that follow "canvas" in the error of their use."""
 
@@ -95,6 +94,9 @@ NAMES_WITHOUT: dict[str, dict[str, str]] = {
         **dict.fromkeys(("revoke", "rate_limit", "time_limit", "shutdown", "stats"), "has app.control"),
     },
     "celery.worker.request": {"create_request_cls": "has Request"},
+    "celery.worker.strategy": {
+        "default": "takes messages by itself, and calls no strategies; use signals or the hooks of Task",
+    },
     "celery.worker.state": {
         **dict.fromkeys(("task_reserved", "task_accepted", "task_ready", "task_scheduled"), "counts tasks itself"),
         "Persistent": "keeps revocations in the broker", "merge_revoked": "keeps revocations in the broker",

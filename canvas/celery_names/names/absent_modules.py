@@ -45,6 +45,5 @@ NAMES_OF = {
     "celery.worker.heartbeat": "Heart",
     "celery.worker.loops": "asynloop synloop",
     "celery.worker.pidbox": "Pidbox gPidbox",
-    "celery.worker.strategy": "default hybrid_to_proto2 proto1_to_proto2",
 }
 """By module of which canvas has none of the objects, its names. ``WITHOUT`` says what to use."""

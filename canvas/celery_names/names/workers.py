@@ -20,6 +20,7 @@ WORKERS: dict[str, Members] = {
     **{f"celery.worker.consumer.{module}": of(_COMPONENTS, names) for module, names in _OF_CONSUMER.items()},
     "celery.worker.control": of("canvas.worker.control.user_commands", "Panel control_command inspect_command"),
     "celery.worker.request": of(f"{_STEPS}.request", "Request"),
+    "celery.worker.strategy": of("canvas.celery_names.messages.protocols", "hybrid_to_proto2 proto1_to_proto2"),
     "celery.worker.worker": {"WorkController": f"{PARTS}.programs:Worker"},
 }
 """Modules that hold objects of canvas, and their names."""

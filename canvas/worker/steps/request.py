@@ -6,7 +6,8 @@ A class of a user's derives from ``Request`` and defines hooks: ``on_accepted``,
 
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from socket import gethostname
 from typing import Any
 
 from canvas.app.application import Canvas
@@ -18,6 +19,7 @@ from canvas.model.outcome import ExceptionInfo, Failure, Outcome, Retried, Succe
 from canvas.model.request import Request as Context
 from canvas.task.task import Task
 from canvas.telemetry import attach, emit
+from canvas.wire.task_message import message_of
 
 _OWN = ("celery.worker.request:Request", "celery.worker.request.Request", None)
 _STRATEGY = "celery.worker.strategy:default"
@@ -29,9 +31,23 @@ class Request(ReceivedRequest):
     """A message that this worker runs. Its hooks do nothing: canvas itself stores results and acks messages."""
 
     def __init__(
-        self, message: Message, context: Context, task: Task[Any], hostname: str = "", **options: Any
+        self, message: Any, on_ack: Any = None, hostname: str | None = None, eventer: Any = None,
+        app: Canvas | None = None, connection_errors: Any = None, request_dict: Any = None, task: Any = None,
+        on_reject: Any = None, body: Any = None, headers: Mapping[str, Any] | None = None, decoded: bool = False,
+        utc: bool = True, context: Context | None = None, **options: Any,
     ) -> None:  # fmt: skip
-        super().__init__(message, context, task, hostname)
+        """``message``: canvas' own, or one with the attributes of kombu's.
+
+        ``headers`` and ``body`` come before those of the message; ``decoded``: its body is no text. ``task``: the task,
+        by default that of ``app`` with its name. ``context``: the task's own request. The other arguments are Celery's,
+        and have no effect. Raises DecodeError and InvalidTaskError for parts that make no message.
+        """
+        found = message if isinstance(message, Message) else _read(message, headers, body, decoded)
+        node = hostname or gethostname()
+        if task is None and app is not None:
+            task = app.tasks[found.task]
+        super().__init__(found, context or Context(found, hostname=node), task, node)
+        self.app = app or getattr(task, "app", None)
 
     def on_accepted(self, pid: int, time_accepted: float) -> Any:
         """Called when the task starts; ``time_accepted`` is a time of the monotonic clock."""
@@ -75,6 +91,16 @@ def class_of(task: Task[Any]) -> type[Request] | None:
     return found
 
 
+def _read(message: Any, headers: Mapping[str, Any] | None, body: Any, decoded: bool) -> Message:
+    """A message with the attributes of kombu's as canvas has it."""
+    payload, info = body if body is not None else message.body, dict(message.delivery_info or {})
+    found = message_of(dict(message.headers if headers is None else headers), payload if decoded else message.payload)
+    found.properties = {**(message.properties or {}), "delivery_info": info}
+    if info.get("redelivered"):
+        found.headers["redelivered"] = True
+    return found
+
+
 class RequestHooks:
     """Calls the hooks of requests, in each process of a node, while it is attached."""
 
@@ -96,7 +122,7 @@ class RequestHooks:
     def _received(self, message: Message, hostname: str, request: Context, task: Any, **_: Any) -> None:
         kind = self._classes.get(message.task)
         if kind is not None:
-            self._open[message.id] = kind(message, request, task=task, hostname=hostname)
+            self._open[message.id] = kind(message, task=task, hostname=hostname, app=task.app, context=request)
 
     def _started(self, message: Message, hostname: str, task: Any, **_: Any) -> None:
         if message.task not in self._classes:
@@ -123,9 +149,16 @@ class RequestHooks:
             case Success(value):
                 _call(request, "on_success", (False, value, runtime))
             case Retried(retry, text):
-                _call(request, "on_retry", ExceptionInfo(retry, text))
+                _call(request, "on_retry", _plain(retry, text))
             case Failure(exc, text):
-                _call(request, "on_failure", ExceptionInfo(exc, text))
+                _call(request, "on_failure", _plain(exc, text))
+
+
+def _plain(exc: BaseException, text: str) -> ExceptionInfo:
+    """An exception as Celery's hooks get it from the process of a task: ``exception`` is the exception itself."""
+    info: Any = ExceptionInfo(exc, text)
+    info.exception = exc
+    return info  # type: ignore[no-any-return]
 
 
 def _call(request: Request, hook: str, *arguments: Any) -> None:
