@@ -11,7 +11,8 @@ from canvas.celery_names.stand_ins import StandIn
 MODULES = [
     "celery", "celery.app.control", "celery.app.task", "celery.canvas", "celery.exceptions", "celery.result",
     "celery.schedules", "celery.states", "celery.utils", "celery.utils.dispatch", "celery.utils.functional",
-    "celery.utils.imports", "celery.utils.log", "celery.utils.serialization", "celery.worker.control",
+    "celery.utils.imports", "celery.utils.log", "celery.utils.nodenames", "celery.utils.serialization",
+    "celery.utils.text", "celery.worker.control",
 ]  # fmt: skip
 OTHERWISE = {
     "Celery.broker_connection": "a URL says the rest",

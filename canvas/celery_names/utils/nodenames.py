@@ -35,10 +35,10 @@ def nodesplit(name: str) -> tuple[str | None, str]:
     return (before, after) if at else (None, name)
 
 
-def default_nodename(hostname: str) -> str:
-    """The name of a node on ``hostname``; this machine's, without one."""
+def default_nodename(hostname: str, default_name: str = NODENAME_DEFAULT) -> str:
+    """The name of a node on ``hostname``; this machine's, without one. ``default_name`` stands before a bare host."""
     name, host = nodesplit(hostname or "")
-    return nodename(name or NODENAME_DEFAULT, host or gethostname())
+    return nodename(name or default_name, host or gethostname())
 
 
 def host_format(text: str, host: str | None = None, name: str | None = None, **extra: Any) -> str:

@@ -2,11 +2,13 @@
 
 import os
 import platform
+import re
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pprint import pformat
 from typing import Any
 
+from canvas.celery_names.utils.formats import KEY
 from canvas.celery_names.utils.formats import simple_format as _simple_format
 
 
@@ -29,9 +31,9 @@ def fill_paragraphs(s: str, width: int, sep: str = "\n") -> str:
     return sep.join(textwrap.fill(part, width) for part in s.split(sep))
 
 
-def join(items: Sequence[str], sep: str = "\n") -> str:
+def join(l: Sequence[str], sep: str = "\n") -> str:  # noqa: E741 - Celery's name
     """The items that are not empty, joined."""
-    return sep.join(item for item in items if item)
+    return sep.join(item for item in l if item)
 
 
 def ensure_sep(sep: str, s: str, n: int = 2) -> str:
@@ -94,9 +96,12 @@ def remove_repeating_from_task(task_name: str, s: str) -> str:
     return remove_repeating(f"{task_name.rpartition('.')[0]}.", s)
 
 
-def simple_format(s: str, keys: Mapping[str, str | Callable[[], str]], **options: Any) -> str:
-    """``s`` with ``%k`` replaced by ``keys["k"]``. Raises ValueError for an unknown key."""
-    return _simple_format(s, keys)
+def simple_format(
+    s: str, keys: Mapping[str, str | Callable[[], str]], pattern: re.Pattern[str] = KEY, expand: str = r"\1"
+) -> str:
+    """``s`` with ``%k`` replaced by ``keys["k"]``. ``pattern`` finds keys, and ``expand`` is the template of a key.
+    Raises ValueError for an unknown key."""
+    return _simple_format(s, keys, pattern, expand)
 
 
 class colored:
