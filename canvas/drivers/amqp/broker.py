@@ -9,7 +9,7 @@ from itertools import count
 from canvas.drivers.amqp.channels.connecting import connect
 from canvas.drivers.amqp.channels.consumer_channel import Arrived, Held, Wake, readable
 from canvas.drivers.amqp.channels.link import Link
-from canvas.drivers.amqp.channels.publisher import Publication, Publisher, frames_of
+from canvas.drivers.amqp.channels.publisher import Publication, Publisher
 from canvas.drivers.amqp.channels.session import Session
 from canvas.drivers.amqp.contents import Outgoing, deliveries_of, due_of, to_content, to_payload
 from canvas.drivers.amqp.delays.celery_ladder import CeleryLadder
@@ -148,16 +148,14 @@ class AmqpBroker:
             self._exchange_copies(session, early)
 
     def _exchange_copies(self, session: Session, copies: Sequence[tuple[Outgoing, Held]]) -> None:
-        """Publish copies of messages, and ack these. Raises OperationalError."""
-        publications = self.destinations.copies(outgoing for outgoing, _ in copies)
+        """Publish copies of messages, and ack these once RabbitMQ has confirmed the copies: of a transaction that it is
+        killed in, it may keep the acks alone. Raises OperationalError; a message may be there twice then."""
         try:
-            returned, _ = session.exchange(
-                frames_of(publications, session.frame_max), [held for _, held in copies], (), (), 0
-            )
+            self.publisher.publish(self.destinations.copies(outgoing for outgoing, _ in copies), ())
+            session.exchange((), [held for _, held in copies], (), (), 0)
         except OperationalError:
             self.destinations.forget()
             raise
-        self.publisher.publish_returned(returned)
 
     def register(self, session: Session, worker: str) -> LeaseReply:
         """Lease the messages that were taken in. Raises BrokerError; the next call then leases it."""
