@@ -73,6 +73,27 @@ def test_messages_for_quorum_queues_wait_in_quorum_queues(driver, channel):
         channel.queue_declare(name, durable=True, auto_delete=False, arguments=arguments)
 
 
+@pytest.mark.parametrize("way", ["deferred", "early"])
+def test_delayed_messages_pass_by_a_quorum_queue_that_takes_none(driver, channel, way):
+    """RabbitMQ that is killed just after it has made a quorum queue may have it without a leader from then on."""
+    where, refusing = f"q.{way}", DelayQueue(2000, "", True)
+    driver.broker.declare([Queue(where, arguments={"x-queue-type": "quorum"})])
+    arguments = {"x-queue-type": "quorum", "x-overflow": "reject-publish", "x-max-length": 1}
+    channel.queue_delete(refusing.name)
+    channel.queue_declare(refusing.name, durable=True, auto_delete=False, arguments=arguments)
+    for _ in range(3):
+        channel.basic_publish(amqp.Message(b"it is full"), "", refusing.name)
+    eventually(lambda: channel.queue_declare(refusing.name, passive=True).message_count > 1)
+    if way == "deferred":
+        delayed(driver, "a", 2.6, where)
+    else:
+        headers = {"canvas_due": time.time() + 2.6}
+        channel.basic_publish(amqp.Message(b"a", message_id="a", application_headers=headers), "", where)
+    assert len(eventually(lambda: driver.settler.settle([], Lease("w", [where], 5)).leased.deliveries)) == 1
+    assert "canvas.delay.2000" in driver.broker.state.messages.delay_queues()
+    channel.queue_delete(refusing.name)
+
+
 @pytest.mark.parametrize("lost", ["queue", "exchange"])
 def test_a_queue_of_a_delay_that_is_gone_is_made_again(driver, channel, lost):
     delayed(driver, "first", 2.5)

@@ -31,6 +31,8 @@ from canvas.model.message import Delivery, Publish
 from canvas.model.queue import Queue
 
 NO_LEASE = LeaseReply([], 0, 0.0)
+_ONCE_MORE = (0.1,)
+"""Seconds before a copy of a message is published again, while its worker takes no other messages."""
 _MOST_DELIVERIES = 10
 """Deliveries after which a message is put into its queue anew. RabbitMQ 4 drops it at the 21st."""
 
@@ -150,12 +152,14 @@ class AmqpBroker:
     def _exchange_copies(self, session: Session, copies: Sequence[tuple[Outgoing, Held]]) -> None:
         """Publish copies of messages, and ack these once RabbitMQ has confirmed the copies: of a transaction that it is
         killed in, it may keep the acks alone. Raises OperationalError; a message may be there twice then."""
+        originals = [held for _, held in copies]
         try:
-            self.publisher.publish(self.destinations.copies(outgoing for outgoing, _ in copies), ())
-            session.exchange((), [held for _, held in copies], (), (), 0)
+            self.publisher.publish(self.destinations.copies(outgoing for outgoing, _ in copies), _ONCE_MORE)
         except OperationalError:
             self.destinations.forget()
+            session.exchange((), (), originals, (), 0)
             raise
+        session.exchange((), originals, (), (), 0)
 
     def register(self, session: Session, worker: str) -> LeaseReply:
         """Lease the messages that were taken in. Raises BrokerError; the next call then leases it."""

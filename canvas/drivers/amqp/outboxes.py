@@ -87,6 +87,10 @@ class Destinations:
                 self._delays.make(delay)
         return [one for one in messages if not one.exchange or self._topology.has_exchange(one.exchange)]
 
+    def elsewhere(self, refused: Sequence[Publication]) -> list[Publication]:
+        """Messages that the broker does not take: those that were to be delayed go to other queues of delays."""
+        return [one._replace(exchange=self._delays.instead_of(one.exchange)) for one in refused]
+
     def forget(self) -> None:
         """Ask the broker again what exists: a message did not reach it."""
         self._delays.forget()

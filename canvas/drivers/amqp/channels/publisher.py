@@ -34,6 +34,9 @@ class Places(Protocol):
     def existing(self, messages: Sequence[Publication]) -> list[Publication]:
         """The messages whose exchanges exist, after the broker has closed a channel: those of delays are made again."""
 
+    def elsewhere(self, refused: Sequence[Publication]) -> list[Publication]:
+        """Messages that the broker does not take: those that were to be delayed go to other queues of delays."""
+
 
 class Publisher:
     """The publishing connection of a process. One thread at a time sends; any number wait for their confirms."""
@@ -83,7 +86,8 @@ class Publisher:
                 try:
                     messages, returned = (), self._publish(messages)
                 except NotTaken as exc:
-                    left, returned = [messages[place] for place in exc.places], exc.returned
+                    left = self._places.elsewhere([messages[place] for place in exc.places])
+                    returned = exc.returned
                     if refused is None:
                         messages = left
                         raise

@@ -18,11 +18,28 @@ class DelayQueues:
         self._lock = threading.Lock()
         self._declared: dict[str, float] = {}
         """By name, when a queue was declared here, by this process's monotonic clock."""
+        self._refusing: set[str] = set()
+        """The names of quorum queues that took no message: RabbitMQ that is killed in the second after it has made a
+        quorum queue may have it without a leader from then on."""
 
     def exchange_for(self, seconds: float, exchange: str, routing_key: str) -> str:
         """The exchange that delays a message on its way to ``exchange``. Raises OperationalError."""
         quorum = not exchange and self._topology.is_quorum(routing_key)
-        queue = DelayQueue(step_of(seconds), exchange, quorum)
+        return self._made(DelayQueue(step_of(seconds), exchange, quorum))
+
+    def instead_of(self, exchange: str) -> str:
+        """The exchange for messages that the queue of this one does not take: for a delay's quorum queue, that of a
+        classic queue. Raises OperationalError."""
+        queue = DelayQueue.named(exchange)
+        if queue is None or not queue.quorum:
+            return exchange
+        with self._lock:
+            self._refusing.add(queue.name)
+        return self._made(queue)
+
+    def _made(self, queue: DelayQueue) -> str:
+        if queue.name in self._refusing:
+            queue = queue._replace(quorum=False)
         with self._lock:
             declared = self._declared.get(queue.name)
         if declared is None or time.monotonic() - declared > queue.renewed_after:
