@@ -5,8 +5,10 @@ import tempfile
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
+import amqp
 import pytest
 
+from canvas.drivers.amqp.delays.names import DelayQueue
 from canvas.testing.contract import eventually
 from tests.chaos.storm import Storm
 from tests.chaos.test_kills import KILLS
@@ -94,6 +96,21 @@ def own_node():
         node.stop()
 
 
+def make_quorum_queues(node):
+    """The quorum queues of a storm, before it: RabbitMQ that is killed in the second after it has made one may lose it."""
+    with amqp.Connection(f"127.0.0.1:{node.port}", virtual_host="t0") as connection:
+        channel = connection.channel()
+        channel.queue_declare("celery", durable=True, auto_delete=False, arguments={"x-queue-type": "quorum"})
+        for milliseconds in range(50, 1050, 50):
+            queue = DelayQueue(milliseconds, "", True)
+            arguments = {key: value for key, value in queue.arguments.items() if key != "x-expires"}
+            channel.exchange_declare(queue.name, "fanout", durable=True, auto_delete=False)
+            channel.queue_declare(queue.name, durable=True, auto_delete=False, arguments=arguments)
+            channel.queue_bind(queue.name, queue.name)
+    node.stop()
+    node.start()
+
+
 @pytest.mark.slow
 @pytest.mark.random
 @pytest.mark.timeout(400)
@@ -103,5 +120,7 @@ def test_a_broker_that_is_killed(queue_type, seed):
     with RedisServer() as server, RedisServer() as ledger, own_node() as node:
         bench = RabbitBench(server, node.url("t0"), ledger)
         bench.node, bench.queue_type = node, queue_type
+        if queue_type == "quorum":
+            make_quorum_queues(node)
         with bench.client() as app:
             weather(bench, app, ("kill_broker", "kill"), seed, 30, 3.0)

@@ -9,7 +9,7 @@ import pytest
 from canvas.errors import OperationalError
 from tests.chaos.storm import POOLS
 from tests.chaos.test_kills import KILLS
-from tests.chaos.test_rabbitmq import RabbitStorm, own_node, ran_in
+from tests.chaos.test_rabbitmq import RabbitStorm, make_quorum_queues, own_node, ran_in
 from tests.chaos.workload import assert_ran_once, runs_of, workload
 from tests.support.redis_server import RedisServer
 from tests.support.seeds import seeds
@@ -165,6 +165,8 @@ def test_a_broker_that_is_killed(postgres, ledger, queue_type, seed):
     with own_node() as node:
         bench = SqlBench(node.url("t0"), postgres.new_database(), ledger)
         bench.postgres, bench.node, bench.queue_type = postgres, node, queue_type
+        if queue_type == "quorum":
+            make_quorum_queues(node)
         with bench.client() as app:
             weather(bench, app, ("kill_broker", "kill", "restart_database"), seed, 30, 3.0)
         bench.close()
