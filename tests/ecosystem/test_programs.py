@@ -37,4 +37,4 @@ def test_a_file_and_a_module(folder):
 def test_no_program(folder):
     code, text = run(folder, "-x")
     assert code == 1
-    assert text == "usage: python -m canvas.as_celery (-m MODULE | -c CODE | FILE) [ARGUMENTS ...]\n"
+    assert text == "usage: python -m canvas.as_celery (-m MODULE | -c CODE | FILE | -) [ARGUMENTS ...]\n"

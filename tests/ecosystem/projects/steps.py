@@ -20,11 +20,6 @@ def note(what):
         notes.write(f"{what}\n")
 
 
-def raised(exc_info):
-    """What the task raised: Celery's pools put it into a wrapper with its traceback."""
-    return getattr(exc_info.exception, "exc", exc_info.exception)
-
-
 class Loader(AppLoader):
     def on_worker_init(self):
         note("loader: worker init")
@@ -106,11 +101,11 @@ class Watched(Request):
 
     def on_retry(self, exc_info):
         super().on_retry(exc_info)
-        note(f"retry {raised(exc_info)}")
+        note(f"retry {exc_info.exception}")
 
     def on_failure(self, exc_info, send_failed_event=True, return_ok=False):
         super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
-        note(f"failure {type(raised(exc_info)).__name__} {self.name} {self.id == self.task_id}")
+        note(f"failure {type(exc_info.exception).__name__} {self.name} {self.id == self.task_id}")
 
 
 class Base(Task):
