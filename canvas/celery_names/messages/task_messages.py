@@ -103,8 +103,8 @@ class TaskMessages:
                 "shadow": shadow, "chain": chain, "origin": origin, "ignore_result": ignore_result,
                 "argsrepr": argsrepr, "kwargsrepr": kwargsrepr, "stamped_headers": stamped_headers,
                 "replaced_task_nesting": replaced_task_nesting}  # fmt: skip
-        moments = self._moments({"countdown": countdown, "eta": eta, "expires": expires}, now, timezone)
-        made = self._made(name, args, kwargs, {**call, **moments})
+        times = {"countdown": countdown, "eta": eta, "expires": expires}
+        made = self._made(name, args, kwargs, call, times, _Clock(now or self.app.now(), timezone or self.app.timezone))
         event = _sent_event(made) if create_sent_event else None
         return task_message(made.headers, _properties(task_id, reply_to), (made.args, made.kwargs, made.embed), event)
 
@@ -120,21 +120,18 @@ class TaskMessages:
         call = {"task_id": task_id, "group_id": group_id, "group_index": group_index, "retries": retries,
                 "chord": chord, "link": callbacks, "link_error": errbacks, "time_limit": time_limit,
                 "soft_time_limit": soft_time_limit}  # fmt: skip
-        moments = self._moments({"countdown": countdown, "eta": eta, "expires": expires}, now, timezone)
-        made = self._made(name, args, kwargs, {**call, **moments})
+        times = {"countdown": countdown, "eta": eta, "expires": expires}
+        made = self._made(name, args, kwargs, call, times, _Clock(now or self.app.now(), timezone or self.app.timezone))
         body = {**v1_body(made), "utc": self.utc, "timelimit": (time_limit, soft_time_limit)}
         event = None
         if create_sent_event:
             event = {name: value for name, value in _sent_event(made).items() if name not in ("root_id", "parent_id")}
         return task_message({}, _properties(task_id, reply_to), body, event)
 
-    def _moments(
-        self, given: Mapping[str, Any], now: datetime | None, timezone: tzinfo | None
-    ) -> dict[str, str | None]:
-        clock = _Clock(now or self.app.now(), timezone or self.app.timezone)
-        return {"eta": eta_text(given, clock), "expires": expires_text(given, clock)}
-
-    def _made(self, name: str, args: Any, kwargs: Any, options: dict[str, Any]) -> Message:
+    def _made(
+        self, name: str, args: Any, kwargs: Any, call: Mapping[str, Any], times: Mapping[str, Any], clock: "_Clock"
+    ) -> Message:
+        options = {**call, "eta": eta_text(times, clock), "expires": expires_text(times, clock)}
         check_call(name, args, kwargs)
         args, kwargs = args or (), kwargs or {}
         levels = self.app.conf.task_repr_maxlevels

@@ -105,13 +105,13 @@ class Logging:
         return text.colored(enabled=self.supports_color(enabled, logfile))
 
     def redirect_stdouts(self, loglevel: str | int | None = None, name: str = "celery.redirected") -> None:
-        """Make lines of the logger ``name`` of what is printed from now on."""
+        """Send printed text to the logger ``name`` from now on."""
         self.redirect_stdouts_to_logger(get_logger(name), loglevel)
 
     def redirect_stdouts_to_logger(
         self, logger: logging.Logger, loglevel: str | int | None = None, stdout: bool = True, stderr: bool = True
     ) -> LoggingProxy:
-        """Make lines of ``logger`` of what is printed to standard output and standard error. Returns the file that
+        """Send text that is printed to standard output and standard error to ``logger``. Returns the file that
         takes their place."""
         proxy = LoggingProxy(logger, loglevel)
         if stdout:

@@ -150,8 +150,9 @@ class AmqpBroker:
             self._exchange_copies(session, early)
 
     def _exchange_copies(self, session: Session, copies: Sequence[tuple[Outgoing, Held]]) -> None:
-        """Publish copies of messages, and ack these once RabbitMQ has confirmed the copies: of a transaction that it is
-        killed in, it may keep the acks alone. Raises OperationalError; a message may be there twice then."""
+        """Publish copies of messages, and ack the originals once RabbitMQ has confirmed the copies. If RabbitMQ is
+        killed during a transaction, it may keep the acks and lose the copies. Raises OperationalError; RabbitMQ may
+        then have both the original and the copy."""
         originals = [held for _, held in copies]
         try:
             self.publisher.publish(self.destinations.copies(outgoing for outgoing, _ in copies), _ONCE_MORE)

@@ -19,8 +19,8 @@ class DelayQueues:
         self._declared: dict[str, float] = {}
         """By name, when a queue was declared here, by this process's monotonic clock."""
         self._refusing: set[str] = set()
-        """The names of quorum queues that took no message: RabbitMQ that is killed in the second after it has made a
-        quorum queue may have it without a leader from then on."""
+        """The names of quorum queues that took no message. If RabbitMQ is killed within a second of making a quorum
+        queue, the queue may have no leader from then on."""
 
     def exchange_for(self, seconds: float, exchange: str, routing_key: str) -> str:
         """The exchange that delays a message on its way to ``exchange``. Raises OperationalError."""
@@ -28,8 +28,8 @@ class DelayQueues:
         return self._made(DelayQueue(step_of(seconds), exchange, quorum))
 
     def instead_of(self, exchange: str) -> str:
-        """The exchange for messages that the queue of this one does not take: for a delay's quorum queue, that of a
-        classic queue. Raises OperationalError."""
+        """The exchange to use for messages that RabbitMQ refuses at ``exchange``. If ``exchange`` leads to a delay's
+        quorum queue, it is that of the delay's classic queue. Raises OperationalError."""
         queue = DelayQueue.named(exchange)
         if queue is None or not queue.quorum:
             return exchange
