@@ -1,6 +1,8 @@
 """``canvas celery``: a command line written for ``celery``, in a process where canvas serves that name."""
 
 import os
+import sys
+from collections.abc import Sequence
 
 import click
 
@@ -31,6 +33,13 @@ def _serve() -> None:
 def main() -> None:
     """The command ``celery`` of the distribution celery-on-canvas."""
     _serve()
-    from canvas.cli.main import main as run
-
     run()
+
+
+def run(argv: Sequence[str] | None = None) -> None:
+    """``celery.__main__.main``: run the command line, with ``argv`` or the arguments of the process."""
+    from canvas.cli.main import main as run_commands
+
+    if argv is not None:
+        sys.argv = list(argv)
+    run_commands()

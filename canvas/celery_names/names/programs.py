@@ -23,7 +23,7 @@ PROGRAMS: dict[str, Members] = {
         **of(f"{PARTS}.apps", "bugreport maybe_patch_concurrency"),
         "registry": f"{PARTS}.registry",
     },
-    "celery.__main__": of(f"{PARTS}.apps", "main"),
+    "celery.__main__": {"main": f"{_COMMANDS}.as_celery:run"},
     "celery._state": {
         **of("canvas", "current_app current_task"),
         **of(f"{UTILS}.local", "connect_on_app_finalize _get_active_apps"),
@@ -103,7 +103,7 @@ PROGRAMS: dict[str, Members] = {
     ),
     "celery.bin.beat": of(f"{_COMMANDS}.periodic.beat", "beat"),
     "celery.bin.call": of(f"{_COMMANDS}.call", "call"),
-    "celery.bin.celery": {"main": f"{PARTS}.apps:main", "celery": f"{_COMMANDS}.main:canvas"},
+    "celery.bin.celery": {"main": f"{_COMMANDS}.as_celery:run", "celery": f"{_COMMANDS}.main:canvas"},
     "celery.bin.control": of(f"{_COMMANDS}.inspect_control", "control inspect status"),
     "celery.bin.events": of(f"{_COMMANDS}.monitoring.events", "events"),
     "celery.bin.graph": of(f"{_COMMANDS}.graph", "graph"),

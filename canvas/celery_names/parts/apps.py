@@ -1,8 +1,7 @@
-"""Names of ``celery.app`` and ``celery.bin``: the current app, the report, the command line."""
+"""Names of ``celery.app`` and ``celery.events``: the current app, the report, events as dicts."""
 
-import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
 from canvas import context
@@ -26,15 +25,6 @@ def set_default_app(app: Canvas) -> None:
 def bugreport(app: Canvas | None = None) -> str:
     """Versions and settings of an app, the current app by default, for a bug report."""
     return app_or_default(app).bugreport()
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    """Run ``celery``'s command line."""
-    from canvas.cli.main import main as run
-
-    if argv is not None:
-        sys.argv = list(argv)
-    run()
 
 
 def appstr(app: Canvas) -> str:
