@@ -6,7 +6,7 @@ each message announced.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from canvas import telemetry
 from canvas.config.config import Config
@@ -38,6 +38,16 @@ from canvas.wire import typed_json
 from canvas.wire.signing import Signer, end_of, part_of
 
 NO_OPTIONS: Mapping[str, Any] = {}
+
+
+class NodeEnd(NamedTuple):
+    """The end of what has run in a place of a run."""
+
+    place: NodeRef
+    state: str
+    value: Any
+    parent: str | None = None
+    """The id of the task that has ended there; ``None``: of the task that the settlement ends."""
 
 
 class OutboxParts(Protocol):
@@ -81,8 +91,8 @@ class Outbox:
         self.keeps: Sequence[Keep] = ()
         self.disposal: Disposal = "ack"
         self.reason = ""
-        self.ends: list[tuple[NodeRef, str, Any]] = []
-        """Places of runs whose tasks have ended: state and value."""
+        self.ends: list[NodeEnd] = []
+        """Ends in places of runs, after which these runs go on."""
 
     def record(self, record: Record, in_run: bool = False) -> None:
         """Keep and announce a state; ``in_run``: as long as the workflow's run that it is a part of."""

@@ -43,3 +43,9 @@ def bench():
 def two_servers():
     with RedisServer() as server, RedisServer() as second, RedisServer() as ledger:
         yield OnTwo(server, second, ledger)
+
+
+@pytest.fixture
+def client(two_servers):
+    with two_servers.client() as client:
+        yield client

@@ -84,12 +84,6 @@ def test_at_any_request(bench, app, count, when):
     )
 
 
-@pytest.fixture
-def client(two_servers):
-    with two_servers.client() as client:
-        yield client
-
-
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize(("instant", "pool"), cases(TWO_SERVERS))
 def test_on_two_servers(two_servers, client, instant, pool):

@@ -8,7 +8,7 @@ import pytest
 
 from canvas import Workflow
 from canvas.testing.contract import eventually
-from tests.chaos.instants import INSIDE, Instant
+from tests.chaos.instants import INSIDE, TWO_SERVERS, Instant
 from tests.chaos.test_instants import POOLS, condemned
 from tests.chaos.workload import assert_each_ran_once
 from tests.worker.commands import start, task
@@ -102,6 +102,31 @@ def test_at_any_request(bench, app, count, when):
 @pytest.mark.parametrize("instant", INSIDE, ids=lambda instant: instant.name)
 def test_inside(bench, app, instant, pool):
     die_and_be_replaced(bench, app, instant, pool)
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.slow
+@pytest.mark.parametrize("instant", TWO_SERVERS, ids=lambda instant: instant.name)
+def test_runs_inside_on_two_servers(two_servers, client, instant):
+    """The end of a run inside goes on around it once, though results and messages are not written in one step."""
+    key, traced = two_servers.new_key(), task(client, "traced")
+    inner = Workflow("inner", client)
+    first = inner.add(traced.s(inner.input("x"), key))
+    inner.add(traced.s(first, key), name="one")
+    inner.add(traced.s(first, key), name="two")
+    flow = Workflow("outer", client)
+    last = {"two": 0}
+    for number in range(6):
+        last = flow.add(inner, inputs={"x": last["two"]}, name=f"inside{number}")
+    flow.add(traced.s(last["one"], key), name="end")
+    with condemned(two_servers, instant, "solo") as (worker, executioner):
+        executioner.victim = worker.process.pid
+        runs = [flow.apply_async() for _ in range(FLOWS)]
+        assert worker.wait(40) == -signal.SIGKILL
+    with start(two_servers, "-P", "threads", "-c", "3", short_leases=1):
+        assert [run.get(timeout=60) for run in runs] == [13] * FLOWS
+        eventually(lambda: not two_servers.results.exists("canvas:chords:ready"))
+    assert_each_ran_once(two_servers, key, FLOWS * 19, executioner.killed)
 
 
 @pytest.mark.timeout(120)

@@ -32,7 +32,7 @@ from canvas.model.settlement import (
     Settlement,
 )
 from canvas.model.workflow_run import RUN_HEADER, NodeRef
-from canvas.producer.outbox import Outbox
+from canvas.producer.outbox import NodeEnd, Outbox
 from canvas.telemetry import emit
 from canvas.text import safe_repr
 from canvas.worker.consumer.lifetimes import keeps
@@ -110,7 +110,7 @@ class Unrunnable:
             place = NodeRef.of(self._codec.headers_of(delivery.payload).get(RUN_HEADER))
             effects.record(record, in_run=place is not None)
             if place is not None:
-                effects.ends.append((place, states.FAILURE, exc))
+                effects.ends.append(NodeEnd(place, states.FAILURE, exc))
             advance_all(self._app, self._runs, effects, task_id)
         return effects.settlement(delivery, fence)
 

@@ -11,7 +11,7 @@ from canvas.model.workflow_run import RUN_HEADER, NodeRef
 from canvas.primitives.chain import normal_steps
 from canvas.primitives.registry import maybe_signature
 from canvas.primitives.signature import Signature
-from canvas.producer.outbox import ChordMembership, Outbox, PartOrigin
+from canvas.producer.outbox import ChordMembership, NodeEnd, Outbox, PartOrigin
 
 
 class TerminalState:
@@ -75,7 +75,7 @@ def _abandon_task(effects: Outbox, sig: Signature[Any], ending: TerminalState) -
     place = NodeRef.of(sig.options.get(RUN_HEADER))
     effects.record(record, in_run=place is not None)
     if place is not None:
-        effects.ends.append((place, ending.state, ending.exc))
+        effects.ends.append(NodeEnd(place, ending.state, ending.exc))
     membership = ChordMembership.of_signature(sig)
     if membership is not None:
         effects.part(membership, ending.state, ending.exc, ending.settler)

@@ -17,7 +17,7 @@ from canvas.model.outcome import Failure, Ignored, Outcome, Rejected, ReplacedBy
 from canvas.model.record import Record, in_tuple_form
 from canvas.model.settlement import ResultWrite, Settlement
 from canvas.model.workflow_run import RUN_HEADER, NodeRef
-from canvas.producer.outbox import ChordMembership, Outbox, PartOrigin
+from canvas.producer.outbox import ChordMembership, NodeEnd, Outbox, PartOrigin
 from canvas.producer.problems import problem_of
 from canvas.telemetry import emit
 from canvas.worker.consumer.lifetimes import keeps
@@ -142,16 +142,16 @@ class Settler:
         """Report the end to the run of which the task is a node."""
         match outcome:
             case Success(value):
-                effects.ends.append((place, states.SUCCESS, in_tuple_form(value)))
+                effects.ends.append(NodeEnd(place, states.SUCCESS, in_tuple_form(value)))
             case Failure(exc):
-                effects.ends.append((place, states.FAILURE, exc))
+                effects.ends.append(NodeEnd(place, states.FAILURE, exc))
             case Ignored():
                 self._store(done, effects, self._record(done, states.IGNORED, None, None, []))
-                effects.ends.append((place, states.FAILURE, Ignore("the task raised Ignore")))
+                effects.ends.append(NodeEnd(place, states.FAILURE, Ignore("the task raised Ignore")))
             case Rejected(reason, False):
-                effects.ends.append((place, states.FAILURE, Reject(reason, False)))
+                effects.ends.append(NodeEnd(place, states.FAILURE, Reject(reason, False)))
             case Revoked(reason):
-                effects.ends.append((place, states.REVOKED, TaskRevokedError(reason)))
+                effects.ends.append(NodeEnd(place, states.REVOKED, TaskRevokedError(reason)))
 
     def announce_start(self, done: Job) -> None:
         """Store STARTED, with the process that runs the task. Where the backend is unreachable, the task runs without

@@ -1,7 +1,8 @@
 """Runs of workflows inside of runs: in the place of a node, or of a task that returned a workflow.
 
-The run inside has a task in its parent's place, ``canvas.run_outcome``, which is sent when the run has ended, and ends
-as it did: so the nodes after the place start by an ordinary message.
+The settlement that ends a run inside with success ends the node that it stands for, and starts the nodes after it. For
+every other end, and where more than the run around depends on the place, the run inside has a task there,
+``canvas.run_outcome``: it is sent when the run has ended, and ends as it did.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ from canvas.model.workflow_run import (
     RUN_OUTCOME,
     RUN_WORKFLOW,
     WORKFLOWS,
+    KnownInput,
     NodeRef,
     RunNode,
     child_run_of,
@@ -26,6 +28,7 @@ from canvas.model.workflow_run import (
 from canvas.producer.outbox import Outbox
 from canvas.workflows.services import WorkflowServices
 from canvas.workflows.steps.earlier_attempts import usable_before
+from canvas.workflows.steps.node_rules import value_of
 from canvas.workflows.store import RunStore, run_metadata
 
 INSIDE = "inside"
@@ -82,8 +85,8 @@ def save_child(
     depth = depth_inside(app, runs, place)
     check_depth(app, depth, name)
     child, about = child_run_of(task_id), run_metadata(name, nodes, app.now())
-    nodes[-1].details = {**nodes[-1].details, "outcome": dict(outcome)}
     last = [[number, nodes[number].name] for number in last_nodes(nodes)]
+    _give_outcome(nodes, last, outcome, app.now().isoformat())
     about |= {"depth": depth, "parent": task_id, "last": last}
     if place is not None:
         about["place"] = place.as_list()
@@ -93,6 +96,34 @@ def save_child(
     record.extra = {"child": child}
     effects.record(record, in_run=True)
     return child
+
+
+def _give_outcome(nodes: Sequence[RunNode], last: list[list[Any]], outcome: Mapping[str, Any], began: str) -> None:
+    """Have the end of a run know the values of its ``last`` nodes, and what it ends besides."""
+    end, by_slot = nodes[-1], []
+    for number, name in last:
+        slot = next(out.slot for out in nodes[number].outs if out.node == len(nodes) - 1)
+        end.slots[slot] = "data"
+        by_slot.append([slot, name])
+    end.details = {**end.details, "outcome": dict(outcome), "last": by_slot, "began": began}
+
+
+def place_around(end: RunNode) -> NodeRef | None:
+    """The place in the run around that ends with a run of this end; ``None`` where a message has to end it."""
+    outcome = end.details["outcome"]
+    if (
+        "last" not in end.details
+        or outcome["subtask_type"] is not None
+        or not _OF_OUTCOME.isdisjoint(outcome["options"])
+    ):
+        return None
+    return NodeRef.of(outcome["options"].get(RUN_HEADER))
+
+
+def value_inside(end: RunNode, inputs: Sequence[KnownInput]) -> Any:
+    """The value of a run that has succeeded, by the inputs of its end."""
+    values = {name: value_of(inputs[slot]) for slot, name in end.details["last"]}
+    return next(iter(values.values())) if len(values) == 1 else values
 
 
 def outcome_of_node(app: WorkflowServices, place: NodeRef, child: str) -> dict[str, Any]:

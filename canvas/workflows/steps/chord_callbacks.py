@@ -9,7 +9,7 @@ from canvas.telemetry import emit
 from canvas.wire import typed_json
 from canvas.wire.signing import end_of, mail_of, part_of
 from canvas.workflows.services import WorkflowServices
-from canvas.workflows.steps.engine import RunEngine, end_lost
+from canvas.workflows.steps.engine import RunEngine, advance_all, end_lost
 from canvas.workflows.store import RunStore
 
 
@@ -57,6 +57,7 @@ def join_end(
             advance.resume_step(step, [(int(part.task_id), part.state, part.result) for part in parts])
     except (RunLost, DecodeError) as exc:
         end_lost(effects, run, attempt, exc)
+    advance_all(app, runs, effects, callback["parent_id"])
     return effects.chord_dispatch(ready.group_id)
 
 

@@ -24,14 +24,15 @@ from canvas.model.workflow_run import (
     KnownInput,
     NodeRef,
     RunNode,
+    task_id_of,
 )  # fmt: skip
-from canvas.producer.outbox import Outbox
+from canvas.producer.outbox import NodeEnd, Outbox
 from canvas.producer.problems import problem_of
 from canvas.telemetry import emit
 from canvas.text import safe_repr
 from canvas.workflows.services import WorkflowServices
 from canvas.workflows.steps.attempt import upstream_failure
-from canvas.workflows.steps.child_runs import InnerWorkflow, kept_workflow, save_child
+from canvas.workflows.steps.child_runs import InnerWorkflow, kept_workflow, place_around, save_child, value_inside
 from canvas.workflows.steps.compensation import compensations, done_nodes, mark_grown, places_to_undo
 from canvas.workflows.steps.node_rules import FAILED, inputs_of, verdict
 from canvas.workflows.steps.nodes import NodeAttempt
@@ -41,6 +42,9 @@ from canvas.workflows.store import RunStore, run_metadata
 
 class RunEngine(NodeAttempt):
     """One settlement's way through one attempt of a run."""
+
+    _begins = False
+    """Whether the settlement starts the attempt."""
 
     # -- entrances
 
@@ -60,6 +64,7 @@ class RunEngine(NodeAttempt):
 
     def begin(self, timeout: float | None) -> None:
         """Start the attempt, to be cancelled after ``timeout`` seconds."""
+        self._begins = True
         self._record_run(Record(self._run, states.STARTED, None, None, []))
         if self._attempt:
             self._end_earlier_waits()
@@ -177,9 +182,8 @@ class RunEngine(NodeAttempt):
         record = Record(self._run, state, error, None, [])
         record.date_done = self._app.now().isoformat()
         self._record_run(record)
-        outcome = node.details.get("outcome")
-        if outcome is not None:
-            self._effects.send(outcome, Lineage(self._run, self._parent))
+        if "outcome" in node.details and (error is not None or not self._succeed_around(node, inputs)):
+            self._effects.send(node.details["outcome"], Lineage(self._run, self._parent))
         if error is not None:
             about, _ = self._runs.metadata(self._run)
             undo = places_to_undo(self._app, self._runs, self._run, about)
@@ -189,6 +193,22 @@ class RunEngine(NodeAttempt):
                 self._part("undo", 0, states.FAILURE, None, ["undo", places, about["name"]], 1)
                 return
         self._runs.ended(self._run, self._attempt)
+
+    def _succeed_around(self, end: RunNode, inputs: Sequence[KnownInput]) -> bool:
+        """End the node that this run stands for with its value; False where that takes a message.
+
+        Such is a run that ends with its own first settlement: what it would start around it may read that."""
+        place = None if self._begins else place_around(end)
+        if place is None:
+            return False
+        record = Record(task_id_of(place), states.SUCCESS, value_inside(end, inputs), None, [], parent_id=self._parent)
+        record.date_done = self._app.now().isoformat()
+        record.extra = {"child": self._run, "date_start": end.details["began"]}
+        problem = problem_of(lambda: self._effects.record(record, in_run=True))
+        if problem is not None:
+            return False
+        self._effects.ends.append(NodeEnd(place, states.SUCCESS, record.result, record.task_id))
+        return True
 
     def _compensate(self, places: Sequence[NodeRef], name: str) -> None:
         """Start the compensations as a run of their own; its id is derived from this run's."""
@@ -203,9 +223,10 @@ class RunEngine(NodeAttempt):
 def advance_all(app: WorkflowServices, runs: RunStore, effects: Outbox, parent: str | None) -> None:
     """Start the next steps of every node of a run that has ended by ``effects``."""
     while effects.ends:
-        place, state, value = effects.ends.pop()
+        place, state, value, own = effects.ends.pop()
         try:
-            RunEngine(app, runs, effects, place.run, place.attempt, parent).on_task_end(place, state, value)
+            engine = RunEngine(app, runs, effects, place.run, place.attempt, own or parent)
+            engine.on_task_end(place, state, value)
         except RunLost as exc:
             end_lost(effects, place.run, place.attempt, exc)
 
