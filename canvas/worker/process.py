@@ -4,7 +4,6 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from canvas.app.application import Canvas
@@ -32,7 +31,6 @@ from canvas.worker.pools.shared_memory import ProcessStats, SharedMemory
 from canvas.worker.pools.threads import WorkerThread
 from canvas.worker.process_exit import ProcessExit
 from canvas.worker.signal_handlers import STOPS, handle
-from canvas.worker.stopping import LEAVES_WITHIN, call_within
 from canvas.workflows.store import RunStore
 
 if TYPE_CHECKING:
@@ -223,15 +221,6 @@ class WorkerProcess:
     def stop(self) -> None:
         """Drain: start nothing more."""
         self.loop.stop()
-
-    def orphaned(self) -> None:
-        """The parent is gone: return what it had moved aside for its children, and drain, as nothing would replace or
-        stop this process any more."""
-        if self._wait is not None:
-            call_within(
-                LEAVES_WITHIN, partial(self._app.driver.recovery.empty_inbox, self._wait.node, self._plan.queues)
-            )
-        self.stop()
 
     def handle_signals(self) -> None:
         """TERM, INT and HUP drain; a second INT, or QUIT, gives everything back and ends at once; USR1 shows what every

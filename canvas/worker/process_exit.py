@@ -1,6 +1,5 @@
 """How one process of a worker ends: by a signal, by a task that does not end, or because it has nothing left to do."""
 
-import os
 import signal
 import threading
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from canvas.worker.consumer.persistent import report_sent
 from canvas.worker.logs.streams import flush
 from canvas.worker.monitoring.event_dispatcher import TaskEvents
 from canvas.worker.pipeline.active_tasks import ActiveTasks
+from canvas.worker.pipeline.daemon_processes import exit_at_once
 from canvas.worker.stopping import EXIT_TIME_LIMIT, LEAVES_WITHIN, announce_stop, call_within, remapped
 
 _LEAVES_WARMLY_WITHIN = 10.0
@@ -89,7 +89,7 @@ class ProcessExit:
             flush()
         finally:
             # The task that did not end runs on until then, whatever raises here.
-            os._exit(code)
+            exit_at_once(code)
 
     def _complete_chords(self) -> None:
         """End the chords that the last settlement has made ready: other processes look only for those that have been
@@ -120,7 +120,7 @@ class ProcessExit:
             self._leave(LEAVES_WITHIN)
             report()
         finally:
-            os._exit(1)
+            exit_at_once(1)
 
     def _announce(self, how: str) -> None:
         if self._last_words is None:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import multiprocessing
 import os
+import re
 import signal
 import socket
 import stat
@@ -13,9 +14,11 @@ import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 
 from canvas import Canvas
 from canvas.signals import worker_process_init, worker_ready
+from canvas.testing.contract import eventually
 
 app = Canvas("forking", broker=os.environ.get("APP_BROKER"), backend=os.environ.get("APP_BACKEND"))
 fork = multiprocessing.get_context("fork")
@@ -182,6 +185,59 @@ def impatient():
             pool.map_async(nap, [60, 60]).get(timeout=0.2)
     except multiprocessing.TimeoutError:
         return "timed out"
+
+
+# -- tasks that do not end
+
+
+def note_pid(folder, name):
+    Path(folder, name).write_text(str(os.getpid()))
+
+
+def nap_noted(folder, name):
+    note_pid(folder, name)
+    nap(600)
+
+
+@app.task
+def napping(folder):
+    nap_noted(folder, "napping")
+
+
+@app.task
+def in_c_code(folder):
+    """Holds the interpreter."""
+    note_pid(folder, "in_c_code")
+    re.match(r"(a+)+$", "a" * 60 + "b")
+
+
+@app.task
+def waiting_for_a_thread(folder):
+    note_pid(folder, "waiting_for_a_thread")
+    thread = threading.Thread(target=nap, args=(600,))
+    thread.start()
+    thread.join()
+
+
+@app.task
+def leaving_a_daemon(folder):
+    """Return while a daemonic process runs on."""
+    process = fork.Process(target=nap_noted, args=(folder, "left"), daemon=True)
+    process.start()
+    eventually(Path(folder, "left").exists)
+
+
+@app.task
+def mapping(folder):
+    """Wait for a pool whose process does not end."""
+    with fork.Pool(1) as pool:
+        pool.starmap(nap_noted, [(folder, "mapped")])
+
+
+@app.task(time_limit=0.5)
+def mapping_too_long(folder):
+    with fork.Pool(1) as pool:
+        pool.starmap(nap_noted, [(folder, "mapped_too_long")])
 
 
 @app.task

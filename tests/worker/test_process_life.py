@@ -8,11 +8,14 @@ import sys
 import textwrap
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from canvas import Canvas
+from canvas.errors import TimeLimitExceeded
 from canvas.testing.contract import eventually
+from canvas.worker.pools import parent_death
 from tests.support.processes import ROOT, WorkerProcess, members
 from tests.support.redis_server import RedisServer
 
@@ -129,6 +132,86 @@ def test_a_child_whose_parent_dies_right_after_the_fork_ends(bench, tmp_path):
     finally:
         for pid in members(worker.process.pid):
             os.kill(pid, signal.SIGKILL)
+
+
+ENDLESS = ("napping", "in_c_code", "waiting_for_a_thread")
+
+
+def noted(folder, name):
+    """The process id that a task has noted."""
+    path = folder / name
+    eventually(lambda: path.exists() and path.read_text())
+    return int(path.read_text())
+
+
+def alive(pid):
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return False
+    return status.rpartition(")")[2].split()[0] != "Z"
+
+
+def test_children_end_with_their_parent_whatever_they_run(bench, tmp_path):
+    bench.empty()
+    worker = start(bench, "-c", str(len(ENDLESS)))
+    with client(bench) as call:
+        for name in ENDLESS:
+            call(name, str(tmp_path))
+        running = [noted(tmp_path, name) for name in ENDLESS]
+        worker.signal(signal.SIGKILL)
+        worker.wait()
+        try:
+            eventually(lambda: not any(map(alive, running)))
+        finally:
+            for pid in filter(alive, running):
+                os.kill(pid, signal.SIGKILL)
+    bench.empty()
+
+
+def test_a_process_sees_that_its_parent_ends_where_the_system_does_not_tell_it():
+    """As on systems other than Linux."""
+    ours, theirs = os.pipe()
+    parent = os.fork()
+    if not parent:
+        middle = os.getpid()
+        if not os.fork():
+            os.write(theirs, b"%d" % os.getpid())
+            parent_death.watch(middle)
+        time.sleep(60)
+        os._exit(0)
+    child = int(os.read(ours, 20))
+    try:
+        assert alive(child)
+    finally:
+        os.kill(parent, signal.SIGKILL)
+        os.waitpid(parent, 0)
+    eventually(lambda: not alive(child))
+    os.close(ours)
+    os.close(theirs)
+
+
+@pytest.mark.parametrize("pool", ["prefork", "solo"])
+def test_daemonic_processes_end_with_the_process_of_their_task(bench, tmp_path, pool):
+    """After its last task, at a hard time limit, and at a cold stop."""
+    bench.empty()
+    folder = str(tmp_path)
+    options = ("-c", "1", "--max-tasks-per-child", "1") if pool == "prefork" else ()
+    with start(bench, "-P", pool, *options) as worker, client(bench) as call:
+        if pool == "prefork":
+            call("leaving_a_daemon", folder).get(timeout=30)
+            left = noted(tmp_path, "left")
+            eventually(lambda: not alive(left))
+            with pytest.raises(TimeLimitExceeded):
+                call("mapping_too_long", folder).get(timeout=30)
+            mapped = noted(tmp_path, "mapped_too_long")
+            eventually(lambda: not alive(mapped))
+        call("mapping", folder)
+        mapped = noted(tmp_path, "mapped")
+        worker.signal(signal.SIGQUIT)
+        assert worker.wait(20) == 1
+        eventually(lambda: not alive(mapped))
+    bench.empty()
 
 
 def test_children_start_while_other_threads_of_the_parent_log(bench):

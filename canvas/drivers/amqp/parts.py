@@ -50,7 +50,7 @@ class AmqpRecovery:
         self._broker = broker
         inner = broker.state.recovery
         self._inner = inner
-        self.empty_inbox, self.rest, self.mark_started = inner.empty_inbox, inner.rest, inner.mark_started
+        self.rest, self.mark_started = inner.rest, inner.mark_started
         self.has_orphans, self.claim_orphans = inner.has_orphans, inner.claim_orphans
         self.lease_number, self.lease_tag = inner.lease_number, inner.lease_tag
         self.leases, self.leased_message, self.orphan_lease = inner.leases, inner.leased_message, inner.orphan_lease

@@ -15,9 +15,6 @@ class MemoryRecovery:
     def __init__(self, memory: MemoryQueues) -> None:
         self._memory = memory
 
-    def empty_inbox(self, worker: str, queues: Sequence[str]) -> int:
-        return 0
-
     def heartbeat(self, worker: str, queues: Sequence[str], ttl: float) -> HeartbeatReply:
         known = worker in self._memory.workers
         self._memory.workers[worker] = self._memory.clock() + ttl

@@ -13,10 +13,6 @@ from canvas.model.settlement import (
 class Recovery(Protocol):
     """Heartbeats, leases, and the messages of workers that are gone."""
 
-    def empty_inbox(self, worker: str, queues: Sequence[str]) -> int:
-        """Return what the ``wait`` of another process, which is dead, moved aside from these queues; how many. The
-        worker stays known until its heartbeat has expired."""
-
     def heartbeat(self, worker: str, queues: Sequence[str], ttl: float) -> HeartbeatReply:
         """Say that the worker lives for ``ttl`` seconds more, and renew all its leases."""
 

@@ -69,9 +69,6 @@ class LeaseRecovery:
         gone = [keys.heartbeat(worker), keys.redelivered_running(worker), keys.workers, keys.silent_since]
         return bool(self._link.call("unregister_idle", [*held, *gone], [worker]))
 
-    def empty_inbox(self, worker: str, queues: Sequence[str]) -> int:
-        return self._empty(worker, [key for queue in queues for key in self._keys.queue_lists(queue)])
-
     def unregister(self, worker: str) -> None:
         self._waiting.close(worker)
         self.recover(worker, count_delivery=False)

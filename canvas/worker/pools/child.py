@@ -3,8 +3,6 @@
 import multiprocessing
 import os
 import signal
-import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NoReturn, TypeAlias
@@ -15,7 +13,9 @@ from canvas.worker.consumer.shared_wait import SharedWait
 from canvas.worker.consumer.wait import ChildWait
 from canvas.worker.logs.streams import flush
 from canvas.worker.options import WorkerOptions
+from canvas.worker.pipeline.daemon_processes import exit_at_once
 from canvas.worker.pools.child_channel import ChildChannel
+from canvas.worker.pools.parent_death import end_with_parent
 from canvas.worker.pools.shared_memory import ProcessStats, SharedMemory
 from canvas.worker.process import WorkerProcess
 from canvas.worker.signal_handlers import handle, ignore
@@ -27,8 +27,8 @@ Mask: TypeAlias = set[signal.Signals | int]
 def run_and_exit(work: Callable[[], None], worker: str) -> NoReturn:
     """Do the work of a forked process and end the process.
 
-    A forked process must never return into its parent's code, whatever raises here: the last statement that can run is
-    ``os._exit``.
+    A forked process must never return into its parent's code, whatever raises here: the last statement that can run
+    ends the process.
     """
     code = 1
     try:
@@ -42,7 +42,7 @@ def run_and_exit(work: Callable[[], None], worker: str) -> NoReturn:
         emit("worker.process_shutdown", pid=os.getpid(), exitcode=code)
         flush()
     finally:
-        os._exit(code)
+        exit_at_once(code)
 
 
 @dataclass(slots=True)
@@ -83,21 +83,9 @@ def serve(app: Canvas, plan: WorkerOptions, origin: Origin, shared: SharedWait) 
     # A terminal's Ctrl-C reaches every process of the group; the parent passes on what it means.
     handle({signal.SIGINT: ignore})
     signal.pthread_sigmask(signal.SIG_SETMASK, origin.mask)
-    _watch_parent(process, origin.parent)
+    end_with_parent(origin.parent)
     channel.serve(process.ask)
     app.call_hook("on_after_fork")
     emit("worker.process_init", hostname=plan.hostname)
     origin.row.set_up(True)
     process.run()
-
-
-def _watch_parent(process: WorkerProcess, parent: int) -> None:
-    """Stop when the parent is gone: no other process would replace or stop this one. ``parent`` was read before the
-    fork: it may have died since."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1.0)
-        process.orphaned()
-
-    threading.Thread(target=watch, name="canvas-parent-watch", daemon=True).start()

@@ -131,9 +131,6 @@ class LocalRecovery:
         self._known: set[str] = set()
         self.dropped: Callable[[str], None] = lambda worker: None
 
-    def empty_inbox(self, worker: str, queues: Sequence[str]) -> int:
-        return 0
-
     def heartbeat(self, worker: str, queues: Sequence[str], ttl: float) -> HeartbeatReply:
         known = worker in self._known
         self._known.add(worker)

@@ -58,9 +58,6 @@ class PartitionedRecovery:
             self._beats.pop(worker, None)
         return rested
 
-    def empty_inbox(self, worker: str, queues: Sequence[str]) -> int:
-        return sum(one.recovery.empty_inbox(worker, some) for one, some in self._partitions.by_queue(queues).items())
-
     def release_unknown(self, worker: str, held: Collection[str]) -> int:
         return sum(self._partitions.reached(lambda one: one.recovery.release_unknown(worker, held)))
 

@@ -79,9 +79,6 @@ class SqlRecovery:
 
         return self._database.change(work)
 
-    def empty_inbox(self, worker: str, queues: Sequence[str]) -> int:
-        return self._database.change(lambda connection: self._outboxes.give_up(connection, worker))
-
     def unregister(self, worker: str) -> None:
         self._recover(worker, counts=False)
 
