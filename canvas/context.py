@@ -24,6 +24,7 @@ class ContextApp(Protocol):
 
 _apps: list[ContextApp] = []
 _default: list[Callable[[], ContextApp]] = []
+_argument: list[str] = []
 _request: ContextVar[Any] = ContextVar("canvas_request", default=None)
 
 
@@ -47,6 +48,17 @@ def current_app() -> Any:
 def set_default_app(make: Callable[[], ContextApp]) -> None:
     """``make`` gives the current app as long as no other app was made."""
     _default[:] = [make]
+
+
+def set_app_argument(name: str) -> None:
+    """``name``: as ``-A`` of the command line names this process's app."""
+    _argument[:] = [name]
+
+
+def command(words: str) -> str:
+    """A command of canvas for people to copy, with the app as this process's command line has named it."""
+    program = "canvas celery" if "canvas.as_celery" in sys.modules else "canvas"
+    return " ".join([program, *(f"-A {name}" for name in _argument), words])
 
 
 AppsState = tuple[list[ContextApp], list[Callable[[], ContextApp]]]

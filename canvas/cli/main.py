@@ -12,6 +12,8 @@ from typing import Any
 import click
 
 from canvas.cli.options import UNAVAILABLE, no_loader
+from canvas.context import set_app_argument
+from canvas.drivers import silence
 from canvas.error_pages import message_and_page
 from canvas.errors import CanvasError, OperationalError
 from canvas.version import DOCUMENTATION, __version__
@@ -59,6 +61,8 @@ PAGES = {
     "workflow": "tutorial/failures/",
 }
 """The page that the help of a command names, where it is not the command's part of the reference."""
+_LASTING = frozenset({"worker", "beat", "dashboard", "flower", "top", "demo", "multi", "shell", "celery"})
+"""Commands that go on until they are stopped, and report by themselves what does not answer."""
 _LATE_APP = ("-A", "--app")
 
 
@@ -84,6 +88,8 @@ class Context:
 
         try:
             app = (self.own or Canvas("default")) if self.name is None else find_app(self.name)
+            if self.name is not None:
+                set_app_argument(self.name)
             if self.config:
                 configure(app, self.config)
         except CanvasError as exc:
@@ -93,6 +99,18 @@ class Context:
         if self.backend:
             app.conf.pin("result_backend", self.backend)
         return app
+
+
+def _reporter() -> silence.Report:
+    """Writes a line about each server that does not answer, once."""
+    reported: set[str] = set()
+
+    def report(where: str) -> None:
+        if where not in reported:
+            reported.add(where)
+            click.echo(f"waiting for {where}, which has not answered for {silence.SILENT_AFTER:.0f} s ...", err=True)
+
+    return report
 
 
 def _plugins() -> list[EntryPoint]:
@@ -195,6 +213,8 @@ def canvas(
         os.chdir(workdir)
     if skip_checks:
         os.environ["CELERY_SKIP_CHECKS"] = "true"
+    if ctx.invoked_subcommand not in _LASTING and not quiet:
+        silence.watch(_reporter())
     ctx.obj = Context(app, broker, result_backend, config, quiet, started_in, ctx.obj)
 
 

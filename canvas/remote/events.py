@@ -102,8 +102,10 @@ class SentEvents:
 
 
 def described(message: Message) -> Event:
-    """The fields of an event about a message: its name and lineage, arguments as text, retries, eta and expiry."""
+    """The fields of an event about a message: its name and lineage, arguments as text, retries, eta and expiry; of a
+    member of a group also the group, and the body of its chord."""
     headers = message.headers
+    group = headers.get("group")
     return {
         "name": message.task,
         "root_id": headers.get("root_id"),
@@ -113,7 +115,14 @@ def described(message: Message) -> Event:
         "retries": headers.get("retries") or 0,
         "eta": headers.get("eta"),
         "expires": headers.get("expires"),
+        **({} if group is None else {"group_id": group, "chord": _body_of(message.embed["chord"])}),
     }
+
+
+def _body_of(chord: Any) -> str | None:
+    """The id of the task that a member of a chord waits with the others for; ``None`` for members of plain groups."""
+    options = chord.get("options") if isinstance(chord, Mapping) else None
+    return str(options.get("task_id") or "") if isinstance(options, Mapping) else None
 
 
 class Events:

@@ -936,3 +936,15 @@ def test_the_first_calls_of_many_threads(redis_server, tmp_path):
 
             assert {future.result(60) for future in [threads.submit(first) for _ in range(8)]} <= {b"PONG", True}
             client.close()
+
+
+def test_queues_are_found_among_other_lists(redis_server, redis_url):
+    """Each look goes through a part of the keys; lists of other programs and of other prefixes are no queues."""
+    client = redis_server.client()
+    with Canvas("found", broker=redis_url, broker_transport_options={"global_keyprefix": "a[b]*"}) as app:
+        app.driver.broker.publish([publish("a"), publish("b", "urgent", priority=9)])
+        client.rpush("ab", publish("c").payload)
+        client.rpush("a[b]*notes", "text", b"\xff\x00")
+        client.mset({f"a[b]*{number}": "" for number in range(5_000)})
+        looks = [set(app.driver.admin.find_queues()) for _ in range(6)]
+        assert set().union(*looks) == {"q", "urgent"}

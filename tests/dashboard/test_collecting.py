@@ -97,12 +97,20 @@ def test_a_wait_is_known_where_an_event_says_when_the_task_was_sent(collector):
 
 
 @pytest.mark.parametrize(
-    ("ends", "kind"), [(("succeeded", "succeeded"), "group"), (("succeeded", "failed"), "group or chord")]
-)
-def test_a_group_with_a_failure_may_be_a_chord(collector, ends, kind):
+    ("ends", "named", "kind"),
+    [
+        (("succeeded", "succeeded"), {}, "group"), (("succeeded", "failed"), {}, "group or chord"),
+        (("succeeded", "failed"), {"group_id": "g"}, "group"),
+        (("succeeded", "failed"), {"group_id": "g", "chord": "body"}, "chord"),
+        (("succeeded", "succeeded"), {"group_id": "g", "chord": ""}, "chord"),
+    ],
+)  # fmt: skip
+def test_a_group_with_a_failure_is_a_chord_where_events_say_so(collector, ends, named, kind):
+    """Events of Celery's workers do not name groups; records do."""
     for uuid, end in zip(("one", "two"), ends, strict=True):
-        collector.take([event("received", uuid, root_id=uuid), event(end, uuid)])
-        collector.cluster.groups[uuid] = "g"
+        collector.take([event("received", uuid, root_id=uuid, **named), event(end, uuid)])
+        if not named:
+            collector.cluster.groups[uuid] = "g"
     (family,) = collector.families.all()
     assert family.kind(collector.cluster.groups) == kind
 
@@ -113,6 +121,12 @@ def test_a_queue_that_no_worker_consumes_is_shown_once_an_event_names_it(collect
     collector._look_at_queues()
     found = {one["name"]: one for one in collector.overview()["queues"]}
     assert (found["unserved"]["waiting"], found["unserved"]["consumers"]) == (1, [])
+
+
+def test_a_queue_that_no_worker_consumes_is_found_by_its_messages(collector):
+    collector.app.send_task("t.add", queue="unnamed")
+    collector._look_at_queues()
+    assert [one["waiting"] for one in collector.overview()["queues"] if one["name"] == "unnamed"] == [1]
 
 
 def test_percentiles_are_a_tenth_exact():

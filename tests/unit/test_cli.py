@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -118,6 +119,21 @@ def test_an_unreachable_broker(run):
     found = run("-A", "dead", "call", "proj.add", "-a", "[1, 2]")
     assert found.returncode == 69
     assert "127.0.0.1:1" in found.stderr
+
+
+@pytest.mark.parametrize(("scheme", "name"), [("redis", "Redis at "), ("amqp", "RabbitMQ at ")])
+def test_a_server_that_keeps_a_command_waiting_is_named(tmp_path, scheme, name):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        (tmp_path / "proj.py").write_text(MODULE.format(broker=f"{scheme}://{address}", backend="disabled://"))
+        command = [sys.executable, "-m", "canvas", "-A", "proj", "queues"]
+        with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as waits:
+            try:
+                line = waits.stderr.readline()
+            finally:
+                waits.kill()
+    assert line.startswith(f"waiting for {name}{address}")
+    assert line.endswith("which has not answered for 2 s ...\n")
 
 
 def test_settings_of_a_module_stand_in_for_the_apps_own(run, tmp_path):

@@ -40,7 +40,8 @@ def test_what_runs_and_the_counts_of_maps_are_shown():
     assert "1 STARTED" in text
 
 
-def test_a_failure_is_explained_once():
+def test_a_failure_is_explained_once(monkeypatch):
+    monkeypatch.setattr("canvas.context._argument", ["shop.app:app"])
     nodes = chain("load", "gate", "book", "mail")
     error = "warehouse refused 15"
     found = [
@@ -52,7 +53,7 @@ def test_a_failure_is_explained_once():
     assert text.count(error) == 1
     assert text.count("(gate failed)") == 2
     assert "night id FAILURE 2/4" in text
-    assert "canvas workflow resume id" in text
+    assert "resume it: canvas -A shop.app:app workflow resume id" in text
 
 
 def test_a_cancelled_run_has_no_failures():

@@ -8,6 +8,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 from rich.tree import Tree
 
+from canvas.context import command
 from canvas.model import states
 from canvas.model.run_index import CANCELLED
 from canvas.model.workflow_run import RunNode
@@ -115,7 +116,7 @@ def _totals(status: RunStatus) -> Text:
         shown = [*path[:3], f"… {len(path) - 5} more …", *path[-2:]] if len(path) > 6 else path
         text.append(f"\ncritical path: {' → '.join(shown)}", "bright_black")
     if status.over and status.state not in (states.SUCCESS, CANCELLED):
-        text.append(f"\nresume it: canvas workflow resume {status.id}", "bright_black")
+        text.append(f"\nresume it: {command(f'workflow resume {status.id}')}", "bright_black")
     return text
 
 

@@ -60,8 +60,7 @@ def _head(collector: Collector) -> Text:
         (f"{rates.get('succeeded', 0.0):,.1f}", "bold"), " tasks/s  ",
         (f"{figures['totals'].get('failed', 0):,}", "bold red" if figures["totals"].get("failed") else "bold"),
         " failed  ",
-        f"runtime {_time(latency['runtime']['p50'])} (95 %: {_time(latency['runtime']['p95'])})  "
-        f"wait {_time(latency['wait']['p50'])}",
+        *_latency(latency["runtime"]["p50"], latency["runtime"]["p95"], latency["wait"]["p50"]),
     )  # fmt: skip
     if runs:
         text.append(f"  workflows {runs['running']} running, {runs['failed']} failed")
@@ -71,9 +70,15 @@ def _head(collector: Collector) -> Text:
     return text
 
 
-def _time(seconds: float | None) -> str:
-    if seconds is None:
-        return "–"
+def _latency(runtime: float | None, slowest: float | None, wait: float | None) -> list[str]:
+    """Medians of the last minutes, as far as tasks have ended, and events have said when they were sent."""
+    if runtime is None or slowest is None:
+        return ["no task has ended lately"]
+    waited = "unknown: task_send_sent_event is off" if wait is None else _time(wait)
+    return [f"runtime {_time(runtime)} (95 %: {_time(slowest)})  wait {waited}"]
+
+
+def _time(seconds: float) -> str:
     return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
 
 

@@ -15,7 +15,7 @@ _NAMES = 2_000
 """Names of tasks that are remembered without a task in memory."""
 _TEXTS = frozenset({
     "uuid", "hostname", "name", "args", "kwargs", "eta", "expires", "result", "exception", "traceback", "exchange",
-    "routing_key", "queue", "root_id", "parent_id", "group_id", "sw_ident", "sw_ver", "sw_sys", "signum",
+    "routing_key", "queue", "root_id", "parent_id", "group_id", "chord", "sw_ident", "sw_ver", "sw_sys", "signum",
 })  # fmt: skip
 _NUMBERS = frozenset({
     "timestamp", "local_received", "runtime", "retries", "clock", "utcoffset", "pid", "freq", "active", "processed",
@@ -62,7 +62,7 @@ class Cluster(State):
         self.by_root: dict[str, dict[str, None]] = {}
         """Ids of tasks by the id of their first task, in the order in which they became known."""
         self.groups: dict[str, str] = {}
-        """Groups of tasks, by the tasks' ids, as their records name them."""
+        """Groups of tasks, by the tasks' ids, as events of canvas' workers or the tasks' records name them."""
         self.revision = 0
         """Counts the batches of events."""
         self.malformed = 0
@@ -91,6 +91,8 @@ class Cluster(State):
     def _relate(self, task: Task) -> None:
         assert task.uuid is not None
         root = task.root_id or task.uuid
+        if group := getattr(task, "group_id", None):
+            self.groups[task.uuid] = group
         self.by_root.setdefault(root, {})[task.uuid] = None
 
     def _unlist(self, task: Task) -> None:

@@ -30,12 +30,13 @@ class Family(NamedTuple):
 
     def kind(self, groups: dict[str, str]) -> str:
         """``chain``, ``group``, ``chord`` or ``tree``; ``group or chord`` where a member failed, so that no body shows
-        which of both it is."""
+        which of both it is, and workers of Celery ran all of them, whose events do not name it."""
         parents = [task.parent_id for task in self.tasks if task.parent_id is not None]
         if any(groups.get(task.uuid or "") for task in self.tasks):
-            if parents:
+            of_chords = [chord for task in self.tasks if (chord := _chord_of(task)) is not None]
+            if parents or any(of_chords):
                 return "chord"
-            return "group or chord" if self.state == states.FAILURE else "group"
+            return "group or chord" if self.state == states.FAILURE and not of_chords else "group"
         return "chain" if len(set(parents)) == len(parents) else "tree"
 
 
@@ -89,6 +90,11 @@ def _relations(task: Task, groups: dict[str, str]) -> list[str]:
     group = groups.get(task.uuid or "")
     found = [task.root_id, task.parent_id, f"group:{group}" if group else None]
     return [one for one in found if one is not None]
+
+
+def _chord_of(task: Task) -> bool | None:
+    """Whether a member of a group is one of a chord, too; ``None`` where no event of the task says so."""
+    return None if getattr(task, "group_id", None) is None else getattr(task, "chord", None) is not None
 
 
 def _is_of_run(task: Task) -> bool:

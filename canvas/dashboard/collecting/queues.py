@@ -13,8 +13,8 @@ from canvas.remote.cluster_entries import Task
 
 _QUEUES = 200
 """Queues that are looked at."""
-_QUEUES_OF_EVENTS = 100
-"""Queues that are looked at because a message was sent to them."""
+_QUEUES_NOTED = 100
+"""Queues that are looked at because a message was sent to them, or lies in them."""
 
 
 @dataclass(slots=True)
@@ -40,7 +40,7 @@ class QueueState:
 
 
 class Queues:
-    """Looks at the queues of an app, at those that its workers consume, and at those that messages were sent to."""
+    """Looks at the queues of an app, at those that its workers consume, and at others that hold messages."""
 
     def __init__(self, app: Canvas, flows: Flows) -> None:
         self._app = app
@@ -49,25 +49,27 @@ class Queues:
         self.in_flight: dict[str, int] = {}
         self._first_seen: dict[str, tuple[str, float]] = {}
         """By queue, the id of the message that is taken next, and when it was first seen there."""
-        self._of_events: dict[str, None] = {}
+        self._noted: dict[str, None] = {}
 
     def note(self, queue: Any) -> None:
-        """An event names a queue that a message was sent to, which no worker may consume."""
-        if isinstance(queue, str) and len(self._of_events) < _QUEUES_OF_EVENTS:
-            self._of_events[queue] = None
+        """The broker has, or an event names, a queue that no worker may consume."""
+        if isinstance(queue, str) and len(self._noted) < _QUEUES_NOTED:
+            self._noted[queue] = None
 
     def look(self, consumers: dict[str, list[str]], sent_at: "TimesOfSending") -> None:
         """Look at all queues. ``consumers``: workers by the queues that they consume. Raises BrokerError."""
         admin = self._app.driver.admin
+        for queue in admin.find_queues():
+            self.note(queue)
         names = dict.fromkeys(
-            [*(queue.name for queue in self._app.router.consumed()), *sorted(consumers), *list(self._of_events)]
+            [*(queue.name for queue in self._app.router.consumed()), *sorted(consumers), *list(self._noted)]
         )
         found = {}
         for name in list(names)[:_QUEUES]:
             try:
                 waiting, now = admin.queue_length(name), time.time()
             except RefusedError:
-                if self._of_events.pop(name, "") is not None:
+                if self._noted.pop(name, "") is not None:
                     raise
                 continue  # an event may name anything, and this is no queue
             change, incoming, outgoing, oldest = self._flows.look(name, waiting, now)

@@ -96,6 +96,9 @@ class AmqpAdmin:
     def queue_length(self, queue: str) -> int:
         return self._broker.topology.length(queue) or 0
 
+    def find_queues(self) -> list[str]:
+        return []  # AMQP has no method that lists queues
+
     def next_messages(self, queue: str) -> list[bytes]:
         return []
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from amqp.exceptions import AMQPError, NotFound, PreconditionFailed
 
 from canvas.drivers.amqp.channels.connecting import errors
+from canvas.drivers.silence import reported
 from canvas.errors import OperationalError
 from canvas.model.queue import Queue
 
@@ -127,7 +128,7 @@ class Topology:
 
     def call(self, call: Callable[[Any], T]) -> T:
         """Make a call on the channel, again on another connection where an older one was lost."""
-        with self._lock, errors(self._where):
+        with self._lock, errors(self._where), reported(self._where):
             fresh = self._channel is None
             try:
                 return self._called(call)

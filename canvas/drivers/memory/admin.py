@@ -36,6 +36,10 @@ class MemoryAdmin:
     def queue_length(self, queue: str) -> int:
         return sum(len(self._memory.queues[queue, step]) for step in STEPS)
 
+    def find_queues(self) -> list[str]:
+        with self._memory.lock:
+            return sorted({queue for (queue, _), waiting in self._memory.queues.items() if waiting})
+
     def next_messages(self, queue: str) -> list[bytes]:
         lists = [self._memory.queues[queue, step] for step in STEPS]
         return [waiting[0] for waiting in lists if waiting]

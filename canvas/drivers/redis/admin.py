@@ -1,13 +1,19 @@
 """The queues as commands and monitoring see and change them."""
 
+import re
+
 import msgpack
 
+from canvas.drivers.kombu_envelope import ENVELOPE
 from canvas.drivers.ports.values import DeadLetter, InFlight, Scheduled
 from canvas.drivers.redis.connection.client import RedisClient
 from canvas.drivers.redis.keys import BrokerKeys
 from canvas.drivers.redis.scripts.arguments import ScriptArguments
 from canvas.drivers.redis.scripts.replies import text
+from canvas.drivers.stored_messages import task_id_of
 
+_KEYS_AT_ONCE = 2_000
+"""Keys that one look for queues goes through; Redis takes less than a millisecond for them."""
 _LOOKED_AT = 1_000
 """Delayed messages that one call looks at."""
 
@@ -19,6 +25,7 @@ class RedisAdmin:
         self.link = link
         self.keys = keys
         self.packing = packing
+        self._cursor = b"0"
 
     def dead_letters(self, queue: str) -> list[DeadLetter]:
         found = self.link.command("LRANGE", self.keys.dead_letters(queue), 0, -1)
@@ -41,6 +48,18 @@ class RedisAdmin:
 
     def queue_length(self, queue: str) -> int:
         return sum(self.link.pipeline([("LLEN", key) for key in self.keys.queue_lists(queue)]))
+
+    def find_queues(self) -> list[str]:
+        pattern = f"{_literally(self.keys.prefix)}*"
+        scan = "SCAN", self._cursor, "MATCH", pattern, "COUNT", _KEYS_AT_ONCE, "TYPE", "list"
+        self._cursor, lists = self.link.command(*scan)
+        payloads = self.link.pipeline([("LINDEX", key, -1) for key in lists]) if lists else []
+        found = [
+            self.keys.queue_of(text(key))
+            for key, payload in zip(lists, payloads, strict=True)
+            if payload is not None and task_id_of(ENVELOPE, payload) is not None
+        ]
+        return sorted(set(found))
 
     def next_messages(self, queue: str) -> list[bytes]:
         found = self.link.pipeline([("LINDEX", key, -1) for key in self.keys.queue_lists(queue)])
@@ -86,3 +105,8 @@ class RedisAdmin:
                 key, payload = msgpack.unpackb(message, raw=True)[:2]
                 scheduled.append(Scheduled(float(due), keys.queue_of(text(key)), payload))
         return scheduled
+
+
+def _literally(name: str) -> str:
+    """Text as a pattern of Redis that only this text matches."""
+    return re.sub(r"([\\*?\[\]])", r"\\\1", name)

@@ -24,6 +24,11 @@ class AdminContract(ContractSupport):
         assert driver.admin.dead_letter_count("q") == 0
         assert driver.admin.queue_length("q") == 0
 
+    def test_queues_with_messages_are_found_where_the_broker_lists_them(self, driver: Driver) -> None:
+        assert driver.admin.find_queues() == []
+        driver.broker.publish([self.publish("a"), self.publish("b", queue="other")])
+        assert driver.admin.find_queues() in ([], ["other", "q"])
+
     def test_the_next_messages_are_shown_and_stay(self, driver: Driver) -> None:
         assert driver.admin.next_messages("q") == []
         driver.broker.publish([self.publish("a"), self.publish("b")])

@@ -4,6 +4,7 @@ import logging
 from datetime import datetime
 from typing import Any
 
+from canvas.context import command
 from canvas.model import states
 from canvas.model.run_index import CANCELLED
 
@@ -20,8 +21,8 @@ def run_ended(run: str, name: str, state: str, created: str, ended: str | None, 
         _log.info("Workflow run %s[%s] was cancelled%s", name, run, lasted, extra=facts)
     else:
         _log.error(
-            "Workflow run %s[%s] failed%s: %.500s; to run its failed nodes again: canvas workflow resume %s",
-            name, run, lasted, cause, run, extra=facts,
+            "Workflow run %s[%s] failed%s: %.500s; to run its failed nodes again: %s",
+            name, run, lasted, cause, command(f"workflow resume {run}"), extra=facts,
         )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ import amqp
 from amqp.exceptions import AccessRefused, AMQPError, NotAllowed
 
 from canvas.drivers.amqp.url import Address
+from canvas.drivers.silence import reported
 from canvas.errors import OperationalError, RefusedError
 
 
@@ -33,7 +34,8 @@ def _connect(address: Address, heartbeat: bool) -> Any:
             virtual_host=address.vhost, ssl=tls or False, login_method=address.login_method or "PLAIN",
             connect_timeout=address.connect_timeout, heartbeat=address.heartbeat if heartbeat else 0,
         )  # fmt: skip
-        connection.connect()
+        with reported(address.where):
+            connection.connect()
     except Exception as exc:
         raise _explained(address, exc) from exc
     return connection

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from canvas.drivers.amqp.protocol import methods
 from canvas.drivers.amqp.protocol.frames import HEARTBEAT, Event, FrameReader, OtherMethod
+from canvas.drivers.silence import reported
 from canvas.errors import DecodeError, OperationalError
 from canvas.telemetry import emit
 
@@ -159,9 +160,10 @@ class Link:
             poll.register(self._socket, events)
         except ValueError as exc:  # another thread has found the connection lost
             raise self._lost(exc) from exc
-        while not poll.poll(min(1.0, self._answer_within) * 1000):
-            if time.monotonic() > deadline and not self.blocked:
-                raise self._lost(f"no answer in {self._answer_within:g} s")
+        with reported(self._where):
+            while not poll.poll(min(1.0, self._answer_within) * 1000):
+                if time.monotonic() > deadline and not self.blocked:
+                    raise self._lost(f"no answer in {self._answer_within:g} s")
         return True
 
     def _read(self) -> None:

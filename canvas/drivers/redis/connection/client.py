@@ -13,8 +13,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import WeakSet
 
+from canvas.drivers import silence
 from canvas.drivers.absence import Absence
-from canvas.drivers.redis.connection.commands import Commands, SlotNotServed, as_ours, taken_from
+from canvas.drivers.redis.connection.commands import Commands, SlotNotServed, WatchedCommands, as_ours, taken_from
 from canvas.drivers.redis.connection.connecting import Connector
 from canvas.drivers.redis.connection.pubsub import PubSub
 from canvas.drivers.redis.connection.resp import ANSWER_WITHIN, ERRORS, Connection, NoScript
@@ -81,10 +82,15 @@ class RedisClient:
                 if self._pid != os.getpid():
                     calls, held = self._connectors = Connector(self.address), Connector(self.address)
                     check_after = self.address.options.get("health_check_interval", _CHECK_AFTER)
-                    self._calls, self._held = Commands(calls, float(check_after)), held
+                    self._calls, self._held = self._commands(calls, float(check_after)), held
                     self._loops, self._library, self._subscriptions = None, None, deque()
                     self._pid = os.getpid()
         return self._calls, self._held
+
+    def _commands(self, connector: Connector, check_after: float) -> Commands:
+        if silence.report is None:
+            return Commands(connector, check_after)
+        return WatchedCommands(connector, check_after, f"Redis at {self.where()}")
 
     @property
     def client(self) -> Any:

@@ -15,6 +15,7 @@ from canvas.drivers.redis.connection.connecting import Connector
 from canvas.drivers.redis.connection.pauses import pauses
 from canvas.drivers.redis.connection.resp import Command, Connection, NotServed, Refusal
 from canvas.drivers.retry_policy import tried
+from canvas.drivers.silence import reported
 from canvas.errors import BrokerError, OperationalError, RefusedError
 
 T = TypeVar("T")
@@ -148,6 +149,18 @@ class Commands:
     def close(self) -> None:
         """Close what is idle."""
         self._forget()
+
+
+class WatchedCommands(Commands):
+    """Commands whose server is reported while it does not answer."""
+
+    def __init__(self, connector: Connector, check_after: float, where: str) -> None:
+        super().__init__(connector, check_after)
+        self._where = where
+
+    def _made(self, commands: Sequence[Command], transaction: bool) -> list[Any]:
+        with reported(self._where):
+            return super()._made(commands, transaction)
 
 
 def _received(connection: Connection, count: int, transaction: bool) -> list[Any]:

@@ -29,6 +29,9 @@ class PartitionedAdmin:
     def queue_length(self, queue: str) -> int:
         return self._of(queue).queue_length(queue)
 
+    def find_queues(self) -> list[str]:
+        return sorted({queue for one in self._partitions.every for queue in one.admin.find_queues()})
+
     def next_messages(self, queue: str) -> list[bytes]:
         return self._of(queue).next_messages(queue)
 
