@@ -55,11 +55,11 @@ def entries_of(app: SetupApp, given: Mapping[str, Any], quiet: bool = False) -> 
             continue
         found[name] = entry
         if not quiet:
-            warn_of_doubts(app, entry)
+            warn_of_unlikely_options(app, entry)
     return found
 
 
-def warn_of_doubts(app: BeatApp, entry: Entry) -> None:
+def warn_of_unlikely_options(app: BeatApp, entry: Entry) -> None:
     """Warn of an entry whose task is not registered here, or whose interval is not above 0."""
     if isinstance(entry.task, str) and entry.task not in app.tasks:
         near = get_close_matches(entry.task, list(app.tasks), n=1)

@@ -21,7 +21,7 @@ class BeatService(ABC):
 
     def __init__(self) -> None:
         self._stopped = threading.Event()
-        self._turn: threading.Lock = threading.Lock()
+        self._tick_lock: threading.Lock = threading.Lock()
 
     @abstractmethod
     def start(self, embedded: bool = False) -> None:
@@ -47,7 +47,7 @@ class BeatService(ABC):
 
     def keep_from_forks(self) -> None:
         """Fork no process of this one during a tick: the copy could not use the locks that the tick holds then."""
-        turn = self._turn
+        turn = self._tick_lock
         os.register_at_fork(before=turn.acquire, after_in_parent=turn.release, after_in_child=turn.release)
 
 

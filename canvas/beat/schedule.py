@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from canvas.beat.clock import BeatClock
-from canvas.beat.configured_entries import SetupApp, entries_of, first_due, save, warn_of_doubts, with_cleanup
+from canvas.beat.configured_entries import SetupApp, entries_of, first_due, save, warn_of_unlikely_options, with_cleanup
 from canvas.beat.entries import Entry, entry_of, is_dynamic, stored
 from canvas.beat.overlap import check_overlap
 from canvas.beat.service import schedule_name
@@ -132,7 +132,7 @@ class Schedule:
             raise ConfigurationError(f"schedule entry: expected text as its name; got {name!r:.100}")
         entry = entry_of(name, {key: value for key, value in fields.items() if value is not None}, dynamic=True)
         check_overlap(self._app, entry)
-        warn_of_doubts(self._app, entry)
+        warn_of_unlikely_options(self._app, entry)
         return entry
 
     def _put(self, entry: Entry, known: Known | None) -> bool:

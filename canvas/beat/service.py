@@ -70,7 +70,7 @@ class Service(BeatService):
         try:
             while not self._stopped.is_set():
                 try:
-                    with self._turn:
+                    with self._tick_lock:
                         seconds = self.tick()
                     self._looked_at = self._monotonic()
                 except OperationalError as exc:

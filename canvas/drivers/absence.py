@@ -12,7 +12,7 @@ class Absence:
     """
 
     def __init__(self) -> None:
-        self._until = self._beaten_at = time.monotonic()
+        self._until = self._last_beat = time.monotonic()
 
     def note(self) -> None:
         """The server did not answer."""
@@ -22,9 +22,9 @@ class Absence:
         """This process is about to send a heartbeat that is good for ``ttl`` seconds. If the one before has expired, it
         was suspended, or too slow."""
         now = time.monotonic()
-        if now - self._beaten_at > ttl:
+        if now - self._last_beat > ttl:
             self._until = now
-        self._beaten_at = now
+        self._last_beat = now
 
     def over_for(self, seconds: float) -> bool:
         """Whether it has ended, at least this many seconds ago."""

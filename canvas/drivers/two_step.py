@@ -56,7 +56,7 @@ class TwoStepSettler:
         lease: Lease | None = None,
         ends: Sequence[ChordDispatch] = (),
     ) -> SettleReply:
-        fired = [self._end(end) for end in ends]
+        dispatched = [self._end(end) for end in ends]
         holds = self._broker.fences(settlements) if settlements else ()
         alive = fenced(settlements, map(bool, holds))
         ready, refused = self._record_all(alive)
@@ -64,22 +64,22 @@ class TwoStepSettler:
         committed, leased = self._broker.settle(doable, lease)
         done = {id(s): verdict for s, verdict in zip(doable, committed, strict=True)} | refused
         verdicts = [
-            done.get(id(s)) or SettleResult(False, [], owed=known is None)
+            done.get(id(s)) or SettleResult(False, [], unsettled=known is None)
             for s, known in zip(settlements, holds, strict=True)
         ]
         if ready:
             first = next((i for i, s in enumerate(settlements) if id(s) in done), 0)
             verdicts[first] = verdicts[first]._replace(ready=ready)
-        reply = SettleReply(verdicts, fired, leased if lease is not None else None)
-        if leased.partial and any(verdict.owed for verdict in (*verdicts, *fired)):
-            raise PartlySettled("a server is away to which settlements are owed; others answer", reply)
+        reply = SettleReply(verdicts, dispatched, leased if lease is not None else None)
+        if leased.partial and any(verdict.unsettled for verdict in (*verdicts, *dispatched)):
+            raise PartlySettled("a server is away whose settlements are left; others answer", reply)
         return reply
 
     def _end(self, end: ChordDispatch) -> SettleResult:
         try:
             return self.dispatch_chord(end)
         except OneServerAway:
-            return SettleResult(False, [], owed=True)
+            return SettleResult(False, [], unsettled=True)
 
     def _record_all(self, settlements: Sequence[Settlement]) -> tuple[list[ReadyChord], dict[int, SettleResult]]:
         """The chords that became ready, and verdicts on settlements, by identity, whose records are refused."""

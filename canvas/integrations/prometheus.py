@@ -70,7 +70,9 @@ class Metrics:
             registry=registry,
         )
         self._dead = Counter("canvas_dead_letters", "Messages put away.", ("queue_name",), registry=registry)
-        self._fired = Counter("canvas_chords_completed", "Chords that ended.", ("hostname",), registry=registry)
+        self._chord_dispatched = Counter(
+            "canvas_chords_completed", "Chords that ended.", ("hostname",), registry=registry
+        )
         self._batch = Histogram(
             "canvas_settlement_batch", "Settlements in one call.", ("hostname",), buckets=_BATCHES, registry=registry
         )
@@ -81,7 +83,7 @@ class Metrics:
         attach(self._on_started, "task.started")
         attach(self._on_finished, "task.finished")
         attach(lambda queue, **_: self._dead.labels(queue).inc(), "message.dead_lettered")
-        attach(lambda **_: self._fired.labels(self._hostname).inc(), "chord.dispatched")
+        attach(lambda **_: self._chord_dispatched.labels(self._hostname).inc(), "chord.dispatched")
         attach(self._on_exchanged, "batch.settled")
 
     def _on_received(self, message: Any, **_: Any) -> None:

@@ -1,7 +1,7 @@
 """The index of workflows' runs: the entry of a run, and a query."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from canvas.model import states
 
@@ -12,6 +12,11 @@ RUN_STATES = (states.PENDING, states.STARTED, CANCELLING, states.FAILURE, CANCEL
 """The states of runs, in the order in which a run goes through them."""
 IF_CANCELLED = {states.FAILURE: CANCELLED, states.STARTED: CANCELLING, states.PENDING: CANCELLING}
 """The state of a run whose present attempt is cancelled, by the state that its record has."""
+
+
+def in_celery_form(about: Mapping[str, Any]) -> bool:
+    """Whether the run with this metadata is in Celery's own form, for Celery workers."""
+    return bool(about["target"] == "celery")
 
 
 def terms_of(name: str | None, labels: Sequence[tuple[str, str]]) -> list[str]:

@@ -281,5 +281,5 @@ class SettleResult(NamedTuple):
     """Why it cannot be done at all, though it is held; as far as anything was done, that may be repeated."""
     ended: Sequence[str] = ()
     """Group ids of the chords that ended as prepared."""
-    owed: bool = False
+    unsettled: bool = False
     """Its server is away while others answer: it has to be settled again."""

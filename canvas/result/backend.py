@@ -162,7 +162,7 @@ class Backend:
             serializer=self.serializer,
             compress=conf.result_compression,
             max_depth=self.max_depth,
-            brief=in_run and record.status == states.STARTED,
+            only_set_fields=in_run and record.status == states.STARTED,
         )
         expires = conf.result_expires
         if in_run:

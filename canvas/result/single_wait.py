@@ -43,8 +43,8 @@ class Ancestors:
         itself raises."""
         failed = None
         with self._looking():
-            suspects = self._suspects(self._backend.succeeded(_ids(self._unsure)))
-            failed = self._failed(suspects, self._backend.get_records(_ids(suspects)))
+            candidates = self._candidates(self._backend.succeeded(_ids(self._unsure)))
+            failed = self._failed(candidates, self._backend.get_records(_ids(candidates)))
         if failed is not None:
             failed.throw()
 
@@ -52,8 +52,8 @@ class Ancestors:
         """``check`` on an event loop."""
         failed = None
         with self._looking():
-            suspects = self._suspects(await self._backend.asucceeded(_ids(self._unsure)))
-            failed = self._failed(suspects, await self._backend.aget_records(_ids(suspects)))
+            candidates = self._candidates(await self._backend.asucceeded(_ids(self._unsure)))
+            failed = self._failed(candidates, await self._backend.aget_records(_ids(candidates)))
         if failed is not None:
             failed.throw()
 
@@ -64,14 +64,14 @@ class Ancestors:
             yield
         self._pause = max(min(self._pause * 2, _LAST_PAUSE), (time.monotonic() - began) * _TIMES_A_LOOK)
 
-    def _suspects(self, succeeded: Sequence[bool | None]) -> list[Any]:
+    def _candidates(self, succeeded: Sequence[bool | None]) -> list[Any]:
         """The tasks with a record that may not be a success; the successful ones are not looked at again."""
         found = list(zip(self._unsure, succeeded, strict=True))
         self._unsure = [leaf for leaf, success in found if not success]
         return [leaf for leaf, success in found if success is False]
 
-    def _failed(self, suspects: list[Any], records: Sequence[Record | None]) -> Record | None:
-        kept = [leaf.keep(record) for leaf, record in zip(suspects, records, strict=True) if record is not None]
+    def _failed(self, candidates: list[Any], records: Sequence[Record | None]) -> Record | None:
+        kept = [leaf.keep(record) for leaf, record in zip(candidates, records, strict=True) if record is not None]
         return next((record for record in kept if record.status in states.PROPAGATE_STATES), None)
 
 

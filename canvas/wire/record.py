@@ -38,10 +38,11 @@ def says_success(head: bytes) -> bool:
 
 def encode(
     record: Record, *, serializer: str = "json", compress: str | None = None, max_depth: int = MAX_DEPTH,
-    brief: bool = False,
+    only_set_fields: bool = False,
 ) -> bytes:  # fmt: skip
-    """The stored form of a record. Arguments of the task that the serializer cannot write become their repr. ``brief``:
-    without the fields that are empty, as far as Celery reads a record without them.
+    """The stored form of a record. Arguments of the task that the serializer cannot write become their repr.
+
+    ``only_set_fields`` leaves out the fields that are empty, as far as Celery reads a record without them.
 
     Raises EncodeError for a result that the serializer cannot write, or that is nested too deep to be read again.
     """
@@ -50,7 +51,7 @@ def encode(
         result = encode_exception(result, serializer, max_depth)
     meta: dict[str, Any] = {"status": record.status, "result": result}
     own = {"traceback": record.traceback, "children": record.children, "date_done": record.date_done}
-    meta.update({name: value for name, value in own.items() if value} if brief else own)
+    meta.update({name: value for name, value in own.items() if value} if only_set_fields else own)
     if record.group_id:
         meta["group_id"] = record.group_id
     if record.parent_id:

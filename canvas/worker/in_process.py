@@ -64,13 +64,13 @@ def run_here(app: Canvas, about: dict[str, Any], nodes: list[RunNode], signals: 
     return run
 
 
-def steer_here(stored: Run, step: Callable[[Run], bool]) -> bool:
+def begin_attempt_here(stored: Run, step: Callable[[Run], bool]) -> bool:
     """Take a step that begins an attempt of a run which ``task_store_eager_result`` has stored, and store it again."""
     here = InProcess(stored.app)  # type: ignore[arg-type] # the app itself, which workflows know by its parts
     here.load(stored)
     run = RunHere.find(here.app, stored.id)
     run.here = here
-    begun = run._steered(step)
+    begun = run._take_step(step)
     stored.refresh()
     return begun
 
@@ -109,7 +109,7 @@ class RunHere(Run):
     def result(self) -> AsyncResult:
         return self._ended_result(super().result)
 
-    def _steered(self, step: Callable[[Run], bool]) -> bool:
+    def _take_step(self, step: Callable[[Run], bool]) -> bool:
         if begun := step(self):
             self.carry_out()
         return begun
@@ -149,7 +149,7 @@ class InProcess:
                 self._revocations.read()
                 self._run(leased[0])
             elif unfired := self._settler.stale_ready_chords(0):
-                self._fire(unfired)
+                self._dispatch(unfired)
             elif not self._skip_to_next():
                 return
 
@@ -157,9 +157,9 @@ class InProcess:
         settlement = self._pipeline.run(delivery)
         self._eager_results |= {store.task_id for store in settlement.stores if self._pipeline.stores_result}
         verdict = self._settler.settle([settlement]).verdicts[0]
-        self._fire(verdict.ready)
+        self._dispatch(verdict.ready)
 
-    def _fire(self, ready: Sequence[ReadyChord]) -> None:
+    def _dispatch(self, ready: Sequence[ReadyChord]) -> None:
         waiting = list(ready)
         while waiting:
             verdict: SettleResult = self._settler.dispatch_chord(self._pipeline.complete_chord(waiting.pop(0)))

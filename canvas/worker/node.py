@@ -85,7 +85,7 @@ def run_node(
     app: Canvas,
     plan: WorkerOptions,
     say: Callable[[str], None] | None = None,
-    presence: ProcessFiles | None = None,
+    files: ProcessFiles | None = None,
     mingles: bool = True,
     http_address: tuple[str, int] | None = None,
     purge: bool = False,
@@ -95,23 +95,23 @@ def run_node(
 
     Raises ConfigurationError, and OperationalError when the servers do not answer.
     """
-    presence = presence or ProcessFiles()
+    files = files or ProcessFiles()
     starting = Starting(plan.hostname)
     hold_over_forks()
     with put_back_afterwards():
         starting.listen()
-        presence.claim()
+        files.claim()
         try:
-            code = _run(app, plan, say, presence, starting, mingles, http_address, purge, options or {})
+            code = _run(app, plan, say, files, starting, mingles, http_address, purge, options or {})
         finally:
-            presence.leave()
+            files.leave()
         emit("worker.shutdown", hostname=plan.hostname, app=app)
         flush()
     return code
 
 
 def _run(
-    app: Canvas, plan: WorkerOptions, say: Callable[[str], None] | None, presence: ProcessFiles, starting: Starting,
+    app: Canvas, plan: WorkerOptions, say: Callable[[str], None] | None, files: ProcessFiles, starting: Starting,
     mingles: bool, http_address: tuple[str, int] | None, purge: bool, options: Mapping[str, Any],
 ) -> int:  # fmt: skip
     hooks = request_hooks(app)
@@ -122,7 +122,7 @@ def _run(
     _warn(app, plan)
     outages = Outages()
     try:
-        node = Node(app, plan, presence, starting, mingles, http_address, options)
+        node = Node(app, plan, files, starting, mingles, http_address, options)
         try:
             return node.pool.run(on_ready=node.open)
         finally:
@@ -178,15 +178,15 @@ class Node:
     """A pool and its companions: remote control, heartbeat, autoscaling."""
 
     def __init__(
-        self, app: Canvas, plan: WorkerOptions, presence: ProcessFiles, starting: Starting, mingles: bool,
+        self, app: Canvas, plan: WorkerOptions, files: ProcessFiles, starting: Starting, mingles: bool,
         http_address: tuple[str, int] | None, options: Mapping[str, Any],
     ) -> None:  # fmt: skip
         self._app = app
         self._plan = plan
-        self._presence = presence
+        self._files = files
         self._starting = starting
         self._mingles = mingles and plan.remote_control
-        self._detach = attach(lambda **_: presence.stopping(), "worker.stopping")
+        self._detach = attach(lambda **_: files.stopping(), "worker.stopping")
         self._memory = memory = SharedMemory()
         self.pool = _pool(app, plan, memory)
         self._quiet = attach(partial(report_running, self.pool.ask), "worker.stopping")
@@ -211,7 +211,7 @@ class Node:
             companion.start()
         if self._mingles:
             threading.Thread(target=self._mingle, name="canvas-mingle", daemon=True).start()
-        self._presence.ready()
+        self._files.ready()
         emit("worker.ready", hostname=self._plan.hostname, app=self._app, consumer=self._steps.consumer)
 
     def close(self) -> None:

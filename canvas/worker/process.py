@@ -141,7 +141,7 @@ class WorkerProcess:
             self._work(on_ready)
         if self.loop.failure is not None:
             raise self.loop.failure
-        self._exit.leave_warmly(self._registered)
+        self._exit.finish_warm_shutdown(self._registered)
 
     def _register(self) -> float:
         """Let the broker know this process; until when that surely holds, by the monotonic clock."""
@@ -183,7 +183,7 @@ class WorkerProcess:
                     alive[0].join(SIGNALS_WITHIN)
             case _:
                 WorkerThread(
-                    self.loop, self._pipeline, self._retire_when_worn if self._recycle_limits.any else None
+                    self.loop, self._pipeline, self._recycle_at_limit if self._recycle_limits.any else None
                 ).run()
 
     def _start_threads(self, count: int) -> None:
@@ -207,7 +207,7 @@ class WorkerProcess:
         self.loop.end_slots(max(-by, 0))
         self._start_threads(max(by, 0))
 
-    def _retire_when_worn(self) -> None:
+    def _recycle_at_limit(self) -> None:
         why = self._recycle_limits.reason(self._pipeline.active_tasks)
         if why is not None:
             emit("worker.child_recycled", pid=os.getpid(), why=why)
@@ -227,6 +227,6 @@ class WorkerProcess:
         thread does."""
         handle(dict.fromkeys(STOPS, self._exit.on_signal))
 
-    def stop_warmly(self) -> None:
+    def warm_shutdown(self) -> None:
         """:meth:`stop`, and report it. The parent of a prefork child reports it itself."""
-        self._exit.stop_warmly()
+        self._exit.warm_shutdown()

@@ -18,7 +18,7 @@ from canvas.worker.pipeline.active_tasks import ActiveTasks
 from canvas.worker.pipeline.daemon_processes import exit_at_once
 from canvas.worker.stopping import EXIT_TIME_LIMIT, LEAVES_WITHIN, announce_stop, call_within, remapped
 
-_LEAVES_WARMLY_WITHIN = 10.0
+_WARM_LEAVES_WITHIN = 10.0
 """``LEAVES_WITHIN`` after a warm stop, when a slow server is worth waiting for."""
 
 
@@ -33,10 +33,10 @@ class ProcessExit:
         loop: ConsumerLoop,
         events: TaskEvents,
         active: ActiveTasks,
-        last_words: Callable[[dict[str, Any]], None] | None,
+        final_stats: Callable[[dict[str, Any]], None] | None,
         complete_chord: Callable[[ReadyChord], ChordDispatch],
     ) -> None:
-        """``last_words`` gets the process's totals as it ends. A prefork child has it; its parent reports its end.
+        """``final_stats`` gets the process's totals as it ends. A prefork child has it; its parent reports its end.
         ``complete_chord`` makes the messages that end a chord."""
         self._app = app
         self._hostname = hostname
@@ -44,7 +44,7 @@ class ProcessExit:
         self._loop = loop
         self._events = events
         self._active = active
-        self._last_words = last_words
+        self._final_stats = final_stats
         self._complete_chord = complete_chord
         self._interrupts = self._attempts = 0
         self._abandoning: list[threading.Thread] = []
@@ -59,21 +59,21 @@ class ProcessExit:
             return
         if number == signal.SIGINT:
             self._interrupts += 1
-        self.stop_warmly()
+        self.warm_shutdown()
 
-    def stop_warmly(self) -> None:
+    def warm_shutdown(self) -> None:
         """Start nothing more, and report that."""
         self._loop.stop()
-        if self._last_words is None:
+        if self._final_stats is None:
             announce_stop("warm", self._hostname)
 
-    def leave_warmly(self, registered: bool) -> None:
+    def finish_warm_shutdown(self, registered: bool) -> None:
         """Leave the broker after everything is settled. Does not return if the process ends at once meanwhile."""
         for thread in self._abandoning:
             thread.join()  # it ends the process, unless everything was done in time
         if registered:
-            self._leave(_LEAVES_WARMLY_WITHIN)
-        self._say_last_words()
+            self._leave(_WARM_LEAVES_WITHIN)
+        self._report_final_stats()
 
     def give_up(self, settlement: Settlement) -> None:
         """Commit the settlement of a task that does not end by itself, give the rest back, and end the process."""
@@ -84,7 +84,7 @@ class ProcessExit:
             self._loop.abort()
             call_within(LEAVES_WITHIN, self._complete_chords)
             self._leave(LEAVES_WITHIN)
-            self._say_last_words()
+            self._report_final_stats()
             code = EXIT_TIME_LIMIT
             flush()
         finally:
@@ -123,16 +123,16 @@ class ProcessExit:
             exit_at_once(1)
 
     def _announce(self, how: str) -> None:
-        if self._last_words is None:
+        if self._final_stats is None:
             emit("worker.stopping", how=how, hostname=self._hostname)
 
     def _leave(self, within: float) -> None:
         """Give everything back. If the broker does not answer within these seconds, other workers do it later."""
         call_within(within, partial(self._app.driver.recovery.unregister, self._worker))
 
-    def _say_last_words(self) -> None:
-        if self._last_words is not None:
-            self._last_words({"total": dict(self._active.total)})
+    def _report_final_stats(self) -> None:
+        if self._final_stats is not None:
+            self._final_stats({"total": dict(self._active.total)})
 
 
 def report_returned(active_tasks: ActiveTasks) -> Callable[[], None]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from canvas.errors import CompositionError, RunLost
 from canvas.model import states
 from canvas.model.record import Record
-from canvas.model.run_index import CANCELLED, OF_CELERY, RUN_STATES, FoundRun, RunQuery
+from canvas.model.run_index import CANCELLED, OF_CELERY, RUN_STATES, FoundRun, RunQuery, in_celery_form
 from canvas.workflows.labels import checked_name, label_terms
 from canvas.workflows.run import Run
 from canvas.workflows.services import WorkflowServices
@@ -166,7 +166,7 @@ class Runs:
 
 
 def _state(run: Run, record: Record | None) -> str:
-    if run.about["target"] == "celery":
+    if in_celery_form(run.about):
         return run.status().state
     own = record if record is None or record.extra.get("attempt", run.attempt) == run.attempt else None
     return run_state(run.about, own)

@@ -10,6 +10,7 @@ from canvas.errors import CompositionError
 from canvas.graph.run_nodes import resumed, with_values
 from canvas.model import states
 from canvas.model.record import Record
+from canvas.model.run_index import in_celery_form
 from canvas.model.settlement import ReadyChord, SettleResult
 from canvas.model.workflow_run import SKIPPED, STAMP, NodeRef, RunNode, stamp_of
 from canvas.producer.outbox import Outbox
@@ -50,17 +51,13 @@ class RunAttempt(NamedTuple):
     """The metadata of the run, as stored by this attempt."""
     number: int
 
-    @property
-    def in_celery_form(self) -> bool:
-        return bool(self.about["target"] == "celery")
-
     def engine(self, app: WorkflowServices, outbox: Outbox) -> RunEngine:
         return RunEngine(app, app.run_store, outbox, self.run, self.number, None)
 
     def first_step(self, app: WorkflowServices, nodes: list[RunNode], ended: Ended) -> Outbox:
         """The settlement that starts the attempt: it records that the run has started and sends the first messages."""
         outbox, timeout = Outbox(app), self.about.get("timeout")
-        if self.in_celery_form:
+        if in_celery_form(self.about):
             embed_run(app, outbox, self.run, self.number, str(self.about["name"]), nodes, ended)
             self.engine(app, outbox).schedule_cancellation(timeout)
         else:
@@ -96,7 +93,7 @@ def resume(
     left = resumed(lasting, ended)
     first: Outbox | None = None
     start: ReadyChord | None = None
-    if again.in_celery_form:
+    if in_celery_form(again.about):
         first = again.first_step(app, with_values(lasting, ended), ended)
     else:
         start = again.engine(app, Outbox(app)).start_marker(again.about.get("timeout"))
@@ -179,19 +176,19 @@ def _with_dependents(nodes: list[RunNode], numbers: Collection[int]) -> set[int]
     return found
 
 
-class Steered(Protocol):
+class RunTree(Protocol):
     """A run, with the runs in the places of its nodes."""
 
     id: str
     about: dict[str, Any]
     nodes: list[RunNode]
 
-    def child(self, name: str) -> "Steered | None": ...
+    def child(self, name: str) -> "RunTree | None": ...
 
     def status(self) -> RunStatus: ...
 
 
-def run_again_from(run: Steered, path: str) -> Again:
+def run_again_from(run: RunTree, path: str) -> Again:
     """The nodes that run again from a node on: one of this run, or with its path, such as ``outer/inner``, one of a run
     inside.
 
@@ -205,7 +202,7 @@ def run_again_from(run: Steered, path: str) -> Again:
     return node_of_path(run, path)
 
 
-def node_of_path(run: Steered, path: str) -> Again:
+def node_of_path(run: RunTree, path: str) -> Again:
     """As ``run_again_from``, also of a run inside of another one. Raises CompositionError."""
     names = {node.name: number for number, node in enumerate(run.nodes) if not node.hidden}
     if path in names:

@@ -183,7 +183,7 @@ class Run(AsyncRun):
         With ``force`` a run that has not ended is resumed, for a run whose next step is lost; tasks of it that are
         still running have no further effect.
         """
-        return self._steered(lambda run: run._resume(force))
+        return self._take_step(lambda run: run._resume(force))
 
     def again(self, from_node: str) -> bool:
         """Run the node ``from_node`` again, and all nodes that depend on it; the results of the others are used as they
@@ -195,13 +195,13 @@ class Run(AsyncRun):
         Raises CompositionError for an unknown name, a run inside that has not ended, and a run in another run's node.
         """
         anew = run_again_from(self, from_node)
-        return self._steered(lambda run: run._again(anew))
+        return self._take_step(lambda run: run._again(anew))
 
-    def _steered(self, step: Callable[["Run"], bool]) -> bool:
+    def _take_step(self, step: Callable[["Run"], bool]) -> bool:
         """Take a step that may begin an attempt of this run, where its tasks are to run."""
         if not self.app.conf.task_always_eager:
             return step(self)
-        begun: bool = in_this_process("steer_here", self, step)
+        begun: bool = in_this_process("begin_attempt_here", self, step)
         return begun
 
     def _resume(self, force: bool) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, Self
 from canvas.errors import TaskRevokedError, TimeoutError, WorkflowFailed
 from canvas.model import states
 from canvas.model.record import Record
+from canvas.model.run_index import in_celery_form
 from canvas.model.workflow_run import NodeRef, RunNode, last_nodes, task_id_of
 from canvas.result import AsyncResult
 from canvas.result.waiting import awaiting, deadline
@@ -70,7 +71,7 @@ class RunResults:
 
     def ready(self) -> bool:
         """Whether it has ended."""
-        return self.status().over if self._stock else self.result.ready()
+        return self.status().over if in_celery_form(self.about) else self.result.ready()
 
     def successful(self) -> bool:
         """Whether it has ended with success."""
@@ -80,10 +81,6 @@ class RunResults:
         """Whether it has failed. A run that was cancelled has not."""
         return self.state == states.FAILURE
 
-    @property
-    def _stock(self) -> bool:
-        return bool(self.about["target"] == "celery")
-
     def get(self, timeout: float | None = None, propagate: bool = True) -> Any:
         """Wait until it has ended; the value of the last node, or of all last nodes by name.
 
@@ -91,7 +88,7 @@ class RunResults:
         failed, TaskRevokedError for a run that was cancelled, WorkflowFailed when no cause is known; without
         ``propagate`` it returns this error. Raises TimeoutError.
         """
-        if self._stock:
+        if in_celery_form(self.about):
             self._wait_for_nodes(timeout)
             return self.conclude(self.status().state, propagate)
         own = self.result
@@ -127,7 +124,7 @@ class RunResults:
 
     async def aget(self, timeout: float | None = None, propagate: bool = True) -> Any:
         """``get`` on an event loop."""
-        if self._stock:
+        if in_celery_form(self.about):
             return await asyncio.to_thread(self.get, timeout, propagate)
         own = self.result
         await own.aget(timeout=timeout, propagate=False)
@@ -253,7 +250,7 @@ class RunResults:
                             seen.add(status.task_id)
                             yield status
                 yield NodeStatus.of(self.nodes[numbers[task_id]], task_id, record)
-                if self._stock and (await asyncio.to_thread(self.status)).over:
+                if in_celery_form(self.about) and (await asyncio.to_thread(self.status)).over:
                     break
         for status in (await asyncio.to_thread(self.status)).nodes:
             if status.task_id not in seen and status.ended is not None:

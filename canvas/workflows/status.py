@@ -10,7 +10,7 @@ from typing import Any
 from canvas.errors import UpstreamFailed
 from canvas.model import states
 from canvas.model.record import Record
-from canvas.model.run_index import CANCELLED, IF_CANCELLED
+from canvas.model.run_index import CANCELLED, IF_CANCELLED, in_celery_form
 from canvas.model.workflow_run import ANY, AWAITING_SIGNAL, AWAITING_TASK, SKIPPED, SLEEPING, RunNode
 from canvas.workflows.labels import json_value, label_text, labels_of
 
@@ -184,7 +184,7 @@ def run_status(
             found.append(NodeStatus(node.name, WAITING if number in waiting else states.PENDING, ids[number]))
         else:
             found.append(NodeStatus.of(node, ids[number], record))
-    state = run_state(about, _stock_state(nodes, found) if about["target"] == "celery" else own)
+    state = run_state(about, _celery_form_state(nodes, found) if in_celery_form(about) else own)
     ended = _moment(own.date_done) if own is not None and own.status in states.READY_STATES else None
     path = _critical_path(nodes, found)
     shown = [status for node, status in zip(nodes, found, strict=True) if not node.hidden]
@@ -199,7 +199,7 @@ def run_state(about: Mapping[str, Any], own: Record | str | None) -> str:
     return IF_CANCELLED.get(state, state) if about.get("cancelled") else state
 
 
-def _stock_state(nodes: Sequence[RunNode], found: Sequence[NodeStatus]) -> str:
+def _celery_form_state(nodes: Sequence[RunNode], found: Sequence[NodeStatus]) -> str:
     """The state of a run on Celery workers, which record tasks only.
 
     The nodes after a failure never run, and Celery fails the body of a chord that waited for it.

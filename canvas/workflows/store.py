@@ -108,8 +108,10 @@ class RunStore:
     ) -> bool:
         """Store the next attempt of a run, with the ready chord that starts it; False when it has begun already."""
         fields = {"about": self._encode(run, about), **self._encoded(run, attempt + 1, nodes)}
-        begin, state, call = self._results.begin_attempt, run_listing(about).state, new_id()
-        return bool(self.persist(lambda: begin(run, attempt, fields, self._alive, start, state, call)))
+        from canvas.drivers.ports.runs import NewAttempt  # programs that begin no attempt do without
+
+        new = NewAttempt(attempt, fields, self._alive, start, run_listing(about).state, new_id())
+        return bool(self.persist(lambda: self._results.begin_attempt(run, new)))
 
     def cancel(self, run: str, attempt: int, overdue: bool) -> None:
         """Keep that an attempt is cancelled, and whether that is because its time was over."""
@@ -280,10 +282,10 @@ def run_listing(about: dict[str, Any]) -> "RunListing":
     """The listing of a new run, or of a new attempt."""
     # Programs that start no workflow do without these.
     from canvas.model import states
-    from canvas.model.run_index import OF_CELERY, RunListing
+    from canvas.model.run_index import OF_CELERY, RunListing, in_celery_form
     from canvas.workflows.labels import label_terms, labels_of
 
-    state = OF_CELERY if about["target"] == "celery" else states.PENDING
+    state = OF_CELERY if in_celery_form(about) else states.PENDING
     return RunListing(about["name"], label_terms(labels_of(about)), state, about.get("run_key", ""))
 
 

@@ -133,7 +133,7 @@ def test_a_call_that_fails_at_one_server_is_made_at_the_other(opened, servers):
         batch = [Settlement(here, publishes=[publish("next", "near")]), Settlement(there)]
         far.stop(signal.SIGKILL)
         verdicts, leased = driver.broker.settle(batch, None)
-        assert [(one.held, one.owed) for one in verdicts] == [(True, False), (False, True)]
+        assert [(one.held, one.unsettled) for one in verdicts] == [(True, False), (False, True)]
         assert leased.partial
         assert near.client().llen("near") == 1
         far.start()

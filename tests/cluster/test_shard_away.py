@@ -81,7 +81,7 @@ def test_what_is_owed_to_a_silent_server_is_settled_when_it_is_back(driver, far)
         with pytest.raises(PartlySettled) as raised:
             driver.settler.settle(batch, Lease("w1", ("far", "celery"), 9))
         reply = raised.value.reply
-        assert [(one.held, one.owed) for one in reply.verdicts] == [(False, True), (True, False)]
+        assert [(one.held, one.unsettled) for one in reply.verdicts] == [(False, True), (True, False)]
         assert ids(reply.deliveries) == ["three"]
         assert driver.results.get(["far", "celery"]) == [None, b"{}"]
         again = driver.settler.settle([Settlement(reply.deliveries[0])], Lease("w1", ("far", "celery"), 9))

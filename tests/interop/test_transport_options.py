@@ -107,7 +107,7 @@ def test_queues_are_taken_in_the_order_that_the_strategy_says(apps, strategy, ex
     ours.conf.broker_transport_options = {"queue_order_strategy": strategy}
     for queue in "aabb":
         ours.send_task("t", queue=queue)
-    assert not ours.driver.broker.takes_turns
+    assert not ours.driver.broker.round_robin
     taken = ours.driver.broker.lease(Lease("w", ("b", "a"), 4))
     assert "".join(delivery.queue for delivery in taken) == ("bbaa" if strategy == "priority" else expected)
 

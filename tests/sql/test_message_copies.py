@@ -186,7 +186,7 @@ def test_a_process_is_absent_when_it_begins_and_when_its_own_heartbeat_has_expir
     absence._until -= 100
     absence.beat(30)
     assert absence.over_for(60)
-    absence._beaten_at -= 31  # it was stopped
+    absence._last_beat -= 31  # it was stopped
     absence.beat(30)
     assert not absence.over_for(60)
 

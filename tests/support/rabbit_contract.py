@@ -54,7 +54,7 @@ class OnRabbitMQ:
         (later,) = driver.admin.scheduled(10)
         assert (later.due, later.queue) == (pytest.approx(now + 60), "q")
 
-    def test_promote_moves_no_more_than_asked(self, driver):
+    def test_enqueue_due_moves_no_more_than_asked(self, driver):
         """Of deferred messages that are due already, none waits."""
         deferrals = [DelayedPublish(1.0 + n, self.publish(str(n))) for n in range(3)]
         driver.settler.settle([Settlement(None, deferrals=deferrals)])

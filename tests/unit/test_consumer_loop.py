@@ -23,7 +23,7 @@ from canvas.worker.consumer.wait import BrokerWait
 class Progress:
     buffered: bool = False
     any_finished: bool = False
-    enough: bool = False
+    half_full: bool = False
 
 
 NOTHING, MORE = Progress(), Progress(buffered=True)
@@ -77,19 +77,19 @@ def serve(loop, place, done):
     """The life of one slot."""
     while (work := loop.next_work()) is not NoWork.EVER:
         if work is NoWork.YET:
-            loop.turn()
+            loop.work_for_loop()
             continue
         loop.begin(place)
         done.append(work.payload)
         loop.complete(place, Settlement(work))
 
 
-def test_an_inline_loop_asks_the_broker_in_its_turn_alone(driver, rounds):
+def test_an_inline_loop_asks_the_broker_in_work_for_loop_only(driver, rounds):
     send(driver, 1)
     loop = InlineLoop(parts(driver, 1))
     assert loop.next_work() is NoWork.YET
     assert rounds == []
-    loop.turn()
+    loop.work_for_loop()
     assert [facts["leased"] for facts in rounds] == [1]
     assert loop.next_work().payload == b"0"
 
@@ -118,7 +118,7 @@ def test_a_loop_that_stops_returns_what_has_not_started(driver, kind):
     send(driver, 20)
     loop = kind(parts(driver, 1))
     loop.start()
-    eventually(lambda: loop.turn() or not loop.work.empty())
+    eventually(lambda: loop.work_for_loop() or not loop.work.empty())
     loop.stop()
     while (work := loop.next_work()) is not NoWork.EVER:
         assert work is NoWork.YET
@@ -129,7 +129,7 @@ def test_a_loop_that_stops_returns_what_has_not_started(driver, kind):
 def test_a_commit_waits_for_its_round(driver):
     send(driver, 2)
     loop = InlineLoop(parts(driver, 1))
-    loop.turn()
+    loop.work_for_loop()
     work = loop.next_work()
     loop.begin(0)
     assert loop.acknowledge(work)

@@ -68,7 +68,7 @@ class SchedulerService(BeatService):
 
     def _tick(self) -> float:
         try:
-            with self._turn:
+            with self._tick_lock:
                 return float(self.scheduler.tick() or 0)
         except OperationalError as exc:
             log.connection_lost(exc, RETRY_EVERY)

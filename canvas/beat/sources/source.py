@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
 from canvas.beat import log
-from canvas.beat.configured_entries import SetupApp, warn_of_doubts
+from canvas.beat.configured_entries import SetupApp, warn_of_unlikely_options
 from canvas.beat.decision import decide
 from canvas.beat.entries import Entry, described
 from canvas.beat.service import SEND_AGAIN_AFTER, Service, schedule_name
@@ -132,7 +132,7 @@ class SourceService(Service):
         """Make an entry known to the store before its first tick; False when another beat has done it."""
         held = self.store.write(entry.name, 0, known.state, None, described(entry)).held
         if held:
-            warn_of_doubts(self.app, entry)
+            warn_of_unlikely_options(self.app, entry)
         return held
 
     def _finish(self, found: SourceEntry, known: Known, now: datetime) -> float:

@@ -79,14 +79,14 @@ def _run(context: click.Context, app: Canvas, given: dict[str, Any]) -> None:
     service = service_of(
         app, given["scheduler"] or app.conf.beat_scheduler, given["max_interval"], given["schedule_filename"]
     )
-    presence = ProcessFiles(given["pidfile"])
+    files = ProcessFiles(given["pidfile"])
     name = node_name(given["hostname"] or _NAME)
     log = WorkerLog(app.conf, name, given["loglevel"], given["logfile"], given["log_json"], context.color, app.tasks)
     if not context.obj.quiet:
         click.echo(f"canvas beat v{__version__} is starting.")
         click.echo(banner(app, service, given["logfile"], given["loglevel"]))
     with put_back_afterwards():
-        presence.claim()
+        files.claim()
         try:
             log.open()
             stop: Callable[..., None] = partial(_stop, service)
@@ -95,7 +95,7 @@ def _run(context: click.Context, app: Canvas, given: dict[str, Any]) -> None:
                 service.start()
         finally:
             log.close()
-            presence.leave()
+            files.leave()
     context.exit(0)
 
 

@@ -41,7 +41,7 @@ class AmqpBroker:
     """The Broker of ``canvas.drivers.ports`` except for its half of a settlement (``AmqpSettlingBroker``)."""
 
     codec: MessageCodec = ENVELOPE
-    takes_turns = True
+    round_robin = True
     shares_waits = False
 
     def __init__(self, addresses: Sequence[Address], options: AmqpOptions, state: StateParts) -> None:
@@ -172,12 +172,12 @@ class AmqpBroker:
         del session.unregistered[: len(waiting)]
         tags = {delivery.tag for delivery in leased.deliveries}
         session.held.update((arrival.delivery.tag, held) for arrival, held in waiting if arrival.delivery.tag in tags)
-        worn = {
+        to_renew = {
             arrival.delivery.tag for arrival, _ in waiting
             if arrival.deliveries and (arrival.deliveries >= _MOST_DELIVERIES or not self.durable)
         }  # fmt: skip
-        if worn:
-            leased = self._renewed(session, leased, worn & tags)
+        if to_renew:
+            leased = self._renewed(session, leased, to_renew & tags)
         settled = [held for arrival, held in waiting if arrival.delivery.tag not in tags]
         if settled:
             try:
@@ -186,14 +186,14 @@ class AmqpBroker:
                 return leased  # they come again, and are settled then too
         return leased
 
-    def _renewed(self, session: Session, leased: LeaseReply, worn: Collection[str]) -> LeaseReply:
+    def _renewed(self, session: Session, leased: LeaseReply, to_renew: Collection[str]) -> LeaseReply:
         """Put copies of some messages into their queues, which say how often they were delivered: RabbitMQ does not
         count for classic queues, and drops a message of a quorum queue that it has delivered too often."""
-        renewed = [one for one in leased.deliveries if one.tag in worn]
+        renewed = [one for one in leased.deliveries if one.tag in to_renew]
         copies = [(Outgoing.of(Publish("", one.queue, 0, one.payload)), session.held.pop(one.tag)) for one in renewed]
         self._exchange_copies(session, copies)
         self.state.messages.release(renewed)
-        return leased._replace(deliveries=[one for one in leased.deliveries if one.tag not in worn])
+        return leased._replace(deliveries=[one for one in leased.deliveries if one.tag not in to_renew])
 
     def wait(self, worker: str, queues: Sequence[str], timeout: float) -> int:
         if self._wake.clear():

@@ -18,7 +18,7 @@ from canvas.model.settlement import DelayedPublish, Settlement, SettleResult
 class MemoryBroker:
     """The Broker over :class:`MemoryQueues`."""
 
-    takes_turns = True
+    round_robin = True
     shares_waits = True
 
     def __init__(self, memory: MemoryQueues) -> None:

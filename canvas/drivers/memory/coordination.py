@@ -32,8 +32,8 @@ class MemoryCoordination:
         memory = self._memory
         with memory.lock:
             now = memory.clock()
-            at = max(memory.turns.get(key, 0.0), now)
-            memory.turns[key] = at + interval
+            at = max(memory.rate_limits.get(key, 0.0), now)
+            memory.rate_limits[key] = at + interval
             return at if at > now else 0.0
 
     def acquire_permit(self, key: str, limit: int, delivery: Delivery) -> bool:

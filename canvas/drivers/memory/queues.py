@@ -43,7 +43,7 @@ class MemoryQueues:
         self.deferred: list[tuple[float, int, Publish]] = []
         self.dead: dict[str, list[DeadLetter]] = defaultdict(list)
         self.guards: set[str] = set()
-        self.turns: dict[str, float] = {}
+        self.rate_limits: dict[str, float] = {}
         self.places: dict[str, set[str]] = defaultdict(set)
         self.parked: dict[str, tuple[int, deque[tuple[str, bytes]]]] = {}
         self.locks: dict[str, tuple[str, float]] = {}

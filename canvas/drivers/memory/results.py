@@ -10,7 +10,7 @@ from queue import Empty, SimpleQueue
 from canvas.drivers.async_watch import AsyncQueueWatch
 from canvas.drivers.memory.records import Kept, MemoryRecords, alive
 from canvas.drivers.ports.chords import Records
-from canvas.model import states
+from canvas.drivers.ports.runs import NewAttempt
 from canvas.model.run_index import FoundRun, RunListing, RunQuery
 from canvas.model.settlement import ChordExtension, ChordStart, ReadyChord, ResultWrite
 
@@ -152,27 +152,18 @@ class MemoryResults:
             kept = self._memory.run(run)
             return [kept.get(name) for name in names]
 
-    def begin_attempt(
-        self,
-        run: str,
-        attempt: int,
-        fields: Mapping[str, bytes],
-        expires: int | None,
-        start: ReadyChord | None,
-        state: str = states.PENDING,
-        call: str = "",
-    ) -> bool:
+    def begin_attempt(self, run: str, new: NewAttempt) -> bool:
         memory = self._memory
         with memory.lock:
             kept = memory.run(run)
-            if kept.get("attempt") != str(attempt).encode():
-                return bool(call) and kept.get("begun_by") == call.encode()
-            kept.update(fields, attempt=str(attempt + 1).encode(), begun_by=call.encode())
+            if kept.get("attempt") != str(new.before).encode():
+                return bool(new.call) and kept.get("begun_by") == new.call.encode()
+            kept.update(new.fields, attempt=str(new.before + 1).encode(), begun_by=new.call.encode())
             memory.records.pop(run, None)
-            memory.run_index.set_state(run, state)
-            if expires:
-                memory.keep_run(run, expires)
-            self._make_ready(start)
+            memory.run_index.set_state(run, new.state)
+            if new.expires:
+                memory.keep_run(run, new.expires)
+            self._make_ready(new.start)
             return True
 
     def expire_run(self, run: str, seconds: int, task_ids: Sequence[str], record_seconds: int) -> None:

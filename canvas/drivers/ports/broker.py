@@ -17,7 +17,7 @@ class Broker(Protocol):
 
     codec: MessageCodec
     """The form of its messages: ``payload`` in publications, deliveries, dead letters, broadcasts and replies."""
-    takes_turns: bool
+    round_robin: bool
     """Whether a worker leases from its queues in turn, or from the first that has messages."""
     shares_waits: bool
     """Whether another process may lease what a ``wait`` has moved aside."""
@@ -85,7 +85,7 @@ class BrokerHalf(Protocol):
 
     def settle(self, settlements: Sequence[Settlement], lease: Lease | None) -> tuple[list[SettleResult], LeaseReply]:
         """Messages, delayed messages and the disposal of each settlement, whole or not at all; then a lease.
-        Verdicts on settlements of a server that is away while others answer are ``owed``."""
+        Verdicts on settlements of a server that is away while others answer are ``unsettled``."""
 
     def publish_once(self, guard: str, publishes: Sequence[Publish], deferrals: Sequence[DelayedPublish]) -> bool:
         """Send messages unless that guard was used before. Raises RefusedError, and OneServerAway where others

@@ -1,11 +1,28 @@
 """Workflows' runs: their fields, and the index by which they are found."""
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from canvas.model import states
 from canvas.model.run_index import FoundRun, RunListing, RunQuery
 from canvas.model.settlement import ReadyChord
+
+
+class NewAttempt(NamedTuple):
+    """The attempt of a run that follows another one."""
+
+    before: int
+    """The number of that one; the new attempt has the next number."""
+    fields: Mapping[str, bytes]
+    """Fields of the run that the attempt sets."""
+    expires: int | None = None
+    """Seconds for which the run is kept from now on; ``None``: as long as before."""
+    start: ReadyChord | None = None
+    """Ready from then on, as a chord is whose parts are all in."""
+    state: str = states.PENDING
+    """The state under which the run is listed."""
+    call: str = ""
+    """Identifies the caller, who gets the same answer each time it repeats the call."""
 
 
 class RunRecords(Protocol):
@@ -36,21 +53,10 @@ class RunRecords(Protocol):
     def read_run(self, run: str, names: Sequence[str]) -> list[bytes | None]:
         """Fields of a run, in order."""
 
-    def begin_attempt(
-        self,
-        run: str,
-        attempt: int,
-        fields: Mapping[str, bytes],
-        expires: int | None,
-        start: ReadyChord | None,
-        state: str = states.PENDING,
-        call: str = "",
-    ) -> bool:
-        """Count ``attempt`` on and set fields; False, and nothing is done, when another one is counted already.
-        ``call`` identifies the caller: the call that began the attempt returns True each time it is repeated.
+    def begin_attempt(self, run: str, new: NewAttempt) -> bool:
+        """Begin an attempt and set its fields; False, and nothing is done, when another call has begun it.
 
-        ``start`` is ready from then on, as a chord is whose parts are all in. The record of the run, which is that of
-        the attempt before, is gone. The run is listed under ``state``.
+        The record of the run, which is that of the attempt before, is deleted.
         """
 
     def expire_run(self, run: str, seconds: int, task_ids: Sequence[str], record_seconds: int) -> None:

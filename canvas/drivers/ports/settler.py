@@ -17,7 +17,7 @@ from canvas.model.settlement import (
 
 
 class PartlySettled(OperationalError):
-    """One of several servers is away. The others have done what is in ``reply``; the rest of it is ``owed``."""
+    """One of several servers is away. The others have done what is in ``reply``; the rest of it is ``unsettled``."""
 
     def __init__(self, message: str, reply: SettleReply) -> None:
         super().__init__(message)
@@ -38,7 +38,7 @@ class Settler(Protocol):
         Where broker and results share a server all of it is one atomic call. Otherwise, per settlement: is
         the lease held; records and parts (idempotent); then messages and ack in one atomic call.
 
-        Raises PartlySettled where one of several servers is away and something is owed.
+        Raises PartlySettled where one of several servers is away and something is left to settle.
         """
 
     def publish_with_chords(

@@ -57,7 +57,7 @@ class RedisBroker:
         self.link = link
         self.keys = self.keys_type(options, link.address.db)
         order = _order(options.get("queue_order_strategy"))
-        self.takes_turns = order == "round_robin"
+        self.round_robin = order == "round_robin"
         self.bindings = Bindings(link, self.keys)
         self._waiting = waiting or QueueWait()
         self._home = Home(link, self.keys)

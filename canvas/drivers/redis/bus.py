@@ -49,15 +49,15 @@ class RedisBus:
 class Subscription:
     """The Inbox of a fanout exchange."""
 
-    def __init__(self, link: RedisClient, ear: PubSub) -> None:
+    def __init__(self, link: RedisClient, pubsub: PubSub) -> None:
         self._link = link
-        self._ear = ear
+        self._pubsub = pubsub
 
     def next(self, timeout: float) -> bytes | None:
         deadline = time.monotonic() + timeout
         while True:
             with self._link.errors():
-                message = self._ear.next(min(deadline - time.monotonic(), _AT_ONCE))
+                message = self._pubsub.next(min(deadline - time.monotonic(), _AT_ONCE))
             if message is not None and message.kind == "pmessage":
                 return message.data  # type: ignore[no-any-return]
             if time.monotonic() >= deadline:
@@ -85,15 +85,15 @@ class ReplyQueue:
 @contextmanager
 def subscribed(link: RedisClient, channel: str) -> Iterator[Subscription]:
     """Subscribed to a channel, or a pattern of channels, when the block begins."""
-    ear = link.pubsub()
+    pubsub = link.pubsub()
     try:
         with link.errors():
-            ear.psubscribe(channel)
-            while (answer := ear.next(5)) is not None and answer.kind != "psubscribe":
+            pubsub.psubscribe(channel)
+            while (answer := pubsub.next(5)) is not None and answer.kind != "psubscribe":
                 continue
-        yield Subscription(link, ear)
+        yield Subscription(link, pubsub)
     finally:
-        ear.close()
+        pubsub.close()
 
 
 @contextmanager

@@ -233,12 +233,12 @@ class LeaseRecovery:
         now = self._link.time()
         old = self._link.command("ZRANGE", keys.unacked_index, 0, now - self._visibility_timeout, "BYSCORE")
         tags = [tag.decode() for tag in old if not tag.startswith(b"canvas:")]
-        tags += self._of_nobody(now - _FORGOTTEN_AFTER)
+        tags += self._unowned(now - _FORGOTTEN_AFTER)
         total = self.tags("", tags)
         self._link.command("DEL", keys.unacked_mutex)
         return total
 
-    def _of_nobody(self, limit: float) -> list[str]:
+    def _unowned(self, limit: float) -> list[str]:
         """Leases whose worker is not registered: the server forgot it, and it died before it beat again."""
         keys = self._keys
         old = self._link.command("ZRANGE", keys.unacked_index, 0, limit, "BYSCORE")

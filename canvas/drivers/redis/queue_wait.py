@@ -45,7 +45,7 @@ class QueueWait:
         """Lists with a BLMOVE under way, by when that must have been answered."""
         self.arrived: set[str] = set()
         """Lists of which a message was moved into the inbox. A lease of a forked process may read the parent's: only
-        ``armed`` knows."""
+        ``blocked`` knows."""
         self._worker = ""
         self._selector: selectors.BaseSelector | None = None
         self._pipe: tuple[int, int] | None = None
@@ -64,7 +64,7 @@ class QueueWait:
             self._selector.register(self._pipe[0], selectors.EVENT_READ, None)
         return self._selector
 
-    def armed(self, worker: str) -> set[str]:
+    def blocked(self, worker: str) -> set[str]:
         """The lists whose inbox may hold a message."""
         if self._pid != os.getpid():
             return set()
@@ -80,7 +80,7 @@ class QueueWait:
             self._close_idle(self._connections.keys() - lists.keys() - self.outstanding.keys())
             for key in lists:
                 with self._homes[key].link.errors():
-                    self._arm(key)
+                    self._block(key)
             self._expect_answers()
             return self._select(selector, timeout)
         except SlotNotServed as exc:
@@ -99,7 +99,7 @@ class QueueWait:
             silent = min(self.outstanding, key=self.outstanding.__getitem__)
             raise OperationalError(f"Redis at {self._homes[silent].link.where()}: a waiting connection is silent")
 
-    def _arm(self, key: str) -> None:
+    def _block(self, key: str) -> None:
         if key in self.outstanding:
             return
         connection = self._connections.get(key) or self._connect(key)
@@ -146,7 +146,7 @@ class QueueWait:
         if moved:
             self.arrived.add(key)
         else:
-            self._arm(key)
+            self._block(key)
         return moved
 
     def _drain_pipe(self) -> None:

@@ -91,7 +91,7 @@ class Listener:
                 )
                 self._thread.start()
             else:
-                self._poke()
+                self._wake_thread()
         try:
             yield
         finally:
@@ -109,9 +109,9 @@ class Listener:
             self._wakes.clear()
             self._closed = True
             if self._thread is not None:
-                self._poke()
+                self._wake_thread()
 
-    def _poke(self) -> None:
+    def _wake_thread(self) -> None:
         """Have the thread look at the watches."""
         with contextlib.suppress(BlockingIOError):  # it has been asked to, many times
             os.write(self._changed[1], b"1")

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection, select, update
 
+from canvas.drivers.ports.runs import NewAttempt
 from canvas.drivers.sql.dialects import read_clock, upsert
 from canvas.drivers.sql.mailboxes import SqlMailboxes
 from canvas.drivers.sql.results import SqlResults
@@ -17,7 +18,6 @@ from canvas.drivers.sql.run_index import (
     write_fields,
     write_state,
 )
-from canvas.model import states
 from canvas.model.run_index import FoundRun, RunListing, RunQuery
 from canvas.model.settlement import ReadyChord
 
@@ -91,30 +91,22 @@ class SqlRuns:
         found = self._database.call(work)
         return [found.get(name) for name in names]
 
-    def begin_attempt(
-        self,
-        run: str,
-        attempt: int,
-        fields: Mapping[str, bytes],
-        expires: int | None,
-        start: ReadyChord | None,
-        state: str = states.PENDING,
-        call: str = "",
-    ) -> bool:
+    def begin_attempt(self, run: str, new: NewAttempt) -> bool:
         kept, runs = self._tables.run_fields, self._tables.runs
-        begins = update(kept).where(kept.c.run == run, kept.c.name == "attempt", kept.c.value == str(attempt).encode())
+        is_before = kept.c.name == "attempt", kept.c.value == str(new.before).encode()
+        begins = update(kept).where(kept.c.run == run, *is_before)
 
         def work(connection: Connection) -> bool:
-            if not connection.execute(begins.values(value=str(attempt + 1).encode())).rowcount:
+            if not connection.execute(begins.values(value=str(new.before + 1).encode())).rowcount:
                 mine = select(kept.c.value).where(kept.c.run == run, kept.c.name == "begun_by")
-                return bool(call) and connection.execute(mine).scalar() == call.encode()
-            write_fields(connection, self._tables, run, {**fields, "begun_by": call.encode()})
+                return bool(new.call) and connection.execute(mine).scalar() == new.call.encode()
+            write_fields(connection, self._tables, run, {**new.fields, "begun_by": new.call.encode()})
             self._results.delete(connection, [run])
-            write_state(connection, self._tables, run, state)
+            write_state(connection, self._tables, run, new.state)
             now = read_clock(connection)
-            if expires:
-                connection.execute(update(runs).where(runs.c.run == run).values(expires_at=now + expires))
-            self._make_ready(connection, start, now)
+            if new.expires:
+                connection.execute(update(runs).where(runs.c.run == run).values(expires_at=now + new.expires))
+            self._make_ready(connection, new.start, now)
             return True
 
         return self._database.call(work)

@@ -64,11 +64,11 @@ def bundled(picture: Picture) -> Picture:
     for number, before in enumerate(parents):
         if len(before) >= _MANY:
             together.setdefault(tuple(sorted(before)), []).append(number)
-    crowds = {before: after for before, after in together.items() if len(after) > 1}
-    moved = {number for after in crowds.values() for number in after}
+    merged = {before: after for before, after in together.items() if len(after) > 1}
+    moved = {number for after in merged.values() for number in after}
     boxes = list(picture.boxes)
     edges = [edge for edge in picture.edges if edge.after not in moved or edge.arm is not None]
-    for parents_alike, children in crowds.items():
+    for parents_alike, children in merged.items():
         boxes.append(Box(f"all {len(parents_alike)}", "join"))
         edges += [Edge(number, len(boxes) - 1, order) for number, order in parents_alike]
         edges += [Edge(len(boxes) - 1, number, all(order for _, order in parents_alike)) for number in children]

@@ -10,7 +10,7 @@ from canvas.testing.contract.support import ContractSupport
 class AdminContract(ContractSupport):
     """Dead letters, queue lengths, delayed messages: the contract of the Admin port."""
 
-    def test_dead_letters_are_revived_or_dropped_once(self, driver: Driver) -> None:
+    def test_dead_letters_are_requeued_or_deleted_once(self, driver: Driver) -> None:
         for name in ("a", "b"):
             delivery = self._one(driver, task_id=name)
             driver.settler.settle([Settlement(delivery, disposal="dead_letter", reason=f"no {name}")])

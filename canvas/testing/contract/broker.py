@@ -92,7 +92,7 @@ class BrokerContract(ContractSupport):
             assert waiting.result(10) == 1
         assert self.ids(self._lease(driver)) == ["a"]
 
-    def test_wait_sees_what_waits_already(self, driver: Driver) -> None:
+    def test_wait_finds_messages_that_are_there_already(self, driver: Driver) -> None:
         driver.broker.publish([self.publish("a", priority=9)])
         assert driver.broker.wait("w1", ["q"], 10) == 1
         assert self.ids(self._lease(driver)) == ["a"]
@@ -109,13 +109,13 @@ class BrokerContract(ContractSupport):
             driver.broker.wake()
             assert waiting.result(5) == 1
 
-    def test_what_a_wait_moved_aside_can_be_returned(self, driver: Driver) -> None:
+    def test_messages_that_a_wait_has_prefetched_can_be_released(self, driver: Driver) -> None:
         driver.broker.publish([self.publish("a")])
         assert driver.broker.wait("w1", ["q"], 10)
         driver.broker.release_prefetched("w1")
         assert self.ids(self._lease(driver, worker="w2")) == ["a"]
 
-    def test_what_a_dead_worker_moved_aside_comes_back(self, driver: Driver) -> None:
+    def test_messages_that_a_dead_worker_has_prefetched_return(self, driver: Driver) -> None:
         driver.recovery.heartbeat("dead", ["q"], 60)
         driver.broker.publish([self.publish("a")])
         assert driver.broker.wait("dead", ["q"], 10)
@@ -134,7 +134,7 @@ class BrokerContract(ContractSupport):
         assert left is not None
         assert 50 < left <= 61
 
-    def test_promote_moves_no_more_than_asked(self, driver: Driver) -> None:
+    def test_enqueue_due_moves_no_more_than_asked(self, driver: Driver) -> None:
         driver.settler.settle(
             [Settlement(None, deferrals=[DelayedPublish(1.0 + n, self.publish(str(n))) for n in range(3)])]
         )

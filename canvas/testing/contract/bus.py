@@ -7,14 +7,14 @@ from canvas.testing.contract.support import ContractSupport
 class BusContract(ContractSupport):
     """Broadcasts and replies of remote control."""
 
-    def test_broadcasts_reach_all_who_listen(self, driver: Driver) -> None:
+    def test_broadcasts_reach_all_subscribers(self, driver: Driver) -> None:
         with driver.bus.subscribe("fan") as one, driver.bus.subscribe("fan") as two:
             driver.bus.broadcast("fan", b"to all")
             driver.bus.broadcast("other", b"to others")
             assert (one.next(5), two.next(5)) == (b"to all", b"to all")
             assert one.next(0.05) is None
 
-    def test_replies_reach_only_who_asked(self, driver: Driver) -> None:
+    def test_replies_reach_only_the_caller(self, driver: Driver) -> None:
         with driver.bus.replies("reply.x", "one") as one, driver.bus.replies("reply.x", "two") as two:
             reply = self.envelope("r")
             driver.bus.reply("reply.x", "one", reply)

@@ -67,7 +67,7 @@ class ChordStoreContract(ContractSupport):
         ready = self._settle(driver, part("g", "a", 0), joins=[ChordStart("g", 1, 60, b"structure")])
         assert ready[0].structure == b"structure"
 
-    def test_exactly_one_of_many_fires(self, driver: Driver) -> None:
+    def test_exactly_one_of_many_dispatches_a_chord(self, driver: Driver) -> None:
         self._settle(driver, part("g", "a", 0), joins=[ChordStart("g", 1, 60)])
         with ThreadPoolExecutor(8) as threads:
             held = list(
@@ -99,13 +99,13 @@ class ChordStoreContract(ContractSupport):
             assert driver.settler.dispatch_chord(chord_end("g", self.publish("body"))).held
             assert self.ids(self._lease(driver)) == ["body"]
 
-    def test_after_firing_late_parts_are_nothing(self, driver: Driver) -> None:
+    def test_late_parts_of_a_dispatched_chord_have_no_effect(self, driver: Driver) -> None:
         self._settle(driver, part("g", "a", 0), joins=[ChordStart("g", 1, 60)])
         driver.settler.dispatch_chord(chord_end("g"))
         assert self._settle(driver, part("g", "a", 0)) == []
         assert driver.settler.stale_ready_chords(0) == []
 
-    def test_a_ready_chord_that_nobody_fires_is_found(self, driver: Driver) -> None:
+    def test_a_ready_chord_that_is_not_dispatched_is_found(self, driver: Driver) -> None:
         self._settle(driver, part("g", "a", 0), joins=[ChordStart("g", 1, 60)])
         assert driver.settler.stale_ready_chords(60) == []
         found = eventually(lambda: driver.settler.stale_ready_chords(0))
@@ -139,33 +139,33 @@ class ChordStoreContract(ContractSupport):
         assert driver.settler.dispatch_chord(chord_end("sized")).held
         assert self._settle(driver, second) == []
 
-    def _foresee(self, driver: Driver, last: Part, *values: bytes, then: list[Part] | None = None) -> SettleResult:
+    def _speculate(self, driver: Driver, last: Part, *values: bytes, then: list[Part] | None = None) -> SettleResult:
         """The outcome of a settlement that foresees the end of its chord, with these parts."""
-        foreseen = [SpeculativeDispatch.of(chord_end(last.group_id, self.publish("body"), parts=then), values)]
+        speculative = [SpeculativeDispatch.of(chord_end(last.group_id, self.publish("body"), parts=then), values)]
         driver.broker.publish([self.publish(queue="done")])
         (delivery,) = self._lease(driver, 1, "done")
-        return driver.settler.settle([Settlement(delivery, parts=[last], speculative=foreseen)]).verdicts[0]
+        return driver.settler.settle([Settlement(delivery, parts=[last], speculative=speculative)]).verdicts[0]
 
-    def test_a_foreseen_end_comes_about_once_or_the_chord_is_handed_out(self, driver: Driver) -> None:
+    def test_a_speculative_dispatch_is_applied_once_or_the_chord_is_ready(self, driver: Driver) -> None:
         first, last = (part("sized", name, at)._replace(size=2) for at, name in enumerate("ab"))
         self._settle(driver, first)
         outer = part("outer", "sized", 0)._replace(size=1)
-        verdict = self._foresee(driver, last, first.value, last.value, then=[outer])
+        verdict = self._speculate(driver, last, first.value, last.value, then=[outer])
         if verdict.ended:
             assert (list(verdict.ended), [ready.group_id for ready in verdict.ready]) == (["sized"], ["outer"])
         else:
             assert [ready.group_id for ready in verdict.ready] == ["sized"]
             assert driver.settler.dispatch_chord(chord_end("sized", self.publish("body"))).held
         assert self.ids(self._lease(driver)) == ["body"]
-        again = self._foresee(driver, last, first.value, last.value, then=[outer])
+        again = self._speculate(driver, last, first.value, last.value, then=[outer])
         assert (list(again.ended), list(again.ready), self._lease(driver)) == ([], [], [])
         assert not driver.settler.dispatch_chord(chord_end("sized")).held
 
-    def test_an_end_that_foresaw_other_parts_does_not_come_about(self, driver: Driver) -> None:
+    def test_a_speculative_dispatch_of_other_parts_is_not_applied(self, driver: Driver) -> None:
         first, last = (part("sized", name, at)._replace(size=2) for at, name in enumerate("ab"))
-        early = self._foresee(driver, first, first.value, last.value)
+        early = self._speculate(driver, first, first.value, last.value)
         assert (list(early.ended), list(early.ready)) == ([], [])
-        wrong = self._foresee(driver, last, b"another value", last.value)
+        wrong = self._speculate(driver, last, b"another value", last.value)
         assert list(wrong.ended) == []
         assert [ready.parts for ready in wrong.ready] == [[first.value, last.value]]
         assert self._lease(driver) == []

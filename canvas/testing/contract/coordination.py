@@ -20,7 +20,7 @@ class CoordinationContract(ContractSupport):
         driver.coordination.revoke(["id:gone"], 0.01)
         eventually(lambda: sorted(driver.coordination.revoked()[1]) == ["id:a", "id:b"])
 
-    def test_a_lease_tells_that_something_was_revoked(self, driver: Driver) -> None:
+    def test_the_reply_to_a_lease_has_the_version_of_revocations(self, driver: Driver) -> None:
         before, _ = driver.coordination.revoked()
         driver.broker.publish([self.publish("a"), self.publish("b")])
         assert self._version_with_a_lease(driver) == before
@@ -36,13 +36,13 @@ class CoordinationContract(ContractSupport):
         assert leased is not None and len(leased.deliveries) == 1
         return leased.revocations_version
 
-    def test_turns_are_an_interval_apart(self, driver: Driver) -> None:
+    def test_rate_slots_are_an_interval_apart(self, driver: Driver) -> None:
         assert driver.coordination.reserve_rate_slot("r", 0.5) == 0
         first, second = driver.coordination.reserve_rate_slot("r", 0.5), driver.coordination.reserve_rate_slot("r", 0.5)
         assert abs(second - first - 0.5) < 0.001
         assert driver.coordination.reserve_rate_slot("other", 0.5) == 0
 
-    def test_a_place_is_one_message_s_until_it_is_settled(self, driver: Driver) -> None:
+    def test_a_permit_is_one_message_s_until_it_is_settled(self, driver: Driver) -> None:
         driver.broker.publish([self.publish("a"), self.publish("b"), self.publish("c")])
         a, b, c = self._lease(driver, 3)
         assert driver.coordination.acquire_permit("k", 1, a)
@@ -56,7 +56,7 @@ class CoordinationContract(ContractSupport):
         assert self.ids([again]) == ["b"]
         assert driver.coordination.acquire_permit("k", 1, again)
 
-    def test_totals_of_what_is_in_no_queue(self, driver: Driver) -> None:
+    def test_counts_of_messages_in_no_queue(self, driver: Driver) -> None:
         driver.broker.publish([self.publish("a"), self.publish("b"), self.publish("c")])
         a, b, c = self._lease(driver, 3)
         driver.coordination.acquire_permit("k", 1, a)
@@ -64,7 +64,7 @@ class CoordinationContract(ContractSupport):
         driver.settler.settle([Settlement(c, deferrals=[DelayedPublish(time.time() + 60, self.publish("later"))])])
         assert driver.admin.in_flight() == (1, 1, 1)
 
-    def test_places_of_the_dead_are_free(self, driver: Driver) -> None:
+    def test_permits_of_dead_workers_are_released(self, driver: Driver) -> None:
         driver.broker.publish([self.publish("a"), self.publish("b")])
         a, b = self._lease(driver, 2)
         assert driver.coordination.acquire_permit("k", 1, a)
@@ -76,7 +76,7 @@ class CoordinationContract(ContractSupport):
         (again,) = self._lease(driver, 2)
         assert driver.coordination.acquire_permit("k", 1, again)
 
-    def test_who_was_acked_before_it_ran_keeps_its_place(self, driver: Driver) -> None:
+    def test_an_early_acked_message_keeps_its_permit(self, driver: Driver) -> None:
         driver.broker.publish([self.publish("a"), self.publish("b")])
         a, b = self._lease(driver, 2)
         assert driver.coordination.acquire_permit("k", 1, a)

@@ -16,12 +16,12 @@ from canvas.testing.contract.support import ContractSupport, eventually
 class RecoveryContract(ContractSupport):
     """Which messages return to their queue, and which workers count as dead."""
 
-    def test_give_back_keeps_the_order(self, driver: Driver) -> None:
+    def test_release_keeps_the_order(self, driver: Driver) -> None:
         driver.broker.publish([self.publish(x) for x in "abc"])
         assert driver.broker.release(self._lease(driver, 2)) == 2
         assert self.ids(self._lease(driver)) == ["a", "b", "c"]
 
-    def test_give_back_of_what_was_acked_ahead_of_its_turn(self, driver: Driver) -> None:
+    def test_release_of_an_early_acked_message(self, driver: Driver) -> None:
         delivery = self._one(driver)
         assert driver.settler.settle([Settlement(delivery, early_ack=True)]).verdicts[0].held
         assert driver.admin.queue_length("q") == 0
@@ -30,13 +30,13 @@ class RecoveryContract(ContractSupport):
         again = Settlement(delivery, fence="early_acked")
         assert not driver.settler.settle([again]).verdicts[0].held
 
-    def test_give_back_of_a_lost_lease_is_nothing(self, driver: Driver) -> None:
+    def test_release_of_a_lost_lease_has_no_effect(self, driver: Driver) -> None:
         delivery = self._one(driver)
         driver.settler.settle([Settlement(delivery)])
         assert driver.broker.release([delivery]) == 0
         assert driver.admin.queue_length("q") == 0
 
-    def test_reap_gives_back_what_the_dead_held(self, driver: Driver) -> None:
+    def test_recovery_releases_the_leases_of_dead_workers(self, driver: Driver) -> None:
         assert driver.recovery.heartbeat("dead", ["q"], 0.05) == (1, False)
         assert driver.recovery.heartbeat("alive", ["q"], 60) == (2, False)
         assert driver.recovery.heartbeat("alive", ["q"], 60) == (2, True)
@@ -49,7 +49,7 @@ class RecoveryContract(ContractSupport):
         headers = driver.broker.codec.headers_of(back[0].payload)
         assert (headers["redelivered"], headers["canvas_delivery_count"]) == (True, 2)
 
-    def test_a_count_that_is_none_keeps_nobody_from_giving_back(self, driver: Driver) -> None:
+    def test_a_malformed_delivery_count_prevents_no_release(self, driver: Driver) -> None:
         strange_counts: list[Any] = ["many", -1, [], 1e400]
         for count in strange_counts:
             strange = driver.broker.codec.with_headers(self.envelope("a"), {"canvas_delivery_count": count})
@@ -63,18 +63,18 @@ class RecoveryContract(ContractSupport):
             assert driver.broker.codec.headers_of(back.payload)["canvas_delivery_count"] == 2
             driver.settler.settle([Settlement(back)])
 
-    def test_what_was_only_held_beside_a_deadly_message_is_not_blamed(self, driver: Driver) -> None:
-        driver.broker.publish([self.publish("deadly"), self.publish("beside")])
+    def test_a_message_that_did_not_run_is_not_counted_as_delivered(self, driver: Driver) -> None:
+        driver.broker.publish([self.publish("fatal"), self.publish("beside")])
         for _ in range(3):
             driver.recovery.heartbeat("w1", ["q"], 60)
-            deadly, _ = self._lease(driver, 2)
-            driver.recovery.mark_started(deadly)
+            fatal, _ = self._lease(driver, 2)
+            driver.recovery.mark_started(fatal)
             assert driver.recovery.recover_worker("w1") == 2
         back = self._lease(driver, 2)
-        assert self.ids(back) == ["deadly", "beside"]
+        assert self.ids(back) == ["fatal", "beside"]
         assert [driver.broker.codec.headers_of(one.payload)["canvas_delivery_count"] for one in back] == [4, 2]
 
-    def test_a_beat_keeps_a_worker_alive(self, driver: Driver) -> None:
+    def test_a_heartbeat_keeps_a_worker_alive(self, driver: Driver) -> None:
         driver.recovery.heartbeat("w1", ["q"], 60)
         delivery = self._one(driver)
         assert driver.recovery.recover_dead_workers() == 0
@@ -102,7 +102,7 @@ class RecoveryContract(ContractSupport):
             True,
         ]
 
-    def test_leave_gives_back_without_counting(self, driver: Driver) -> None:
+    def test_unregister_releases_without_counting(self, driver: Driver) -> None:
         driver.recovery.heartbeat("w1", ["q"], 60)
         self._one(driver, task_id="a")
         driver.recovery.unregister("w1")

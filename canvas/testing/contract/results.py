@@ -70,7 +70,7 @@ class ResultStoreContract(ContractSupport):
         results.delete_group("g")
         assert results.get_group("g") is None
 
-    def test_watch_gives_what_was_stored_before_and_after(self, driver: Driver) -> None:
+    def test_watch_gives_records_stored_before_and_after(self, driver: Driver) -> None:
         results = self._results(driver)
         results.store([ResultWrite("before", b"1", 60, True)])
         with results.watch(["before", "after"]) as watch:
@@ -95,7 +95,7 @@ class ResultStoreContract(ContractSupport):
             results.store([ResultWrite("a", b"1", 60, True), ResultWrite("b", b"2", 60, True)])
             assert watch.next(5) == ("b", b"2")
 
-    async def test_awatch_gives_what_was_stored_before_and_after(self, driver: Driver) -> None:
+    async def test_awatch_gives_records_stored_before_and_after(self, driver: Driver) -> None:
         results = self._results(driver)
         results.store([ResultWrite("before", b"1", 60, True)])
         async with results.awatch(["before", "after"]) as watch:

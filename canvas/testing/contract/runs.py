@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from canvas.drivers.ports import Driver
+from canvas.drivers.ports.runs import NewAttempt
 from canvas.model.run_index import RunListing, RunQuery
 from canvas.model.settlement import ReadyChord, ResultWrite, RunWrite, Settlement
 from canvas.testing.contract.mailboxes import post, resolve, take
@@ -14,7 +15,7 @@ from canvas.testing.contract.support import ContractSupport, chord_end, eventual
 class RunRecordsContract(ContractSupport):
     """Runs of workflows: fields, attempts, the chords that start them."""
 
-    def test_records_of_a_run_expire_when_they_are_told_to(self, driver: Driver) -> None:
+    def test_records_of_a_run_expire_with_it(self, driver: Driver) -> None:
         results = self._results(driver)
         self._runs(driver).save_run("run", {"about": b"1", "attempt": b"0"}, 60, time.time())
         results.store(
@@ -44,7 +45,9 @@ class RunRecordsContract(ContractSupport):
         runs.save_run("run", {"about": b"1", "attempt": b"0"}, 60, time.time())
         start = ReadyChord("run.1.start", b"how", [], None)
         with ThreadPoolExecutor(4) as pool:
-            told = list(pool.map(lambda n: runs.begin_attempt("run", 0, {"about": b"2"}, 60, start), range(4)))
+            told = list(
+                pool.map(lambda n: runs.begin_attempt("run", NewAttempt(0, {"about": b"2"}, 60, start)), range(4))
+            )
         assert sorted(told) == [False, False, False, True]
         assert runs.read_run("run", ["about", "attempt"]) == [b"2", b"1"]
         assert driver.settler.stale_ready_chords(0) == [start]
@@ -57,8 +60,12 @@ class RunRecordsContract(ContractSupport):
         assert self.ids(self._lease(driver)) == ["begun"]
         assert driver.settler.stale_ready_chords(0) == []
         calls = ("first", "first", "second")
-        assert [runs.begin_attempt("run", 1, {"about": b"3"}, 60, None, call=call) for call in calls] == [1, 1, 0]
-        assert runs.begin_attempt("nobody", 0, {"about": b"4"}, 60, None) is False
+        assert [runs.begin_attempt("run", NewAttempt(1, {"about": b"3"}, 60, None, call=call)) for call in calls] == [
+            1,
+            1,
+            0,
+        ]
+        assert runs.begin_attempt("nobody", NewAttempt(0, {"about": b"4"}, 60)) is False
 
     # -- the index
 
@@ -72,7 +79,7 @@ class RunRecordsContract(ContractSupport):
         assert self._found(driver) == []
         eventually(lambda: runs.read_run("short", ["about"]) == [None])
         assert runs.read_run("kept", ["about"]) == [b"2"]
-        assert runs.begin_attempt("run", 0, {"about": b"4"}, 60, None)
+        assert runs.begin_attempt("run", NewAttempt(0, {"about": b"4"}, 60))
         driver.settler.settle([settlement])
         assert runs.read_run("run", ["about", "attempt"]) == [b"4", b"1"]
 
@@ -134,7 +141,7 @@ class RunRecordsContract(ContractSupport):
         assert states() == ["CANCELLING"]
         self._end(driver, "run", "FAILURE")
         assert states() == ["CANCELLED"]
-        assert runs.begin_attempt("run", 0, {}, 60, None)
+        assert runs.begin_attempt("run", NewAttempt(0, {}, 60))
         assert states() == ["PENDING"]
         assert self._results(driver).get(["run"]) == [None]
         self._end(driver, "run", "SUCCESS")
@@ -144,14 +151,14 @@ class RunRecordsContract(ContractSupport):
         assert states() == ["SUCCESS"]
         runs.list_run_as("run", "FAILURE", "SUCCESS")
         assert states() == ["FAILURE"]
-        assert runs.begin_attempt("run", 1, {}, 60, None, "OF_CELERY")
+        assert runs.begin_attempt("run", NewAttempt(1, {}, 60, None, "OF_CELERY"))
         assert states() == ["OF_CELERY"]
 
     def test_the_success_of_an_attempt_gives_way_to_the_next(self, driver: Driver) -> None:
         runs, results = self._runs(driver), self._results(driver)
         self._start(driver, "run", RunListing("etl"), time.time())
         self._end(driver, "run", "SUCCESS")
-        assert runs.begin_attempt("run", 0, {}, 60, None)
+        assert runs.begin_attempt("run", NewAttempt(0, {}, 60))
         self._end(driver, "run", "STARTED")
         assert results.get(["run"]) == [b'{"status": "STARTED"}']
 

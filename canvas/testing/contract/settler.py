@@ -41,7 +41,7 @@ class SettlerContract(ContractSupport):
         assert driver.admin.queue_length("q") == 0
         assert driver.admin.dead_letters("q") == []
 
-    def test_what_another_worker_has_settled_is_neither_stored_nor_counted_again(self, driver: Driver) -> None:
+    def test_a_late_settlement_neither_stores_nor_counts(self, driver: Driver) -> None:
         results, delivery = self._results(driver), self._one(driver)
         self._chords(driver).start_chords([ChordStart("g", 1, 60)])
         driver.settler.settle([Settlement(delivery, early_ack=True)])
@@ -116,7 +116,7 @@ class SettlerContract(ContractSupport):
         assert held == [True, False]
         assert self.ids(self._lease(driver)) == ["next"]
 
-    def test_a_worker_given_up_for_dead_still_settles_what_it_has_acked(self, driver: Driver) -> None:
+    def test_a_worker_taken_for_dead_still_settles_early_acked_messages(self, driver: Driver) -> None:
         delivery = self._one(driver)
         driver.settler.settle([Settlement(delivery, early_ack=True)])
         driver.recovery.recover_worker("w1")
@@ -124,7 +124,7 @@ class SettlerContract(ContractSupport):
         assert driver.settler.settle([after]).verdicts[0].held
         assert self.ids(self._lease(driver)) == ["next"]
 
-    def test_what_a_dead_worker_had_begun_is_for_others_to_settle(self, driver: Driver) -> None:
+    def test_orphans_of_a_dead_worker_are_settled_by_others(self, driver: Driver) -> None:
         delivery = self._one(driver)
         driver.settler.settle([Settlement(delivery, early_ack=True)])
         assert driver.recovery.claim_orphans() == []
@@ -136,7 +136,7 @@ class SettlerContract(ContractSupport):
         after = Settlement(orphan.delivery, fence="early_acked", publishes=[self.publish("next")])
         assert [driver.settler.settle([after]).verdicts[0].held for _ in range(2)] == [True, False]
 
-    def test_a_condemned_message_does_not_run_again(self, driver: Driver) -> None:
+    def test_an_orphaned_lease_does_not_run_again(self, driver: Driver) -> None:
         delivery = self._one(driver)
         assert driver.recovery.orphan_lease(delivery.tag, "terminated")
         assert driver.recovery.recover_worker("w1") == 0

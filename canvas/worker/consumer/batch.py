@@ -19,7 +19,7 @@ from canvas.telemetry import emit
 from canvas.worker.consumer.buffer import PrefetchBuffer, Work
 from canvas.worker.consumer.loop_parts import LoopParts
 from canvas.worker.consumer.loop_sleep import STUCK_AFTER
-from canvas.worker.consumer.persistent import Concluding, Owed, report_sent
+from canvas.worker.consumer.persistent import Concluding, Unsettled, report_sent
 from canvas.worker.consumer.prefetch import QueueChange
 from canvas.worker.consumer.shortcuts import acks_ahead, report_round
 
@@ -33,7 +33,7 @@ class SettleBatch(Concluding):
         self.worker = parts.worker
         self.queues = deque(parts.queues)
         self.policy = parts.policy
-        self.backlog = PrefetchBuffer()
+        self.buffer = PrefetchBuffer()
         self.finished: deque[Settlement | ChordDispatch | None] = deque()
         self.submitted: deque[ReadyChord | Orphan | RefusedEnd] = deque()
         self.acks: deque[tuple[Settlement, SimpleQueue[bool]]] = deque()
@@ -59,7 +59,7 @@ class SettleBatch(Concluding):
         self._inbox = parts.wait.node_inbox
         self._one_slot = one_slot
         self._outstanding = 0
-        self._owed = Owed()
+        self._unsettled = Unsettled()
 
     def make(self) -> bool:
         """Settle and lease. False when there was nothing to do."""
@@ -68,36 +68,36 @@ class SettleBatch(Concluding):
             self.queues = deque(change.queues)
             self.attempt(lambda: self._wait.end(self.worker))
             change.done.set()
-        if self._owed.waiting:
-            self._take_owed()
-        if self.leases_uncertain and not self._owed.partial:
+        if self._unsettled.waiting:
+            self._take_unsettled()
+        if self.leases_uncertain and not self._unsettled.partial:
             self.leases_uncertain = False
             self.attempt(lambda: self._driver.recovery.release_unknown(self.worker, self._leases))
         if self.submitted:
             self.hand_out_submitted()
         self._release_prefetched()
         batch, answers = self._take_finished()
-        want = self.want()
-        if not (batch or answers or (want and not self.last_poll_short)):
+        demand = self.prefetch_demand()
+        if not (batch or answers or (demand and not self.last_poll_short)):
             return False
-        self._exchange(batch, answers, want)
+        self._exchange(batch, answers, demand)
         return True
 
     def over(self) -> bool:
         """Whether everything is settled, once it is to stop; the leases of messages that have not started are
         returned."""
         self._give_back()
-        return not (self._outstanding or self.finished or self.acks or self._owed.any)
+        return not (self._outstanding or self.finished or self.acks or self._unsettled.any)
 
     @property
-    def pressing(self) -> bool:
-        """Whether something waits that should not."""
+    def urgent(self) -> bool:
+        """Whether a round has to be made at once: for an ack, for work that was submitted, for a stop or a change."""
         return bool(self.acks or self.submitted or self.stopping or self.change)
 
     @property
     def buffered(self) -> bool:
         """Whether tasks are leased and wait for a slot."""
-        return not self.backlog.empty()
+        return not self.buffer.empty()
 
     @property
     def any_finished(self) -> bool:
@@ -110,7 +110,7 @@ class SettleBatch(Concluding):
         return bool(self.acks)
 
     @property
-    def enough(self) -> bool:
+    def half_full(self) -> bool:
         """Whether half a batch is finished: it need not wait for more."""
         return len(self.finished) >= self.policy.batch // 2
 
@@ -121,20 +121,20 @@ class SettleBatch(Concluding):
 
     def unstarted_chords(self) -> list[ReadyChord]:
         """The chords that are to be ended, and that no slot has begun with."""
-        waiting = [*self.submitted, *self.backlog.first(self.backlog.qsize())]
+        waiting = [*self.submitted, *self.buffer.first(self.buffer.qsize())]
         return [work for work in waiting if isinstance(work, ReadyChord)]
 
-    def want(self) -> int:
+    def prefetch_demand(self) -> int:
         """How many messages to ask for: a free slot's worth, and some milliseconds of work beyond."""
         if self.stopping or not self.queues:
             return 0
-        policy, buffered = self.policy, self.backlog.qsize()
+        policy, buffered = self.policy, self.buffer.qsize()
         free = max(0, policy.slots + len(self.paused) - (self._outstanding - buffered))
         if self._inbox is not None and self._inbox.siblings_idle():
             return max(0, free - buffered)
-        pace = self.seconds_per_task
-        ahead = policy.limit if pace <= 0 else int(policy.seconds * policy.slots / pace)
-        if pace <= 0:
+        seconds_each = self.seconds_per_task
+        ahead = policy.limit if seconds_each <= 0 else int(policy.seconds * policy.slots / seconds_each)
+        if seconds_each <= 0:
             ahead = min(ahead, policy.slots)
         return max(0, free + min(ahead, policy.limit) - buffered)
 
@@ -151,7 +151,10 @@ class SettleBatch(Concluding):
         return batch, answers
 
     def _exchange(
-        self, batch: list[Settlement | ChordDispatch], answers: list[tuple[Settlement, "SimpleQueue[bool]"]], want: int
+        self,
+        batch: list[Settlement | ChordDispatch],
+        answers: list[tuple[Settlement, "SimpleQueue[bool]"]],
+        demand: int,
     ) -> None:
         settlements: list[Settlement] = []
         ends: list[ChordDispatch] = []
@@ -160,8 +163,8 @@ class SettleBatch(Concluding):
         acks = [settlement for settlement, _ in answers] if answers else []
         soon: list[Settlement] = []
         if acks and self._one_slot and any(ack.early_ack for ack in acks):
-            soon = acks_ahead(self.backlog, self.seconds_per_task, self.early_acked, self.acks_early)
-        lease = self._request(want) if want else None
+            soon = acks_ahead(self.buffer, self.seconds_per_task, self.early_acked, self.acks_early)
+        lease = self._request(demand) if demand else None
         settle = partial(self._driver.settler.settle, [*acks, *soon, *settlements], lease, ends)
         settled: SettleReply | None
         try:
@@ -169,8 +172,8 @@ class SettleBatch(Concluding):
         except BrokerError as exc:
             settled = self._settled_later(settle, exc, bool(batch or answers))
         if settled is not None:
-            if self._owed.waiting or (settled.leased is not None and settled.leased.partial):
-                self.leases_uncertain |= self._owed.note(settled)
+            if self._unsettled.waiting or (settled.leased is not None and settled.leased.partial):
+                self.leases_uncertain |= self._unsettled.note(settled)
             for item in batch:
                 for deferral in item.deferrals:
                     self.deferred(deferral.due)
@@ -192,8 +195,8 @@ class SettleBatch(Concluding):
                 self.early_acked.add(ack.delivery.tag)  # before a slot knows of its own ack, and takes the next message
         for (ack, answer), verdict in zip(answers, verdicts, strict=False):
             self.submitted.extend(verdict.ready)
-            if verdict.owed:
-                self._owed.acks.append((ack, answer))
+            if verdict.unsettled:
+                self._unsettled.acks.append((ack, answer))
             else:
                 answer.put(verdict.held)
         for settlement, verdict in zip(settlements, verdicts[acks + len(soon) :], strict=True):
@@ -210,29 +213,29 @@ class SettleBatch(Concluding):
             self._outstanding += 1
             self._leases[delivery.tag] = delivery
             # Messages that may be revoked are kept from the slots.
-            (self.backlog.put if known else self.unstarted.append)(delivery)
+            (self.buffer.put if known else self.unstarted.append)(delivery)
         if lease is not None:
             if self._inbox is not None:
                 self._inbox.leased(len(deliveries), lease.limit)
             self.leased_at = time.monotonic()
         self.last_poll_short = lease is not None and len(deliveries) < lease.limit
-        if self._driver.broker.takes_turns:
+        if self._driver.broker.round_robin:
             self.queues.rotate(-1)
 
-    def _request(self, want: int) -> Lease | None:
+    def _request(self, demand: int) -> Lease | None:
         """The lease to ask for; ``None`` where this process cannot register for it before it is to end."""
         inbox = self._inbox
         if inbox is None:
-            return Lease(self.worker, tuple(self.queues), want)
+            return Lease(self.worker, tuple(self.queues), demand)
         if inbox.is_unregistered() and not self.attempt(inbox.register):
             return None
-        return Lease(self.worker, tuple(self.queues), want, inbox.inbox())
+        return Lease(self.worker, tuple(self.queues), demand, inbox.inbox())
 
     def _hand_out(self, item: Work) -> None:
         self._outstanding += 1
         if isinstance(item, Delivery):
             self._leases[item.tag] = item
-        self.backlog.put(item)
+        self.buffer.put(item)
 
     def _now_leased(self, leased: LeaseReply) -> bool:
         """Report a lease; False where the process is to end before the broker has said what is revoked."""
@@ -245,8 +248,8 @@ class SettleBatch(Concluding):
     def _concluded(self, settlement: Settlement, verdict: SettleResult) -> None:
         if verdict.refused:
             self._dead_letter(settlement, verdict.refused)
-        elif verdict.owed:
-            self._owed.items.append(settlement)
+        elif verdict.unsettled:
+            self._unsettled.items.append(settlement)
             if settlement.delivery is not None:
                 self._leases[settlement.delivery.tag] = settlement.delivery
         elif not verdict.held and settlement.delivery is not None:
@@ -265,7 +268,7 @@ class SettleBatch(Concluding):
         if running < STUCK_AFTER or len(self.running) < self.policy.slots:
             return
         self.seconds_per_task = max(self.seconds_per_task, running)
-        if not self.backlog.empty():
+        if not self.buffer.empty():
             self._give_back()
         self.attempt(lambda: self._wait.release_prefetched(self.worker))
 
@@ -276,7 +279,7 @@ class SettleBatch(Concluding):
         leaving = 0
         while True:
             try:
-                item = self.backlog.get_nowait()
+                item = self.buffer.get_nowait()
             except Empty:
                 break
             if item is None:
@@ -292,7 +295,7 @@ class SettleBatch(Concluding):
             self._leases.pop(delivery.tag, None)
             self.early_acked.discard(delivery.tag)
         for _ in range(leaving):
-            self.backlog.put(None)
+            self.buffer.put(None)
         if unstarted:
             # Those that are acked already would end in failure; the other leases expire with the worker.
             (self.persist if acked else self.attempt)(lambda: self._driver.broker.release(unstarted))

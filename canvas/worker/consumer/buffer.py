@@ -16,7 +16,7 @@ class NoWork(Enum):
     """Why a slot gets no work."""
 
     YET = auto()
-    """Nothing is leased: the slot takes its turn, and asks again."""
+    """Nothing is leased: the slot works for the loop (``work_for_loop``), and asks again."""
     EVER = auto()
     """The slot ends."""
 

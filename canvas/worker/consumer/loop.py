@@ -36,7 +36,7 @@ class ConsumerLoop(threading.Thread, ABC):
         super().__init__(name="canvas-loop", daemon=True)
         self.failure: BaseException | None = None
         self._batch = SettleBatch(parts, self.one_slot)
-        self.work = self._batch.backlog
+        self.work = self._batch.buffer
         """The messages and chords that are leased and wait for a slot."""
         self.early_acked = self._batch.early_acked
         """Tags of messages that are acked, and whose tasks have not started yet."""
@@ -63,8 +63,8 @@ class ConsumerLoop(threading.Thread, ABC):
         """The next piece of work that is leased. It does no I/O."""
 
     @abstractmethod
-    def turn(self) -> None:
-        """Do what a slot without work does for the loop."""
+    def work_for_loop(self) -> None:
+        """The part of the loop that a slot without work does on its own thread."""
 
     def _taken(self, item: Work | None) -> Work | NoWork:
         """An item of the buffer, for a slot: a process that stops starts nothing more."""
@@ -210,7 +210,7 @@ class ThreadedLoop(ConsumerLoop):
         except Empty:
             return NoWork.YET
 
-    def turn(self) -> None:
+    def work_for_loop(self) -> None:
         """Nothing: the thread makes the rounds."""
 
     def _go_on(self) -> bool:
@@ -218,7 +218,7 @@ class ThreadedLoop(ConsumerLoop):
             return False
         if self._batch.make():
             return True
-        if self._batch.want():
+        if self._batch.prefetch_demand():
             self._sleep.until_messages(_IDLE_WAIT)
         else:
             self._sleep.sleep(State.SLOTS_BUSY)
@@ -251,7 +251,7 @@ class InlineLoop(ConsumerLoop):
         batch = self._batch
         return batch.stopping or not (batch.queues or batch.finished)
 
-    def turn(self) -> None:
+    def work_for_loop(self) -> None:
         """Make a round, or wait for messages."""
         batch = self._batch
         if not self._thread_makes_rounds and self._lock.acquire(timeout=SIGNALS_WITHIN):

@@ -23,7 +23,7 @@ class Progress(Protocol):
     """The facts about a batch that the conditions need."""
 
     @property
-    def enough(self) -> bool:
+    def half_full(self) -> bool:
         """Half a batch is finished."""
 
     @property
@@ -47,7 +47,7 @@ class Rounds(Progress, Protocol):
     leased_at: float
 
     @property
-    def pressing(self) -> bool: ...
+    def urgent(self) -> bool: ...
 
     @property
     def any_acks(self) -> bool: ...
@@ -81,16 +81,16 @@ def any_finished(progress: Progress) -> bool:
     return progress.any_finished
 
 
-def enough(progress: Progress) -> bool:
-    return progress.enough
+def half_full(progress: Progress) -> bool:
+    return progress.half_full
 
 
-def enough_or_none_left(progress: Progress) -> bool:
-    return progress.enough or not progress.buffered
+def half_full_or_none_left(progress: Progress) -> bool:
+    return progress.half_full or not progress.buffered
 
 
-def enough_and_more_left(progress: Progress) -> bool:
-    return progress.enough and progress.buffered
+def half_full_and_more_left(progress: Progress) -> bool:
+    return progress.half_full and progress.buffered
 
 
 class Row(NamedTuple):
@@ -110,12 +110,12 @@ Table: TypeAlias = dict[State, Row]
 
 MANY_SLOTS: Table = {
     State.SLOTS_BUSY: Row(STUCK_AFTER, left_out=any_finished, ended_by_end=always),
-    State.LINGERING: Row(LINGER, left_out=enough, ended_by_end=enough_or_none_left),
+    State.LINGERING: Row(LINGER, left_out=half_full, ended_by_end=half_full_or_none_left),
 }
 """The thread makes every round."""
 
 ONE_SLOT: Table = {
-    State.LINGERING: Row(LINGER, left_out=enough, ended_by_end=enough_and_more_left),
+    State.LINGERING: Row(LINGER, left_out=half_full, ended_by_end=half_full_and_more_left),
     State.STANDING_BY: Row(STUCK_AFTER, ended_by_end=buffered),
     State.IDLE: Row(_LOOKS_EVERY, ended_by_start=always, ended_by_end=buffered),
 }
@@ -176,7 +176,7 @@ class LoopSleep:
         batch, arrived = self._batch, 0
         self._at_broker = True
         try:
-            if not (batch.any_finished or batch.pressing):
+            if not (batch.any_finished or batch.urgent):
                 seconds = STUCK_AFTER if batch.running else seconds
                 arrived = self._wait.wait(batch.worker, tuple(batch.queues), seconds)
                 if self._wait.outage():
@@ -203,7 +203,7 @@ class LoopSleep:
         try:
             while not self._wake.empty():  # calls for an earlier round; their reasons are looked at below
                 self._wake.get_nowait()
-            if not (batch.pressing or (row.left_out is not None and row.left_out(batch))):
+            if not (batch.urgent or (row.left_out is not None and row.left_out(batch))):
                 self._wake.get(timeout=seconds)
             elif batch.stopping and batch.running and not batch.any_finished and not batch.any_acks:
                 self._wake.get(timeout=_STOPS_WITHIN)

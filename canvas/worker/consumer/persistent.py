@@ -1,4 +1,4 @@
-"""Calls to the broker that are repeated until it takes them, and settlements that are owed to a server that is away."""
+"""Calls to the broker that are repeated until it takes them, and settlements that wait for a server that is away."""
 
 import time
 from collections import deque
@@ -17,7 +17,7 @@ from canvas.telemetry import emit
 T = TypeVar("T")
 _LOOKS_EVERY = 0.1
 _TRIED_EVERY = 1.0
-"""Seconds between two attempts to settle what is owed."""
+"""Seconds between two attempts to settle what is unsettled."""
 _LONGEST_PAUSE = 2.0
 """Seconds for which a worker may go on waiting when the broker is back."""
 
@@ -86,7 +86,7 @@ class Persistent:
             time.sleep(min(left, _LOOKS_EVERY))
 
 
-class Owed:
+class Unsettled:
     """The settlements that a process has to make again, in order: a server is away, and others answer."""
 
     def __init__(self) -> None:
@@ -96,12 +96,12 @@ class Owed:
         self.partial = False
         """A server was away in the latest round."""
         self.waiting = False
-        """A server was away in the latest round, or something is owed."""
+        """A server was away in the latest round, or something is unsettled."""
         self._at = 0.0
 
     @property
     def any(self) -> bool:
-        """Whether something is owed."""
+        """Whether something has to be settled again."""
         return bool(self.items or self.acks)
 
     def as_far(self, settle: Callable[[], SettleReply]) -> SettleReply:
@@ -116,7 +116,7 @@ class Owed:
         """Note whether a server was away in a round; whether all are back since the round before."""
         before, leased = self.partial, reply.leased
         known = leased.partial if leased is not None else before
-        self.partial = known or any(verdict.owed for verdict in (*reply.verdicts, *reply.dispatched))
+        self.partial = known or any(verdict.unsettled for verdict in (*reply.verdicts, *reply.dispatched))
         self.waiting = self.partial or self.any
         if self.partial:
             self._at = time.monotonic() + _TRIED_EVERY
@@ -135,24 +135,24 @@ class Concluding(Persistent):
     acks: deque[tuple[Settlement, "SimpleQueue[bool]"]]
     _leases: dict[str, Delivery]
     _outstanding: int
-    _owed: Owed
+    _unsettled: Unsettled
 
     def _settled_later(
         self, settle: Callable[[], SettleReply], failure: BrokerError, needed: bool
     ) -> SettleReply | None:
         """The reply after a first try that failed; ``needed``: not to be left out when the process is to end."""
         if isinstance(failure, PartlySettled):
-            self._owed.waiting = True
+            self._unsettled.waiting = True
             return failure.reply
-        again = partial(self._owed.as_far, settle)
+        again = partial(self._unsettled.as_far, settle)
         return self.repeat(again, failure) if needed else self.attempt_again(again, failure)
 
-    def _take_owed(self) -> None:
-        """Settle again what is owed, when it is time."""
-        if not self._owed.due():
+    def _take_unsettled(self) -> None:
+        """Settle again what is unsettled, when it is time."""
+        if not self._unsettled.due():
             return
-        acks, items = self._owed.acks, self._owed.items
-        self._owed.acks, self._owed.items = [], []
+        acks, items = self._unsettled.acks, self._unsettled.items
+        self._unsettled.acks, self._unsettled.items = [], []
         self.acks.extend(acks)
         self.finished.extendleft(reversed(items))
         self._outstanding += len(items)
@@ -162,8 +162,8 @@ class Concluding(Persistent):
             emit("chord.dispatch_refused", group_id=chord_dispatch.group_id, reason=verdict.refused)
             if chord_dispatch.chord is not None:
                 self.submitted.append(chord_dispatch.chord.refused(verdict.refused, chord_dispatch.failed))
-        if verdict.owed:
-            self._owed.items.append(chord_dispatch)
+        if verdict.unsettled:
+            self._unsettled.items.append(chord_dispatch)
         elif verdict.held and not verdict.refused:
             report_sent(chord_dispatch)
         self.submitted.extend(verdict.ready)

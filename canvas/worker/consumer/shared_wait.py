@@ -53,7 +53,7 @@ class SharedWait:
         self._woken_at = 0.0
         self._registered = False
         self._cut_off = False
-        self._stood_down = True
+        self._stopped_waiting = True
         self._stopping = False
         self._changed: list[threading.Event] = []
 
@@ -118,7 +118,7 @@ class SharedWait:
 
     def _leave(self) -> None:
         """Return what the node's inbox holds."""
-        self._memory.armed = False
+        self._memory.parent_waits = False
         try:
             # Also during an outage: the broker may have kept the registration, and messages in the inbox.
             self._recovery.unregister(self.worker)
@@ -140,7 +140,7 @@ class SharedWait:
         if not self._waiting():
             self._without_waiting(pending)
             return 0.0
-        self._memory.armed, self._stood_down = True, False
+        self._memory.parent_waits, self._stopped_waiting = True, False
         with self.forking:
             self._broker.wait(self.worker, self._queues, 0)
         if self._cut_off:
@@ -174,15 +174,15 @@ class SharedWait:
     def _without_waiting(self, pending: bool) -> None:
         """All children have work. One that ends its task looks into the inbox; after a while its messages go back to
         their queues, for others."""
-        self._memory.armed = False
+        self._memory.parent_waits = False
         if self._waiting():
             return  # it began to wait before it could know that it has to wake this thread
-        if self._stood_down and not pending:
+        if self._stopped_waiting and not pending:
             self._listen(_LOOKS_EVERY)
         elif not self._listen(_BUSY_FOR):
             self._broker.stop_waiting(self.worker)
             self._memory.taken = self._memory.arrived
-            self._stood_down = True
+            self._stopped_waiting = True
 
     def _listen(self, seconds: float) -> bool:
         """Wait until a child begins to wait, or until the time is over."""
@@ -202,7 +202,7 @@ class SharedWait:
 
     def _cut(self) -> None:
         """The broker is unreachable."""
-        self._memory.armed = self._registered = False
+        self._memory.parent_waits = self._registered = False
         self._cut_off = True
 
     def _recovered(self) -> None:

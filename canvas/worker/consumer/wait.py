@@ -125,7 +125,7 @@ class ChildWait:
     def wait(self, worker: str, queues: Sequence[str], timeout: float) -> int:
         self._row.waits = time.monotonic_ns()
         try:
-            if not self._memory.armed:
+            if not self._memory.parent_waits:
                 _write_wake(self._wake_fd)
             return int(bool(self._poll.poll(timeout * 1000)) and self._drain())
         finally:
@@ -165,7 +165,7 @@ class ChildWait:
 
     def siblings_idle(self) -> bool:
         memory = self._memory
-        return memory.armed or memory.arrived != memory.taken
+        return memory.parent_waits or memory.arrived != memory.taken
 
     def outage(self) -> bool:
         before, self._outages = self._outages, self._memory.outages

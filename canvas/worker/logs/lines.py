@@ -158,7 +158,7 @@ def _killing(pid: int, why: str, **_: Any) -> None:
     _worker.error("Killing process %s, which does not end its task itself: %s", pid, why)
 
 
-def _worn(pid: int, why: str, **_: Any) -> None:
+def _child_recycled(pid: int, why: str, **_: Any) -> None:
     _worker.info("Process %s is replaced: %s", pid, why)
 
 
@@ -277,7 +277,7 @@ _LINES: list[tuple[str, Callable[..., None], logging.Logger, int]] = [
     ("worker.fork_failed", _fork_failed, _worker, logging.ERROR),
     ("worker.output_lost", _output_lost, _worker, logging.WARNING),
     ("worker.killing", _killing, _worker, logging.ERROR),
-    ("worker.child_recycled", _worn, _worker, logging.INFO),
+    ("worker.child_recycled", _child_recycled, _worker, logging.INFO),
     ("worker.scaled", _scaled, _worker, logging.INFO),
     ("worker.time_limit_unsupported", _unlimited, _worker, logging.WARNING),
     ("settings.ignored", _unused, _worker, logging.WARNING),

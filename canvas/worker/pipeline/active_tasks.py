@@ -87,13 +87,13 @@ class ActiveTasks:
         self._running[job] = None
         self._counts[0], self._counts[1] = self._number_started, len(self._running)
         if self._number_of is not None:
-            self._row.stand(self._number_of(job.delivery.tag), job.hard)
+            self._row.set_deadline(self._number_of(job.delivery.tag), job.hard)
 
     def _ended(self, job: Job) -> None:
         del self._running[job]
         self._counts[1] = len(self._running)
         if self._number_of is not None:
-            self._row.stand(0, None)
+            self._row.set_deadline(0, None)
 
     @property
     def started(self) -> int:

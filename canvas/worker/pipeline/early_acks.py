@@ -20,5 +20,7 @@ def may_ack_early(
         return False
     decoder.keep(delivery.payload, message)
     task = app.tasks.get(message.task)
-    untroubled = not (message.headers.get("canvas_delivery_count") or message.headers.get("canvas_worker_lost"))
-    return free and untroubled and task is not None and not acks_late(task, message) and not task_throttle.bind(task)
+    first_delivery = not (message.headers.get("canvas_delivery_count") or message.headers.get("canvas_worker_lost"))
+    return (
+        free and first_delivery and task is not None and not acks_late(task, message) and not task_throttle.bind(task)
+    )

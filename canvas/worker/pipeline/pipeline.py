@@ -124,7 +124,7 @@ class TaskPipeline:
         if type(admission) is Defer:
             return self.unrunnable.defer(delivery, message, admission.due)
         if _COUNT in headers and int_header(headers, _COUNT) > self._conf.task_max_deliveries:
-            return self.unrunnable.poison(delivery, message)
+            return self.unrunnable.delivered_too_often(delivery, message)
         early = delivery.tag in self._early_acked
         job = self.new_job(delivery, message, "early_acked" if early else "lease")
         task: Task[Any] | None = job.task

@@ -155,8 +155,8 @@ class Unrunnable:
             stores = self._await_task(message, None)
             self._runs.persist(lambda: results.store(stores))
 
-    def poison(self, delivery: Delivery, message: Message) -> Settlement:
-        """No worker that ran the task came to its end: it fails and its message is kept, instead of killing another
+    def delivered_too_often(self, delivery: Delivery, message: Message) -> Settlement:
+        """Every worker that has run the task has died: it fails, and its message is kept, instead of killing another
         worker."""
         died = f"delivered {self._conf.task_max_deliveries} times, and each time its worker died or its time was over"
         reason = f"WorkerLostError: {died}"

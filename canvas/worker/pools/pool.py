@@ -38,7 +38,7 @@ class InProcessPool:
         return 0
 
     def stop(self) -> None:
-        self._process.stop_warmly()
+        self._process.warm_shutdown()
 
     def ask(self, command: ChildCommand) -> list[dict[str, Any]]:
         return [self._process.ask(command)]

@@ -57,7 +57,7 @@ class Prefork:
         self._unresponsive = UnresponsiveChildren(app, plan.hostname, self._children)
         self._beat_every = beat_every(conf)
         self._duties = Maintenance(
-            app.driver, self._lively, plan.queues, self._beat_every, conf.worker_lease_ttl, None,
+            app.driver, self._workers_to_renew, plan.queues, self._beat_every, conf.worker_lease_ttl, None,
             lambda: declare(app, plan.queues), Lifetimes(app, app.run_store, list, self._beat_every).tick,
             delegate=self._have_adopted,
         )  # fmt: skip
@@ -78,7 +78,7 @@ class Prefork:
 
     # -- duties for all children
 
-    def _lively(self) -> list[str]:
+    def _workers_to_renew(self) -> list[str]:
         """The workers to be renewed at the broker: the owner of the inbox, and the children that may hold something.
 
         A child that has waited for some time holds nothing. The broker forgets it; it registers again before it leases.
@@ -165,7 +165,7 @@ class Prefork:
             self._unresponsive.end_overdue()
             self._unresponsive.end_unstarted(0.0 if self._cold else start_within)
             if self._cold:
-                self._unresponsive.end_stubborn(self._cold_at)
+                self._unresponsive.kill_after_cold_stop(self._cold_at)
             if len(self._children) or not self._stopping:
                 time.sleep(min(self._duties.tick(), _RESPAWN_PAUSE))
 

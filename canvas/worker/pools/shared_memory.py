@@ -8,7 +8,7 @@ _MOST_ROWS = 4096
 _STARTED, _ACTIVE, _TAG, _DEADLINE, _LIMIT, _UP, _SINCE, _WAITS, _SEEN, _REGISTERED = range(10)
 _WIDTH = 10
 _LATEST = 1 << 48
-_CLOCK, _ARRIVED, _TAKEN, _ARMED, _OUTAGES = range(5)
+_CLOCK, _ARRIVED, _TAKEN, _PARENT_WAITS, _OUTAGES = range(5)
 _HEADER = 5
 """Cells before the first row."""
 
@@ -95,8 +95,8 @@ class ProcessStats:
         for cell in range(self._at, self._at + _WIDTH):
             self._cells[cell] = 0
 
-    def stand(self, running: int, limit: float | None) -> None:
-        """Say which message runs, and for how many seconds it may; for a process that runs one at a time."""
+    def set_deadline(self, running: int, limit: float | None) -> None:
+        """Set which message runs, and for how many seconds it may; for a process that runs one at a time."""
         self._cells[self._at + _SINCE] = time.time_ns() // 1000
         self._cells[self._at + _TAG] = running
         self._cells[self._at + _LIMIT] = round((limit or 0) * 1000)
@@ -146,13 +146,13 @@ class SharedMemory:
         self._cells[_TAKEN] = count
 
     @property
-    def armed(self) -> bool:
-        """Whether the parent waits at the broker, so that a child which begins to wait need not rouse it."""
-        return bool(self._cells[_ARMED])
+    def parent_waits(self) -> bool:
+        """Whether the parent waits at the broker, so that a child which begins to wait need not wake it."""
+        return bool(self._cells[_PARENT_WAITS])
 
-    @armed.setter
-    def armed(self, armed: bool) -> None:
-        self._cells[_ARMED] = armed
+    @parent_waits.setter
+    def parent_waits(self, parent_waits: bool) -> None:
+        self._cells[_PARENT_WAITS] = parent_waits
 
     @property
     def outages(self) -> int:

@@ -26,7 +26,7 @@ class WorkerThread:
         loop, pipeline, place, after = self._loop, self._pipeline, id(self), self._after
         while (work := loop.next_work()) is not NoWork.EVER:
             if work is NoWork.YET:
-                loop.turn()
+                loop.work_for_loop()
                 continue
             loop.begin(place)
             try:

@@ -99,7 +99,7 @@ class UnresponsiveChildren:
                 emit("worker.not_started", pid=one.pid, seconds=waited)
                 one.kill()
 
-    def end_stubborn(self, cold_at: float) -> None:
+    def kill_after_cold_stop(self, cold_at: float) -> None:
         """Kill children that have not ended some seconds after the cold stop at ``cold_at``."""
         if time.monotonic() - cold_at < self._app.conf.worker_soft_shutdown_timeout + LEAVES_WITHIN + _GRACE:
             return

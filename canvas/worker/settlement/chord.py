@@ -123,7 +123,7 @@ def _report_failed(ready: ReadyChord, body: Signature[Any], error: BaseException
     emit("chord.failed", group_id=ready.group_id, body=body.task, body_id=result_id(body), exc=error)
 
 
-def fire_ahead(app: Canvas, runs: RunStore, ready: ReadyChord) -> ChordDispatch | None:
+def dispatch_speculatively(app: Canvas, runs: RunStore, ready: ReadyChord) -> ChordDispatch | None:
     """The end of a run's join whose parts are not committed yet, if it sends its node's task and nothing else: any
     other end may read the effects of the parts' settlements, and has to wait for them."""
     effects = Outbox(app)

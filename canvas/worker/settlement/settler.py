@@ -24,7 +24,7 @@ from canvas.worker.consumer.lifetimes import keeps
 from canvas.worker.pipeline.job import Job, Report
 from canvas.worker.settlement.callbacks import callback_groups
 from canvas.worker.settlement.cascade import TerminalState, fail_remaining
-from canvas.worker.settlement.chord import dispatch, fire_ahead
+from canvas.worker.settlement.chord import dispatch, dispatch_speculatively
 from canvas.worker.settlement.errbacks import run_errbacks
 from canvas.worker.settlement.result_error import place_in_result
 from canvas.worker.settlement.speculation import SpeculativeJoins
@@ -39,7 +39,7 @@ class Settler:
         self._app = app
         self._runs = runs
         self._hostname = hostname
-        self._speculative = SpeculativeJoins(partial(fire_ahead, app, runs))
+        self._speculative = SpeculativeJoins(partial(dispatch_speculatively, app, runs))
 
     def settle(self, done: Job, outcome: Outcome, report: Report) -> tuple[Settlement, Outcome]:
         """The settlement of one end, and its outcome: a value that cannot be written or a successor that cannot be

@@ -11,15 +11,15 @@ _FAILED = frozenset({states.FAILURE, states.REVOKED})
 
 def causes(nodes: Sequence[RunNode], found: Mapping[str, str]) -> dict[str, str]:
     """For each node that did not run because another one failed, the name of that node. ``found``: states by name."""
-    blamed: dict[int, str] = {}
+    causes: dict[int, str] = {}
     named = {}
     for number, node in enumerate(nodes):
         state = found.get(node.name)
         if state in _FAILED:
-            blamed[number] = node.name
-        elif state == UPSTREAM_FAILED and number in blamed:
-            named[node.name] = blamed[number]
-        if number in blamed and (node.hidden or state in _FAILED or state == UPSTREAM_FAILED):
+            causes[number] = node.name
+        elif state == UPSTREAM_FAILED and number in causes:
+            named[node.name] = causes[number]
+        if number in causes and (node.hidden or state in _FAILED or state == UPSTREAM_FAILED):
             for out in node.outs:
-                blamed.setdefault(out.node, blamed[number])
+                causes.setdefault(out.node, causes[number])
     return named

@@ -95,10 +95,10 @@ class Attempt:
         payload = backend.encode_part(str(slot), state, value)
         payload = self._app.signer.seal(part_of(group), payload)
         self._effects.parts.append(
-            Part(group, str(slot), slot, payload, self._fire(group, step), backend.run_lives, size)
+            Part(group, str(slot), slot, payload, self._sealed_step(group, step), backend.run_lives, size)
         )
 
-    def _fire(self, group: str, step: list[Any]) -> bytes:
+    def _sealed_step(self, group: str, step: list[Any]) -> bytes:
         callback: dict[str, Any] = {"run": [self._run, self._attempt], "step": step}
         if self._parent is not None:
             callback["parent_id"] = self._parent

@@ -89,7 +89,7 @@ class RunEngine(NodeAttempt):
     def start_marker(self, timeout: float | None) -> ReadyChord:
         """The ready chord whose dispatch starts the attempt."""
         group = f"{self._run}.{self._attempt}.start"
-        return ReadyChord(group, self._fire(group, ["start", timeout]), [], None)
+        return ReadyChord(group, self._sealed_step(group, ["start", timeout]), [], None)
 
     def resume_step(self, step: Sequence[Any], parts: Sequence[tuple[int, str, Any]]) -> None:
         """Take the step that a ready chord of the run stands for.

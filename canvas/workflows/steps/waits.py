@@ -68,7 +68,7 @@ class WaitingAttempt(Attempt, ABC):
     def _take(self, number: int, purpose: Purpose, mailbox: str = "") -> None:
         """Let a node wait."""
         group, lives = f"{self._run}.{self._attempt}.{number}.{purpose}", self._app.backend.run_lives
-        callback = self._fire(group, ["woken", number, purpose, mailbox])
+        callback = self._sealed_step(group, ["woken", number, purpose, mailbox])
         wait = wait_id(self._attempt, number, purpose)
         self._effects.mail.append(MailboxStep(self._run, mailbox, "take", wait, None, group, callback, lives, lives))
 

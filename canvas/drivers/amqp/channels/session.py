@@ -22,10 +22,11 @@ class Session(ConsumerChannel):
         acks: Sequence[Held],
         nacks: Sequence[Held],
         queues: Sequence[str],
-        want: int,
+        limit: int,
     ) -> tuple[list[Returned], list[Arrived]]:  # fmt: skip
-        """Commit publications, acks and nacks, and take up to ``want`` messages from the queues in their order; perhaps
-        fewer than there are. Returns the publications that no queue took, and the messages. Raises OperationalError.
+        """Commit publications, acks and nacks, and take up to ``limit`` messages from the queues in their order. It may
+        take fewer than there are. Returns the publications that no queue took, and the messages. Raises
+        OperationalError.
 
         In a transaction, all is committed or nothing. Without one, RabbitMQ confirms the publications before the acks.
         """
@@ -33,25 +34,25 @@ class Session(ConsumerChannel):
             try:
                 link = self._ready()
                 ours = [[held.number for held in some if held.link is link] for some in (acks, nacks)]
-                return self._exchange(link, publications, ours[0], ours[1], queues, want)
+                return self._exchange(link, publications, ours[0], ours[1], queues, limit)
             except OperationalError:
                 self.lose(self._link)
                 raise
 
     def _exchange(
         self, link: Link, publications: Sequence[bytes], acks: Sequence[int], nacks: Sequence[int],
-        queues: Sequence[str], want: int,
+        queues: Sequence[str], limit: int,
     ) -> tuple[list[Returned], list[Arrived]]:  # fmt: skip
         frames = [*publications, *(ack(CHANNEL, number) for number in acks)]
         frames += [nack(CHANNEL, number) for number in nacks]
         returned: list[Returned] = []
-        arrived = [self._buffer.popleft() for _ in range(min(want, len(self._buffer)))]
-        wanted = want - len(arrived)
-        for queue in queues if wanted else ():
+        arrived = [self._buffer.popleft() for _ in range(min(limit, len(self._buffer)))]
+        missing = limit - len(arrived)
+        for queue in queues if missing else ():
             self._make_sure(queue)
         if frames:
             first = queues[0] if queues else ""
-            asked = min(wanted, self._left.get(first, 0), _AT_ONCE)
+            asked = min(missing, self._left.get(first, 0), _AT_ONCE)
             if not self._transactional and publications:
                 sent = self._confirms.expect(len(publications))
                 link.send(b"".join(publications))
@@ -64,15 +65,15 @@ class Session(ConsumerChannel):
             for number in (*acks, *nacks):
                 self._pushed.pop(number, None)
         if not arrived:
-            arrived = self._get(link, queues, wanted)
+            arrived = self._get(link, queues, missing)
         return returned, arrived
 
-    def _get(self, link: Link, queues: Sequence[str], wanted: int) -> list[Arrived]:
-        """Up to ``wanted`` messages of the queues in their order."""
+    def _get(self, link: Link, queues: Sequence[str], missing: int) -> list[Arrived]:
+        """Up to ``missing`` messages of the queues in their order."""
         arrived: list[Arrived] = []
         for queue in queues:
-            while wanted > len(arrived):
-                asked = min(wanted - len(arrived), max(1, self._left.get(queue, 0)), _AT_ONCE)
+            while missing > len(arrived):
+                asked = min(missing - len(arrived), max(1, self._left.get(queue, 0)), _AT_ONCE)
                 link.send(methods.get(CHANNEL, queue) * asked)
                 got = self._receive(link, False, queue, asked, [])
                 arrived += got

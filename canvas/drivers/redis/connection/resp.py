@@ -117,12 +117,12 @@ class SocketConnection:
         self._poll.register(self._socket, select.POLLIN)
         self.used_at = time.monotonic()
         try:
-            self._greet(address)
+            self._handshake(address)
         except BaseException:
             self.close()
             raise
 
-    def _greet(self, address: Address) -> None:
+    def _handshake(self, address: Address) -> None:
         commands: list[Command] = []
         if address.user:
             commands.append(("AUTH", address.user, address.password or ""))

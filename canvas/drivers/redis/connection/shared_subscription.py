@@ -90,13 +90,13 @@ class SharedSubscription:
 
     async def _run(self) -> None:
         """Be subscribed while somebody waits; after a lost connection subscribe to, and read, everything again."""
-        patience = ReconnectDeadline()
+        deadline = ReconnectDeadline()
         while self.waiters:
             try:
                 with self._link.loop_errors():
-                    await self._subscribed(patience)
+                    await self._subscribed(deadline)
             except OperationalError as exc:
-                if patience.over():
+                if deadline.over():
                     self._give_up(exc)
                 else:
                     await asyncio.sleep(PAUSE)
@@ -108,7 +108,7 @@ class SharedSubscription:
             waiter.queue.put_nowait(exc)
         self.waiters.clear()
 
-    async def _subscribed(self, patience: ReconnectDeadline) -> None:
+    async def _subscribed(self, deadline: ReconnectDeadline) -> None:
         pubsub = self._link.apubsub()
         self._confirmed.clear()
         self._unread.clear()
@@ -118,9 +118,9 @@ class SharedSubscription:
                 await pubsub.aclose()
 
         async with _Afterwards(close):
-            await self._follow(pubsub, patience)
+            await self._follow(pubsub, deadline)
 
-    async def _follow(self, pubsub: Any, patience: ReconnectDeadline) -> None:
+    async def _follow(self, pubsub: Any, deadline: ReconnectDeadline) -> None:
         """Write the subscriptions that are asked for, and read the messages that come, until no task waits."""
         asked: set[bytes] = set()
         reader: asyncio.Task[None] | None = None
@@ -142,14 +142,14 @@ class SharedSubscription:
                 await _in_parts(pubsub.subscribe, wanted - asked)
                 asked = wanted
                 if reader is None:
-                    reader = _quiet(asyncio.create_task(self._read(pubsub, patience), name="canvas-watch-reader"))
+                    reader = _quiet(asyncio.create_task(self._read(pubsub, deadline), name="canvas-watch-reader"))
                     reader.add_done_callback(lambda _: self._changed.set())
                 await self._read_stored()
                 await self._changed.wait()
                 if reader.done():
                     return reader.result()
 
-    async def _read(self, pubsub: Any, patience: ReconnectDeadline) -> None:
+    async def _read(self, pubsub: Any, deadline: ReconnectDeadline) -> None:
         keepalive, read_at = Keepalive(), time.monotonic()
         while True:
             message = await pubsub.get_message(timeout=1.0)
@@ -162,7 +162,7 @@ class SharedSubscription:
                     await pubsub.ping()
                 continue
             keepalive.heard()
-            patience.renew()
+            deadline.renew()
             self._deliver(message)
 
     def _deliver(self, message: dict[str, Any]) -> None:

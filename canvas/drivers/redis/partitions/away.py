@@ -38,7 +38,7 @@ class AwayPartitions(Generic[P]):
         self._pid = os.getpid()
         self._errors: dict[P, OperationalError] = {}
         self._closed = threading.Event()
-        self.greet: Callable[[P], object] = lambda partition: None
+        self.on_return: Callable[[P], object] = lambda partition: None
         """Called with a partition that answers again, before it counts as back."""
 
     def _known(self) -> dict[P, OperationalError]:
@@ -92,7 +92,7 @@ class AwayPartitions(Generic[P]):
         while not closed.wait(_ASKED_EVERY):
             try:
                 partition.link.command("PING", retry=False)
-                self.greet(partition)
+                self.on_return(partition)
             except OperationalError as exc:
                 if not closed.is_set():
                     errors[partition] = exc

@@ -19,7 +19,7 @@ from canvas.model.settlement import DelayedPublish, Settlement, SettleResult, Un
 
 _WAITS_FOR = 1.0
 """Seconds for which a wait lasts at most while a partition is away."""
-_OWED = SettleResult(False, [], owed=True)
+_UNSETTLED = SettleResult(False, [], unsettled=True)
 
 
 class Split(NamedTuple):
@@ -36,7 +36,7 @@ class PartitionedBroker:
     shares_waits = True
 
     def __init__(self, partitions: Partitions, crossings: Crossings, permits: SharedPermits) -> None:
-        self.takes_turns = partitions.every[0].broker.takes_turns
+        self.round_robin = partitions.every[0].broker.round_robin
         self._partitions = partitions
         self._crossings = crossings
         self._permits = permits
@@ -82,9 +82,9 @@ class PartitionedBroker:
             if partition not in self._away
             for key in partition.broker.lists_in_turn(some)
         }
-        patience = min(timeout, _WAITS_FOR) if self._away else timeout
+        seconds = min(timeout, _WAITS_FOR) if self._away else timeout
         try:
-            return self._partitions.waiting.wait(worker, lists, patience)
+            return self._partitions.waiting.wait(worker, lists, seconds)
         except OperationalError:
             if not any([self._away.answers(one) for one in self._partitions.by_queue(queues)]):
                 raise
@@ -113,8 +113,8 @@ class PartitionedBroker:
         return sum(one for one in self._partitions.reached(lambda one: one.broker.enqueue_due(limit)))
 
     def next_due(self) -> float | None:
-        dues = self._partitions.reached(lambda one: one.broker.next_due())
-        return min((due for due in dues if due is not None), default=None)
+        moments = self._partitions.reached(lambda one: one.broker.next_due())
+        return min((due for due in moments if due is not None), default=None)
 
     def close(self) -> None:
         self._away.close()
@@ -206,7 +206,7 @@ class PartitionedBroker:
                 continue
             done = self._settled_in(partition, [settlements[place] for place in places], part)
             if done is None:
-                verdicts |= dict.fromkeys(places, _OWED)
+                verdicts |= dict.fromkeys(places, _UNSETTLED)
                 continue
             found, leased = done
             verdicts |= zip(places, found, strict=True)
@@ -216,7 +216,7 @@ class PartitionedBroker:
         used = self._partitions.used
         if all(one in self._away for one in used):
             raise self._partitions.absence()
-        partial = any(one in self._away for one in used) or any(verdict.owed for verdict in verdicts.values())
+        partial = any(one in self._away for one in used) or any(verdict.unsettled for verdict in verdicts.values())
         reply = LeaseReply(deliveries, self.version, offset, partial=partial)
         return [verdicts[place] for place in range(len(settlements))], reply
 
@@ -234,7 +234,7 @@ class PartitionedBroker:
             except RefusedError as exc:
                 verdicts[place] = SettleResult(False, [], str(exc))
             except OperationalError:
-                verdicts[place] = _OWED  # the partition of one of its messages is away
+                verdicts[place] = _UNSETTLED  # the partition of one of its messages is away
         mine = [one.settlement for one in splits.values()]
         done = self._away.tried(partition, lambda: partition.broker.settle(mine, lease))
         if done is None:

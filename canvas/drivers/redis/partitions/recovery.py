@@ -26,7 +26,7 @@ class PartitionedRecovery:
         self._next_sweep = 0.0
         self._beats: dict[str, tuple[Sequence[str], float]] = {}
         """The latest heartbeats, by worker: the queues, and for how long each is good."""
-        partitions.away.greet = self._beat_again
+        partitions.away.on_return = self._beat_again
 
     def _beat_again(self, partition: Partition) -> None:
         """Send the heartbeats that a partition has missed, before another worker takes these for dead."""

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from canvas.drivers.ports.chords import Records
+from canvas.drivers.ports.runs import NewAttempt
 from canvas.drivers.redis.keys import ResultKeys
 from canvas.drivers.redis.partitions.partition import HashedLayout
 from canvas.drivers.redis.partitions.record_sets import divided
@@ -11,7 +12,6 @@ from canvas.drivers.redis.partitions.run_starts import RunStarts
 from canvas.drivers.redis.results.run_index import page_of_several
 from canvas.drivers.redis.results.store import RedisResults
 from canvas.drivers.redis.results.watch import Watching
-from canvas.model import states
 from canvas.model.run_index import FoundRun, RunListing, RunQuery
 from canvas.model.settlement import ChordExtension, ChordStart, ReadyChord, ResultWrite
 
@@ -151,11 +151,8 @@ class PartitionedResults:
     def read_run(self, run: str, names: Sequence[str]) -> list[bytes | None]:
         return self._of(run).read_run(run, names)
 
-    def begin_attempt(
-        self, run: str, attempt: int, fields: Mapping[str, bytes], expires: int | None, start: ReadyChord | None,
-        state: str = states.PENDING, call: str = "",
-    ) -> bool:  # fmt: skip
-        return self._of(run).begin_attempt(run, attempt, fields, expires, start, state, call)
+    def begin_attempt(self, run: str, new: NewAttempt) -> bool:
+        return self._of(run).begin_attempt(run, new)
 
     def expire_run(self, run: str, seconds: int, task_ids: Sequence[str], record_seconds: int) -> None:
         home, by_store = self._of(run), dict(self._by_store(task_ids))

@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from canvas.drivers.ports.chords import Records
+from canvas.drivers.ports.runs import NewAttempt
 from canvas.drivers.redis.connection.client import RedisClient
 from canvas.drivers.redis.keys import BrokerKeys, ResultKeys
 from canvas.drivers.redis.results.run_index import RedisRunIndex, index_entry
 from canvas.drivers.redis.results.watch import Watching
 from canvas.drivers.redis.scripts.arguments import ScriptArguments, pack
 from canvas.drivers.redis.scripts.replies import accepted, mail_in, ready_of
-from canvas.model import states
 from canvas.model.run_index import FoundRun, RunListing, RunQuery
 from canvas.model.settlement import ChordExtension, ChordStart, ReadyChord, ResultWrite
 
@@ -109,19 +109,10 @@ class RedisResults:
     def read_run(self, run: str, names: Sequence[str]) -> list[bytes | None]:
         return self.link.command("HMGET", self.keys.run(run), *names) if names else []
 
-    def begin_attempt(
-        self,
-        run: str,
-        attempt: int,
-        fields: Mapping[str, bytes],
-        expires: int | None,
-        start: ReadyChord | None,
-        state: str = states.PENDING,
-        call: str = "",
-    ) -> bool:
-        keys, words = self.keys, [word for item in fields.items() for word in item]
-        group = [start.group_id, start.callback] if start is not None else ["", ""]
-        arguments = [str(attempt), *group, expires or 0, state, call, *words]
+    def begin_attempt(self, run: str, new: NewAttempt) -> bool:
+        keys, words = self.keys, [word for item in new.fields.items() for word in item]
+        group = [new.start.group_id, new.start.callback] if new.start is not None else ["", ""]
+        arguments = [str(new.before), *group, new.expires or 0, new.state, new.call, *words]
         script_keys = [keys.run(run), keys.ready, keys.ready_since, *self._record_keys(run)]
         return bool(self.link.call("begin_attempt", script_keys, arguments))
 

@@ -39,7 +39,7 @@ class RedisWatch:
         self._keys = keys
         self._found: deque[tuple[str, bytes]] = deque()
         self._read_at = 0.0
-        self._ear: PubSub | None = None
+        self._pubsub: PubSub | None = None
         self._deadline: float | None = None
         try:
             with link.errors():
@@ -49,13 +49,13 @@ class RedisWatch:
 
     def _open(self) -> None:
         """Subscribe, wait for the confirmations, then read what is stored already."""
-        ear = self._ear = self._link.pubsub()
+        pubsub = self._pubsub = self._link.pubsub()
         channels = list(self._channels)
         for start in range(0, len(channels), AT_ONCE):
-            ear.subscribe(*channels[start : start + AT_ONCE])
+            pubsub.subscribe(*channels[start : start + AT_ONCE])
         confirmed = 0
         while confirmed < len(channels):
-            message = ear.next(self._left(5.0))
+            message = pubsub.next(self._left(5.0))
             if message is None:
                 raise TimeoutError("no answer to SUBSCRIBE")
             confirmed += message.kind == "subscribe"
@@ -108,13 +108,13 @@ class RedisWatch:
         return self._found.popleft()
 
     def _receive(self, seconds: float) -> None:
-        if self._ear is None:
+        if self._pubsub is None:
             self._open()
             return
-        message = self._ear.next(seconds)
+        message = self._pubsub.next(seconds)
         while message is not None:
             self._take(message)
-            message = self._ear.next(0) if not self._found else None
+            message = self._pubsub.next(0) if not self._found else None
         if not self._found and time.monotonic() - self._read_at >= self._read_again_every:
             self._read()
 
@@ -123,9 +123,9 @@ class RedisWatch:
         self._channels.pop(self._keys.task(task_id).encode(), None)
 
     def _let_go(self, part: Callable[[PubSub], None]) -> None:
-        ear, self._ear = self._ear, None
-        if ear is not None:
-            part(ear)
+        pubsub, self._pubsub = self._pubsub, None
+        if pubsub is not None:
+            part(pubsub)
 
     def close(self) -> None:
         """Give the connection back."""

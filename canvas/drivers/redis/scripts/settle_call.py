@@ -48,11 +48,11 @@ class SourceOrder:
             return _NO_SOURCES
         queues = tuple(lease.queues)
         own, waiting = self._known.get(queues) or self._lists(queues), self._waiting
-        armed = waiting.armed(lease.worker) if waiting.arrived or waiting.outstanding else ()
-        if not armed and not lease.node:
+        blocked = waiting.blocked(lease.worker) if waiting.arrived or waiting.outstanding else ()
+        if not blocked and not lease.node:
             return own
         keys, pairs = self._keys, list(zip(own.lists, own.names, strict=True))
-        inbox = [(keys.prefetched(lease.worker, key), queue) for key, queue in pairs if key in armed]
+        inbox = [(keys.prefetched(lease.worker, key), queue) for key, queue in pairs if key in blocked]
         if lease.node:
             inbox = [(keys.prefetched(lease.node, key), queue) for key, queue in pairs] + inbox
         lists, names = zip(*[*inbox, *pairs], strict=True)
@@ -139,7 +139,7 @@ class SettleCall:
         self._return_leases = return_leases
         self._db = str(link.address.db)
         self._numbers = numbers
-        self._doubtful: dict[str, list[str]] = {}
+        self._uncertain: dict[str, list[str]] = {}
         self._keys_of: dict[tuple[str, ResultSide], tuple[str, ...]] = {}
 
     def make(
@@ -147,9 +147,9 @@ class SettleCall:
     ) -> SettleAnswer:
         """Settle a batch and lease messages; ``sources``: those of ``lease``, where the caller knows them."""
         worker, (packed, bad), (chords, bad_chords), carried, records = batch
-        if worker in self._doubtful:
-            self._return_leases(worker, self._doubtful[worker])
-            del self._doubtful[worker]
+        if worker in self._uncertain:
+            self._return_leases(worker, self._uncertain[worker])
+            del self._uncertain[worker]
         lists, names = sources or self.sources.of(lease)
         limit = lease.limit if lease is not None else 0
         number, prefix = self._numbers.get(worker, 0), f"canvas:{worker}:"
@@ -163,7 +163,7 @@ class SettleCall:
         except Exception:
             if limit:
                 tags = [f"{prefix}{n}" for n in range(number, number + limit)]
-                self._doubtful.setdefault(worker, []).extend(tags)
+                self._uncertain.setdefault(worker, []).extend(tags)
             raise
         deliveries = _deliveries(taken, prefix, number, carried.payload if carried is not None else b"")
         if self._waiting.arrived and len(deliveries) < limit:

@@ -63,7 +63,7 @@ class SqlCoordination:
     # -- rates
 
     def reserve_rate_slot(self, key: str, interval: float) -> float:
-        turns, row_key = self._tables.turns, key_of(key)
+        turns, row_key = self._tables.rate_limits, key_of(key)
 
         def work(connection: Connection) -> float:
             connection.execute(upsert(connection, turns, ["rate_key"], []), {"rate_key": row_key, "next_turn": 0.0})

@@ -57,7 +57,7 @@ class SqlMessages:
         self._leases = leases
         self._outboxes = outboxes
         self._sent: dict[str, _Sent] = {}
-        self._doubtful: dict[str, list[str]] = {}
+        self._uncertain: dict[str, list[str]] = {}
         """By worker, the tags of the messages that a call was to lease whose answer was lost."""
 
     # -- leases
@@ -66,12 +66,12 @@ class SqlMessages:
         tags = [arrival.delivery.tag for arrival in arrivals]
 
         def work(connection: Connection) -> LeaseReply:
-            earlier = self._leases.deliveries(connection, set(tags).intersection(self._doubtful.get(worker, ())))
-            self._doubtful[worker] = tags
+            earlier = self._leases.deliveries(connection, set(tags).intersection(self._uncertain.get(worker, ())))
+            self._uncertain[worker] = tags
             return self._register(connection, worker, arrivals, earlier)
 
         reply = self.database.change(work)
-        self._doubtful.pop(worker, None)
+        self._uncertain.pop(worker, None)
         return reply
 
     def _register(

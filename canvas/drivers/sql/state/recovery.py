@@ -166,7 +166,7 @@ class SqlRecovery:
             return 0
         for table in tables.expiring:
             connection.execute(delete(table).where(table.c.expires_at <= now))
-        connection.execute(delete(tables.turns).where(tables.turns.c.next_turn <= now))
+        connection.execute(delete(tables.rate_limits).where(tables.rate_limits.c.next_turn <= now))
         leases, workers = tables.leases, select(tables.workers.c.worker)
         abandoned = or_(leases.c.early_acked.is_(False), leases.c.orphaned_at.is_(None))
         old = select(leases.c.worker).where(leases.c.leased_at <= now - _FORGOTTEN_AFTER, abandoned)

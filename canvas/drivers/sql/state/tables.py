@@ -46,7 +46,7 @@ class MessageTables:
         self.dead_letters = table("dead_letters", *_dead_letter())
         self.counters = table("counters", key("name"), Column("value", BigInteger, nullable=False))
         self.revoked = table("revocations", key("entry_key"), _bytes("entry"), moment("expires_at"))
-        self.turns = table("rate_limits", key("rate_key"), moment("next_turn"))
+        self.rate_limits = table("rate_limits", key("rate_key"), moment("next_turn"))
         self.limits = table("concurrency_limits", key("permit_key"), Column("places", Integer, nullable=False))
         self.permits = table("permits", key("permit_key"), key("tag"))
         self.blocked = table(
