@@ -177,7 +177,7 @@ class Canvas(CeleryNames, SendingApp):
     connection_for_read = connection_for_write = broker_connection = connection
 
     def connection_or_acquire(self, connection: Any = None, pool: bool = True) -> Any:
-        """``connection``, or the app's without one."""
+        """``connection``, or a new one if it is ``None``."""
         return connection if connection is not None else self.connection()
 
     default_connection = connection_or_acquire

@@ -173,7 +173,7 @@ class TaskDefinitions(ConfiguredApp):
         self, function: Callable[..., Any], name: str | None = None, base: type[AnyTask] | None = None,
         bind: bool = False, lent: "shared_tasks.Sharing | None" = None, **options: Any,
     ) -> AnyTask:  # fmt: skip
-        """The task of a function. ``lent``: the definition is shared, and takes no name that the app uses otherwise.
+        """The task of a function. ``lent``: the definition is a shared task, which replaces no other task of the app.
 
         A definition of the app's own takes the name of a task that another app shares without being asked to.
         Raises AlreadyRegistered for other names that are taken.

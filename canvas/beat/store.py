@@ -33,7 +33,7 @@ class EntryStore:
         self._signer = signer
 
     def due(self, limit: int) -> DueEntries:
-        """As the driver's."""
+        """See the driver."""
         return self._store.due(self.schedule, limit)
 
     def read(self, names: Sequence[str] | None = None) -> list[Known]:
@@ -58,7 +58,7 @@ class EntryStore:
         definition: bytes | None = None,
         settlement: Settlement | None = None,
     ) -> SettleResult:
-        """As the driver's."""
+        """See the driver."""
         sealed = None if definition is None else self._signer.seal(self._place(name), definition)
         return self._store.write(EntryWrite(self.schedule, name, revision, due, state.encode(), sealed), settlement)
 

@@ -90,7 +90,7 @@ class _Program(_Members):
     """Makes the module of Celery's command line, which ``python -m celery`` runs too."""
 
     def get_code(self, name: str) -> CodeType:
-        """The code that runs where the module is the program."""
+        """The code that ``python -m`` runs for this module."""
         return compile(f"from {name} import main\nmain()\n", f"<{name}>", "exec")
 
 

@@ -41,7 +41,7 @@ class EnvelopeCodec:
         self, message: EncodedMessage, exchange: str, routing_key: str, max_depth: int = MAX_DEPTH,
         delivery_tag: str = "",
     ) -> bytes:  # fmt: skip
-        """As ``MessageCodec``; ``delivery_tag``: instead of a new one."""
+        """Like ``MessageCodec``; ``delivery_tag``: instead of a new one."""
         payload = typed_json.dumps(
             {
                 "body": msgspec.Raw(b'"%b"' % b2a_base64(message.body, newline=False)),

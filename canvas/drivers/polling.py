@@ -120,7 +120,7 @@ class BlockingReads(ABC):
 
     @abstractmethod
     def get(self, task_ids: Sequence[str], retry: bool = True) -> list[bytes | None]:
-        """As ``ResultStore.get``."""
+        """See ``ResultStore.get``."""
 
     async def aget(self, task_ids: Sequence[str]) -> list[bytes | None]:
         return await asyncio.to_thread(self.get, task_ids)

@@ -31,7 +31,7 @@ def linked(step: Signature[Any], links: list[Any], errbacks: list[Any], errback_
 
 
 def _link_error_to_chord(step: chord, errback: Any, on_header: bool) -> None:
-    """As ``chord.link_error``; does nothing if the body has the errback already."""
+    """Like ``chord.link_error``; does nothing if the body has the errback already."""
     body = step.body_or_raise()
     if _has_errback(body, errback):
         return

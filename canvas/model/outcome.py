@@ -29,7 +29,7 @@ def _join(ours: type, kept: tuple[type, ...], name: str) -> None:
 
 
 class _BaseException(Exception):
-    """As ``_Base``, for a class of exceptions."""
+    """Like ``_Base``, for a class of exceptions."""
 
 
 class ExceptionWithTraceback(_BaseException):

@@ -67,7 +67,7 @@ class NodeRef(NamedTuple):
         return self.size == 0
 
     def as_list(self) -> list[Any]:
-        """As the header carries it."""
+        """Its form in the header of a message."""
         return [part for part in self if part is not None]
 
     @classmethod
@@ -162,7 +162,7 @@ class RunNode:
         return len(self.slots) - len(self.given)
 
     def as_list(self) -> list[Any]:
-        """As it is kept; the last fields are left out as far as they have their defaults."""
+        """Its form in the store. Trailing fields that have their defaults are left out."""
         fields = [
             self.name, self.kind, self.slots, self.sig, self.binds, self.outs, self.continue_on_failure, self.default,
             self.choices, self.given, self.compensate, self.hidden, self.depth, self.when, self.limit, self.cancels,

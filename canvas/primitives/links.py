@@ -114,7 +114,7 @@ class Distinct(Sequence[Any]):
         return self._found[index]
 
     def __contains__(self, sig: object) -> bool:
-        """As ``has_signature``, with few comparisons."""
+        """Like ``has_signature``, with few comparisons."""
         return bool(self._found) and self._place(sig)[1] is not None
 
     def without(self, others: "Distinct") -> "Distinct":

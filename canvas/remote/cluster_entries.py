@@ -53,7 +53,7 @@ class Worker:
             self.heartbeats = sorted([*self.heartbeats, local_received])[-self.heartbeat_max :]
 
     def update(self, f: Event, **fields: Any) -> None:
-        """Set fields."""
+        """Set attributes, from the mapping ``f`` and from keywords."""
         self.__dict__.update(f, **fields)
 
     @property

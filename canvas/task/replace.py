@@ -17,7 +17,7 @@ from canvas.primitives.signature import Signature
 
 
 class SignedTask(SignatureTask, Protocol):
-    """A task that calls are made from."""
+    """A task whose ``s`` makes signatures."""
 
     def s(self, *args: Any, **kwargs: Any) -> Signature[Any]: ...
 

@@ -35,7 +35,7 @@ def encode(value: Any, serializer: str) -> tuple[str, str, bytes]:
 
 
 def encode_text(value: Any, serializer: str) -> tuple[str, str, bytes | str]:
-    """As ``encode``, with text instead of bytes from a serializer that writes text: the form of kombu's ``dumps``."""
+    """Like ``encode``, with text instead of bytes from a serializer that writes text: the form of kombu's ``dumps``."""
     content_type, encoding, written = encode(value, serializer)
     return content_type, encoding, written.decode() if encoding == "utf-8" else written
 

@@ -41,8 +41,7 @@ def encode(
     only_set_fields: bool = False,
 ) -> bytes:  # fmt: skip
     """The stored form of a record. Arguments of the task that the serializer cannot write become their repr.
-
-    ``only_set_fields`` leaves out the fields that are empty, as far as Celery reads a record without them.
+    ``only_set_fields`` leaves out the empty fields that Celery does not need to read a record.
 
     Raises EncodeError for a result that the serializer cannot write, or that is nested too deep to be read again.
     """

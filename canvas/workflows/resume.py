@@ -33,7 +33,7 @@ class Again(NamedTuple):
     """The nodes of a run that are to run again after its end."""
 
     numbers: frozenset[int]
-    """Nodes, with all that depend on them."""
+    """Numbers of nodes, including all nodes that depend on them."""
     inside: Mapping[int, str] = MappingProxyType({})
     """Of those, the ones whose runs inside go on, each with the path of the node inside that is to run again."""
 
@@ -203,7 +203,7 @@ def run_again_from(run: RunTree, path: str) -> Again:
 
 
 def node_of_path(run: RunTree, path: str) -> Again:
-    """As ``run_again_from``, also of a run inside of another one. Raises CompositionError."""
+    """Like ``run_again_from``, also of a run inside of another one. Raises CompositionError."""
     names = {node.name: number for number, node in enumerate(run.nodes) if not node.hidden}
     if path in names:
         return Again(_with_choice(run.nodes, path))

@@ -208,7 +208,7 @@ class RunStore:
         return run
 
     def waiting(self, seconds: float, cursor: str) -> tuple[list[str], str]:
-        """As ``RunRecords.waiting_runs``."""
+        """See ``RunRecords.waiting_runs``."""
         return tuple(self.persist(lambda: self._results.waiting_runs(seconds, cursor)))
 
     def list_as(self, run: str, state: str, before: str) -> None:

@@ -30,7 +30,7 @@ class SourceEntry:
     """When a person changed it last, where the source knows that."""
     not_before: datetime | None = None
     key: Any = None
-    """The source's own handle of it."""
+    """The source's own identifier of the entry."""
 
     def is_behind(self, state: EntryState) -> bool:
         """Whether a tick was claimed whose time the source does not have yet."""

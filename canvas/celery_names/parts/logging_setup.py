@@ -58,7 +58,7 @@ class Logging:
         self, loglevel: str | int | None = None, logfile: str | None = None, format: str | None = None,
         colorize: bool | None = None, hostname: str | None = None, **options: Any,
     ) -> bool:  # fmt: skip
-        """As ``setup``; a ``format`` becomes the setting ``worker_log_format``."""
+        """Like ``setup``; a ``format`` becomes the setting ``worker_log_format``."""
         if format is not None:
             self.app.conf.worker_log_format = format
         return self.setup(loglevel, logfile, colorize=colorize, hostname=hostname)

@@ -60,8 +60,11 @@ class Destinations:
         return found
 
     def copies(self, outgoing: Iterable[Outgoing]) -> list[Publication]:
-        """As ``publications``, for messages that RabbitMQ has delivered before. Another program may have sent one whose
-        headers fill a frame, so that those of the copy are too long: it is sent as bytes then."""
+        """Like ``publications``, for messages that RabbitMQ has delivered before.
+
+        If the headers of a message by another program fill a frame, those of the copy are too long: the copy is sent as
+        bytes.
+        """
         pairs = [(one, copy) for one in outgoing for copy in self.publications([one])]
         return [copy._replace(content=_carried(one, copy.content)) for one, copy in pairs]
 

@@ -78,7 +78,7 @@ class BrokerHalf(Protocol):
     """The broker's half of a settlement in two steps."""
 
     def publish(self, messages: Sequence[Publish], delays: Delays = None) -> None:
-        """As ``Broker``."""
+        """See ``Broker``."""
 
     def fences(self, settlements: Sequence[Settlement]) -> Sequence[bool | None]:
         """Of which settlements the fence holds now. ``None``: the server that knows is away while others answer."""

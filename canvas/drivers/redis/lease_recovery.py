@@ -273,7 +273,7 @@ def opened(record: bytes) -> tuple[str, str, bytes] | None:
 
 
 def _opened_by_stdlib(record: bytes) -> tuple[str, str, bytes] | None:
-    """As ``opened``, for records that only the standard library reads: with NaN, infinities, or lone surrogates."""
+    """Like ``opened``, for records that only the standard library reads: with NaN, infinities, or lone surrogates."""
     try:
         envelope, exchange, key = json.loads(record)
         text = envelope if isinstance(envelope, str) else json.dumps(envelope)

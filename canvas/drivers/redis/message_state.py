@@ -131,7 +131,7 @@ class StateBroker(RedisBroker):
         return self._recovery
 
     def connect(self, dropped: Callable[[str], None], to_entry: Callable[[str, bytes], bytes]) -> None:
-        """As ``StateParts``."""
+        """See ``StateParts``."""
         self.recovery.dropped, self.recovery.to_entry = dropped, to_entry
 
     def register(self, worker: str, arrivals: Sequence[Arrival]) -> LeaseReply:

@@ -98,7 +98,7 @@ class SqlChords:
         return self._database.call(lambda connection: self.write(connection, records))
 
     def write(self, connection: Connection, records: Records) -> list[ReadyChord]:
-        """As ``record``, in a transaction of the caller's."""
+        """Like ``record``, in a transaction of the caller's."""
         stores, parts, joins, extensions, keeps, mail, runs = records
         write_runs(connection, self._state, runs)
         self._results.writer(stores)(connection)
@@ -211,7 +211,7 @@ class SqlChords:
         self._database.call(lambda connection: self.end(connection, group_id, failed, expires))
 
     def end(self, connection: Connection, group_id: str, failed: bool, expires: int) -> bool:
-        """As ``delete_chord``, in a transaction of the caller's; whether the chord was ready."""
+        """Like ``delete_chord``, in a transaction of the caller's; whether the chord was ready."""
         chords, parts = self._chords, self._parts
         now = read_clock(connection)
         values: dict[str, Any] = {"state": _FAILED if failed else _DONE, "size": None, "ready_since": None}

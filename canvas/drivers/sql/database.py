@@ -83,7 +83,7 @@ class Database:
         return self._tried(lambda: transaction(self._ready()), retry)
 
     def change(self, work: Callable[[Connection], T], retry: bool = True) -> T:
-        """As ``call``, for a transaction that reads before it writes."""
+        """Like ``call``, for a transaction that reads before it writes."""
 
         def locked(connection: Connection) -> T:
             lock_database(connection)
@@ -149,11 +149,11 @@ class Database:
             return self._engine
 
     def create_tables(self) -> list[str]:
-        """As ``TableStore``."""
+        """See ``TableStore``."""
         return self.with_engine(lambda engine: create(engine, self.tables))
 
     def upgrade_tables(self) -> list[str]:
-        """As ``TableStore``."""
+        """See ``TableStore``."""
         return self.with_engine(lambda engine: upgrade(engine, self.tables))
 
     def close(self) -> None:

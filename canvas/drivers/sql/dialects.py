@@ -65,7 +65,7 @@ class _Inserted:
 
 
 def _mysql_upsert(table: Table, keys: Sequence[str], changed: Any, where: Any) -> Any:
-    """As ``upsert``. There is no condition here: each column gets its new value or keeps its own. Columns are changed
+    """Like ``upsert``. There is no condition here: each column gets its new value or keeps its own. Columns are changed
     one after the other, so those that the condition reads are the last."""
     statement = mysql.insert(table)
     if not changed:

@@ -99,7 +99,7 @@ def _is_kept(connection: Connection, tables: StateTables, run: str) -> bool:
 
 
 def find(connection: Connection, tables: StateTables, query: RunQuery) -> list[FoundRun]:
-    """As ``RunRecords.find_runs``."""
+    """See ``RunRecords.find_runs``."""
     runs = tables.runs
     wanted = _wanted(connection, tables, query, select(runs.c.run, runs.c.state, runs.c.created))
     rows = connection.execute(wanted.order_by(runs.c.created.desc()).limit(query.limit))
@@ -107,7 +107,7 @@ def find(connection: Connection, tables: StateTables, query: RunQuery) -> list[F
 
 
 def count(connection: Connection, tables: StateTables, query: RunQuery) -> int:
-    """As ``RunRecords.count_runs``."""
+    """See ``RunRecords.count_runs``."""
     wanted = _wanted(connection, tables, query, select(func.count()).select_from(tables.runs))
     return int(connection.execute(wanted).scalar_one())
 

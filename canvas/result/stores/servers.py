@@ -56,11 +56,11 @@ class ServerBackend(CeleryBackend, metaclass=Kind):
 
     @property
     def address(self) -> str:
-        """The URL of the driver's."""
+        """The URL of the driver's result store."""
         return str(self.url or f"{self.kind}://")
 
     def bind(self, results: Any, chords: Any) -> None:
-        """Keep the records there."""
+        """Read and write records in ``results``, and chords in ``chords``."""
         CeleryBackend.__init__(self, results, chords, self.app.conf, self.app.now)
 
     def as_uri(self, include_password: bool = False) -> str:

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
-from queue import Empty, SimpleQueue
+from queue import Empty
 from typing import TypeVar
 
 from canvas import telemetry
@@ -19,7 +19,7 @@ from canvas.telemetry import emit
 from canvas.worker.consumer.buffer import PrefetchBuffer, Work
 from canvas.worker.consumer.loop_parts import LoopParts
 from canvas.worker.consumer.loop_sleep import STUCK_AFTER
-from canvas.worker.consumer.persistent import Concluding, Unsettled, report_sent
+from canvas.worker.consumer.persistent import Concluding, Unsettled, WaitingAck, report_sent
 from canvas.worker.consumer.prefetch import QueueChange
 from canvas.worker.consumer.shortcuts import acks_ahead, report_round
 
@@ -36,7 +36,7 @@ class SettleBatch(Concluding):
         self.buffer = PrefetchBuffer()
         self.finished: deque[Settlement | ChordDispatch | None] = deque()
         self.submitted: deque[ReadyChord | Orphan | RefusedEnd] = deque()
-        self.acks: deque[tuple[Settlement, SimpleQueue[bool]]] = deque()
+        self.acks: deque[WaitingAck] = deque()
         self.unstarted: deque[Delivery] = deque()
         """Messages that slots have not started because the process stops."""
         self.running: dict[int, float] = {}
@@ -138,7 +138,7 @@ class SettleBatch(Concluding):
             ahead = min(ahead, policy.slots)
         return max(0, free + min(ahead, policy.limit) - buffered)
 
-    def _take_finished(self) -> tuple[list[Settlement | ChordDispatch], list[tuple[Settlement, "SimpleQueue[bool]"]]]:
+    def _take_finished(self) -> tuple[list[Settlement | ChordDispatch], list[WaitingAck]]:
         batch: list[Settlement | ChordDispatch] = []
         while self.finished and len(batch) < self.policy.batch:
             item = self.finished.popleft()
@@ -150,12 +150,7 @@ class SettleBatch(Concluding):
         answers = [self.acks.popleft() for _ in range(len(self.acks))] if self.acks else []
         return batch, answers
 
-    def _exchange(
-        self,
-        batch: list[Settlement | ChordDispatch],
-        answers: list[tuple[Settlement, "SimpleQueue[bool]"]],
-        demand: int,
-    ) -> None:
+    def _exchange(self, batch: list[Settlement | ChordDispatch], answers: list[WaitingAck], demand: int) -> None:
         settlements: list[Settlement] = []
         ends: list[ChordDispatch] = []
         for item in batch:
@@ -185,7 +180,7 @@ class SettleBatch(Concluding):
             self._take_leased(lease, settled.leased)
 
     def _apply(
-        self, verdicts: Sequence[SettleResult], answers: list[tuple[Settlement, "SimpleQueue[bool]"]],
+        self, verdicts: Sequence[SettleResult], answers: list[WaitingAck],
         soon: Sequence[Settlement], settlements: Sequence[Settlement],
     ) -> None:  # fmt: skip
         """Pass on the verdicts: on the acks that slots wait for, on acks ahead of their turn, on settlements."""

@@ -75,31 +75,31 @@ class ConsumerLoop(threading.Thread, ABC):
             return NoWork.YET
         return item
 
-    def begin(self, place: int) -> None:
+    def begin(self, slot: int) -> None:
         """A slot, known by a number of its own, starts a piece of work."""
-        self._batch.running[place] = time.monotonic()
+        self._batch.running[slot] = time.monotonic()
         self._sleep.task_starts()
 
-    def pause(self, place: int) -> None:
+    def pause(self, slot: int) -> None:
         """The slot's piece of work waits for another, which may have the slot meanwhile."""
         batch = self._batch
-        batch.paused[place] = time.monotonic() - batch.running.pop(place)
+        batch.paused[slot] = time.monotonic() - batch.running.pop(slot)
         self._sleep.urgent()
 
-    def resume(self, place: int) -> None:
-        """It goes on."""
+    def resume(self, slot: int) -> None:
+        """The slot's piece of work goes on after a ``pause``."""
         batch = self._batch
-        batch.running[place] = time.monotonic() - batch.paused.pop(place)
+        batch.running[slot] = time.monotonic() - batch.paused.pop(slot)
 
     @property
     def stopping(self) -> bool:
         """Whether nothing more is to start."""
         return self._batch.stopping
 
-    def complete(self, place: int, settlement: Settlement | ChordDispatch | None) -> None:
+    def complete(self, slot: int, settlement: Settlement | ChordDispatch | None) -> None:
         """The slot has finished its piece of work."""
         batch = self._batch
-        took = time.monotonic() - batch.running.pop(place)
+        took = time.monotonic() - batch.running.pop(slot)
         batch.seconds_per_task += (took - batch.seconds_per_task) * 0.1
         batch.finished.append(settlement)
         self._sleep.task_ends()
@@ -124,11 +124,11 @@ class ConsumerLoop(threading.Thread, ABC):
                 continue
 
     def _sleep_less(self) -> None:
-        """A settlement is to be committed at once."""
+        """Have the thread make a round at once, if the thread makes the rounds."""
         self._sleep.urgent()
 
     def _help(self, answer: "SimpleQueue[bool]") -> None:
-        """Have the round made that brings an answer."""
+        """Make the round that brings the answer, if the waiting thread makes rounds."""
 
     # -- for the process
 
@@ -145,7 +145,7 @@ class ConsumerLoop(threading.Thread, ABC):
         return change.done.wait(_CHANGED_WITHIN)
 
     def resize(self, by: int) -> None:
-        """So many slots more, or fewer."""
+        """Add ``by`` slots, or remove slots if ``by`` is negative."""
         policy = self._batch.policy
         self._batch.policy = policy._replace(slots=policy.slots + by)
         self._sleep.urgent()
@@ -204,7 +204,7 @@ class ThreadedLoop(ConsumerLoop):
         super().__init__(parts, MANY_SLOTS)
 
     def next_work(self) -> Work | NoWork:
-        """As ``ConsumerLoop``; it waits for work for half a second."""
+        """Like ``ConsumerLoop``; it waits for work for half a second."""
         try:
             return self._taken(self.work.get(timeout=SIGNALS_WITHIN))
         except Empty:
@@ -238,7 +238,7 @@ class InlineLoop(ConsumerLoop):
         """Held by the thread that makes a round."""
 
     def next_work(self) -> Work | NoWork:
-        """As ``ConsumerLoop``. While the thread makes the rounds, it waits for work for half a second."""
+        """Like ``ConsumerLoop``. While the thread makes the rounds, it waits for work for half a second."""
         try:
             item = self.work.get(timeout=SIGNALS_WITHIN) if self._thread_makes_rounds else self.work.get_nowait()
         except Empty:

@@ -203,7 +203,7 @@ class ChildDuties:
         return max(0.0, min(self.lifetimes.next(), self._promotion.next()) - time.monotonic())
 
     def expect(self, at: float) -> bool:
-        """As ``Maintenance``."""
+        """See ``Maintenance``."""
         return self._promotion.expect(at)
 
 

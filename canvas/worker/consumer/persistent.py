@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from queue import SimpleQueue
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from canvas.drivers.ports.settler import PartlySettled
 from canvas.drivers.ports.values import SettleReply
@@ -15,6 +15,8 @@ from canvas.model.settlement import ChordDispatch, Orphan, ReadyChord, RefusedEn
 from canvas.telemetry import emit
 
 T = TypeVar("T")
+WaitingAck: TypeAlias = tuple[Settlement, "SimpleQueue[bool]"]
+"""An ack, and the queue at which a slot waits for its answer."""
 _LOOKS_EVERY = 0.1
 _TRIED_EVERY = 1.0
 """Seconds between two attempts to settle what is unsettled."""
@@ -46,7 +48,7 @@ class Persistent:
             return self.repeat(call, exc, ends)
 
     def repeat(self, call: Callable[[], T], failure: BrokerError, ends: Callable[[], bool] = bool) -> T:
-        """As ``persist``, for a call that was tried once and ended in ``failure``."""
+        """Like ``persist``, for a call that was tried once and ended in ``failure``."""
         self.leases_uncertain = True
         emit("broker.unreachable", error=str(failure))
         delay = 0.1
@@ -73,7 +75,7 @@ class Persistent:
             return self.attempt_again(call, exc)
 
     def attempt_again(self, call: Callable[[], T], failure: BrokerError) -> T | None:
-        """As ``attempt``, for a call that was tried once and ended in ``failure``."""
+        """Like ``attempt``, for a call that was tried once and ended in ``failure``."""
         try:
             return self.repeat(call, failure, lambda: self.stopping)
         except BrokerError:
@@ -91,7 +93,7 @@ class Unsettled:
 
     def __init__(self) -> None:
         self.items: list[Settlement | ChordDispatch] = []
-        self.acks: list[tuple[Settlement, SimpleQueue[bool]]] = []
+        self.acks: list[WaitingAck] = []
         """Acks that slots wait for."""
         self.partial = False
         """A server was away in the latest round."""
@@ -132,7 +134,7 @@ class Concluding(Persistent):
 
     finished: deque[Settlement | ChordDispatch | None]
     submitted: deque[ReadyChord | Orphan | RefusedEnd]
-    acks: deque[tuple[Settlement, "SimpleQueue[bool]"]]
+    acks: deque[WaitingAck]
     _leases: dict[str, Delivery]
     _outstanding: int
     _unsettled: Unsettled

@@ -44,16 +44,16 @@ class Wait(Protocol):
     """Seconds after which an idle process asks for messages although no wait has ended."""
 
     def wait(self, worker: str, queues: Sequence[str], timeout: float) -> int:
-        """As ``Broker.wait``."""
+        """See ``Broker.wait``."""
 
     def interrupt(self) -> None:
         """End a wait in progress, or the next one. Safe from any thread and signal."""
 
     def end(self, worker: str) -> None:
-        """As ``Broker.stop_waiting``."""
+        """See ``Broker.stop_waiting``."""
 
     def release_prefetched(self, worker: str) -> None:
-        """As ``Broker.release_prefetched``."""
+        """See ``Broker.release_prefetched``."""
 
     def outage(self) -> bool:
         """Whether the broker was unreachable during a wait that raised nothing; said once."""

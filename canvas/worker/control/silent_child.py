@@ -15,7 +15,7 @@ def running_tag(recovery: Recovery, worker: str, row: ProcessStats) -> str | Non
 
 
 def state_of_silent(app: Canvas, hostname: str, pid: int, worker: str, row: ProcessStats) -> dict[str, Any]:
-    """As ``ActiveTasks.state``, with no totals. Raises BrokerError."""
+    """Like ``ActiveTasks.state``, with no totals. Raises BrokerError."""
     recovery = app.driver.recovery
     tag, held = running_tag(recovery, worker, row), recovery.leases(worker)
     running = [delivery for delivery in held if delivery.tag == tag]

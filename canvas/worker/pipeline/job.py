@@ -41,7 +41,7 @@ class Job:
     began: float | None = None
     """Unix time at which its task started."""
     terminate: Callable[[], object] | None = None
-    """Ends its task from outside, while it runs, where the process may end with it."""
+    """While the task runs, this ends it from another thread, if the pool may end the whole process for that."""
     end_signal: int | None = None
     """The number of the signal that a command named to end its task."""
     reported: bool = False

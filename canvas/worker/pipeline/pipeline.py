@@ -278,7 +278,7 @@ class TaskPipeline:
         return settlement, outcome
 
     def settle_once(self, job: Job, outcome: Outcome, report: Report) -> tuple[Settlement, Outcome]:
-        """As ``settle``, without what the task holds; what cannot be settled as it is ends in failure."""
+        """Like ``settle``, without what the task holds; what cannot be settled as it is ends in failure."""
         try:
             return self._settler.settle(job, outcome, report)
         except BaseException as exc:  # noqa: BLE001 - the user's objects, which are written here, may raise anything

@@ -61,7 +61,7 @@ class TaskReports:
         return (call_hook(hook, task, request) if hook is not None else None) or rejected
 
     def over(self, job: Job, outcome: Outcome) -> None:
-        """Nothing more is called for a task that ran here."""
+        """The last report of a task that ran here: all of its hooks have been called."""
         emit(self.over_event, **self._facts(job, outcome))
         if isinstance(outcome, Rejected) and not outcome.requeue and self.over_event == _OVER:
             exc = Reject(outcome.reason, requeue=False)

@@ -35,12 +35,12 @@ class AsyncioPool:
         self._forget_reset = in_forks(_forget_threads)
         self._pipeline = AwaitedPipeline(task_pipeline, self._threads)
         self._at_work: dict[int, OnLoop] = {}
-        """By number."""
+        """The work that is in progress, by a number of its own."""
         self._taken: dict[int, Place] = {}
-        """The places of these."""
+        """The places that this work occupies, by the same numbers."""
 
     def resize(self, by: int) -> None:
-        """So many places more, or fewer as places fall free. From any thread."""
+        """Add ``by`` places, or remove places as they become free. Safe from any thread."""
         self._loop.call_soon_threadsafe(self._places.resize, by)
 
     def run(self) -> None:

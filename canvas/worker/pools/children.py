@@ -33,7 +33,7 @@ class ChildProcess:
     index: int
     """Its number among those that live, from 1."""
     forked_at: float | None = field(default_factory=time.monotonic)
-    """By the monotonic clock; ``None`` once it has started."""
+    """Monotonic time of the fork; ``None`` once the child has started."""
     totals: dict[str, int] = field(default_factory=dict)
     """Tasks by name that it had begun when it last reported them."""
     retiring: bool = False

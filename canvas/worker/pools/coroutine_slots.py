@@ -22,18 +22,18 @@ class Places:
         """Its items are free places; a semaphore takes five times as long."""
         self._count = 0
         self._running = 0
-        self._owed = 0
-        """Places that are not given on as they fall free."""
+        self._surplus = 0
+        """Places that are not passed on when they become free."""
         self._coming_back: deque[asyncio.Future[None]] = deque()
         self._starting: deque[asyncio.Future[None]] = deque()
         self.resize(count)
 
     def resize(self, by: int) -> None:
-        """So many places more, or fewer as places fall free."""
+        """Add ``by`` places, or remove places as they become free."""
         self._count += by
         for _ in range(by):
-            self._give_on()
-        self._owed += max(-by, 0)
+            self._pass_on()
+        self._surplus += max(-by, 0)
 
     def take(self) -> None:
         """Wait for a free place, and take it for a message; from the feeder's thread."""
@@ -44,8 +44,8 @@ class Places:
 
     async def start(self) -> None:
         """A task starts in a place that was taken for it, or in the next one, where that has been taken from it."""
-        if self._owed and self._running >= self._count:
-            self._owed -= 1
+        if self._surplus and self._running >= self._count:
+            self._surplus -= 1
             await self._turn(self._starting)
         else:
             self._running += 1
@@ -53,11 +53,11 @@ class Places:
     def leave(self) -> None:
         """A task that ran needs its place no more."""
         self._running -= 1
-        self._give_on()
+        self._pass_on()
 
-    def _give_on(self) -> None:
-        if self._owed:
-            self._owed -= 1
+    def _pass_on(self) -> None:
+        if self._surplus:
+            self._surplus -= 1
             return
         while self._coming_back or self._starting:
             waiting = (self._coming_back or self._starting).popleft()
@@ -68,7 +68,7 @@ class Places:
         self._free.put(None)
 
     async def come_back(self) -> None:
-        """Take a place again, as soon as there is one."""
+        """Wait for a free place and take it, after the task has awaited results without one."""
         with suppress(Empty):
             self._free.get_nowait()
             self._running += 1
@@ -92,7 +92,7 @@ class Places:
     def come_back_at_once(self) -> None:
         """Continue although no slot is free; the next slot that becomes free is not given to another task."""
         self._running += 1
-        self._owed += 1
+        self._surplus += 1
 
 
 class Place:

@@ -95,7 +95,7 @@ class Prefork:
                 rests = self._app.driver.recovery.rest(one.worker)
                 if rests:
                     self._duties.rested(one.worker)
-                if not rests or row.waits != waits:  # woken meanwhile, it may lease as what it was before
+                if not rests or row.waits != waits:  # it was woken meanwhile, and may lease under its old registration
                     row.registered = now + holds_for(self._app.conf)
                     found.append(one.worker)
         return found

@@ -12,7 +12,7 @@ class WorkerThread:
     """One place where a task can run. ``run`` returns when the loop has no more work to give."""
 
     def __init__(self, loop: ConsumerLoop, pipeline: TaskPipeline, after: Callable[[], None] | None = None) -> None:
-        """``after`` is called after each piece of work."""
+        """``after`` is called each time a task or a chord's end is finished."""
         self._loop = loop
         self._pipeline = pipeline
         self._after = after
@@ -23,17 +23,17 @@ class WorkerThread:
             self._work()
 
     def _work(self) -> None:
-        loop, pipeline, place, after = self._loop, self._pipeline, id(self), self._after
+        loop, pipeline, slot, after = self._loop, self._pipeline, id(self), self._after
         while (work := loop.next_work()) is not NoWork.EVER:
             if work is NoWork.YET:
                 loop.work_for_loop()
                 continue
-            loop.begin(place)
+            loop.begin(slot)
             try:
                 done = pipeline.do(work)
             except BaseException as exc:  # noqa: BLE001 - the slot must outlive a fault in the pipeline itself
-                loop.complete(place, pipeline.unrunnable.internal_error(work, exc))
+                loop.complete(slot, pipeline.unrunnable.internal_error(work, exc))
             else:
-                loop.complete(place, done)
+                loop.complete(slot, done)
             if after is not None:
                 after()

@@ -57,7 +57,7 @@ class Publisher:
             self._publish_again(messages[start : start + _AT_ONCE], (), delays)
 
     def offer(self, messages: Sequence[Publication]) -> set[str]:
-        """As ``publish``, for messages that may be sent later; the ids of those that the broker does not take now."""
+        """Like ``publish``, for messages that may be sent later; the ids of those that the broker does not take now."""
         left: list[Publication] = []
         for start in range(0, len(messages), _AT_ONCE):
             self._publish_again(messages[start : start + _AT_ONCE], (), None, left)

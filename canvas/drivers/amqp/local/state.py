@@ -75,13 +75,13 @@ class LocalMessages:
                 self.early_acked.pop(tag, None)
 
     def renew(self, message_ids: Sequence[str]) -> None:
-        """Nothing is kept for a time."""
+        """Nothing: these leases do not expire."""
 
     def detach(self, worker: str, tags: Sequence[str]) -> None:
         """RabbitMQ keeps the message of each lease."""
 
     def attach(self, worker: str, tags: Sequence[str]) -> None:
-        """None was detached."""
+        """Nothing: ``detach`` has detached no lease."""
 
     def release(self, deliveries: Sequence[Delivery]) -> int:
         with self._lock:

@@ -52,7 +52,7 @@ class Replies:
         self._delivery_mode = 2 if options.persistent else 1
 
     def outgoing(self, stores: Iterable[ResultWrite], reply_to: str) -> list[Outgoing]:
-        """Messages as an outbox keeps them, to the queue that each record names, or to ``reply_to``."""
+        """The messages, in the form of an outbox. Each goes to the queue that its record names, or to ``reply_to``."""
         return [
             Outgoing(new_tag(), "", queue, self._envelope(store, queue), mandatory=False)
             for store in stores

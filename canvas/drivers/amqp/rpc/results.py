@@ -44,7 +44,7 @@ class RpcResults:
         atexit.register(_close, weakref.ref(self), os.getpid())
 
     def _begin(self) -> None:
-        """Without a queue, as a new process is."""
+        """Start without a queue, as a new or a forked process does."""
         self._lock = threading.Lock()
         self._records = MemoryRecords()
         self._kept = MemoryResults(self._records)

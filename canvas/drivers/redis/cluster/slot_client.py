@@ -49,7 +49,7 @@ class SlotClient(RedisClient):
         """By its identity, the node of a connection that the caller holds."""
 
     def disinherit(self) -> None:
-        """As RedisClient's; the nodes do so themselves."""
+        """Like ``RedisClient``; the nodes do so themselves."""
         super().disinherit()
         self._cluster.disinherit()
         self._held_at.clear()
@@ -74,7 +74,7 @@ class SlotClient(RedisClient):
                 time.sleep(tries.pause(exc))
 
     def command(self, *words: Any, retry: bool = True) -> Any:
-        """As RedisClient's."""
+        """See ``RedisClient``."""
 
         def ask(node: RedisClient) -> Any:
             try:
@@ -87,7 +87,7 @@ class SlotClient(RedisClient):
         return self._routed(ask, retry)
 
     def pipeline(self, commands: Iterable[Sequence[Any]], transaction: bool = False, retry: bool = True) -> list[Any]:
-        """As RedisClient's."""
+        """See ``RedisClient``."""
         every = list(commands)
 
         def send(node: RedisClient) -> list[Any]:
@@ -105,19 +105,19 @@ class SlotClient(RedisClient):
         self, name: str, keys: Sequence[str], arguments: Sequence[Any], once: bool = False,
         text_of: TextOf = _with_anchor,
     ) -> Any:  # fmt: skip
-        """As RedisClient's."""
+        """See ``RedisClient``."""
         anchored = [self._anchor, *keys]
         return self._routed(lambda node: node.call(name, anchored, arguments, True, text_of), not once)
 
     async def acall(
         self, name: str, keys: Sequence[str], arguments: Sequence[Any], text_of: TextOf = _with_anchor
     ) -> Any:
-        """As RedisClient's."""
+        """See ``RedisClient``."""
         anchored = [self._anchor, *keys]
         return await self._arouted(lambda node: node.acall(name, anchored, arguments, text_of), False)
 
     async def acommand(self, *words: Any, retry: bool = True) -> Any:
-        """As RedisClient's."""
+        """See ``RedisClient``."""
 
         async def ask(node: RedisClient) -> Any:
             try:
@@ -130,7 +130,7 @@ class SlotClient(RedisClient):
         return await self._arouted(ask, retry)
 
     async def apipeline(self, commands: Iterable[Sequence[Any]]) -> list[Any]:
-        """As RedisClient's."""
+        """See ``RedisClient``."""
         return [await self.acommand(*words, retry=False) for words in commands]
 
     async def _arouted(self, call: Callable[[RedisClient], Any], retry: bool) -> Any:
@@ -150,12 +150,12 @@ class SlotClient(RedisClient):
     # -- connections of their own
 
     def follow(self, refusal: SlotNotServed) -> None:
-        """As RedisClient's; the slot may still be migrating, so that this takes a moment."""
+        """Like ``RedisClient``; the slot may still be migrating, so that this takes a moment."""
         time.sleep(FIRST_PAUSE)
         self._cluster.refresh()
 
     def connection(self) -> Connection:
-        """As RedisClient's, to the slot's node."""
+        """Like ``RedisClient``, to the slot's node."""
         node = self._cluster.node(self._slot)
         try:
             made = node.connection()
@@ -166,21 +166,21 @@ class SlotClient(RedisClient):
         return made
 
     def drop(self, connection: Connection) -> None:
-        """As RedisClient's."""
+        """See ``RedisClient``."""
         node = self._held_at.pop(id(connection), None)
         if node is not None:
             node.drop(connection)
 
     def pubsub(self) -> PubSub:
-        """As RedisClient's, at any node: each passes on what the others publish."""
+        """Like ``RedisClient``, at any node: each passes on what the others publish."""
         return self._at_any(lambda node: node.pubsub())
 
     def leave(self, subscription: PubSub) -> None:
-        """As RedisClient's."""
+        """See ``RedisClient``."""
         self._at_any(lambda node: node.leave(subscription))
 
     def apubsub(self) -> Any:
-        """As RedisClient's, at the masters in turn: the last one may have been cut off."""
+        """Like ``RedisClient``, at the masters in turn: the last one may have been cut off."""
         masters = self._cluster.masters()
         return masters[next(self._turns) % len(masters)].apubsub()
 

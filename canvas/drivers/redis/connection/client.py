@@ -205,7 +205,7 @@ class RedisClient:
     @property
     def blocks_for(self) -> float:
         """Seconds for which a blocking command may wait on the server: its answer has to come within the socket's
-        timeout, with a margin for the way."""
+        timeout, with a margin for the network."""
         timeout = self.address.options.get("socket_timeout", ANSWER_WITHIN)
         return min(_BLOCKS_FOR, float(timeout) / 2) if timeout else _BLOCKS_FOR
 

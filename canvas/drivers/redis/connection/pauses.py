@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from random import random
 
 TRIES = 6
-"""After the first."""
+"""The number of tries after the first."""
 FIRST_PAUSE = 0.05
 """Seconds, half of the longest that the first may take; each of the next may take twice as long."""
 LONGEST_PAUSE = 1.0
@@ -27,7 +27,7 @@ class ReconnectDeadline:
         self.renew()
 
     def renew(self) -> None:
-        """It answers."""
+        """The server answers: count the time from the next failure on."""
         self._until = time.monotonic() + _GIVE_UP_AFTER
 
     def over(self) -> bool:

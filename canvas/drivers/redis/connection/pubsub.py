@@ -21,7 +21,7 @@ class Keepalive:
         self._asked: float | None = None
 
     def heard(self) -> None:
-        """Something came."""
+        """The server has sent something: the connection works."""
         self._heard, self._asked = time.monotonic(), None
 
     def due(self) -> bool:
@@ -55,7 +55,7 @@ class PubSub:
         self._keepalive = Keepalive()
 
     def subscribe(self, *channels: bytes | str) -> None:
-        """Subscribe to channels; the answers come as what is received."""
+        """Subscribe to channels. ``next`` returns the replies of the server, too."""
         self._send("SUBSCRIBE", *channels)
 
     def psubscribe(self, pattern: str) -> None:

@@ -31,7 +31,7 @@ class _Afterwards:
 
 
 class _Waiter:
-    """One coroutine that waits, and what has come for it."""
+    """A coroutine that waits for records, and the messages that have arrived for it."""
 
     def __init__(self, channels: Iterable[bytes]) -> None:
         self.queue: asyncio.Queue[tuple[str, bytes] | Exception | None] = asyncio.Queue()

@@ -113,7 +113,7 @@ class HashedLayout:
         self._count = count
 
     def of_queue(self, queue: str) -> int:
-        """As Layout."""
+        """See ``Layout``."""
         return crc32(queue.encode()) % self._count
 
     def of_key(self, key: str) -> int:

@@ -40,7 +40,7 @@ class ShardLayout:
         self._known: dict[str, int] = {}
 
     def of_queue(self, queue: str) -> int:
-        """As Layout."""
+        """See ``Layout``."""
         found = self._known.get(queue)
         if found is None:
             found = self._known[queue] = self._matching(queue)

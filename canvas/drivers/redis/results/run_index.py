@@ -49,7 +49,7 @@ class RedisRunIndex:
         self._prefix = prefix
 
     def find(self, query: RunQuery) -> list[FoundRun]:
-        """As ``RunRecords.find_runs``."""
+        """See ``RunRecords.find_runs``."""
         self._unlist_expired()
         found: dict[str, FoundRun] = {}
         for state, sets in self._sets(query):
@@ -60,7 +60,7 @@ class RedisRunIndex:
         return latest[: query.limit]
 
     def count(self, query: RunQuery) -> int:
-        """As ``RunRecords.count_runs``."""
+        """See ``RunRecords.count_runs``."""
         self._unlist_expired()
         every = self._sets(query)
         if all(len(sets) == 1 for _, sets in every):
@@ -68,13 +68,13 @@ class RedisRunIndex:
         return sum(1 for _, sets in every for _ in self._members(query, sets, _PAGE))
 
     def run_of_key(self, name: str, key: str) -> str | None:
-        """As ``RunRecords.run_of_key``."""
+        """See ``RunRecords.run_of_key``."""
         run = self._link.command("HGET", f"{self._prefix}:keys", _name_and_key(name, key))
         kept = run is not None and self._link.command("EXISTS", self._run_key(run.decode()))
         return run.decode() if kept else None
 
     def waiting_runs(self, seconds: float, cursor: str) -> tuple[list[str], str]:
-        """As ``RunRecords.waiting_runs``; a cursor is the number of a set, and a cursor of ZSCAN in it."""
+        """Like ``RunRecords.waiting_runs``; a cursor is the number of a set, and a cursor of ZSCAN in it."""
 
         def page(place: int, inside: str) -> tuple[list[str], str]:
             words = [inside or "0", _PAGE, int(seconds * 1000)]

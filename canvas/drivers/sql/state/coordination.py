@@ -174,6 +174,6 @@ class SqlCoordination:
         self._database.call(lambda connection: self.free_lock(connection, lock))
 
     def free_lock(self, connection: Connection, lock: UniqueLock) -> None:
-        """As ``release_lock``, in a transaction of the caller's."""
+        """Like ``release_lock``, in a transaction of the caller's."""
         locks = self._tables.locks
         connection.execute(delete(locks).where(locks.c.lock_key == key_of(lock.key), locks.c.owner == lock.owner))

@@ -29,7 +29,7 @@ _DJANGO = "django-db"
 
 
 def opened(url: str, options: Mapping[str, Any], store: StoreParts | None) -> StateParts:
-    """As ``canvas.drivers.sql.open_state``."""
+    """See ``canvas.drivers.sql.open_state``."""
     results = store.results if store is not None else None
     database, shared = _database(url, options, results)
     layout = database.tables.layout

@@ -46,7 +46,7 @@ class SqlRecovery:
         self._next_sweep = time.monotonic() + _SWEEP_EVERY
 
     def connect(self, dropped: Callable[[str], None], to_entry: Callable[[str, bytes], bytes]) -> None:
-        """As ``StateParts``."""
+        """See ``StateParts``."""
         self.dropped, self.to_entry = dropped, to_entry
 
     # -- workers

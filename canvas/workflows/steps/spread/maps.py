@@ -124,7 +124,7 @@ class MapAttempt(LoopAttempt):
         return bind_inputs(node.sig, node.binds[1:], values, self._source_of(number))
 
     def _item_later(self, place: NodeRef, state: str, value: Any) -> None:
-        """As ``_item``, from the settlement that keeps the items, so that the next of its lane is left to another."""
+        """Like ``_item``, from the settlement that keeps the items, so that the next of its lane is left to another."""
         self._item_part(place, state, value)
         following = (place.item or 0) + (self._node(place.node).details.get("concurrency") or place.size or 0)
         if following < (place.size or 0):
