@@ -61,7 +61,7 @@ def without_pages(text: str) -> str:
 
 
 def unmarked(parts: Any) -> tuple[Any, ...]:
-    """The parts of a pickled error without the note, which the error that is read has by itself."""
+    """The parts of a pickled error without the note, which the class of the error gives."""
     kind, args, *state = parts
     notes = [note for note in (state[0] or {}).get("__notes__", ()) if not _NOTE.match(f"{note}\n")] if state else []
     kept = {key: value for key, value in (state[0] or {}).items() if key != "__notes__"} if state else {}

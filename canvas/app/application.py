@@ -10,6 +10,7 @@ from canvas.app import builtins, shared_tasks
 from canvas.app.celery_attributes import CeleryNames
 from canvas.app.sending import SendingApp
 from canvas.app.services import Part, Service, open_run_store
+from canvas.caller_warnings import warn_caller
 from canvas.config.sources import imported
 from canvas.context import NO_APP, set_current_app
 from canvas.errors import ConfigurationError
@@ -61,6 +62,11 @@ class Canvas(CeleryNames, SendingApp):
         fixups: Any = None, task_cls: type[Task[Any]] | str | None = None, autofinalize: bool = True,
         namespace: str | None = None, strict_typing: bool = True, config_source_silent: bool = False, **settings: Any,
     ) -> None:  # fmt: skip
+        if isinstance(main, str) and "://" in main:
+            warn_caller(
+                f"Canvas: the first argument is the name of the app; got {masked_url(main)!r}: "
+                "give the broker by name, as in Canvas('shop', broker='redis://…')"
+            )
         if isinstance(loader, str) and "://" in loader:
             raise ConfigurationError(
                 f"Canvas: the second argument is Celery's loader; got {masked_url(loader)!r}: "
@@ -147,6 +153,8 @@ class Canvas(CeleryNames, SendingApp):
         """A workflow's run, by its id. Raises RunLost."""
         from canvas.workflows.run import Run
 
+        if callable(run):
+            raise TypeError("app.workflow(id) returns a run by its id; to compose a workflow use @canvas.workflow")
         return Run.find(self, run)
 
     def start(self, argv: list[str] | None = None) -> int | None:

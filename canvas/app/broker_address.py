@@ -15,7 +15,7 @@ DEFAULT_BROKER = "redis://localhost:6379/0"
 def broker_address(conf: Config) -> str:
     """The URL of the broker; of ``broker_shards`` that of the first, which carries broadcasts too.
 
-    Raises ConfigurationError for a ``broker_url`` that is none of the shards.
+    Raises ConfigurationError for a ``broker_url`` that is not among the shards.
     """
     shards: Mapping[str, Any] = conf.broker_shards or {}
     if not shards:

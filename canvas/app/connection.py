@@ -213,7 +213,7 @@ class Connection:
         return self._url if include_password else masked_url(self._url)
 
     def heartbeat_check(self, rate: int = 2) -> None:
-        """Nothing: the driver finds out by itself whether its connection is alive."""
+        """Nothing: the driver checks whether its connection is alive."""
 
     def close(self) -> None:
         """End the use of this connection; the app's own stays open."""

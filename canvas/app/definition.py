@@ -8,14 +8,19 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from canvas.app import shared_tasks
 from canvas.app.configuration import ConfiguredApp
-from canvas.app.discovery import import_modules, import_related_modules
+from canvas.app.discovery import check_packages, import_modules, import_related_modules
 from canvas.app.registry import TaskRegistry, task_name
 from canvas.app.services import class_at
 from canvas.caller_warnings import DuplicateTaskNameWarning, warn_caller
 from canvas.config.sources import imported
 from canvas.errors import AlreadyRegistered
 from canvas.task.arguments import P, R, check_bound
-from canvas.task.misspelt_options import warn_of_task_options
+from canvas.task.definition_checks import (
+    check_definition,
+    refuse_decorated,
+    warn_of_task_options,
+    warn_of_wrapper,
+)
 from canvas.task.pydantic_models import Models
 from canvas.task.task import Task
 from canvas.telemetry import emit
@@ -166,7 +171,7 @@ class TaskDefinitions(ConfiguredApp):
         if len(args) == 1 and callable(args[0]):
             return make(args[0])
         if args:
-            raise TypeError(f"@app.task takes a function or keyword options; got {args!r:.100}")
+            refuse_decorated("@app.task", args)
         return make
 
     def define_task(
@@ -178,6 +183,7 @@ class TaskDefinitions(ConfiguredApp):
         A definition of the app's own takes the name of a task that another app shares without being asked to.
         Raises AlreadyRegistered for other names that are taken.
         """
+        check_definition(function, name, base, Task)
         name = name or self.gen_task_name(function.__name__, function.__module__)
         existing = self.registry.get(name)
         if existing is not None:
@@ -187,6 +193,8 @@ class TaskDefinitions(ConfiguredApp):
                 return existing
             if not again and had != "by default":
                 return same_or_refused(existing, function, name)
+            if again:
+                warn_of_wrapper(name, getattr(existing, "__wrapped__", None), function)
             del self.registry[name]
         task = task_of_function(function, name, base or self.Task, options, bind)
         self.register_task(task)
@@ -270,6 +278,7 @@ class TaskDefinitions(ConfiguredApp):
     ) -> None:  # fmt: skip
         """Import ``<package>.<related_name>`` of each package, when a worker starts (or now, with ``force``); without
         ``packages``, of Django's apps."""
+        check_packages(packages)
         if packages is None and self._django is not None:
             packages = self._django.packages
 

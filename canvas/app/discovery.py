@@ -6,6 +6,12 @@ from collections.abc import Callable, Iterable
 Packages = Iterable[str] | Callable[[], Iterable[str]] | None
 
 
+def check_packages(packages: Packages) -> None:
+    """Raise TypeError for text, which would be read as packages of one letter each."""
+    if isinstance(packages, str):
+        raise TypeError(f"autodiscover_tasks: expected a list of packages; got {packages!r}: write [{packages!r}]")
+
+
 def import_modules(names: Iterable[str]) -> None:
     """Import each module. Raises ImportError."""
     for name in names:

@@ -13,6 +13,7 @@ from canvas.app.definition import TaskDefinitions
 from canvas.app.registry import TaskRegistry
 from canvas.caller_warnings import AlwaysEagerIgnored, warn_caller
 from canvas.context import called_task, current_request
+from canvas.errors import CanvasError
 from canvas.model import ids
 from canvas.model.call_options import unset
 from canvas.model.ids import Lineage
@@ -134,12 +135,15 @@ class SendingApp(TaskDefinitions):
         if kind is not None and sender.streams(sig):
             return sender.stream(sig, args, kwargs, options)
         try:
-            plan = sender.plan(sig, args, kwargs, options)
-        except RecursionError as exc:
-            raise too_deep(sig) from exc
-        if kind is None and self.sends_itself:
-            return sender.send_by_name(plan.dispatches[0])
-        return sender.send(sig, plan, options)
+            try:
+                plan = sender.plan(sig, args, kwargs, options)
+            except RecursionError as exc:
+                raise too_deep(sig) from exc
+            if kind is None and self.sends_itself:
+                return sender.send_by_name(plan.dispatches[0])
+            return sender.send(sig, plan, options)
+        except CanvasError as exc:
+            raise exc.with_traceback(None)  # noqa: B904 - its text explains it, frames in canvas do not
 
     async def aapply_signature(
         self, sig: Signature[Any], args: Iterable[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]
@@ -155,10 +159,13 @@ class SendingApp(TaskDefinitions):
         if self.sender.streams(sig):
             return await self.sender.astream(sig, args, kwargs, options)
         try:
-            plan = self.sender.plan(sig, args, kwargs, options)
-        except RecursionError as exc:
-            raise too_deep(sig) from exc
-        return await self.sender.asend(sig, plan, options)
+            try:
+                plan = self.sender.plan(sig, args, kwargs, options)
+            except RecursionError as exc:
+                raise too_deep(sig) from exc
+            return await self.sender.asend(sig, plan, options)
+        except CanvasError as exc:
+            raise exc.with_traceback(None)  # noqa: B904 - its text explains it, frames in canvas do not
 
     @property
     def sends_itself(self) -> bool:

@@ -10,6 +10,7 @@ from canvas.app.registry import task_name
 from canvas.context import current_app, has_current_app, reduced_task
 from canvas.primitives.misuse import refuse_pipe
 from canvas.task.arguments import P, R
+from canvas.task.definition_checks import refuse_decorated
 from canvas.task.task import Task
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def shared_task(*args: Any, **options: Any) -> Any:
     if len(args) == 1 and callable(args[0]):
         return make(args[0])
     if args:
-        raise TypeError(f"@shared_task takes a function or keyword options; got {args!r:.100}")
+        refuse_decorated("@shared_task", args)
     return make
 
 

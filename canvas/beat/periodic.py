@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from canvas.errors import CompositionError
+from canvas.primitives.misuse import advice
 from canvas.primitives.ports import SignatureApp
 from canvas.primitives.registry import maybe_signature
 
@@ -16,6 +18,8 @@ def entry_fields(
     if not isinstance(sig, dict) and (callable(sig) or hasattr(sig, "entries")) and not hasattr(sig, "signature"):
         name = getattr(sig, "name", None) or getattr(sig, "__name__", repr(sig))
         return str(name), {**entry, "task": sig, "args": args, "kwargs": kwargs, "options": options}
+    if not isinstance(sig, dict) and not hasattr(sig, "signature"):
+        raise CompositionError(f"a periodic task takes a signature; got {sig!r:.100}{advice(sig)}")
     made = maybe_signature(sig.s() if hasattr(sig, "signature") and not isinstance(sig, dict) else sig, app)
     made = made.clone(args, kwargs)
     if made.subtask_type is not None:

@@ -62,7 +62,7 @@ PAGES = {
 }
 """The page that the help of a command names, where it is not the command's part of the reference."""
 _LASTING = frozenset({"worker", "beat", "dashboard", "flower", "top", "demo", "multi", "shell", "celery"})
-"""Commands that go on until they are stopped, and report by themselves what does not answer."""
+"""Commands that run until they are stopped, and report a server that does not answer in their own output."""
 _LATE_APP = ("-A", "--app")
 
 

@@ -23,6 +23,8 @@ def queue_list(queues: Any) -> list[Any]:
     """The entries of ``task_queues``, whatever form it has."""
     if not queues:
         return []
+    if isinstance(queues, str):
+        raise ConfigurationError(f"task_queues: expected a list of queues or of their names; got {queues!r:.100}")
     if isinstance(queues, Mapping):
         return [{**dict(options), "name": name} for name, options in queues.items()]
     return list(queues)

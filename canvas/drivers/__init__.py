@@ -16,12 +16,14 @@ from canvas.model.gc_pause import gc_paused
 
 _ELSEWHERE = frozenset(
     {"amqp", "amqps", "pyamqp", "librabbitmq", "sqs", "db", "sqla", "cache", "django-db", "django-cache",
-     "mongodb",
+     "mongodb", "http", "https", "tcp", "mqtt", "nats",
      "file", "filesystem", "s3", "gs", "gcpubsub", "kafka", "elasticsearch", "couchbase", "cassandra", "zookeeper"}
 )  # fmt: skip
 """Schemes of Celery's and kombu's other transports and result backends."""
 _SQL = frozenset({"db", "sqla", "django-db"})
 """The part before the ``+`` in URLs of result stores in SQL, and the scheme of Django's."""
+_DATABASES = frozenset({"postgresql", "postgres", "mysql", "mariadb", "sqlite"})
+"""Schemes of URLs of SQLAlchemy, which Celery writes with ``db+`` in front."""
 _CACHES = frozenset({"cache", "django-cache"})
 """The part before the ``+`` in URLs of result stores in caches, and the schemes of Celery's and Django's."""
 _AMQP = frozenset({"amqp", "amqps", "pyamqp"})
@@ -173,6 +175,12 @@ def _opened(scheme: str, url: str, options: Mapping[str, Any], part: str) -> Any
 
 def _remedy(scheme: str, url: str, known: list[str]) -> str:
     """The URL to write instead, for the end of the error."""
+    if "$" in url:
+        return ": a variable of the environment is named and not replaced by its value"
+    if ":/" in url and "://" not in url:
+        return f": write {masked_url(url).replace(':/', '://', 1)}"
+    if scheme in _DATABASES:
+        return f": write db+{scheme}://…"
     if "://" not in url:
         return f": write redis://{masked_url(url)}/0" if ":" in url or url.isalnum() else ""
     if scheme == "rpc":

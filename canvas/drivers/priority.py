@@ -7,7 +7,7 @@ STEPS = (0, 3, 6, 9)
 
 
 def step_of(priority: object, steps: Sequence[int] = STEPS) -> int:
-    """The step that a message's priority falls into; that of 0 for what is no priority."""
+    """The step that a message's priority falls into; that of 0 for a value that is not a priority."""
     try:
         value = max(0, min(9, int(priority)))  # type: ignore[call-overload]
     except (TypeError, ValueError):

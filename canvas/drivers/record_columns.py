@@ -20,7 +20,7 @@ from canvas.wire.record import COMPRESSED
 OWN = "canvas_fields"
 """The key of the record's fields that have no columns."""
 WHOLE = b"\x00canvas\x00"
-"""In front of a payload that is kept whole, because it is no record in the serializer of the settings."""
+"""In front of a payload that is kept whole, because it is not a record in the serializer of the settings."""
 ENCODED = ("result", "children", "args", "kwargs", "stamps")
 """The columns whose values are written by the serializer. The others hold text and numbers."""
 _EXTENDED_TEXT = ("name", "worker", "retries", "queue")

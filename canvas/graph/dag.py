@@ -29,7 +29,7 @@ def sorted_numbers(entries: Sequence[NodeDefinition]) -> list[int]:
 
 
 def sorted_names(graph: "nx.DiGraph[Any]") -> list[Any]:
-    """A graph's nodes, parents first. Raises CompositionError for a cycle, and for an object that is no DiGraph."""
+    """A graph's nodes, parents first. Raises CompositionError for a cycle, and for an object that is not a DiGraph."""
     if not isinstance(graph, nx.DiGraph):
         raise CompositionError(f"expected a networkx.DiGraph; got {type(graph).__name__}")
     try:

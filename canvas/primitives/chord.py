@@ -210,6 +210,8 @@ def body_of(sig: chord, given: Any) -> Signature[Any]:
 
 
 def _body(body: Any, app: SignatureApp | None) -> Any:
+    if isinstance(body, list | tuple):
+        raise CompositionError(f"a chord's body is a signature; got {body!r:.200}; write chord(header, body)")
     if body is not None and not isinstance(body, dict):
         raise CompositionError(f"a chord's body is a signature; got {body!r:.200}{advice(body)}")
     return maybe_signature(body, app)

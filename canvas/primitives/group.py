@@ -135,7 +135,7 @@ def members_of(tasks: tuple[Any, ...]) -> list[Signature[Any]]:
             return [only.clone()]
         if isinstance(only, dict):
             return [maybe_signature(only)]
-        if not isinstance(only, Iterable):
+        if isinstance(only, str) or not isinstance(only, Iterable):
             raise CompositionError(f"a group takes signatures; got {only!r:.200}{advice(only)}")
         if isinstance(only, LazyList):
             return only.fork(same)

@@ -19,6 +19,12 @@ YIELDED_PAGE = "canvas.yielded_page"
 """The built-in task that gives a page of those that a generator task yields."""
 
 
+def _items(task: Signature[Any], it: Iterable[Any]) -> list[Any]:
+    if not isinstance(it, Iterable):
+        raise TypeError(f"{task.task}: expected the list of items to run it for; got {type(it).__name__} {it!r:.100}")
+    return list(it)
+
+
 class _Mapped(Signature[list[Any]]):
     """A call of ``celery.map`` or ``celery.starmap``, carrying the mapped ``task`` and its items, ``it``."""
 
@@ -31,7 +37,7 @@ class _Mapped(Signature[list[Any]]):
         super().__init__(
             self._task_name,
             (),
-            {"task": inner, "it": list(it)},
+            {"task": inner, "it": _items(inner, it)},
             immutable=True,
             app=app if app is not None else inner.own_app,
             **options,
@@ -100,7 +106,7 @@ class chunks(Signature[list[Any]]):
         super().__init__(
             "celery.chunks",
             (),
-            {"task": inner, "it": list(it), "n": n},
+            {"task": inner, "it": _items(inner, it), "n": n},
             immutable=True,
             app=app if app is not None else inner.own_app,
             **options,

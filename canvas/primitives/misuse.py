@@ -6,6 +6,8 @@ from typing import Any, NoReturn
 from canvas.model.record import Handle
 from canvas.model.workflow_run import WORKFLOWS
 
+_MAKES_SIGNATURES = ("s", "si", "signature")
+
 
 def is_task(value: Any) -> bool:
     """Whether ``value`` is a task, and not a signature of one."""
@@ -18,13 +20,20 @@ def is_task(value: Any) -> bool:
 
 def advice(value: Any) -> str:
     """The end of an error message, such as ``"; write add.s(...)"``; empty for unknown kinds of values."""
+    if inspect.ismethod(value) and is_task(value.__self__):
+        method = value.__name__ if value.__name__ in _MAKES_SIGNATURES else "s"
+        return f"; a call is missing: write {_last_name(value.__self__)}.{method}(...)"
+    if isinstance(value, list | tuple):
+        return "; for signatures that run side by side write group([...])"
     if isinstance(value, tuple(WORKFLOWS)):
         return (
             "; a workflow is no signature: it is a node of another workflow by flow.add(…), and a task that returns it "
             "ends as it does"
         )
     if is_task(value):
-        return f"; write {str(value.name).rpartition('.')[2]}.s(...)"
+        return f"; write {_last_name(value)}.s(...)"
+    if isinstance(getattr(value, "flow", None), tuple(WORKFLOWS)):
+        return "; the handle of a node is an argument of a signature: task.s(handle)"
     if isinstance(value, Handle):
         return "; write .s(...) instead of .delay(...): what is sent already cannot become part of a workflow"
     if inspect.isawaitable(value):
@@ -35,6 +44,10 @@ def advice(value: Any) -> str:
     if isinstance(value, str):
         return f"; for a task by its name write signature({value!r:.100}, args)"
     return "; did you call the task instead of .s(...)?"
+
+
+def _last_name(task: Any) -> str:
+    return str(task.name).rpartition(".")[2]
 
 
 def refuse_pipe(operand: Any) -> NoReturn:

@@ -168,7 +168,8 @@ class MessageBuilder:
             from canvas.producer.problems import find_unencodable  # most values can be encoded
 
             place = find_unencodable(message.task, (message.args, message.kwargs, message.embed), serializer)
-            raise EncodeError(f"{message.task}[{message.id}]: {place or message.task}: {exc}") from exc
+            # The error of the serializer is a part of this text; the program's own, in a __json__ method, is not.
+            raise EncodeError(f"{message.task}[{message.id}]: {place or message.task}: {exc}") from exc.__cause__
         limit = conf.task_message_max_bytes
         if limit and len(payload) > limit:
             raise EncodeError(

@@ -8,7 +8,7 @@ from canvas.errors import CompositionError, InvalidTaskError
 from canvas.model.call_options import NAMES
 from canvas.primitives.fields import as_list
 from canvas.primitives.misuse import advice
-from canvas.task.misspelt_options import nearest_name
+from canvas.task.definition_checks import nearest_name
 from canvas.wire.typed_json import lazy_text
 
 if TYPE_CHECKING:
@@ -67,6 +67,11 @@ def _seconds(task: str, name: str, value: Any) -> None:
         raise _unexpected(task, name, "seconds (int or float)", value)
 
 
+def _queue(task: str, name: str, value: Any) -> None:
+    if not isinstance(value, str | Mapping) and not hasattr(value, "name"):
+        raise _unexpected(task, name, "the name of a queue", value)
+
+
 def _priority(task: str, name: str, value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, int):
         raise _unexpected(task, name, "a whole number", value)
@@ -112,6 +117,7 @@ _CHECKS: dict[str, Callable[[str, str, Any], None]] = {
     **dict.fromkeys(("link", "link_error"), _links),
     "headers": _mapping,
     "priority": _priority,
+    "queue": _queue,
 }
-TEXT_OPTIONS: Final = NAMES.difference(_CHECKS, ("chain",)).union(_TEXT)
+TEXT_OPTIONS: Final = NAMES.difference(_CHECKS, ("chain",)).union(_TEXT, ("queue",))
 """Options that pass every check here if their values are text or ``None``."""

@@ -6,11 +6,13 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from canvas.drivers.ports import Driver
+from canvas.errors import InvalidTaskError
 from canvas.model.compiled import Plan, ResultRef, TaskCall
 from canvas.model.ids import Lineage
 from canvas.model.message import Message
 from canvas.primitives.fields import KINDS
 from canvas.primitives.lazy_list import LazyList
+from canvas.primitives.misuse import advice
 from canvas.primitives.ports import SignatureApp
 from canvas.primitives.registry import as_built_in, maybe_signature, signature_from_dict
 from canvas.primitives.signature import Signature
@@ -107,6 +109,9 @@ class Planner:
         """
         if KINDS:
             sig = as_built_in(sig)
+        name = sig["task"]
+        if not isinstance(name, str):
+            raise InvalidTaskError(f"expected the name of a task; got {name!r:.100}{advice(name)}")
         app, kind = self._app, sig.get("subtask_type")
         if options or sig["options"]:
             together = {**sig["options"], **options}

@@ -234,6 +234,10 @@ def _table(pairs: Any) -> RouteFunction:
                 '{"proj.tasks.*": {"queue": "name"}}, or a list of such mappings, of lists of pairs, or of functions'
             )
         key, target = pair
+        if target is not None and not isinstance(target, str | Mapping | list | tuple):
+            raise ConfigurationError(
+                f"task_routes: {key}: expected a queue's name or a mapping of options; got {target!r:.100}"
+            )
         if isinstance(key, re.Pattern):
             patterns.append((key, target))
         elif "*" in key or "?" in key:

@@ -1,7 +1,7 @@
 """Remote control messages to workers (protocol.md §6)."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from canvas.config.config import Config
@@ -32,6 +32,14 @@ class ControlApp(PurgeApp, ControlledApp, Protocol):
     def router(self) -> Router: ...
 
 
+def _ids(given: Any) -> list[str]:
+    if isinstance(given, str):
+        return [given]
+    if not isinstance(given, Iterable):
+        raise TypeError(f"revoke: expected the id of a task, or a list of ids; got {given!r:.100}")
+    return list(given)
+
+
 class Control:
     """``app.control``: broadcasts commands that workers of canvas and of Celery understand."""
 
@@ -52,7 +60,7 @@ class Control:
         by broadcast only. The task is
         REVOKED as soon as a worker comes to it. One that runs already goes on, unless it is terminated.
         """
-        self.keep_revoked([task_id] if isinstance(task_id, str) else list(task_id))
+        self.keep_revoked(_ids(task_id))
         arguments = {"task_id": task_id, "terminate": terminate, "signal": signal}
         return self.broadcast("revoke", arguments, destination, **options)
 

@@ -157,8 +157,8 @@ class Events:
     def capture(self, limit: int | None = None, timeout: float | None = None, wakeup: bool = True) -> Iterator[Event]:
         """Events as they arrive: at most ``limit``, until none has arrived for ``timeout`` seconds.
 
-        With ``wakeup`` workers are asked for a heartbeat first. A message that is no event is skipped and reported to
-        telemetry.
+        With ``wakeup`` workers are asked for a heartbeat first. A message that is not an event is skipped and
+        reported to telemetry.
         """
         taken = 0
         for events in self.batches(wakeup, 1.0 if timeout is None else timeout):

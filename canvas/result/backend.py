@@ -222,7 +222,7 @@ class Backend:
         self._results.forget([task_id])
 
     def cleanup(self) -> None:
-        """Delete records and groups older than ``result_expires``, in a store that does not do so by itself."""
+        """Delete records and groups older than ``result_expires``, in a store that does not expire them."""
         if self._conf.result_expires and self.stores:
             self._results.cleanup(whole_seconds(self._conf.result_expires))
 

@@ -117,6 +117,8 @@ def warn_of_blocked_loop() -> None:
 
 def deadline(timeout: float | None) -> Callable[[], float | None]:
     """A function that returns how many of these seconds are left, from now on; ``None`` if there is no timeout."""
+    if timeout is not None and not isinstance(timeout, int | float):
+        raise TypeError(f"timeout: expected seconds (int or float), or None; got {timeout!r:.100}")
     deadline = math.inf if timeout is None else time.monotonic() + timeout
     return lambda: None if timeout is None else max(0.0, deadline - time.monotonic())
 

@@ -59,6 +59,8 @@ class crontab_parser:
     def _stepped(self, numbers: list[int], step: str | None) -> list[int]:
         if not step:
             raise self.ParseException("there is no number after the slash")
+        if not step.isdecimal() or int(step) == 0:
+            raise ValueError(f"expected a number above 0 after the slash; got {step!r}")
         return numbers[:: int(step)]
 
     def _all(self) -> list[int]:
@@ -78,7 +80,8 @@ class crontab_parser:
         except ValueError:
             named = _NAMED.get(text.strip()[:3].lower())
             if named is None:
-                raise ValueError(f"expected a number, or the name of a day or a month; got {text!r}") from None
+                hint = ": a whole line of cron is read by crontab.from_string(…)" if " " in text else ""
+                raise ValueError(f"expected a number, or the name of a day or a month; got {text!r}{hint}") from None
             number = named
         last = self.min_ + self.max_ - 1
         if not self.min_ <= number <= last:

@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic
 
 from canvas.errors import NotRegistered
+from canvas.model.call_options import NAMES
 from canvas.task.attributes import TaskOptions
 
 if TYPE_CHECKING:
@@ -70,8 +71,20 @@ class CheckedCalls(TaskOptions, Generic[P, R]):
                 function = str(getattr(self, "__name__", "run"))
                 shown = function if function.isidentifier() else self.name.rpartition(".")[2]
                 says = _as_python_says(shown, self._checked_signature, args, kwargs) or f"{self.name}(): {exc}"
-                hint = " (bind=True: the function's first parameter is the task)" if self.bound else ""
-                raise TypeError(f"{says}{hint}") from None
+                raise TypeError(f"{says}{self._hint(kwargs)}") from None
+
+    def _hint(self, kwargs: Mapping[str, Any]) -> str:
+        """The end of the error of a call that does not fit: a likely reason; empty without one."""
+        if self.bound:
+            return " (bind=True: the function's first parameter is the task)"
+        parameters = self._checked_signature.parameters
+        option = next((name for name in kwargs if name in NAMES and name not in parameters), None)
+        if option is not None:
+            return f" ({option} is an option of the call: write .apply_async(args, {option}=…))"
+        first = next(iter(parameters), None)
+        if first in ("self", "cls"):
+            return f" (its first parameter is {first}: move the function out of its class, or set bind=True)"
+        return ""
 
     def _check_call(self, args: Any, kwargs: Any) -> None:
         """Raise NotRegistered if it has no name or no app, TypeError for arguments of the wrong kind."""

@@ -255,7 +255,7 @@ class TaskOptions:
 
     def start_strategy(self, app: SettingsApp, consumer: Any, **options: Any) -> None:
         """For ``app`` and ``consumer``, as Celery's. Raises ConfigurationError: canvas calls no strategies."""
-        raise ConfigurationError("start_strategy: canvas takes messages by itself, and calls no strategies")
+        raise ConfigurationError("start_strategy: canvas takes messages without strategies, and calls none")
 
     @classmethod
     def add_around(cls, attr: str, around: Any) -> None:

@@ -222,8 +222,8 @@ class Task(CheckedCalls[P, R]):
 
         With ``throw=False`` it returns Retry, and the task continues: the message is sent whatever its outcome.
         ``options`` are those of ``apply_async``. Raises ``exc`` once ``max_retries`` is passed,
-        MaxRetriesExceededError if it is no exception, ``exc`` when the task was called directly, and InvalidTaskError
-        for a time that cannot be read.
+        MaxRetriesExceededError if it is not an exception, ``exc`` when the task was called directly, and
+        InvalidTaskError for a time that cannot be read.
         """
         from canvas.task.retry import retry  # most tasks never retry
 

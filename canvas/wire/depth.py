@@ -46,7 +46,7 @@ def opens_more(raw: bytes, limit: int) -> bool:
     size = len(raw)
     if size < LONG_TEXT or size > _COPIED:
         return raw.count(b"[") + raw.count(b"{") > limit
-    # bytes.count looks at each byte by itself; replace searches for the next bracket, many times as quickly where there
+    # bytes.count looks at one byte at a time; replace searches for the next bracket, many times as quickly where there
     # are few, and ends at the limit.
     lists = size - len(raw.replace(b"[", b"", limit + 1))
     return lists > limit or lists + size - len(raw.replace(b"{", b"", limit + 1)) > limit
@@ -71,7 +71,7 @@ def _brackets(raw: bytes) -> int:
 
 
 def _data_depth(raw: bytes, around: int) -> int:
-    """The levels of the most deeply nested data in JSON text; 0 for text that is no JSON, which its reader refuses."""
+    """The levels of the most deeply nested data in JSON text; 0 for text that is not JSON, which its reader refuses."""
     try:
         start = _read(raw)
     except ValueError:

@@ -65,4 +65,6 @@ def _text(value: Any, name: str) -> str | None:
         return value or None
     if isinstance(value, datetime):
         return value.isoformat()
-    raise InvalidTaskError(f"{name}: expected a datetime or ISO 8601 text; got {type(value).__name__} {value!r:.100}")
+    seconds = "seconds, " if name == "expires" else ""
+    expected = f"{seconds}a datetime or ISO 8601 text"
+    raise InvalidTaskError(f"{name}: expected {expected}; got {type(value).__name__} {value!r:.100}")

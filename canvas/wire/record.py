@@ -204,7 +204,7 @@ def decode_exception(data: Mapping[str, Any], traceback: str | None = None) -> B
     """The exception that was stored.
 
     Its class is looked up among modules that are imported already; nothing is ever imported because a record
-    names it. Unknown classes, classes that are no Exception, and constructors that refuse the arguments give
+    names it. Unknown classes, classes that are not exceptions, and constructors that refuse the arguments give
     RemoteError.
     """
     name, module, args = data.get("exc_type"), data.get("exc_module"), data.get("exc_message")

@@ -77,8 +77,8 @@ def decode(
 ) -> Message:
     """A task's message, of either protocol.
 
-    Raises DecodeError for a body that is none, ContentDisallowed, SignatureError, InvalidTaskError for fields that make
-    no sense.
+    Raises DecodeError for a body that cannot be read, ContentDisallowed, SignatureError, InvalidTaskError for
+    fields that make no sense.
     """
     data, content_type, _, headers, properties = message
     size = len(data)
@@ -116,7 +116,7 @@ def encode_plain(
     signer: Signer = UNSIGNED,
     serializer: str = "json",
 ) -> EncodedMessage:
-    """A message that is no task: remote control, its replies, events. Raises EncodeError."""
+    """A message that is not of a task: remote control, its replies, events. Raises EncodeError."""
     content_type, encoding, data = codecs.encode(body, serializer)
     properties = {"delivery_mode": delivery_mode, "priority": 0}
     return encoded(data, content_type, encoding, headers, properties, signer)
@@ -125,7 +125,7 @@ def encode_plain(
 def decode_plain(
     message: EncodedMessage, *, max_bytes: int = MAX_BYTES, signer: Signer = UNSIGNED, serializer: str = "json"
 ) -> dict[str, Any]:
-    """The object in a message that is no task: remote control and its replies. Raises DecodeError, and
+    """The object in a message that is not of a task: remote control and its replies. Raises DecodeError, and
     ContentDisallowed for a message of another serializer."""
     body = _read_body(message, (serializer,), max_bytes, MAX_DEPTH, signer)
     if not isinstance(body, dict):

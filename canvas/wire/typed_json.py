@@ -14,7 +14,6 @@ from uuid import UUID
 import msgspec
 
 from canvas.errors import DecodeError, EncodeError
-from canvas.model.record import Handle
 from canvas.text import safe_repr
 from canvas.wire.depth import LONG_TEXT, MAX_DEPTH, MAX_NESTING, check_depth
 
@@ -191,17 +190,14 @@ def _by_registration(value: Any) -> Any:
         if isinstance(value, kind):
             written = _reduced(value, partial(encode, value))
             return written if marker is None else {"__type__": marker, "__value__": written}
+    # Most values can be written.
+    from canvas.wire.unwritable import advice_on
+
     raise EncodeError(
         f"cannot be written as JSON: {type(value).__module__}.{type(value).__qualname__} {safe_repr(value):.100}; "
         "expected None, bool, int, float, str, list, tuple, dict, bytes, datetime, date, time, Decimal, UUID or "
-        f"an object with a __json__ method{_instead_of(value)}"
+        f"an object with a __json__ method{advice_on(value)}"
     )
-
-
-def _instead_of(value: Any) -> str:
-    if isinstance(value, Handle):
-        return "; pass its value, result.get(), or compose both tasks: first.s(...) | second.s(...)"
-    return ""
 
 
 def lazy_text() -> type | tuple[()]:

@@ -269,7 +269,7 @@ class _EagerPipeline(TaskPipeline):
             leave_request(token)
 
     def execute(self, job: Job) -> Outcome:
-        """Run the job's task. An exception that is no Exception, such as KeyboardInterrupt, goes to the caller."""
+        """Run the job's task. A BaseException that is not an Exception, as KeyboardInterrupt, goes to the caller."""
         self.stores_result = bool(job.task.store_eager_result)
         emit("eager.started", message=job.message, hostname=self._hostname, task=job.task)
         job.began = time.time()

@@ -22,7 +22,7 @@ class Outages:
     """Makes ``broker.outage`` and ``broker.outage_over`` of the ``broker.unreachable`` and ``broker.recovered`` of a
     node.
 
-    Every part of every process notices an outage by itself. The processes that are forked after this object was made
+    Every part of every process notices an outage separately. The processes that are forked after this object was made
     share its memory, so that one of them reports it.
     """
 

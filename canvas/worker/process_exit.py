@@ -76,7 +76,7 @@ class ProcessExit:
         self._report_final_stats()
 
     def give_up(self, settlement: Settlement) -> None:
-        """Commit the settlement of a task that does not end by itself, give the rest back, and end the process."""
+        """Commit the settlement of a task that does not stop, give the rest back, and end the process."""
         code = 1
         try:
             self._loop.commit(settlement)

@@ -13,7 +13,7 @@ LONGEST_KEY = 256
 
 
 def checked_key(key: Any, target: str) -> str:
-    """The key of a run. Raises CompositionError for a value that is no key, and for a run of Celery workers."""
+    """The key of a run. Raises CompositionError for a value that is not a key, and for a run of Celery workers."""
     if not isinstance(key, str) or not 0 < len(key) <= LONGEST_KEY:
         raise CompositionError(f"run_key: expected text of 1 to {LONGEST_KEY} characters; got {key!r:.100}")
     if target == "celery":

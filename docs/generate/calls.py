@@ -11,7 +11,7 @@ from docs.generate.markdown import code, prose, table
 
 INTERNAL = "Internal:"
 NOT_OPTIONS = {"name", "abstract", "bound", "models", "Request", "Strategy"}
-"""Attributes of tasks that are no settings of how they run."""
+"""Attributes of tasks that do not set how they run."""
 
 
 def call_options() -> str:

@@ -9,7 +9,7 @@ from functools import cache
 
 import pytest
 
-from tests.architecture.structure import MODULES, room, tree
+from tests.architecture.structure import MODULES, ROOT, room, tree
 
 UNCHECKED: set[str] = set()
 """Rooms whose text is not checked yet. Rooms may only leave this set."""
@@ -24,6 +24,10 @@ REFUSED = {
     "but for": re.compile(r"\bbut for (?!no\b)"),
     "what for a noun": re.compile(r"\bwhat (waits|runs|follows|comes|stands|goes|was|must)\b"),
     "held against": re.compile(r"\bheld against\b"),
+    "a noun that is denied": re.compile(
+        r"\b([Tt]hat|[Ww]hich) (is|are) (no|none)\b(?! (longer|more|other|one|wider)\b)"
+    ),
+    "by itself": re.compile(r"\bby (itself|themselves)\b"),
 }
 
 
@@ -51,3 +55,18 @@ def test_no_text_has_it(kind):
     checked = [name for name in MODULES if room(name) not in UNCHECKED and name not in UNCHECKED_FILES]
     found = [f"{name}:{line}" for name in checked for line, text in texts(name) if REFUSED[kind].search(text)]
     assert found == []
+
+
+@cache
+def comments_of_scripts() -> list[tuple[str, str]]:
+    """The comments of the Lua scripts, each with its file and line."""
+    return [
+        (f"{path.name}:{number}", line.partition("--")[2])
+        for path in sorted(ROOT.rglob("*.lua"))
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+    ]
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_no_comment_of_a_script_has_it(kind):
+    assert [place for place, text in comments_of_scripts() if REFUSED[kind].search(text)] == []

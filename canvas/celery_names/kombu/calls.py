@@ -83,7 +83,7 @@ def take(values: Iterator[Any], n: int) -> list[Any]:
 
 
 def get_logger(logger: Any) -> logging.Logger:
-    """A logger, by itself or by its name; it has a handler that writes nothing."""
+    """The logger that is given, or the one of that name; it has a handler that writes nothing."""
     found: logging.Logger = logging.getLogger(logger) if isinstance(logger, str) else logger
     if not found.handlers:
         found.addHandler(logging.NullHandler())

@@ -15,7 +15,7 @@ _HEADERS = ("lang", "task", "id", "root_id", "parent_id", "group", "meth", "shad
 def hybrid_to_proto2(message: Any, body: Any) -> Parts:
     """The parts of a message with a body of protocol 1, and headers that come before the fields of the body.
 
-    Raises InvalidTaskError for a body that is no mapping, or keyword arguments that are none.
+    Raises InvalidTaskError for a body, or keyword arguments, that are not a mapping.
     """
     parts = _body(body)
     headers = {name: body.get(name) for name in _HEADERS}
@@ -26,7 +26,7 @@ def hybrid_to_proto2(message: Any, body: Any) -> Parts:
 def proto1_to_proto2(message: Any, body: Any) -> Parts:
     """The parts of a message of protocol 1, whose ``body`` becomes the headers.
 
-    Raises InvalidTaskError for a body that is no mapping, or keyword arguments that are none.
+    Raises InvalidTaskError for a body, or keyword arguments, that are not a mapping.
     """
     parts = _body(body)
     body.update(argsrepr=short_repr(parts[0]), kwargsrepr=short_repr(parts[1]), headers=message.headers)

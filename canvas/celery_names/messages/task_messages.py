@@ -95,7 +95,7 @@ class TaskMessages:
         """A message in protocol 2.
 
         ``now`` and ``timezone``: the time that ``countdown`` and ``expires`` in seconds count from, by default the
-        app's. Raises TypeError for arguments that are no list and no mapping.
+        app's. Raises TypeError for arguments that are neither a list nor a mapping.
         """
         call = {**options, "task_id": task_id, "group_id": group_id, "group_index": group_index, "retries": retries,
                 "chord": chord, "link": callbacks, "link_error": errbacks, "reply_to": reply_to, "root_id": root_id,

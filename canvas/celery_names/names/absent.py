@@ -95,7 +95,7 @@ NAMES_WITHOUT: dict[str, dict[str, str]] = {
     },
     "celery.worker.request": {"create_request_cls": "has Request"},
     "celery.worker.strategy": {
-        "default": "takes messages by itself, and calls no strategies; use signals or the hooks of Task",
+        "default": "takes messages without strategies, and calls none; use signals or the hooks of Task",
     },
     "celery.worker.state": {
         **dict.fromkeys(("task_reserved", "task_accepted", "task_ready", "task_scheduled"), "counts tasks itself"),

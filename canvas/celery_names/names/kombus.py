@@ -12,7 +12,7 @@ _TEXTS = of(
 ) | of("canvas.text", "safe_repr")
 _LIMITS = of("canvas.errors", "SoftTimeLimitExceeded TimeLimitExceeded TimeoutError WorkerLostError")
 _MODES = {"PERSISTENT_DELIVERY_MODE": f"{_QUEUES}:PERSISTENT", "TRANSIENT_DELIVERY_MODE": f"{_QUEUES}:TRANSIENT"}
-_NEEDS_KOMBU = "talks to brokers by itself. For kombu's connections, producers and consumers install kombu"
+_NEEDS_KOMBU = "has connections of its own. For kombu's connections, producers and consumers install kombu"
 
 KOMBUS: dict[str, Members] = {
     "kombu": {

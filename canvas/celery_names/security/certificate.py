@@ -82,7 +82,7 @@ class CertStore:
 class FSCertStore(CertStore):
     """The certificates in files: in a folder, or those whose paths match a pattern.
 
-    Raises SignatureError for a file that is no certificate, or one that has expired.
+    Raises SignatureError for a file that is not a certificate, or a certificate that has expired.
     """
 
     def __init__(self, path: str) -> None:

@@ -27,7 +27,7 @@ def symbol_by_name(
     name: Any, aliases: Mapping[str, str] | None = None, imp: Any = None, package: str | None = None, sep: str = ".",
     default: Any = None, **options: Any,
 ) -> Any:  # fmt: skip
-    """The object at ``package.module:name`` or ``package.module.name``; an object that is no text is returned.
+    """The object at ``package.module:name`` or ``package.module.name``; any object but text is returned as it is.
 
     ``imp`` imports modules in place of ``importlib.import_module``; it gets ``options``. Without an object there: the
     ``default``, if it is not ``None``; else raises ImportError or AttributeError.

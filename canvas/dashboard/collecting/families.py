@@ -61,7 +61,7 @@ class Families:
 
     def all(self) -> list[Family]:
         """All families of more than one task, the one with the latest event first. Tasks of runs of workflows are left
-        out: runs are listed by themselves."""
+        out: runs are listed separately."""
         together: dict[str, list[Task]] = {}
         leader = _Leaders()
         tasks = self._cluster.tasks_now()

@@ -72,7 +72,7 @@ def _divided(url: str) -> SplitResult:
     whole = url if "://" in url else f"amqp://{url}"
     try:
         parts = urlsplit(whole)
-        parts.port  # noqa: B018 - it raises for a port that is no number
+        parts.port  # noqa: B018 - it raises for a port that is not a number
     except ValueError as exc:
         raise ConfigurationError(f"broker URL {masked_url(whole)}: {exc}; percent-encode the password") from None
     if parts.scheme not in SCHEMES:

@@ -35,13 +35,13 @@ class MessageCodec(Protocol):
         """The message in bytes that came from the broker; its properties hold ``delivery_info``.
 
         Its headers say how often the message was delivered (``canvas_delivery_count``), where the broker counts.
-        Raises DecodeError for bytes that are no message.
+        Raises DecodeError for bytes that are not a message.
         """
 
     def with_headers(self, payload: bytes, headers: Mapping[str, Any], redelivered: bool = False) -> bytes:
         """The same message with ``headers`` added, and marked as delivered before, where ``redelivered`` says so.
 
-        Bytes that are no message stay as they are.
+        Bytes that are not a message stay as they are.
         """
 
     def headers_of(self, payload: bytes) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from canvas.drivers.two_step_schedules import two_step_schedules
 
 
 def open_broker(url: str, options: Mapping[str, Any]) -> BrokerParts:
-    """A broker at a Redis URL. Raises ConfigurationError for a URL that is none; connects at first use."""
+    """A broker at a Redis URL. Raises ConfigurationError for an invalid URL; connects at first use."""
     return _parts(RedisBroker(RedisClient(parse(url, options)), options))
 
 

@@ -263,7 +263,7 @@ class LeaseRecovery:
 
 
 def opened(record: bytes) -> tuple[str, str, bytes] | None:
-    """Exchange, routing key (or queue) and envelope of an ``unacked`` record; ``None`` where it is none."""
+    """Exchange, routing key (or queue) and envelope of an ``unacked`` record; ``None`` if the record is not one."""
     try:
         raw = [bytes(item) for item in msgspec.json.decode(record, type=list[msgspec.Raw])]
         envelope, exchange, key = raw[0], json.loads(raw[1]), json.loads(raw[2])

@@ -164,9 +164,12 @@ def _sentinel(url: str, options: Mapping[str, Any]) -> Address:
 
 def _db(text: str, scheme: str) -> int:
     try:
-        return int(text.strip("/"))
+        number = int(text.strip("/"))
     except ValueError:
-        raise ConfigurationError(f"{scheme} URL: expected a database number after the host; got {text!r:.50}") from None
+        number = -1
+    if number < 0:
+        raise ConfigurationError(f"{scheme} URL: expected a database number after the host; got {text!r:.50}")
+    return number
 
 
 def _query(query: Mapping[str, str]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from canvas.text import short_repr
 
 _WRITERS: dict[str, Callable[[Picture], str]] = {"text": text, "mermaid": mermaid, "dot": dot, "svg": svg}
 _SIGNS = {"map": " ×n", "loop": " ↻", "flow": " ▸", "pages": " ▤", "sleep": " ◷", "wait": " ✉"}
-"""Signs behind the names of nodes that are no plain tasks."""
+"""Signs behind the names of nodes that are not plain tasks."""
 _SPREAD = {"celery.map": "map", "celery.starmap": "starmap"}
 
 

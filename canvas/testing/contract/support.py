@@ -98,7 +98,7 @@ class ContractSupport:
 
     def _enqueue_due(self, driver: Driver, limit: int, count: int) -> None:
         """Move at most ``limit`` deferred messages that are due; there are ``count`` to be moved. A broker that moves
-        them by itself has another version of this method."""
+        them without help has another version of this method."""
         assert driver.broker.enqueue_due(limit) == count
 
     def _results(self, driver: Driver) -> ResultStore:

@@ -74,7 +74,7 @@ class MessageDecoder:
 
 
 def admit(message: Message, now: float) -> Admission:
-    """Decide by ``expires`` and ``eta`` (protocol.md §2.4). Raises InvalidTaskError for text that is no time."""
+    """Decide by ``expires`` and ``eta`` (protocol.md §2.4). Raises InvalidTaskError for text that is not a time."""
     headers = message.headers
     expires, eta = headers.get("expires"), headers.get("eta")
     if expires is None and eta is None:

@@ -189,7 +189,7 @@ class Prefork:
         self._attempt(lambda: self._app.driver.recovery.rest(worker))
 
     def _attempt(self, call: Callable[[], R]) -> R | None:
-        """Call the broker once; an outage is reported, and the broker finds out by itself later."""
+        """Call the broker once; an outage is reported, and the broker notices it later."""
         try:
             return call()
         except BrokerError as exc:

@@ -1,4 +1,4 @@
-"""Joins of runs that a process completes all by itself: the next node's message goes along with the last part, instead
+"""Joins of runs that one process completes alone: the next node's message goes along with the last part, instead
 of a call later.
 
 Whether a part is the last, and whether the others are those that this process knows, the broker sees as it takes the

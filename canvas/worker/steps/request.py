@@ -38,8 +38,8 @@ class Request(ReceivedRequest):
     ) -> None:  # fmt: skip
         """``message``: canvas' own, or one with the attributes of kombu's.
 
-        ``headers`` and ``body`` come before those of the message; ``decoded``: its body is no text. ``task``: the task,
-        by default that of ``app`` with its name. ``context``: the task's own request. The other arguments are Celery's,
+        ``headers`` and ``body`` come before those of the message; ``decoded``: its body is not text. ``task``: by
+        default that of ``app`` with its name. ``context``: the task's own request. The other arguments are Celery's,
         and have no effect. Raises DecodeError and InvalidTaskError for parts that make no message.
         """
         found = message if isinstance(message, Message) else _read(message, headers, body, decoded)
@@ -68,12 +68,12 @@ class Request(ReceivedRequest):
 def class_of(task: Task[Any]) -> type[Request] | None:
     """The class of a task's requests, if it is not canvas' own.
 
-    Raises ConfigurationError for a class that is no Request, or that overrides what canvas does itself, and for a
+    Raises ConfigurationError for a class that is not a Request, or that overrides what canvas does itself, and for a
     Strategy.
     """
     if task.Strategy not in (None, _STRATEGY):
         raise ConfigurationError(
-            f"task {task.name}: Strategy: canvas takes messages by itself, and calls no Strategy; got "
+            f"task {task.name}: Strategy: canvas takes messages without strategies, and calls none; got "
             f"{task.Strategy!r:.100}: to run several calls together, send one task with a list"
         )
     given = task.Request

@@ -45,7 +45,7 @@ class Workflow(PageComposition):
 
     @classmethod
     def current(cls) -> "Workflow":
-        """The workflow that the calling ``@workflow`` function composes: for nodes that are no calls of tasks, such as
+        """The workflow that the calling ``@workflow`` function composes: for nodes that are not calls of tasks, such as
         ``Workflow.current().sleep(60)``. Raises CompositionError anywhere else."""
         flow = composing.get()
         if not isinstance(flow, Workflow):
@@ -122,6 +122,8 @@ class Workflow(PageComposition):
         name = self._free_name(name or "branch")
         if not isinstance(on, Reference):
             raise CompositionError(f"{name}: on: expected a node of this workflow; got {on!r:.100}")
+        if not isinstance(arms, Mapping):
+            raise CompositionError(f"{name}: arms: expected a mapping of values to signatures; got {arms!r:.100}")
         if not arms:
             raise CompositionError(f"{name}: expected at least one arm")
         choose = NodeDefinition(f"{name}?", "choose", choices=list(arms), hidden=True)

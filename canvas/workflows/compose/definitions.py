@@ -116,7 +116,8 @@ class NodeDefinitions:
 
     def _own(self, name: str, reference: Any) -> None:
         if not isinstance(reference, Reference):
-            raise CompositionError(f"{name}: expected a node of this workflow; got {reference!r:.100}")
+            hint = ": pass the handle that flow.add(…) returned" if isinstance(reference, str) else ""
+            raise CompositionError(f"{name}: expected a node of this workflow; got {reference!r:.100}{hint}")
         flow: object = reference.flow
         if flow is not self:
             raise CompositionError(
@@ -124,7 +125,8 @@ class NodeDefinitions:
             )
 
     def _order(self, entry: NodeDefinition, after: Any) -> None:
-        for reference in [after] if isinstance(after, Reference) else after:
+        references: Any = [after] if isinstance(after, Reference | str) else after
+        for reference in references:
             self._slot(entry, reference, "order")
 
     def _rule(self, entry: NodeDefinition, when: Any) -> None:

@@ -233,7 +233,7 @@ def advance_all(app: WorkflowServices, runs: RunStore, effects: Outbox, parent: 
 
 def is_recorded_later(runs: RunStore, place: NodeRef | None) -> bool:
     """Whether the success, or the revocation, of a node's task is recorded by the step that finds it in time: that of a
-    node with a limit. ``None``: a task that is no node."""
+    node with a limit. ``None``: a task that is not a node."""
     if place is None or place.item is not None:
         return False
     try:

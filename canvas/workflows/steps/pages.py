@@ -232,7 +232,7 @@ class PagesAttempt(LineAttempt):
         return {ITEMS: record.result[ITEMS], NEXT: record.result.get(NEXT)}
 
     def _check(self, place: NodeRef, page: int, value: Any) -> None:
-        """Raise CompositionError for a page that is none, or that asks for itself."""
+        """Raise CompositionError for a value that is not a page, or for a page that asks for itself."""
         name = self._node(place.node).name
         if not isinstance(value, dict) or not isinstance(value.get(ITEMS), list) or value.keys() - {ITEMS, NEXT}:
             raise CompositionError(

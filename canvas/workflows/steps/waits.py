@@ -143,7 +143,7 @@ class WaitingAttempt(Attempt, ABC):
         self._timer(number, "value", due)
 
     def _due(self, node: RunNode, values: Sequence[Any], now: float) -> float:
-        """When a sleep ends. Raises CompositionError for a value that is no time."""
+        """When a sleep ends. Raises CompositionError for a value that is not a time."""
         if not node.binds:
             until = node.details.get("until")
             return now + float(node.details["seconds"]) if until is None else moment_of(until, node.name)

@@ -14,7 +14,7 @@ HEARTBEAT: Final = b"\x08\x00\x00\x00\x00\x00\x00\xce"
 FRAME_MAX: Final = 131_072
 """The ``frame_max`` that a broker proposes by default, in bytes."""
 RAW: Final = "canvas.raw"
-"""The property ``type`` of bytes that are no message of a task, or whose properties cannot be read."""
+"""The property ``type`` of bytes that are not the message of a task, or whose properties cannot be read."""
 FRAME_MIN: Final = 4096
 """The smallest ``frame_max`` that the protocol allows, in bytes."""
 _END: Final = 0xCE

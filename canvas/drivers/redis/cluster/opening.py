@@ -21,7 +21,7 @@ PARTITIONS = 32
 
 
 def open_broker(url: str, options: Mapping[str, Any]) -> BrokerParts:
-    """A broker in the cluster of a URL. Raises ConfigurationError for a URL that is none; connects at first use."""
+    """A broker in the cluster of a URL. Raises ConfigurationError for an invalid URL; connects at first use."""
     waiting, numbers = QueueWait(), dict[str, int]()
     every: list[Partition] = []
     for tag, link, own in _slots(url, options):

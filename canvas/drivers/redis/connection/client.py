@@ -104,7 +104,7 @@ class RedisClient:
             return self._library
 
     def loop_client(self, retry: bool = True) -> Any:
-        """A client of the running event loop; without ``retry`` it repeats nothing by itself."""
+        """A client of the running event loop; without ``retry`` it repeats no command."""
         self._clients()
         loops = self._loops
         if loops is None:
@@ -217,7 +217,7 @@ class RedisClient:
         return f"{address.path or f'{address.host}:{address.port}'}{self._about}"
 
     def pubsub(self) -> PubSub:
-        """A subscription on a connection of its own; it does not reconnect by itself."""
+        """A subscription on a connection of its own; it does not reconnect."""
         held = self._clients()[1]
         for subscription in taken_from(self._subscriptions):
             if subscription.again():

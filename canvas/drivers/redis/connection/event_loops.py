@@ -17,7 +17,7 @@ class LoopClients:
         self._known: dict[asyncio.AbstractEventLoop, tuple[dict[bool, Any], AsyncIterator[None]]] = {}
 
     def client(self, retry: bool) -> Any:
-        """The client of the running event loop; without ``retry`` it repeats nothing by itself."""
+        """The client of the running event loop; without ``retry`` it repeats no command."""
         loop = asyncio.get_running_loop()
         if loop not in self._known:
             self._leave_closed_loops()

@@ -147,7 +147,7 @@ class LibraryConnection:
 
 
 def client(address: Address) -> Any:
-    """A client that repeats nothing by itself."""
+    """A client that repeats no command."""
     arguments = {**_arguments(address), "retry": Retry(_backoff(), 0, supported_errors=UNAVAILABLE)}
     if address.sentinels:
         arguments["connection_class"] = SecuredMasterConnection if address.ssl else PlainMasterConnection
@@ -173,7 +173,7 @@ def connections_to(address: Address) -> Callable[[], Connection]:
 
 
 def loop_client(address: Address, retry: bool) -> Any:
-    """A client for one event loop; without ``retry`` it repeats nothing by itself."""
+    """A client for one event loop; without ``retry`` it repeats no command."""
     tries = TRIES if retry else 0
     arguments = {**_arguments(address), "retry": AsyncRetry(_backoff(), tries, supported_errors=UNAVAILABLE)}
     if address.sentinels:

@@ -84,7 +84,7 @@ class Connection(Protocol):
 
 
 def packed(commands: Sequence[Command]) -> bytes:
-    """Commands as they are sent. Raises Refusal for an argument that is no text, no bytes and no number."""
+    """Commands as they are sent. Raises Refusal for an argument that is neither text, bytes nor a number."""
     try:
         if len(commands) == 1:
             return hiredis.pack_command(tuple(commands[0]))  # type: ignore[no-any-return]
@@ -215,7 +215,7 @@ def _limit_waits(sock: socket.socket, seconds: float | None) -> None:
     Where the system itself waits, each takes one system call. With Python's own timeout, each takes a ``poll`` before.
     """
     if not seconds or type(sock).__module__ != _SYSTEM_SOCKETS:
-        sock.settimeout(seconds)  # gevent's and eventlet's sockets wait by themselves
+        sock.settimeout(seconds)  # gevent's and eventlet's sockets wait without this
         return
     whole, micro = divmod(max(1, round(seconds * 1_000_000)), 1_000_000)
     limit = struct.pack("ll", whole, micro)

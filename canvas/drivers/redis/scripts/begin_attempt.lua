@@ -1,5 +1,5 @@
 -- Begin another attempt of a run, unless it has begun already; the chord that starts it is ready then, and the record of the
--- run, which tells of the attempt before, is gone.
+-- run, which holds the state of the attempt before, is deleted.
 --
 -- KEYS[1] hash of the run   KEYS[2] canvas:chords:ready   KEYS[3] canvas:chords:ready_since
 -- KEYS[4…] keys of the run's record

@@ -1,4 +1,4 @@
--- End a chord that is ready: send its body, or record its failure. Whoever deletes the ready record does it.
+-- End a chord that is ready: send its body, or record its failure. The caller that deletes the ready record does it.
 --
 -- KEYS[1] canvas:chords:ready   KEYS[2] canvas:chords:ready_since   KEYS[3] canvas:delayed   KEYS[4] canvas:delayed:messages
 -- KEYS[5] canvas:alive   KEYS[6] canvas:workers

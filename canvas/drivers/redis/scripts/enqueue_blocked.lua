@@ -1,4 +1,4 @@
--- Give parked messages back to their lists where places are free though nobody has just left one.
+-- Return parked messages to their lists where permits are free, although no task has just released one.
 --
 -- KEYS[1] places   KEYS[2] parked   KEYS[3] hash of keys with parked messages   KEYS[4] unacked
 -- ARGV[1] the key   ARGV[2] what the keys of messages that are acked early start with

@@ -2,7 +2,7 @@
 --
 -- KEYS[1] canvas:delayed   KEYS[2] canvas:delayed:messages
 -- ARGV[1] how many at most   ARGV[2] what names of lists start with   ARGV[3] what keys of dead letters start with
--- ARGV[4] how many of these to keep   ARGV[5] what stands between a queue's name and a priority step
+-- ARGV[4] how many of these to keep   ARGV[5] the text between a queue's name and a priority step
 -- Returns how many were moved; one that its key refuses is a dead letter now.
 -- Uses: context, effects
 

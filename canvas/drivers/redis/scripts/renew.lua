@@ -3,7 +3,7 @@
 --
 -- KEYS[1] canvas:alive   KEYS[2] lock of these rounds
 -- ARGV[1] broker db   ARGV[2] result db   ARGV[3] rank of the first to look at   ARGV[4] how many to look at
--- ARGV[5] milliseconds in which nobody else makes a round; 0 goes on with a round
+-- ARGV[5] milliseconds in which no other worker makes a round; 0 goes on with a round
 -- Returns {how many were looked at, how many of them were forgotten}
 -- Uses: context, chords
 
@@ -17,7 +17,7 @@ local GONE_FOR = 3600
 -- Celery's workers leave a mark behind a chord whose body they have sent.
 local function has_ended(base) return redis.call('GET', base .. '.c') == 'done' end
 
--- Of a chord that has failed they delete the size, and so may somebody else: what is left expires by itself.
+-- Of a chord that has failed they delete the size, and another worker may do so too: the other keys expire.
 local function is_whole(kind, base) return kind == 'run:' or redis.call('EXISTS', base .. '.s') == 1 end
 
 on_broker()

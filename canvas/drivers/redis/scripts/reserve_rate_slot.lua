@@ -1,4 +1,4 @@
--- Take the next turn of something that may happen once in so many seconds.
+-- Reserve the next start of a task that may start once in N seconds.
 --
 -- KEYS[1] when the turn after the last taken one is, unix time; lives until then
 -- ARGV[1] seconds between turns

@@ -9,7 +9,7 @@
 --     parts, publishes, deferrals: as library/effects.lua says; early_ack: whether this acks the message before its task runs, and early_acked: hash of
 --     the messages that its worker has acked so; permits: those that end, {{permits, parked, hash of keys with parked messages, key, start of
 --     early-acked keys}, …}; locks: those that end, {{lock, owner}, …}; dead: {list of dead letters, payload, reason, queue, how many to keep};
---     of publishes, one may be {list, false, length of what follows its payload in ARGV's last, queue}
+--     of publishes, one may be {list, false, length of the bytes after its payload in ARGV's last, queue}
 --     or, of an ack and a stored success alone, {tag, key, record, seconds to keep it (0: always)}: the fence is "lease";
 --     a long record is passed apart, and here is its place among those
 --     speculative: ends of chords {group, SHA-1 of the parts that it takes, msgpack: as dispatch_chord.lua}
@@ -263,7 +263,7 @@ for k = FIRST_LIST, #KEYS do
         local queue = ARGV[k - FIRST_LIST + 8]
         local tail = ',"",' .. cjson.encode(queue) .. ']'
         for _, payload in ipairs(taken) do
-            -- What is no JSON object must not stand raw among records that kombu parses.
+            -- A payload that is not a JSON object must not be stored raw: kombu parses these records.
             lease('[' .. (string.byte(payload) == OBJECT and payload or cjson.encode(payload)) .. tail)
         end
         taken[#taken + 1] = queue

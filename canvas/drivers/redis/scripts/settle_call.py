@@ -214,7 +214,7 @@ def may_carry(settlements: Sequence[Settlement], chord_dispatches: Sequence[Chor
 
 def carry(payload: bytes, lists: Sequence[str], sources: LeaseSources) -> PassThrough | None:
     """A message that goes into ``lists``, if the call may lease it."""
-    # The script puts a payload that is no JSON object into a string.
+    # The script puts a payload that is not a JSON object into a string.
     if len(lists) != 1 or lists[0] not in sources.lists or not payload.startswith(b"{"):
         return None
     queue = sources.names[sources.lists.index(lists[0])]

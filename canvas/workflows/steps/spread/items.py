@@ -32,7 +32,7 @@ class Paged(Sequence[Any]):
 
 
 def items_in(whole: Any, node: RunNode) -> list[Any]:
-    """The items of a map, or its batches of them. Raises CompositionError for a value that is no list."""
+    """The items of a map, or its batches of them. Raises CompositionError for a value that is not a list."""
     items, size = leaves(whole, node.depth, node.name), node.details.get("batch")
     return [items[at : at + size] for at in range(0, len(items), size)] if size else items
 

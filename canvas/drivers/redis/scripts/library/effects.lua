@@ -36,7 +36,7 @@ local function record_and_send(s)
     return found
 end
 
--- Keep a message among so many dead letters, the newest first.
+-- Keep a message among the newest `kept` dead letters, the newest first.
 local function dead_letter(letters, payload, reason, queue, kept)
     local time = tostring(context.now or server_time())
     redis.call('LPUSH', letters, cmsgpack.pack({payload = payload, reason = reason, queue = queue, time = time}))

@@ -14,7 +14,7 @@ local function in_use(places, unacked, early_acked_prefix)
     return redis.call('SCARD', places)
 end
 
--- Let a leased message wait for one of so many places of a key. k: {parked, index, unacked, unacked_index, leases of its
+-- Park a leased message until one of the `limit` permits of a key is free. k: {parked, index, unacked, unacked_index, leases of its
 -- worker}. Returns 0 when the lease was lost before.
 local function block(k, tag, limit, key, list, payload)
     if redis.call('HDEL', k[3], tag) == 0 then return 0 end
@@ -25,7 +25,7 @@ local function block(k, tag, limit, key, list, payload)
     return 1
 end
 
--- Give back up to so many parked messages of a key; returns how many.
+-- Return up to `many` parked messages of a key to their lists; returns how many.
 local function enqueue_blocked(parked, index, key, many)
     local count = 0
     while count < many do

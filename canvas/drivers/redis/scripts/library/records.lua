@@ -4,7 +4,7 @@
 -- Returns: store_first, store.
 -- Uses: runs
 
--- Whether a record tells of success, by its head: what a task has stored itself, further on, may read alike.
+-- Whether a record is a success, by its first bytes: a value that a task has stored may contain the same text further on.
 local function says_success(head)
     return string.find(head, '^{"status": ?"SUCCESS"') or string.find(head, '\166status\167SUCCESS', 1, true) == 2
 end

@@ -1,0 +1,106 @@
+"""Mistakes in the definition of a task, found where it is decorated: errors, and warnings.
+
+An option whose name resembles no other is accepted: plug-ins have options of their own.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
+from typing import Any, Final, NoReturn
+
+from canvas.caller_warnings import DuplicateTaskNameWarning, warn_caller
+
+_TASK: Final = frozenset(
+    {
+        "name", "base", "bind", "lazy", "shared", "pydantic", "pydantic_strict", "pydantic_context",
+        "pydantic_dump_kwargs", "filter", "type", "options", "Request", "Strategy", "from_config", "immediate",
+        "mandatory", "exchange_type", "retry_on_worker_lost", "accept_magic_kwargs", "on_bound", "request_stack",
+    }
+)  # fmt: skip
+"""Options of ``@app.task`` that are not attributes of tasks."""
+_LIKE = 0.8
+_NUMBERS = ("max_retries", "default_retry_delay", "time_limit", "soft_time_limit", "retry_backoff_max")
+_EXCEPTIONS = ("autoretry_for", "dont_autoretry_for", "throws")
+
+
+def refuse_decorated(decorator: str, args: tuple[Any, ...]) -> NoReturn:
+    """Raise TypeError for positional arguments of ``@app.task`` that are not one function."""
+    first = args[0]
+    hint = ""
+    if isinstance(first, str):
+        hint = f"; for the name of the task write {decorator}(name={first!r:.100})"
+    elif isinstance(first, property):
+        hint = "; a property cannot be a task"
+    raise TypeError(f"{decorator} takes a function or keyword options; got {args!r:.100}{hint}")
+
+
+def check_definition(function: Any, name: Any, base: Any, root: type) -> None:
+    """Raise TypeError for a function, a name or a base from which no task can be made. ``root``: the class of tasks."""
+    if isinstance(function, staticmethod | classmethod):
+        kind = type(function).__name__
+        raise TypeError(f"@app.task takes a function; got a {kind}: write @{kind} above @app.task")
+    if name is not None and not isinstance(name, str):
+        raise TypeError(f"@app.task: name: expected text; got {type(name).__name__} {name!r:.100}")
+    if base is not None and not (isinstance(base, type) and issubclass(base, root)):
+        raise TypeError(f"@app.task: base: expected a subclass of Task; got {base!r:.100}")
+
+
+def warn_of_task_options(task: str, options: Mapping[str, Any], base: type) -> None:
+    """Warn of each option of a task that its class does not have and that looks like another one misspelt, and of
+    values that fail once they are used: at a retry, or when the task raises."""
+    known = frozenset(name for name in dir(base) if not name.startswith("_")) | _TASK
+    for name in options:
+        if name not in known:
+            near = nearest_name(name, known)
+            if near is not None:
+                warn_caller(f"{task}: unknown task option {name!r}; did you mean {near}?")
+    _warn_of_values(task, options)
+
+
+@lru_cache(maxsize=1024)
+def nearest_name(name: str, known: frozenset[str]) -> str | None:
+    """The known name of which ``name`` looks like a misspelling; ``None`` if it resembles none."""
+    # Only wrong names need it.
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(name, known, n=1, cutoff=_LIKE)), None)
+
+
+def _warn_of_values(task: str, options: Mapping[str, Any]) -> None:
+    for option in _NUMBERS:
+        value = options.get(option)
+        if value is not None and not hasattr(value, "__float__"):
+            warn_caller(f"{task}: {option}: expected a number; got {type(value).__name__} {value!r:.100}")
+    for option in _EXCEPTIONS:
+        given = options.get(option)
+        wrong = [one for one in _listed(given) if not (isinstance(one, type) and issubclass(one, BaseException))]
+        if wrong:
+            warn_caller(f"{task}: {option}: expected classes of exceptions, in a tuple; got {wrong[0]!r:.100}")
+
+
+def _listed(given: Any) -> Iterable[Any]:
+    if given is None:
+        return ()
+    return given if isinstance(given, list | tuple | set | frozenset) else [given]
+
+
+def warn_of_wrapper(name: str, old: Any, new: Callable[..., Any]) -> None:
+    """Warn of two tasks that are the same wrapper around different functions, as a decorator without
+    ``functools.wraps`` makes them."""
+    if getattr(old, "__code__", None) is not getattr(new, "__code__", new) or _wrapped(old) == _wrapped(new):
+        return
+    warn_caller(
+        f"two tasks have the name {name!r}, and calls run the later one: {new.__qualname__} wraps several functions. "
+        "Put @functools.wraps(function) on it, or give each task a name=",
+        DuplicateTaskNameWarning,
+    )
+
+
+def _wrapped(function: Any) -> list[Any]:
+    """The code of the functions that a wrapper calls."""
+    found: list[Any] = []
+    for cell in function.__closure__ or ():
+        try:
+            found.append(getattr(cell.cell_contents, "__code__", None))
+        except ValueError:
+            found.append(None)  # not assigned yet
+    return found
