@@ -210,7 +210,7 @@ class InProcess:
         if "parent" not in run.about:  # others are not listed
             self._records.run_index.add(run.id, run_listing(run.about), time.time())
         ids = record_ids(run.app, run.app.run_store, run.id, run.attempt, run.nodes)
-        for child in runs_in_places(run.app, ids):
+        for child, _ in runs_in_places(run.app, run.app.run_store, ids):
             self.load(Run.find(run.app, child))
         for task_id, payload in zip(ids, results.get(ids), strict=True):
             if payload is not None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from canvas.errors import BrokerError, RunLost
@@ -10,6 +11,7 @@ from canvas.model.record import Record
 from canvas.model.run_index import CANCELLED
 from canvas.model.settlement import Keep, Settlement
 from canvas.model.workflow_run import (
+    ANY,
     IN_ROUNDS,
     PAGE,
     NodeRef,
@@ -20,6 +22,7 @@ from canvas.model.workflow_run import (
     page_id,
     task_id_of,
 )
+from canvas.primitives.mapping import YIELDED_PAGE
 from canvas.telemetry import emit
 from canvas.workflows.services import WorkflowServices
 from canvas.workflows.store import RunStore
@@ -59,7 +62,8 @@ def _end(app: WorkflowServices, runs: RunStore, run: str, attempt: int) -> Recor
 
 
 def _expire(app: WorkflowServices, runs: RunStore, run: str, attempt: int, end: Record) -> bool:
-    """Let a run expire with its records, unless it is resumed; whether it was resumed. Raises RunLost."""
+    """Let a run expire with its records and the runs inside of it, unless it is resumed, or a run around it goes on and
+    may need it: for a compensation, or another attempt. False where it was resumed. Raises RunLost."""
     about, latest = runs.metadata(run)
     if latest != attempt:
         return False
@@ -67,13 +71,44 @@ def _expire(app: WorkflowServices, runs: RunStore, run: str, attempt: int, end: 
         "run.ended", run=run, name=about["name"], state=CANCELLED if about["cancelled"] else end.status,
         created=about["created"], ended=end.date_done, cause=end.result,
     )  # fmt: skip
-    ids = record_ids(app, runs, run, attempt, runs.nodes(run, 0, about["nodes"]))
-    for first in range(0, len(ids), _AT_ONCE):
-        runs.expire(run, ids[first : first + _AT_ONCE])
+    if _goes_on(app, runs, NodeRef.of(about.get("place"))):
+        return True
+    for one, ids in _whole(app, runs, run, ended=True):
+        for first in range(0, len(ids), _AT_ONCE):
+            runs.expire(one, ids[first : first + _AT_ONCE])
     if runs.metadata(run)[1] == attempt:
         return True
-    runs.outlive(run, ids)  # it was resumed meanwhile
+    outlive(app, runs, run)  # it was resumed meanwhile
     return False
+
+
+def _goes_on(app: WorkflowServices, runs: RunStore, place: NodeRef | None) -> bool:
+    """Whether one of the runs around has not ended."""
+    with suppress(RunLost):
+        while place is not None:
+            about, attempt = runs.metadata(place.run)
+            if _end(app, runs, place.run, attempt) is None:
+                return True
+            place = NodeRef.of(about.get("place"))
+    return False
+
+
+def outlive(app: WorkflowServices, runs: RunStore, run: str) -> None:
+    """Keep a run, its records and the runs inside of it as long as a run that has not ended. Raises RunLost."""
+    for one, ids in _whole(app, runs, run):
+        runs.outlive(one, ids)
+
+
+def _whole(app: WorkflowServices, runs: RunStore, run: str, ended: bool = False) -> Iterator[tuple[str, list[str]]]:
+    """A run, and each run inside of it, with the ids of its records; ``ended``: of those inside only the ones that have
+    ended. Raises RunLost for the run itself."""
+    about, attempt = runs.metadata(run)
+    ids = record_ids(app, runs, run, attempt, runs.nodes(run, 0, about["nodes"]))
+    yield run, ids
+    for child, record in runs_in_places(app, runs, ids):
+        if not ended or record.status in states.READY_STATES:
+            with suppress(RunLost):
+                yield from _whole(app, runs, child, ended)
 
 
 def record_ids(app: WorkflowServices, runs: RunStore, run: str, attempt: int, nodes: Sequence[RunNode]) -> list[str]:
@@ -86,6 +121,9 @@ def record_ids(app: WorkflowServices, runs: RunStore, run: str, attempt: int, no
     ids += [kept for place in (*maps, *loops) for kept in (items_id(place), outline_id(place))]
     for place, rounds in zip(loops, rounds_of(app, runs, loops), strict=True):
         ids += [task_id_of(item) for item in items_of(place, 2 * rounds)]
+        sig = nodes[place.node].sig
+        if sig is not None and sig["task"] == YIELDED_PAGE:
+            ids += _yielded(app, runs, place, rounds)
     for place, outline in zip(maps, outlines(app, runs, maps), strict=True):
         if outline is not None:
             if nodes[place.node].details.get("concurrency"):
@@ -94,12 +132,28 @@ def record_ids(app: WorkflowServices, runs: RunStore, run: str, attempt: int, no
     return ids
 
 
-def runs_in_places(app: WorkflowServices, task_ids: Sequence[str]) -> Iterator[str]:
-    """The runs of workflows in the places of these tasks. A run has a record from its start on."""
+def _yielded(app: WorkflowServices, runs: RunStore, place: NodeRef, asked: int) -> list[str]:
+    """The ids of the pages of a generator that are still to be read, by the cursor of the last page that was read."""
+    pages = [task_id_of(page_source(place, page)) for page in range(max(0, asked - 2), asked)]
+    read = [one for one in runs.persist(partial(app.backend.get_records, pages)) if one is not None]
+    cursors = [one.result["next"] for one in read if one.status == states.SUCCESS and one.result["next"] is not None]
+    if not cursors:
+        return []
+    token, first, size = cursors[0]
+    return [yielded_id(token, page) for page in range(first, size)]
+
+
+def yielded_id(token: str, page: int) -> str:
+    """The id of the record of a page that a generator has yielded; ``token``: names the run of the generator."""
+    return f"{token}.{page}"
+
+
+def runs_in_places(app: WorkflowServices, runs: RunStore, task_ids: Sequence[str]) -> Iterator[tuple[str, Record]]:
+    """The runs of workflows in the places of these tasks, each with its record, which it has from its start on."""
     for first in range(0, len(task_ids), _AT_ONCE):
         some = list(map(child_run_of, task_ids[first : first + _AT_ONCE]))
-        records: list[Record | None] = app.backend.get_records(some)
-        yield from (run for run, record in zip(some, records, strict=True) if record is not None)
+        records: list[Record | None] = runs.persist(partial(app.backend.get_records, some))
+        yield from ((run, record) for run, record in zip(some, records, strict=True) if record is not None)
 
 
 def grown_id(run: str) -> str:
@@ -136,30 +190,49 @@ def keep_waiting(app: WorkflowServices, runs: RunStore) -> int:
             with suppress(RunLost):
                 attempt = runs.metadata(run)[1]
                 if _end(app, runs, run, attempt) is None:
-                    _keep(app, runs, run, attempt, kept)
+                    _keep(app, runs, run, kept)
                     count += 1
         if not cursor:
             break
     return count
 
 
-def _keep(app: WorkflowServices, runs: RunStore, run: str, attempt: int, kept: set[str]) -> None:
-    """Keep a run with its records and its joins, and the runs that it is inside of, except for those in ``kept``.
+def _keep(app: WorkflowServices, runs: RunStore, run: str, kept: set[str]) -> None:
+    """Keep a run with the runs around it and inside of it, and with its joins, except for those in ``kept``.
 
     Raises RunLost.
     """
     if run in kept:
         return
     kept.add(run)
-    about, _ = runs.metadata(run)
+    about, attempt = runs.metadata(run)
     place = NodeRef.of(about.get("place"))
     if place is not None:
-        _keep(app, runs, place.run, place.attempt, kept)
+        _keep(app, runs, place.run, kept)
+    else:
+        outlive(app, runs, run)
     nodes = runs.nodes(run, 0, about["nodes"])
-    runs.outlive(run, record_ids(app, runs, run, attempt, nodes))
-    joins = [number for number, node in enumerate(nodes) if len(node.slots) > 1]
-    keeps = [Keep(f"{run}.{attempt}.{number}", app.backend.run_lives) for number in joins]
-    runs.persist(lambda: app.driver.settler.settle([Settlement(None, fence="none", keeps=keeps)]))
+    joins = _joins(app, runs, run, attempt, nodes)
+    for first in range(0, len(joins), _AT_ONCE):
+        keeps = [Keep(f"{run}.{attempt}.{name}", app.backend.run_lives) for name in joins[first : first + _AT_ONCE]]
+        settlement = Settlement(None, fence="none", keeps=keeps)
+        runs.persist(partial(app.driver.settler.settle, [settlement]))
+
+
+def _joins(app: WorkflowServices, runs: RunStore, run: str, attempt: int, nodes: Sequence[RunNode]) -> list[str]:
+    """The names of the chords of an attempt that may wait for parts."""
+    places = [NodeRef(run, attempt, number) for number in range(len(nodes))]
+    names = [str(number) for number, node in enumerate(nodes) if len(node.slots) > 1]
+    names += [f"{number}.none" for number, node in enumerate(nodes) if node.when in ANY]
+    maps = [place for place in places if nodes[place.node].kind == "map"]
+    for place, outline in zip(maps, outlines(app, runs, maps), strict=True):
+        if outline is not None:
+            names += [f"{place.node}.items", f"{place.node}.failures"]
+            names += [f"{place.node}.unit.{unit}" for unit in range(outline[0] if nodes[place.node].is_fed else 0)]
+    paged = [place for place in places if nodes[place.node].kind == "pages"]
+    for place, asked in zip(paged, rounds_of(app, runs, paged), strict=True):
+        names += [f"{place.node}.page.{page}" for page in range(max(0, asked - 2), asked + 1)]
+    return names
 
 
 def items_of(place: NodeRef, size: int) -> Iterator[NodeRef]:

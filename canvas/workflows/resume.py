@@ -15,7 +15,7 @@ from canvas.model.settlement import ReadyChord, SettleResult
 from canvas.model.workflow_run import SKIPPED, STAMP, NodeRef, RunNode, stamp_of
 from canvas.producer.outbox import Outbox
 from canvas.workflows.celery_run import embed_run
-from canvas.workflows.lifetimes import record_ids
+from canvas.workflows.lifetimes import outlive
 from canvas.workflows.services import WorkflowServices
 from canvas.workflows.status import RunStatus, node_state
 from canvas.workflows.steps.child_runs import INSIDE, goes_on_inside
@@ -99,7 +99,7 @@ def resume(
         start = again.engine(app, Outbox(app)).start_marker(again.about.get("timeout"))
     if not app.run_store.begin_attempt(before.run, before.number, again.about, left, start):
         return None
-    app.run_store.outlive(before.run, record_ids(app, app.run_store, before.run, before.number, nodes))
+    outlive(app, app.run_store, before.run)
     app.control.keep_revoked_stamps({STAMP: stamp_of(before.run, before.number)})
     settler = app.driver.settler
     if first is not None:

@@ -117,6 +117,16 @@ def test_a_chord_of_others_is_kept_while_its_message_waits(driver):
     assert client.ttl(f"{BASE}.s") > FAR - 60
 
 
+def test_a_join_of_a_run_is_kept_while_the_run_waits(driver):
+    client = driver.at_results
+    settle(driver, lasting("a", size=3))
+    for suffix in (".j", ".d"):
+        client.expire(f"{BASE}{suffix}", 5)
+    settle(driver, keeps=[Keep("g", FAR), Keep("nobody", FAR)])
+    assert [client.ttl(f"{BASE}{suffix}") > FAR - 60 for suffix in (".j", ".d")] == [True, True]
+    assert registered(driver) == {f"run:{BASE}"}
+
+
 @pytest.mark.parametrize("sized", [False, True])
 @pytest.mark.parametrize("gone", ["all", "parts"])
 def test_what_had_parts_and_has_none_is_lost_once(driver, gone, sized):

@@ -8,7 +8,7 @@ from canvas import Workflow
 from canvas.testing.contract import eventually
 from canvas.workflows.steps import waits
 from tests.support.apps import make
-from tests.worker.commands import named, start, states
+from tests.worker.commands import named, start, states, task
 
 EVERY = 0.5
 """Seconds after which a worker looks for runs that wait, and timers look at their waits, here."""
@@ -54,6 +54,29 @@ def test_a_wait_without_a_timeout_keeps_its_run_and_the_runs_around_it(bench, ap
         eventually(lambda: are_renewed(bench, run.id, child.id))
     child.signal("answer", 42)
     assert run.get(timeout=20) == ["end", [42], {}]
+
+
+def test_all_that_a_waiting_run_needs_is_kept(bench, app, flow):
+    """The rest of its joins, the runs inside that have ended, and the pages that a generator has yielded."""
+    bench.results.flushdb()
+    inner, work = Workflow("inner", app), Workflow("work", app)
+    inner.add(task(app, "ident").s(1))
+    work.add(task(app, "ident").s(work.input("items")), after=work.wait_for("go"))
+    done = flow.add(inner, name="done")
+    paged = flow.pages(task(app, "yields").s(6, 2), work, name="paged", after=done)
+    named(app, flow, "end", done, paged)
+    run = flow.apply_async()
+    page = eventually(lambda: run.child("paged", 1))
+    eventually(lambda: states(page)["go"] == "AWAITING_SIGNAL")
+    mine = [key for key in bench.results.keys() if key.startswith((b"celery-task", b"canvas:run:"))]
+    assert len([key for key in mine if key.endswith(b".j")]) == 3
+    assert len([key for key in mine if b".w" in key and key.startswith(b"canvas:run:")]) == 2
+    for key in mine:
+        bench.results.expire(key, 100)
+    eventually(lambda: [key for key in mine if bench.results.ttl(key) < 1_000] == [])
+    for number in range(3):
+        eventually(lambda number=number: run.child("paged", 2 * number + 1)).signal("go")
+    assert run.get(timeout=20) == ["end", [1, 6], {}]
 
 
 def test_a_run_that_waits_takes_few_bytes(bench, app, flow):

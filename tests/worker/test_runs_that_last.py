@@ -67,6 +67,26 @@ def test_what_succeeded_long_ago_is_compensated(brief, brief_app):
     assert len(brief.ledger(key, 1)) == 1
 
 
+@pytest.mark.parametrize("grown", [False, True], ids=["a node", "returned by a task"])
+def test_what_succeeded_inside_long_ago_is_compensated(brief, brief_app, grown):
+    app, key, gate = brief_app, brief.new_key(), brief.new_key()
+    flow, inner = Workflow("saga", app), Workflow("inner", app)
+    inner.add(task(app, "traced").s(1, key), compensate=task(app, "traced").s(key))
+    first = flow.add(task(app, "builds_traced").s(key) if grown else inner, name="first")
+    flow.add(task(app, "fail").s(), after=flow.add(task(app, "until_open").s(gate), after=first))
+    run = flow.apply_async()
+    eventually(lambda: states(run)["first"] == "SUCCESS")
+    later = Workflow("later", app)
+    later.add(task(app, "ident").s(1))
+    ended = later.apply_async()
+    eventually(lambda: not brief.results.exists(f"canvas:run:{ended.id}"))
+    brief.open(gate)
+    with pytest.raises(ValueError, match="boom"):
+        run.get(timeout=20)
+    assert len(brief.ledger(key, 2)) == 2
+    eventually(lambda: not [key for key in brief.results.keys(f"*{run.id}*") if brief.results.ttl(key) > 300])
+
+
 def test_what_belongs_to_a_run_lives_as_long_as_it_does_and_no_longer(brief, brief_app):
     app, gate = brief_app, brief.new_key()
     flow = Workflow("lasting", app)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from canvas.errors import CompositionError, RunLost
 from canvas.model import states
 from canvas.model.record import Record
+from canvas.workflows.lifetimes import yielded_id
 from canvas.workflows.services import WorkflowServices
 from canvas.workflows.steps.pages import ITEMS, NEXT
 
@@ -25,7 +26,7 @@ class _Cursor(NamedTuple):
 
     @property
     def record_id(self) -> str:
-        return f"{self.token}.{self.page}"
+        return yielded_id(self.token, self.page)
 
     def with_items(self, items: Any) -> dict[str, Any]:
         """This page, with the cursor of the next one."""

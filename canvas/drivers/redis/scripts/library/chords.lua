@@ -37,6 +37,14 @@ local function registered(base)
     return found[1] or parts, parts
 end
 
+-- Whether a chord is a join of a workflow's run that has parts: the parts have its size, and no key.
+local function is_join(base)
+    on_broker()
+    local found = redis.call('ZSCORE', context.alive_key, 'run:' .. base)
+    on_results()
+    return found
+end
+
 -- Have the keys of a chord last for ttl seconds at least.
 local function last_for(base, ttl)
     for _, suffix in ipairs(WHOLE) do
@@ -49,9 +57,15 @@ end
 -- k: {base, ttl}; a message of this chord waits or runs for ttl seconds, and no other process may renew its keys.
 local function keep_chord(k)
     local base, ttl = k[1], k[2]
-    if redis.call('EXISTS', base .. '.s') == 0 then return end
+    local kind = nil
+    if redis.call('EXISTS', base .. '.s') == 1 then
+        kind = redis.call('EXISTS', base .. '.j') == 1 and 'counted:' or 'kept:'
+    elseif is_join(base) then
+        kind = 'run:'
+    end
+    if not kind then return end
     last_for(base, ttl)
-    register(redis.call('EXISTS', base .. '.j') == 1 and 'counted:' or 'kept:', base, ttl)
+    register(kind, base, ttl)
 end
 
 -- j: {base, size, ttl, structure or false}
