@@ -32,13 +32,13 @@ from canvas.task.task import Task
 from canvas.telemetry import emit
 from canvas.wire.record import says_success
 from canvas.worker.consumer.revoked import Revocations
+from canvas.worker.monitoring.shared_memory import SharedMemory
 from canvas.worker.pipeline.active_tasks import ActiveTasks
-from canvas.worker.pipeline.job import Job
 from canvas.worker.pipeline.pipeline import TaskPipeline
 from canvas.worker.pipeline.reports import TaskReports
 from canvas.worker.pipeline.throttle import Throttle
 from canvas.worker.pipeline.unrunnable import Unrunnable
-from canvas.worker.pools.shared_memory import SharedMemory
+from canvas.worker.settlement.job import Job
 from canvas.workflows.lifetimes import record_ids, runs_in_places
 from canvas.workflows.run import Run
 from canvas.workflows.store import NODES_PER_CHUNK, call_once, run_listing

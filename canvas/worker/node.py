@@ -24,13 +24,13 @@ from canvas.worker.logs.locks import hold_over_forks
 from canvas.worker.logs.streams import flush
 from canvas.worker.monitoring.health_server import Endpoint
 from canvas.worker.monitoring.heartbeat import HEARTBEAT_INTERVAL, WorkerHeartbeat
+from canvas.worker.monitoring.shared_memory import SharedMemory
 from canvas.worker.names import node_name
 from canvas.worker.options import WorkerOptions, new_worker_id, pool_of, prefetch_limit, slots_of
 from canvas.worker.outages import Outages
 from canvas.worker.pools.autoscaler import Autoscaler
 from canvas.worker.pools.pool import InProcessPool, Pool
 from canvas.worker.pools.prefork import Prefork
-from canvas.worker.pools.shared_memory import SharedMemory
 from canvas.worker.process import WorkerProcess
 from canvas.worker.process_files import ProcessFiles
 from canvas.worker.signal_handlers import put_back_afterwards

@@ -7,7 +7,7 @@ from uuid import uuid4
 from canvas.app.application import Canvas
 from canvas.config.config import Config
 from canvas.errors import ConfigurationError
-from canvas.worker.control.child_commands import ChildCommand, ConsumeQueues, SetRateLimit, SetTimeLimits
+from canvas.worker.pools.child_commands import ChildCommand, ConsumeQueues, SetRateLimit, SetTimeLimits
 
 POOLS = ("prefork", "threads", "solo", "asyncio")
 

@@ -18,16 +18,16 @@ from canvas.worker.consumer.prefetch import PrefetchPolicy
 from canvas.worker.consumer.revoked import Revocations
 from canvas.worker.consumer.topology import declare
 from canvas.worker.consumer.wait import BrokerWait, ChildWait
-from canvas.worker.control.child_commands import ChildCommand
 from canvas.worker.control.process_commands import ProcessCommands
 from canvas.worker.interpreter import interpreter_for_tasks
 from canvas.worker.monitoring.event_dispatcher import TaskEvents
+from canvas.worker.monitoring.shared_memory import ProcessStats, SharedMemory
 from canvas.worker.options import WorkerOptions
 from canvas.worker.pipeline.active_tasks import ActiveTasks
 from canvas.worker.pipeline.pipeline import TaskPipeline
 from canvas.worker.pipeline.throttle import Throttle
+from canvas.worker.pools.child_commands import ChildCommand
 from canvas.worker.pools.recycling import RecycleLimits
-from canvas.worker.pools.shared_memory import ProcessStats, SharedMemory
 from canvas.worker.pools.threads import WorkerThread
 from canvas.worker.process_exit import ProcessExit
 from canvas.worker.signal_handlers import STOPS, handle

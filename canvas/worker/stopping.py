@@ -9,7 +9,7 @@ from typing import Any
 
 from canvas.errors import BrokerError
 from canvas.telemetry import emit
-from canvas.worker.control.child_commands import ChildCommand, ReportState
+from canvas.worker.pools.child_commands import ChildCommand, ReportState
 
 LEAVES_WITHIN = 5.0
 """Seconds that a process which stops at once takes to return its messages."""

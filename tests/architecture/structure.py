@@ -92,6 +92,20 @@ def circles(with_types: bool) -> list[list[str]]:
     return sorted((sorted(members) for members in components if len(members) > 1), key=lambda c: (-len(c), c))
 
 
+def circles_of_folders() -> list[list[str]]:
+    """Sets of folders inside one folder whose files import each other, directly or not, type-only imports included.
+
+    The files of the folder itself are no part of it: they put its parts together.
+    """
+    edges = []
+    for one in internal():
+        user, target = one.user.split(".")[:-1], one.target.split(".")[:-1]
+        common = next((n for n, pair in enumerate(zip(user, target, strict=False)) if pair[0] != pair[1]), None)
+        if common is not None:
+            edges.append((".".join(user[: common + 1]), ".".join(target[: common + 1])))
+    return [sorted(members) for members in nx.strongly_connected_components(nx.DiGraph(edges)) if len(members) > 1]
+
+
 def functions(name: str) -> Iterator[tuple[str, int]]:
     """The functions and methods of a file, and how many lines each has without its docstring."""
     for node in ast.walk(tree(name)):

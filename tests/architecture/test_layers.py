@@ -1,9 +1,8 @@
 """Imports go down only; each library has the one room that may use it."""
 
-import networkx as nx
 import pytest
 
-from tests.architecture.structure import MODULES, circles, imports, internal, room
+from tests.architecture.structure import MODULES, circles, circles_of_folders, imports, internal, room
 
 LAYERS = [
     {"caller_warnings", "error_pages", "errors", "forks", "kombu_errors", "masking", "telemetry", "text", "version"},
@@ -77,11 +76,9 @@ def test_drivers_know_only_words_and_wire():
     assert {room(one.target) for one in internal() if room(one.user) == "drivers"} <= allowed
 
 
-def test_no_rooms_import_each_other():
-    """Rooms of one layer, too; the package itself, which only gathers the public names, is no room."""
-    pairs = {(room(one.user), room(one.target)) for one in internal()}
-    rooms = nx.DiGraph(pair for pair in pairs if pair[0] != pair[1] and "__init__" not in pair)
-    assert [sorted(circle) for circle in nx.strongly_connected_components(rooms) if len(circle) > 1] == []
+def test_no_folders_beside_each_other_import_each_other():
+    """Neither rooms, of one layer or of several, nor the folders inside of a room."""
+    assert circles_of_folders() == []
 
 
 def test_there_is_no_cycle():

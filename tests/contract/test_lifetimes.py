@@ -7,7 +7,7 @@ from canvas.drivers import open_driver
 from canvas.drivers.ports.values import Lease
 from canvas.model.settlement import ABANDONED_AFTER, ChordStart, Keep, ResultWrite, Settlement, alive_for, longer
 from canvas.testing.contract import chord_end, eventually, part, publish
-from canvas.worker.consumer.lifetimes import chords_in
+from canvas.worker.settlement.kept_chords import chords_in
 from tests.contract.test_redis import Request
 from tests.support.redis_server import RedisServer
 

@@ -11,7 +11,7 @@ from canvas.graph.compile import compile
 from canvas.primitives.chord import chord
 from canvas.primitives.registry import maybe_signature
 from canvas.primitives.signature import Signature
-from canvas.worker.pipeline.deep_calls import with_deep_calls
+from canvas.worker.settlement.deep_calls import with_deep_calls
 
 
 def nested(depth):

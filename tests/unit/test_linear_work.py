@@ -9,7 +9,7 @@ import pytest
 
 from canvas import Workflow, chain, chord, group
 from canvas.drivers.ports.values import Lease
-from canvas.worker.pipeline.deep_calls import with_deep_calls
+from canvas.worker.settlement.deep_calls import with_deep_calls
 from tests.support.apps import make
 from tests.support.counting import Steps, counted
 from tests.support.forked import ROOT

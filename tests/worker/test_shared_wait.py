@@ -6,7 +6,7 @@ import pytest
 
 from canvas.testing.contract import eventually
 from canvas.worker.consumer.shared_wait import SharedWait
-from canvas.worker.pools.shared_memory import SharedMemory
+from canvas.worker.monitoring.shared_memory import SharedMemory
 from tests.worker.commands import task
 
 NODE = "node"

@@ -10,7 +10,7 @@ from canvas.integrations.beat_metrics import beat_metrics
 from canvas.worker.control.pidbox import Pidbox
 from canvas.worker.control.replies import NO_REPLY
 from canvas.worker.monitoring.health_server import Endpoint
-from canvas.worker.pools.shared_memory import SharedMemory
+from canvas.worker.monitoring.shared_memory import SharedMemory
 
 _LISTENING_WITHIN = 5.0
 

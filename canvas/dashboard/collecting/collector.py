@@ -213,10 +213,6 @@ class Collector:
 
     # -- for pages
 
-    def workers_alive(self) -> list[Worker]:
-        """The workers whose heartbeat is recent."""
-        return [worker for worker in self.cluster.workers_now() if worker.alive]
-
     def overview(self) -> dict[str, Any]:
         """The figures of the first page."""
         workers, states_of_queues = self.cluster.workers_now(), list(self.queues.states.values())

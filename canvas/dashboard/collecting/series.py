@@ -107,10 +107,7 @@ class Series:
 
     def rates(self, seconds: int = 60) -> dict[str, float]:
         """How often each kind of event happened a second, on average over the last ``seconds``."""
-        total: Counter[str] = Counter()
-        for slot in self._last(seconds):
-            total.update(slot.counts)
-        return {kind: count / seconds for kind, count in total.items()}
+        return {kind: count / seconds for kind, count in self.totals(seconds).items()}
 
     def totals(self, seconds: int = 3600) -> Counter[str]:
         """How often each kind of event happened in the last ``seconds``."""

@@ -8,7 +8,7 @@ as many keys as calls go on at once, and a number is enough for a token.
 import os
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any, TypeAlias
 
@@ -23,14 +23,34 @@ _Call: TypeAlias = tuple[str, list[str], list[Any]]
 """A script's name, its KEYS and its ARGV."""
 
 
+class GuardPool:
+    """The guards of one process that no call uses at the moment. A forked process begins with none."""
+
+    def __init__(self, new: Callable[[], str]) -> None:
+        self._new = new
+        self._idle: deque[str] = deque()
+        self._pid = 0
+
+    def take(self) -> str:
+        """A guard for one call: one that is idle, or a new one."""
+        if self._pid != os.getpid():
+            self._idle, self._pid = deque(), os.getpid()
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return self._new()
+
+    def give_back(self, guard: str) -> None:
+        """Let another call use a guard whose call was answered."""
+        self._idle.append(guard)
+
+
 class IdempotentCalls:
-    """The guards of one process at one server."""
+    """Calls of one process at one server."""
 
     def __init__(self, link: RedisClient, keys: BrokerKeys) -> None:
         self._link = link
-        self._keys = keys
-        self._idle: deque[str] = deque()
-        self._pid = 0
+        self._guards = GuardPool(lambda: keys.idempotency(new_id()))
         self._tokens = count(1)
 
     def call(self, name: str, keys: Sequence[str], arguments: Sequence[Any], delays: Delays) -> Any:
@@ -39,13 +59,13 @@ class IdempotentCalls:
         It is called again after each of ``delays`` (``None``: six times within seconds). Raises OperationalError when
         the last try failed.
         """
-        guard, token = self._take(), next(self._tokens)
+        guard, token = self._guards.take(), next(self._tokens)
         call = name, [guard, *keys], [token, *arguments]
         try:
             answer = self._link.call(*call, once=True)
         except OperationalError as exc:
             return self._called_again(call, exc, delays)
-        self._idle.append(guard)
+        self._guards.give_back(guard)
         return answer
 
     def _called_again(self, call: _Call, failure: OperationalError, delays: Delays) -> Any:
@@ -64,14 +84,14 @@ class IdempotentCalls:
         # A program on an event loop has imported it already; all others do without.
         import asyncio
 
-        guard, token = self._take(), next(self._tokens)
+        guard, token = self._guards.take(), next(self._tokens)
         call = name, [guard, *keys], [token, *arguments]
         try:
             answer = await self._link.acall(*call)
         except OperationalError as exc:
             failure = exc
         else:
-            self._idle.append(guard)
+            self._guards.give_back(guard)
             return answer
         for seconds in pauses() if delays is None else delays:
             await asyncio.sleep(seconds)
@@ -80,11 +100,3 @@ class IdempotentCalls:
             except OperationalError as exc:
                 failure = exc
         raise failure
-
-    def _take(self) -> str:
-        if self._pid != os.getpid():
-            self._idle, self._pid = deque(), os.getpid()
-        try:
-            return self._idle.pop()
-        except IndexError:
-            return self._keys.idempotency(new_id())

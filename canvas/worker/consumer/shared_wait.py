@@ -11,7 +11,7 @@ from canvas.errors import BrokerError
 from canvas.execution.background import BackgroundService, Repeated
 from canvas.telemetry import emit
 from canvas.worker.consumer.wait import ChildWait
-from canvas.worker.pools.shared_memory import ProcessStats, SharedMemory
+from canvas.worker.monitoring.shared_memory import ProcessStats, SharedMemory
 
 _LOOKS_EVERY = 60.0
 _TAKEN_WITHIN = 0.05

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from canvas.drivers.ports.broker import Broker
-from canvas.worker.pools.shared_memory import ProcessStats, SharedMemory
+from canvas.worker.monitoring.shared_memory import ProcessStats, SharedMemory
 
 _CHUNK = 4096
 

@@ -11,7 +11,10 @@ from canvas.model.queue import Queue
 from canvas.remote.signal_names import signal_named
 from canvas.task.limits import rate_to_interval
 from canvas.telemetry import emit
-from canvas.worker.control.child_commands import (
+from canvas.worker.control.inspection import Inspection
+from canvas.worker.control.replies import NO_REPLY, Answer
+from canvas.worker.control.user_commands import CommandState, find_command
+from canvas.worker.pools.child_commands import (
     ConsumeQueues,
     ReadRevoked,
     SetRateLimit,
@@ -19,9 +22,6 @@ from canvas.worker.control.child_commands import (
     SwitchEvents,
     Terminate,
 )
-from canvas.worker.control.inspection import Inspection
-from canvas.worker.control.replies import NO_REPLY, Answer
-from canvas.worker.control.user_commands import CommandState, find_command
 
 _MOST_PLACES = 100
 """That one command adds or takes away."""

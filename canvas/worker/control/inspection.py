@@ -12,17 +12,17 @@ from canvas.app.application import Canvas
 from canvas.app.broker_address import broker_address
 from canvas.remote.revocation_entries import revoked_ids
 from canvas.worker.control import replies
-from canvas.worker.control.child_commands import (
-    ReportState,
-)
 from canvas.worker.control.replies import Answer
 from canvas.worker.control.scheduled import scheduled
 from canvas.worker.monitoring.heartbeat import WorkerHeartbeat
+from canvas.worker.monitoring.shared_memory import SharedMemory
 from canvas.worker.options import WorkerOptions
 from canvas.worker.pools.autoscaler import Autoscaler
+from canvas.worker.pools.child_commands import (
+    ReportState,
+)
 from canvas.worker.pools.pool import Pool
 from canvas.worker.pools.recycling import resident_memory
-from canvas.worker.pools.shared_memory import SharedMemory
 
 _TASK_INFO = ("exchange", "routing_key", "rate_limit")
 """The attributes shown of each registered task if the command names none."""

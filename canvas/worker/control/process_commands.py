@@ -9,7 +9,10 @@ from canvas.telemetry import emit
 from canvas.worker.consumer.loop import ConsumerLoop
 from canvas.worker.consumer.maintenance import Maintenance
 from canvas.worker.consumer.revoked import has_stamp
-from canvas.worker.control.child_commands import (
+from canvas.worker.monitoring.event_dispatcher import TaskEvents
+from canvas.worker.options import WorkerOptions, change
+from canvas.worker.pipeline.pipeline import TaskPipeline
+from canvas.worker.pools.child_commands import (
     AdoptOrphans,
     ChildCommand,
     ConsumeQueues,
@@ -20,9 +23,6 @@ from canvas.worker.control.child_commands import (
     SwitchEvents,
     Terminate,
 )
-from canvas.worker.monitoring.event_dispatcher import TaskEvents
-from canvas.worker.options import WorkerOptions, change
-from canvas.worker.pipeline.pipeline import TaskPipeline
 
 
 class ProcessCommands:

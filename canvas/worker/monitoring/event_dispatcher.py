@@ -14,7 +14,7 @@ from canvas.model.outcome import Failure, Outcome, Rejected, Retried, Revoked, S
 from canvas.remote.events import TASKS_TOGETHER, Event, EventSource, described
 from canvas.telemetry import attach
 from canvas.text import safe_repr, short_repr
-from canvas.worker.pools.shared_memory import SharedMemory
+from canvas.worker.monitoring.shared_memory import SharedMemory
 
 _TOGETHER = 24
 _GATHER = 0.02

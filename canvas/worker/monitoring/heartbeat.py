@@ -9,7 +9,7 @@ from canvas.execution.background import BackgroundService, Repeated
 from canvas.remote.events import EventSource
 from canvas.telemetry import emit
 from canvas.version import __version__
-from canvas.worker.pools.shared_memory import SharedMemory
+from canvas.worker.monitoring.shared_memory import SharedMemory
 
 HEARTBEAT_INTERVAL = 2.0
 IDENTITY = {"sw_ident": "canvas", "sw_ver": __version__, "sw_sys": platform.system()}

@@ -12,8 +12,8 @@ from canvas.errors import WireError
 from canvas.model.message import Delivery, Message
 from canvas.model.request import Request
 from canvas.wire import task_message as wire
-from canvas.worker.pipeline.job import Job
-from canvas.worker.pools.shared_memory import ProcessStats
+from canvas.worker.monitoring.shared_memory import ProcessStats
+from canvas.worker.settlement.job import Job
 
 _EXPIRED = 1_000
 """Ids of expired tasks that a process reports at most."""

@@ -20,8 +20,8 @@ from canvas.model.workflow_run import RUN_HEADER, NodeRef
 from canvas.result import denied_join_result
 from canvas.telemetry import emit
 from canvas.worker.consumer.buffer import Work
-from canvas.worker.pipeline.job import Job
 from canvas.worker.pipeline.pipeline import TaskPipeline
+from canvas.worker.settlement.job import Job
 
 T = TypeVar("T")
 _runs_on_loop = cache(inspect.iscoroutinefunction)

@@ -17,7 +17,6 @@ from canvas.model.request import Request
 from canvas.model.settlement import ChordDispatch, Fence, Orphan, ReadyChord, RefusedEnd, Settlement
 from canvas.model.workflow_run import RUN_HEADER, NodeRef
 from canvas.task.task import Task
-from canvas.worker.consumer.lifetimes import keeps
 from canvas.worker.consumer.revoked import Revocations
 from canvas.worker.pipeline.active_tasks import ActiveTasks
 from canvas.worker.pipeline.admission import (
@@ -32,12 +31,13 @@ from canvas.worker.pipeline.admission import (
 )
 from canvas.worker.pipeline.early_acks import may_ack_early
 from canvas.worker.pipeline.forked_copies import CopyCheck, end_copy
-from canvas.worker.pipeline.job import Job, Report, worker_lost
 from canvas.worker.pipeline.reports import TaskReports
-from canvas.worker.pipeline.throttle import NO_KEYS, Throttle, keys_of
+from canvas.worker.pipeline.throttle import Throttle, keys_of
 from canvas.worker.pipeline.time_limits import TimeLimits, outcome_to_settle
 from canvas.worker.pipeline.unrunnable import UNREGISTERED, Unrunnable
 from canvas.worker.settlement.chord import dispatch
+from canvas.worker.settlement.job import NO_KEYS, Job, Report, worker_lost
+from canvas.worker.settlement.kept_chords import keeps
 from canvas.worker.settlement.settler import Settler
 from canvas.workflows.store import RunStore
 

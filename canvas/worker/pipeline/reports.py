@@ -10,7 +10,7 @@ from canvas.execution.executor import call_hook, outcome_hook, return_hook
 from canvas.model.outcome import Failure, Outcome, Rejected
 from canvas.task.task import Task
 from canvas.telemetry import emit
-from canvas.worker.pipeline.job import Job
+from canvas.worker.settlement.job import Job
 
 _OVER = "task.over"
 

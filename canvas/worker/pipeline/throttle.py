@@ -5,7 +5,6 @@ slot meanwhile.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -13,36 +12,23 @@ from canvas.config.config import Config
 from canvas.drivers.ports import Driver
 from canvas.model.message import Delivery, Message, Publish
 from canvas.model.outcome import Failure, Outcome, Rejected, ReplacedBy, Retried
-from canvas.model.settlement import DelayedPublish, Settlement, UniqueLock
+from canvas.model.settlement import DelayedPublish, Settlement
 from canvas.task.limits import concurrency_key, lock_of, rate_to_interval
 from canvas.task.task import Task
+from canvas.worker.settlement.job import LimitKeys
 
 Persist = Callable[[Callable[[], Any]], Any]
 
 
-@dataclass(frozen=True, slots=True)
-class LimitKeys:
-    """The keys of a call, read from its arguments before the task can change them."""
-
-    place: str | None = None
-    """The key that it shares places under."""
-    lock: UniqueLock | None = None
-    fault: BaseException | None = None
-    """Why the concurrency key cannot be read: the arguments don't fit, or the task's own function of them raised."""
-
-
-NO_KEYS = LimitKeys()
-
-
 def keys_of(message: Message, task: Task[Any]) -> LimitKeys:
     """The keys of a call."""
-    place = None
+    permit = None
     if task.concurrency_limit:
         try:
-            place = concurrency_key(task, message.args, message.kwargs)
+            permit = concurrency_key(task, message.args, message.kwargs)
         except BaseException as exc:  # noqa: BLE001 - the task fails with it, as if it had raised it
             return LimitKeys(fault=exc)
-    return LimitKeys(place, lock_of(task, message) if task.unique_for else None)
+    return LimitKeys(permit, lock_of(task, message) if task.unique_for else None)
 
 
 class Throttle:
@@ -65,11 +51,11 @@ class Throttle:
             deferred = self._until_its_turn(delivery, message, task)
             if deferred is not None:
                 return deferred
-        place, limit = keys.place, task.concurrency_limit
+        permit, limit = keys.permit, task.concurrency_limit
         if (
-            place is not None
+            permit is not None
             and limit
-            and not self._persist(lambda: self._coordination.acquire_permit(place, limit, delivery))
+            and not self._persist(lambda: self._coordination.acquire_permit(permit, limit, delivery))
         ):
             # Its lease is gone: parked, or somebody else's.
             return Settlement(delivery, fence="none")
@@ -106,8 +92,8 @@ class Throttle:
         """The settlement that ends the task, with the release of its permit and of its lock."""
         if task is None:
             return settlement
-        if keys.place is not None:
-            settlement = settlement._replace(releases_permits=[keys.place])
+        if keys.permit is not None:
+            settlement = settlement._replace(releases_permits=[keys.permit])
         again = isinstance(outcome, Retried) or (isinstance(outcome, Rejected) and outcome.requeue)
         if keys.lock is not None and not again and _ends_with(task, outcome):
             settlement = settlement._replace(releases_locks=[keys.lock])

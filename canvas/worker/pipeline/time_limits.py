@@ -17,7 +17,7 @@ from canvas.model.message import Message
 from canvas.model.outcome import Failure, Outcome, Rejected
 from canvas.telemetry import emit
 from canvas.worker.pipeline.admission import acks_late
-from canvas.worker.pipeline.job import Job
+from canvas.worker.settlement.job import Job
 from canvas.worker.signal_handlers import dump, handle
 
 _WAITS_WITHIN = 0.2

@@ -35,12 +35,12 @@ from canvas.model.workflow_run import RUN_HEADER, NodeRef
 from canvas.producer.outbox import NodeEnd, Outbox
 from canvas.telemetry import emit
 from canvas.text import safe_repr
-from canvas.worker.consumer.lifetimes import keeps
 from canvas.worker.pipeline.admission import MessageDecoder
-from canvas.worker.pipeline.deep_calls import with_deep_calls
-from canvas.worker.pipeline.job import Job, Report, worker_lost
 from canvas.worker.pipeline.reports import TaskReports
 from canvas.worker.pipeline.throttle import Throttle
+from canvas.worker.settlement.deep_calls import with_deep_calls
+from canvas.worker.settlement.job import Job, Report, worker_lost
+from canvas.worker.settlement.kept_chords import keeps
 from canvas.worker.settlement.settler import Settler
 from canvas.workflows.steps.engine import advance_all
 from canvas.workflows.steps.unknown_tasks import awaiting_task, is_of_run

@@ -7,9 +7,9 @@ from typing import Any
 from canvas.app.application import Canvas
 from canvas.execution.background import BackgroundService, Repeated
 from canvas.telemetry import emit
+from canvas.worker.monitoring.shared_memory import SharedMemory
 from canvas.worker.options import WorkerOptions
 from canvas.worker.pools.pool import Pool
-from canvas.worker.pools.shared_memory import SharedMemory
 
 _LOOK_EVERY = 0.5
 

@@ -12,11 +12,11 @@ from canvas.telemetry import emit
 from canvas.worker.consumer.shared_wait import SharedWait
 from canvas.worker.consumer.wait import ChildWait
 from canvas.worker.logs.streams import flush
+from canvas.worker.monitoring.shared_memory import ProcessStats, SharedMemory
 from canvas.worker.options import WorkerOptions
 from canvas.worker.pipeline.daemon_processes import exit_at_once
 from canvas.worker.pools.child_channel import ChildChannel
 from canvas.worker.pools.parent_death import end_with_parent
-from canvas.worker.pools.shared_memory import ProcessStats, SharedMemory
 from canvas.worker.process import WorkerProcess
 from canvas.worker.signal_handlers import handle, ignore
 

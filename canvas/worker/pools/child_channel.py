@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from canvas.worker.control.child_commands import ChildCommand, from_wire, to_wire
+from canvas.worker.pools.child_commands import ChildCommand, from_wire, to_wire
 
 _CHUNK = 65_536
 _LOOK_EVERY = 0.02

@@ -11,10 +11,10 @@ from canvas.app.application import Canvas
 from canvas.telemetry import emit
 from canvas.worker.consumer.shared_wait import SharedWait
 from canvas.worker.logs.streams import flush
+from canvas.worker.monitoring.shared_memory import ProcessStats, SharedMemory
 from canvas.worker.options import WorkerOptions, new_worker_id
 from canvas.worker.pools import child
 from canvas.worker.pools.child_channel import ChildChannel
-from canvas.worker.pools.shared_memory import ProcessStats, SharedMemory
 from canvas.worker.signal_handlers import STOPS
 
 _FORK_PAUSE = 1.0

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from canvas.worker.control.child_commands import ChildCommand
+from canvas.worker.pools.child_commands import ChildCommand
 from canvas.worker.process import WorkerProcess
 
 

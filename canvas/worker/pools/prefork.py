@@ -22,11 +22,11 @@ from canvas.worker.consumer.lifetimes import Lifetimes
 from canvas.worker.consumer.maintenance import Maintenance, beat_every, holds_for
 from canvas.worker.consumer.shared_wait import SharedWait
 from canvas.worker.consumer.topology import declare
-from canvas.worker.control.child_commands import AdoptOrphans, ChildCommand, ConsumeQueues, ReportState, Terminate
+from canvas.worker.monitoring.shared_memory import SharedMemory
 from canvas.worker.options import WorkerOptions, change, new_worker_id
 from canvas.worker.pools.child_channel import ask_all
+from canvas.worker.pools.child_commands import AdoptOrphans, ChildCommand, ConsumeQueues, ReportState, Terminate
 from canvas.worker.pools.children import ChildProcess, Children
-from canvas.worker.pools.shared_memory import SharedMemory
 from canvas.worker.pools.unresponsive import UnresponsiveChildren
 from canvas.worker.signal_handlers import STOPS, dump, handle
 from canvas.worker.stopping import EXIT_TIME_LIMIT, announce_stop, remapped

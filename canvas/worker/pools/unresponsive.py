@@ -9,10 +9,10 @@ from canvas.drivers.stored_messages import task_id_of
 from canvas.errors import BrokerError
 from canvas.model.outcome import OrphanReason
 from canvas.telemetry import emit
-from canvas.worker.control.child_commands import ReportState
-from canvas.worker.control.silent_child import running_tag, state_of_silent
 from canvas.worker.pools.child_channel import ask_all
+from canvas.worker.pools.child_commands import ReportState
 from canvas.worker.pools.children import ChildProcess, Children
+from canvas.worker.pools.silent_child import running_tag, state_of_silent
 from canvas.worker.stopping import LEAVES_WITHIN
 
 _ANSWERED_WITHIN = 0.2

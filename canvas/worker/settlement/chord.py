@@ -27,8 +27,8 @@ from canvas.primitives.signature import Signature
 from canvas.producer.outbox import Outbox, PartOrigin
 from canvas.telemetry import emit
 from canvas.text import safe_repr
-from canvas.worker.pipeline.deep_calls import with_deep_calls
 from canvas.worker.settlement.cascade import TerminalState, cascade_failure, fail_remaining
+from canvas.worker.settlement.deep_calls import with_deep_calls
 from canvas.worker.settlement.errbacks import run_errbacks
 from canvas.workflows.steps.chord_callbacks import Part, decoded_callback, join_end, parts_of, state_gone
 from canvas.workflows.steps.engine import advance_all, end_lost

@@ -20,12 +20,12 @@ from canvas.model.workflow_run import RUN_HEADER, NodeRef
 from canvas.producer.outbox import ChordMembership, NodeEnd, Outbox, PartOrigin
 from canvas.producer.problems import problem_of
 from canvas.telemetry import emit
-from canvas.worker.consumer.lifetimes import keeps
-from canvas.worker.pipeline.job import Job, Report
 from canvas.worker.settlement.callbacks import callback_groups
 from canvas.worker.settlement.cascade import TerminalState, fail_remaining
 from canvas.worker.settlement.chord import dispatch, dispatch_speculatively
 from canvas.worker.settlement.errbacks import run_errbacks
+from canvas.worker.settlement.job import Job, Report
+from canvas.worker.settlement.kept_chords import keeps
 from canvas.worker.settlement.result_error import place_in_result
 from canvas.worker.settlement.speculation import SpeculativeJoins
 from canvas.workflows.steps.engine import advance_all, is_recorded_later, start_in_place
@@ -72,8 +72,8 @@ class Settler:
             outcome = Failure(shown, traceback_text(shown))
         if not isinstance(outcome, Success):
             self._other_ends(done, effects, outcome)
-        if done.place is not None:
-            self._end_node(done, done.place, effects, outcome)
+        if done.node is not None:
+            self._end_node(done, done.node, effects, outcome)
         if effects.ends:
             advance_all(self._app, self._runs, effects, done.message.id)
         if not done.reported:
@@ -196,7 +196,7 @@ class Settler:
 
     def _store_success(self, done: Job, effects: Outbox, value: Any, children: list[Any]) -> None:
         in_run = RUN_HEADER in done.message.headers
-        if in_run and is_recorded_later(self._runs, done.place):
+        if in_run and is_recorded_later(self._runs, done.node):
             return
         if self._app.conf.result_extended:
             effects.record(self._record(done, states.SUCCESS, value, None, children), in_run)
@@ -278,7 +278,7 @@ class Settler:
     def _store(self, done: Job, effects: Outbox, record: Record) -> None:
         """Store a record that is not a success, unless a success is stored that the driver cannot see."""
         backend, in_run = self._app.backend, RUN_HEADER in done.message.headers
-        if record.status == states.REVOKED and is_recorded_later(self._runs, done.place):
+        if record.status == states.REVOKED and is_recorded_later(self._runs, done.node):
             return
         if backend.hides_success and self._runs.persist(lambda: backend.has_succeeded(record.task_id)):
             return

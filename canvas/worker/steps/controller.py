@@ -8,8 +8,8 @@ from typing import Any
 from canvas.app.application import Canvas
 from canvas.errors import ConfigurationError
 from canvas.exceptions import WorkerTerminate
-from canvas.worker.control.child_commands import ConsumeQueues
 from canvas.worker.options import WorkerOptions
+from canvas.worker.pools.child_commands import ConsumeQueues
 from canvas.worker.pools.pool import Pool
 from canvas.worker.steps.timer import Timer
 

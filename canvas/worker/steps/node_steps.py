@@ -5,9 +5,9 @@ from typing import Any
 
 from canvas.app.application import Canvas
 from canvas.telemetry import attach
+from canvas.worker.monitoring.shared_memory import SharedMemory
 from canvas.worker.options import WorkerOptions
 from canvas.worker.pools.pool import Pool
-from canvas.worker.pools.shared_memory import SharedMemory
 from canvas.worker.steps import state
 from canvas.worker.steps.bootsteps import Steps
 from canvas.worker.steps.controller import Consumer, Worker

@@ -15,10 +15,10 @@ from canvas.app.application import Canvas
 from canvas.context import current_app, current_request, has_current_app
 from canvas.exceptions import WorkerShutdown, WorkerTerminate
 from canvas.remote.revocation_entries import revoked_ids
-from canvas.worker.control.child_commands import ReportState
 from canvas.worker.monitoring.heartbeat import IDENTITY
+from canvas.worker.monitoring.shared_memory import SharedMemory
+from canvas.worker.pools.child_commands import ReportState
 from canvas.worker.pools.pool import Pool
-from canvas.worker.pools.shared_memory import SharedMemory
 
 SOFTWARE_INFO = IDENTITY
 

@@ -20,11 +20,6 @@ def open_channel(channel: int) -> bytes:
     return method_frame(channel, 20, 10, b"\x00")
 
 
-def close_ok(channel: int) -> bytes:
-    """The answer to ``channel.close``."""
-    return method_frame(channel, 20, 41)
-
-
 def close_connection() -> bytes:
     return method_frame(0, 10, 50, struct.pack(">H", 200), b"\x00", struct.pack(">HH", 0, 0))
 

@@ -9,14 +9,13 @@ unless the guard holds the token. A guard serves one crossing after the other, s
 crossings go on at once. One that took longer than ``_OWN_FOR`` is not used again: its crossing may be in a sweep.
 """
 
-import os
 import time
-from collections import deque
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgpack
 
+from canvas.drivers.redis.idempotent_calls import GuardPool
 from canvas.drivers.redis.partitions.partition import Partition, Partitions
 from canvas.drivers.redis.scripts.arguments import DEAD_LETTERS_KEPT, pack
 from canvas.errors import OperationalError
@@ -72,8 +71,7 @@ class Crossings:
 
     def __init__(self, partitions: Partitions) -> None:
         self._partitions = partitions
-        self._idle: deque[str] = deque()
-        self._pid = 0
+        self._guards = GuardPool(new_id)
         self._seen: dict[bytes, float] = {}
         """Entries of lists, by when this process has first seen them."""
 
@@ -83,7 +81,7 @@ class Crossings:
         if effects.locks:
             words["locks"] = [[target.keys.unique(lock.key), lock.owner] for lock in effects.locks]
         packed = pack(words)
-        return Crossing(home, target, self._guard(), new_id(), packed, time.monotonic())
+        return Crossing(home, target, self._guards.take(), new_id(), packed, time.monotonic())
 
     def bring(self, crossings: Sequence[Crossing]) -> None:
         """Send the messages that a step has appended for another slot or server. One whose partition is unreachable
@@ -92,19 +90,13 @@ class Crossings:
             if self._partitions.away.tried(one.target, lambda one=one: self._bring(one, once=True)) is None:  # type: ignore[misc]
                 continue
             if time.monotonic() - one.since < _OWN_FOR:
-                self._idle.append(one.guard)
+                self._guards.give_back(one.guard)
 
     def dropped(self, crossings: Sequence[Crossing]) -> None:
         """The step that was to append these was not made."""
-        self._idle.extend(one.guard for one in crossings if time.monotonic() - one.since < _OWN_FOR)
-
-    def _guard(self) -> str:
-        if self._pid != os.getpid():
-            self._idle, self._pid = deque(), os.getpid()
-        try:
-            return self._idle.pop()
-        except IndexError:
-            return new_id()
+        for one in crossings:
+            if time.monotonic() - one.since < _OWN_FOR:
+                self._guards.give_back(one.guard)
 
     def _bring(self, one: Crossing, once: bool = False) -> bool:
         """Have a crossing received, and delete it where it came from. ``once``: without trying again."""

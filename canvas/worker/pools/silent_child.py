@@ -5,8 +5,8 @@ from typing import Any
 from canvas.app.application import Canvas
 from canvas.drivers.ports.recovery import Recovery
 from canvas.model.message import Delivery
+from canvas.worker.monitoring.shared_memory import ProcessStats
 from canvas.worker.pipeline.active_tasks import opened, opener, task_info
-from canvas.worker.pools.shared_memory import ProcessStats
 
 
 def running_tag(recovery: Recovery, worker: str, row: ProcessStats) -> str | None:

@@ -1,4 +1,4 @@
-"""A delivery whose task may run: what the steps of the pipeline know of it, and what its settlement depends on."""
+"""A delivery whose task may run: the facts that the steps of the pipeline and the settlement share."""
 
 import time
 from collections.abc import Callable
@@ -10,10 +10,23 @@ from canvas.errors import Reject, TimeLimitExceeded, WorkerLostError
 from canvas.model.message import Delivery, Message
 from canvas.model.outcome import Outcome
 from canvas.model.request import Request
-from canvas.model.settlement import Fence
+from canvas.model.settlement import Fence, UniqueLock
 from canvas.model.workflow_run import RUN_HEADER, NodeRef
-from canvas.worker.pipeline.throttle import NO_KEYS, LimitKeys
 from canvas.worker.stopping import exit_status
+
+
+@dataclass(frozen=True, slots=True)
+class LimitKeys:
+    """The keys of a call, read from its arguments before the task can change them."""
+
+    permit: str | None = None
+    """The concurrency key under which it needs a permit."""
+    lock: UniqueLock | None = None
+    fault: BaseException | None = None
+    """Why the concurrency key cannot be read: the arguments don't fit, or the task's own function of them raised."""
+
+
+NO_KEYS = LimitKeys()
 
 
 @final
@@ -27,7 +40,7 @@ class Job:
     task: Any
     """The registered task; ``None`` where this worker has none of the message's name."""
     fence: Fence
-    place: NodeRef | None = None
+    node: NodeRef | None = None
     """The node of a workflow's run that it is, if it is one."""
     keys: LimitKeys = NO_KEYS
     to_ack: bool = False
