@@ -106,7 +106,7 @@ class EagerRun:
             elif before is None:
                 result = self.run(step, args, kwargs, {**merged, **final}, alone and len(steps) == 1)
             else:
-                result = self.run(step, (_value(before),), {}, final)
+                result = self.run(step, (_value(_one_task(before)),), {}, final)
             _root(result).parent, before = before, result
             failure = failure or _failure(result)
         return before
@@ -204,6 +204,13 @@ def _failure(result: Any) -> Failure | None:
 
 def _value(result: Any) -> Any:
     return [_value(member) for member in result.results] if isinstance(result, GroupResult) else result.result
+
+
+def _one_task(result: Any) -> Any:
+    """The result whose value the next step of a chain takes. Only a group of one task has a step after it."""
+    while isinstance(result, GroupResult) and len(result.results) == 1:
+        result = result.results[0]
+    return result
 
 
 def _unwrap_single(result: Any) -> Any:

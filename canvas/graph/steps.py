@@ -67,6 +67,7 @@ class Fork:
     join: "Join | None" = None
     """The join that collects its members, if it is the header of a chord."""
     next: "Unit | None" = None
+    """What follows the one task of a group that ends a chord."""
     results: list[ResultRef] | None = None
     """Its members' results, once they are known."""
     line: "list[Unit] | None" = None
@@ -126,9 +127,7 @@ def units_from(head: Unit) -> list[Unit]:
 
 
 def _after(unit: Unit) -> Unit | None:
-    while isinstance(unit, Fork):
-        if unit.join is None:
-            return None
+    while isinstance(unit, Fork) and unit.join is not None:
         unit = body_units(unit.join)[-1]
     return unit.next
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from canvas.errors import CompositionError
 from canvas.model.call_options import LAST_STEP
-from canvas.primitives.chord import chord
+from canvas.primitives.chord import chord, ends_in_group, ends_in_group_of_one
 from canvas.primitives.composite import TaskList, follow
 from canvas.primitives.cycles import refuse_cycles
 from canvas.primitives.fields import as_list
@@ -103,7 +103,8 @@ def normal_steps(tasks: Sequence[Any], unroll: bool = True) -> list[Signature[An
     """The steps a chain really has (semantics.md C7–C10).
 
     Chains in it are spliced, one-member groups become their member, empty groups vanish (unless there is nothing
-    else), and a group that something follows, also one that ends a chord, becomes a chord with that as its body.
+    else), and a group that something follows, also one that ends a chord, becomes a chord with that as its body. What
+    follows a chord that ends in a group of one task follows that task; the chord's result stays a group's.
     With ``unroll``, a chord whose body is a chain led by a task gives up the rest of that chain to this one.
     """
     flat, empty = _spliced(tasks, unroll)
@@ -115,7 +116,7 @@ def normal_steps(tasks: Sequence[Any], unroll: bool = True) -> list[Signature[An
         sig = given.group() if isinstance(given, chunks) and steps else given
         if isinstance(sig, group) and steps:
             steps[-1] = chord(sig, body=steps[-1], app=sig.own_app)
-        elif isinstance(sig, chord) and steps and ends_in_group(sig):
+        elif isinstance(sig, chord) and steps and ends_in_group(sig) and not ends_in_group_of_one(sig):
             steps[-1] = sig.with_fields(kwargs={**sig.kwargs, "body": unrolled(sig.body) | steps[-1]})
         else:
             steps.append(sig)
@@ -170,13 +171,6 @@ def _unroll(sig: chord) -> list[Signature[Any]]:
     own = {key: value for key, value in body.options.items() if key not in _CHAIN_OWN}
     first = first.with_fields(options={**own, **first.options})
     return [sig.with_fields(kwargs={**sig.kwargs, "body": first}), *rest]
-
-
-def ends_in_group(sig: Any) -> bool:
-    """Whether its result is a group's."""
-    if isinstance(sig, _chain):
-        return bool(sig.tasks) and ends_in_group(sig.tasks[-1])
-    return isinstance(sig, group) or (isinstance(sig, chord) and ends_in_group(sig.body))
 
 
 class _Composition:

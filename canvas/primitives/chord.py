@@ -9,7 +9,7 @@ from canvas.errors import CompositionError
 from canvas.model.call_options import BODY_LACKS, HEADER_LACKS
 from canvas.primitives.composite import Composite, clone_of, follow, linkable, same
 from canvas.primitives.cycles import refusing_cycles
-from canvas.primitives.group import group
+from canvas.primitives.group import flat_members, group
 from canvas.primitives.lazy_list import LazyList, copied
 from canvas.primitives.misuse import advice, is_task
 from canvas.primitives.ports import SignatureApp
@@ -258,3 +258,22 @@ def part_count(sig: Signature[Any]) -> int:
     if kind == "chord":
         return part_count(sig.kwargs["body"])
     return 1
+
+
+def ends_in_group(sig: Any) -> bool:
+    """Whether the result of ``sig``, a signature or ``None``, is a group's."""
+    while isinstance(sig, chord):
+        sig = sig.body
+    if isinstance(sig, Signature) and sig.subtask_type == "chain":
+        steps = sig.members()
+        return bool(steps) and ends_in_group(steps[-1])
+    return isinstance(sig, group)
+
+
+def ends_in_group_of_one(sig: chord) -> bool:
+    """Whether a chord's result is that of a group with one member, which is not a group's itself."""
+    body: Any = sig
+    while isinstance(body, chord):
+        body = body.body
+    members = flat_members(body.tasks) if isinstance(body, group) else ()
+    return len(members) == 1 and not ends_in_group(members[0])

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from canvas.errors import CompositionError, ConfigurationError, Replaced
 from canvas.model.request import Request
 from canvas.model.workflow_run import RUN_HEADER, RUN_OUTCOME, child_run_of
-from canvas.primitives.chain import ends_in_group
+from canvas.primitives.chord import ends_in_group
 from canvas.primitives.fields import as_list
 from canvas.primitives.ports import SignatureApp, SignatureTask
 from canvas.primitives.registry import maybe_signature

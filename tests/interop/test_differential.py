@@ -120,6 +120,27 @@ def test_groups_after_a_chord_of_nothing_run_once(pairs):
     assert workflows.repeats(tree)
 
 
+ALONE = [
+    workflows.Group([workflows.Leaf()]),
+    workflows.Group([workflows.Group([workflows.Chain([workflows.Leaf(), workflows.Leaf()])])]),
+]
+
+
+@pytest.mark.parametrize("body", ALONE, ids=["task", "chain"])
+@pytest.mark.parametrize("header", [[], [workflows.Leaf(), workflows.Leaf()]], ids=["no header", "header"])
+def test_what_follows_a_chord_that_ends_in_a_group_of_one(pairs, body, header):
+    """It follows the one task, whose result stays that of a group."""
+    chord, leaf = workflows.Chord(header, body), workflows.Leaf()
+    after = [workflows.Chord([], leaf), workflows.Chord([leaf, leaf], body)]
+    for tree in (
+        workflows.Chain([chord, *after[:1]]),
+        workflows.Chain([leaf, chord, *after, leaf]),
+        workflows.Chord([workflows.Chain([chord, after[0]]), leaf], leaf),
+    ):
+        compare(pairs, tree, {"args": ["first"]})
+        compare_eager(pairs, tree, {"args": ["first"]})
+
+
 def records(pair, tree):
     workflows.number(tree)
     run = uuid.uuid4().hex

@@ -412,9 +412,11 @@ def _starts_with_chord(tree):
 
 
 def follows_chunks(tree):
-    """In Celery a step fails that follows chunks: their group's result cannot be sent to it."""
+    """In Celery a step or callback fails that follows chunks: their group's result cannot be sent to it."""
     steps = _flat(tree.steps) if isinstance(tree, Chain) else []
     if any(_ends_in_chunks(step) for step in steps[:-1]):
+        return True
+    if isinstance(tree, Composite) and tree.links and _ends_in_chunks(tree):
         return True
     return any(map(follows_chunks, parts(tree)))
 
@@ -440,7 +442,8 @@ def silent(tree):
     """Celery calls no errback of a body that is a chord itself when the header fails."""
     for header, body in _joins(tree):
         failing = any(leaf.fails for part in header for leaf in leaves(part))
-        if failing and _is_chord(body) and any(leaf.errback for part in body for leaf in leaves(part)):
+        called = [leaf for part in body for leaf in leaves(part) if isinstance(leaf, Leaf) and leaf.errback]
+        if failing and _is_chord(body) and called:
             return True
     return any(silent(part) for part in parts(tree))
 
