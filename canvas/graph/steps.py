@@ -67,7 +67,7 @@ class Fork:
     join: "Join | None" = None
     """The join that collects its members, if it is the header of a chord."""
     next: "Unit | None" = None
-    """What follows the one task of a group that ends a chord."""
+    """The unit that follows the one task of a group at the end of a chord."""
     results: list[ResultRef] | None = None
     """Its members' results, once they are known."""
     line: "list[Unit] | None" = None
