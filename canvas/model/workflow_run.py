@@ -177,9 +177,9 @@ class RunNode:
     def from_list(cls, kept: Sequence[Any]) -> "RunNode":
         """The node that ``as_list`` wrote."""
         node = cls(*kept)
-        node.binds = [InputBinding(tuple(path), slot, tuple(pick)) for path, slot, pick in node.binds]
-        node.outs = [OutgoingEdge(*out) for out in node.outs]
-        node.given = [KnownInput(*one) for one in node.given]
+        node.binds = node.binds and [InputBinding(tuple(path), slot, tuple(pick)) for path, slot, pick in node.binds]
+        node.outs = node.outs and [OutgoingEdge(*out) for out in node.outs]
+        node.given = node.given and [KnownInput(*one) for one in node.given]
         return node
 
 

@@ -9,6 +9,7 @@ from canvas.errors import CompositionError, CycleError
 M = TypeVar("M", bound=Callable[..., Any])
 SCALARS = frozenset({str, int, float, bool, type(None)})
 """Types of values that contain no others."""
+_CONTAINERS = frozenset({dict, list, tuple})
 _LINKS = ("link", "link_error", "chain", "chord")
 
 
@@ -108,7 +109,7 @@ def _search(start: Any, done: dict[int, Any]) -> None:
         open_ids[id(value)] = len(path)
         path.append((value, step, _parts(value)))
 
-    if _is_container(start) and id(start) not in done:
+    if _is_container(start) and id(start) not in done and not _is_flat(start):
         enter(start, None)
     while path:
         value, _, parts = path[-1]
@@ -134,6 +135,19 @@ def _parts(value: Any) -> Iterator[tuple[Any, Any]]:
 
 def _is_container(value: Any) -> bool:
     return isinstance(value, dict | list | tuple)
+
+
+def _is_flat(value: Any) -> bool:
+    """Whether it is a dict of plain values and of containers of these: most signatures are."""
+    if not isinstance(value, dict):
+        return False
+    for inner in value.values():
+        kind = type(inner)
+        if kind in SCALARS or (kind in _CONTAINERS and not inner):
+            continue
+        if kind not in _CONTAINERS or not SCALARS.issuperset(map(type, inner.values() if kind is dict else inner)):
+            return False
+    return True
 
 
 def _may_hold_others(value: Any) -> bool:

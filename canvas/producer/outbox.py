@@ -6,11 +6,12 @@ each message announced.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from canvas import telemetry
 from canvas.config.config import Config
-from canvas.model.compiled import Plan, ResultRef
+from canvas.model.compiled import Plan, ResultRef, TaskCall
 from canvas.model.ids import Lineage
 from canvas.model.message import Delivery, Message, Publish
 from canvas.model.record import Record
@@ -32,6 +33,7 @@ from canvas.model.settlement import (
 from canvas.model.workflow_run import NodeRef
 from canvas.primitives.signature import Signature
 from canvas.producer.planner import Announcer
+from canvas.producer.problems import problem_of
 from canvas.producer.sender import Sender
 from canvas.result.backend import Backend
 from canvas.wire import typed_json
@@ -151,6 +153,15 @@ class Outbox:
                 self.publishes.append(out.publish)
         else:
             self.deferrals.extend(DelayedPublish(due, out.publish) for out in outgoing)
+
+    def send_each(self, calls: Sequence[TaskCall], lineage: Lineage) -> list[tuple[int, BaseException]]:
+        """Send calls, of which each may fail alone: the places of those that cannot be sent, and why."""
+        # Functions of the program that see messages while they are built are to see each of them once.
+        together = not self._parts.sender.shows_messages
+        if together and problem_of(lambda: self.send_plan(Plan(list(calls)), lineage)) is None:
+            return []
+        problems = ((at, problem_of(partial(self.send_plan, Plan([one]), lineage))) for at, one in enumerate(calls))
+        return [(at, problem) for at, problem in problems if problem is not None]
 
     def settlement(
         self, delivery: Delivery | None = None, fence: Fence = "none", speculative: Sequence[SpeculativeDispatch] = ()

@@ -16,7 +16,7 @@ from canvas.primitives.misuse import advice
 from canvas.primitives.ports import SignatureApp
 from canvas.primitives.registry import as_built_in, maybe_signature, signature_from_dict
 from canvas.primitives.signature import Signature
-from canvas.producer.message_builder import MessageBuilder
+from canvas.producer.message_builder import MessageBuilder, OwnMessages
 from canvas.producer.option_checks import CONNECTIONS, TEXT_OPTIONS, check_limits, check_options, warn_of_call_options
 from canvas.producer.routing import Router
 from canvas.result import AsyncResult, GroupResult
@@ -58,6 +58,8 @@ class ClientApp(SignatureApp, Protocol):
 
 class SenderApp(ClientApp, Protocol):
     """The parts of an app that sending needs."""
+
+    own_messages: OwnMessages | None
 
     @property
     def router(self) -> Router: ...

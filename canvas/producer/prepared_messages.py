@@ -147,6 +147,8 @@ def _fixed(options: Mapping[str, Any]) -> tuple[str, bool]:
     of_node = bool(options.get(RUN_HEADER)) and options.get("stamped_headers") == _STAMPED and STAMP in options
     own = _OPEN_OF_NODES if of_node else _OPEN
     rest = {name: options[name] for name in options if name not in own}
+    if len(rest) == 1 and rest.get("ignore_result") is False:
+        return "{'ignore_result': False}", of_node
     simple = _FIXED.issuperset(rest) and _SIMPLE.issuperset(map(type, rest.values()))
     return (repr(rest) if simple else "?"), of_node
 

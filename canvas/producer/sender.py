@@ -194,6 +194,12 @@ class Sender(Planner):
 
     # -- messages
 
+    @property
+    def shows_messages(self) -> bool:
+        """Whether functions of the program see each message while it is built."""
+        own = self._app.own_messages
+        return "message.publishing" in telemetry.listeners or (own is not None and own.customised)
+
     def encode(self, plan: Plan, ambient: Lineage | None = None) -> tuple[list[BuiltMessage], list[ChordStart]]:
         """The plan's messages as bytes, and the chords to start before they are published.
 

@@ -83,6 +83,14 @@ def dumps(value: Any) -> bytes:
     return _by_stdlib(value)
 
 
+def dumps_known(value: Any) -> bytes:
+    """As ``dumps`` writes text, integers, booleans, ``None``, lists and dicts of these; it does not look for others."""
+    try:
+        return _encode_plain(value)
+    except (msgspec.MsgspecError, UnicodeEncodeError, OverflowError, RecursionError):
+        return _by_stdlib(value)
+
+
 def dumps_each(values: Sequence[Any]) -> list[bytes]:
     """Each of ``values`` as ``dumps`` writes it. Raises EncodeError."""
     try:

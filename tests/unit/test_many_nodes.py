@@ -3,6 +3,7 @@
 import pytest
 
 from canvas import Workflow
+from canvas.signals import before_task_publish
 
 
 class Counted(dict):
@@ -36,3 +37,38 @@ def test_a_name_that_was_given_is_passed_over(app, task):
     for name in names:
         flow.add(task.s(1), name=name)
     assert [entry.name for entry in flow.entries] == ["node-2", "node", "node-3", "node-4", "node-5", "node-6"]
+
+
+def of_one_that_cannot_be_sent(app, task, kind, listen):
+    """The states of three nodes, or of the three items of a map, the second of which no queue takes; the messages that
+    were looked at while they were built."""
+
+    def route(name, args, *others, **options):
+        if args and args[0] == "no":
+            raise LookupError("no queue takes it")
+        return None
+
+    app.conf.task_routes = (route,)
+    flow, values, seen = Workflow("some", app), ["a", "no", "b"], []
+    if kind == "map":
+        flow.map(task.s(), flow.add(task.s(values), name="items"), name="each", on_failure="continue", default="-")
+    else:
+        for value in values:
+            flow.add(task.s(value), name=f"node {value}", on_failure="continue", default="-")
+    if listen:
+        receiver = before_task_publish.connect(lambda sender, body, **_: seen.append(body[0]), weak=False)
+    try:
+        run = flow.apply()
+    finally:
+        if listen:
+            before_task_publish.disconnect(receiver)
+    return run.get(), [args[0] for args in seen if args[0] in values]
+
+
+@pytest.mark.parametrize("listen", [False, True])
+@pytest.mark.parametrize("kind", ["nodes", "map"])
+def test_a_node_that_cannot_be_sent_with_others_fails_alone(app, task, kind, listen):
+    found, seen = of_one_that_cannot_be_sent(app, task, kind, listen)
+    assert (list(found.values()) if isinstance(found, dict) else found) == ["a", "-", "b"]
+    # The router, which raises, is asked after the message is made and before it is shown.
+    assert seen == (["a", "b"] if listen else [])

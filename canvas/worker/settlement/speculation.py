@@ -50,7 +50,7 @@ class SpeculativeJoins:
             known = self._joins.setdefault(part.group_id, {})
             if part.position in known:
                 self._bytes -= _size(known[part.position])
-            self._bytes += _size(part.value)
+            self._bytes += len(part.value) + _OVERHEAD
             known[part.position] = part.value
             if len(known) == part.size:
                 self._forget(part.group_id)

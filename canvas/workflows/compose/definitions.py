@@ -154,6 +154,8 @@ class NodeDefinitions:
             self._writable(entry.name, entry.compensate)
 
     def _writable(self, name: str, value: Any) -> None:
+        if value is None:
+            return
         serializer = self.app.conf.task_serializer if self._app is not None else "json"
         try:
             codecs.encode(value, serializer)

@@ -1,6 +1,6 @@
 """One attempt of a run: its nodes, and the records, messages and chord parts that one settlement adds for it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from canvas.errors import UpstreamFailed
@@ -41,6 +41,8 @@ class Attempt:
         self._left = AT_ONCE
         self._nodes: dict[int, RunNode] = {}
         self._ended: list[tuple[int, int, str, Any]] = []
+        self._calls: list[tuple[TaskCall, Callable[[BaseException], None]]] = []
+        """Calls that are sent together; the function is called for one that cannot be sent."""
         self._kept_now: dict[str, Any] = {}
         """Values that this settlement stores, by the ids of their records."""
 
@@ -66,16 +68,45 @@ class Attempt:
         return task_id_of(NodeRef(self._run, self._attempt, number))
 
     def _send(self, sig: dict[str, Any], args: tuple[Any, ...], place: NodeRef) -> None:
-        options = {"task_id": task_id_of(place), RUN_HEADER: place.as_list(), "ignore_result": False}
-        stamp = None if self._node(place.node).always else stamp_of(self._run, self._attempt)
-        lineage = Lineage(self._run, self._parent)
         if sig["subtask_type"] is None:
-            self._effects.send_plan(_plan_of_task(self._app, sig, args, options, stamp), lineage)
+            self._effects.send_plan(Plan([self._call_of(sig, args, place)]), Lineage(self._run, self._parent))
+            return
+        options = {"task_id": task_id_of(place), RUN_HEADER: place.as_list(), "ignore_result": False}
+        whole: Signature[Any] = collected(self._app, maybe_signature(sig, self._app).clone())
+        if not self._node(place.node).always:
+            whole.stamp(None, False, **{STAMP: stamp_of(self._run, self._attempt)})
+        self._effects.send(whole, Lineage(self._run, self._parent), args, options)
+
+    def _send_together(
+        self, sig: dict[str, Any], args: tuple[Any, ...], place: NodeRef, failed: Callable[[BaseException], None]
+    ) -> None:
+        """As ``_send``, with the other calls of this settlement; ``failed`` is called if it cannot be sent then."""
+        if sig["subtask_type"] is None:
+            self._calls.append((self._call_of(sig, args, place), failed))
         else:
-            whole: Signature[Any] = collected(self._app, maybe_signature(sig, self._app).clone())
-            if stamp is not None:
-                whole.stamp(None, False, **{STAMP: stamp})
-            self._effects.send(whole, lineage, args, options)
+            self._send_calls()
+            self._send(sig, args, place)
+
+    def _send_calls(self) -> None:
+        """Send the calls that wait for others."""
+        calls, self._calls = self._calls, []
+        problems = self._effects.send_each([call for call, _ in calls], Lineage(self._run, self._parent))
+        for at, problem in problems:
+            calls[at][1](problem)
+
+    def _call_of(self, sig: dict[str, Any], args: tuple[Any, ...], place: NodeRef) -> TaskCall:
+        """The call of a lone task, without the way through a signature. Raises TypeError for arguments that don't
+        fit."""
+        given = tuple(sig["args"]) if sig["immutable"] else (*args, *sig["args"])
+        own = sig["options"]
+        merged = {**own, "task_id": task_id_of(place), RUN_HEADER: place.as_list(), "ignore_result": False}
+        if not self._node(place.node).always:
+            merged["stamped_headers"] = [*own["stamped_headers"], STAMP] if own.get("stamped_headers") else [STAMP]
+            merged[STAMP] = stamp_of(self._run, self._attempt)
+        task = self._app.tasks.get(sig["task"])
+        if task is not None:
+            task.check_arguments(given, sig["kwargs"])
+        return TaskCall(sig["task"], given, sig["kwargs"], merged)
 
     def _record_run(self, record: Record) -> None:
         record.extra = {"attempt": self._attempt}
@@ -102,7 +133,9 @@ class Attempt:
         callback: dict[str, Any] = {"run": [self._run, self._attempt], "step": step}
         if self._parent is not None:
             callback["parent_id"] = self._parent
-        return self._app.signer.seal(end_of(group), typed_json.dumps(callback))
+        # The timeout of a run, which may be any number, stands in its first step.
+        dumps = typed_json.dumps if step[0] == "start" else typed_json.dumps_known
+        return self._app.signer.seal(end_of(group), dumps(callback))
 
     def _end(self, number: int, state: str, value: Any) -> None:
         self._ended.append((number, 0, *by_policy(self._node(number), state, value)))
@@ -137,17 +170,3 @@ def by_policy(node: RunNode, state: str, value: Any) -> tuple[str, Any]:
 def upstream_failure(name: str, cause: Any) -> UpstreamFailed:
     """The error of a node that cannot run because a node before it has failed."""
     return UpstreamFailed(name, cause.cause if isinstance(cause, UpstreamFailed) else safe_repr(cause))
-
-
-def _plan_of_task(
-    app: WorkflowServices, sig: dict[str, Any], args: tuple[Any, ...], options: dict[str, Any], stamp: str | None
-) -> Plan:
-    """A lone task's plan, without the way through a signature. Raises TypeError for arguments that don't fit."""
-    given = tuple(sig["args"]) if sig["immutable"] else (*args, *sig["args"])
-    merged = {**sig["options"], **options}
-    if stamp is not None:
-        merged |= {"stamped_headers": [*(sig["options"].get("stamped_headers") or ()), STAMP], STAMP: stamp}
-    task = app.tasks.get(sig["task"])
-    if task is not None:
-        task.check_arguments(given, sig["kwargs"])
-    return Plan([TaskCall(sig["task"], given, sig["kwargs"], merged)])

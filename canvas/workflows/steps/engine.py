@@ -127,7 +127,10 @@ class RunEngine(NodeAttempt):
     # -- from node to node
 
     def _drain(self) -> None:
-        while self._ended:
+        while self._ended or self._calls:
+            if not self._ended:
+                self._send_calls()
+                continue
             number, first, state, value = self._ended.pop()
             node = self._node(number)
             for place in range(first, len(node.outs)):

@@ -1,6 +1,7 @@
 """The start of a node that has its inputs, by its kind."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from canvas.errors import NodeTimeout, UpstreamFailed
@@ -44,7 +45,7 @@ class NodeAttempt(PagesAttempt):
             sig = bind_inputs(sig, node.binds, _values(inputs), self._source_of(number))
         place = NodeRef(self._run, self._attempt, number)
         if not self._goes_on(place, node):
-            self._send(sig, (), place)
+            self._send_together(sig, (), place, partial(self._fail, number))
 
     def _goes_on(self, place: NodeRef, node: RunNode) -> bool:
         """Go on with the run of a workflow that the node's task has returned in an earlier attempt, if there is one."""

@@ -137,12 +137,13 @@ class MapAttempt(LoopAttempt):
         self, node: RunNode, sig: dict[str, Any], item: Any, place: NodeRef, ended: Callable[[NodeRef, str, Any], None]
     ) -> None:
         """Send an item's task; ``ended`` is called where it cannot be sent."""
-        send = partial(self._send, sig, (item,), place)
+        failed = partial(ended, place, states.FAILURE)
+        send = partial(self._send_together, sig, (item,), place, failed)
         if node.details.get("batch"):
-            send = partial(self._send, self._batch_of(sig, item), (), place)
+            send = partial(self._send_together, self._batch_of(sig, item), (), place, failed)
         problem = problem_of(send)
         if problem is not None:
-            ended(place, states.FAILURE, problem)
+            failed(problem)
 
     def _batch_of(self, sig: dict[str, Any], items: Any) -> dict[str, Any]:
         """The signature of the task that runs these items: sent as their task is, with its route and its options. Its
