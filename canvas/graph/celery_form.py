@@ -44,7 +44,7 @@ class Embedding:
         # Last first: a node that stands in several places is made once.
         return [self._from(number) for number in self.graph if self.graph.in_degree(number) == 0]
 
-    def costliest(self) -> str:
+    def largest_contributor(self) -> str:
         """The node that takes most bytes, because the nodes after it are written several times."""
         sizes = {number: _copies(self.graph, number) for number in self.graph}
         return self._nodes[max(sizes, key=lambda number: sizes[number])].name
@@ -56,7 +56,7 @@ class Embedding:
         made = self._made.get(number)
         if made is None:
             units, tail, after = self._units(number, None)
-            self._lead(tail, after, alone=len(units) == 1, body=units[-1] is not tail)
+            self._connect(tail, after, alone=len(units) == 1, body=units[-1] is not tail)
             made = self._made[number] = units[0] if len(units) == 1 else self._chain(units)
         return made
 
@@ -104,7 +104,7 @@ class Embedding:
 
     # -- side by side
 
-    def _lead(self, task: Wire, number: int, alone: bool, body: bool) -> None:
+    def _connect(self, task: Wire, number: int, alone: bool, body: bool) -> None:
         """Let a task lead to all successors of its node.
 
         Only a task that stands ``alone`` may have a chain of its own: Celery replaces that of a step in a chain. And it
@@ -116,22 +116,22 @@ class Embedding:
             return
         children = [self._successor(number, one) for one in following]
         if len(children) > 1 and not (alone and not task["options"].get("link")):
-            children = [self._fan(children)]
-        self._spread(task, children)
+            children = [self._fan_tree(children)]
+        self._fan_out(task, children)
 
-    def _spread(self, task: Wire, children: list[Wire]) -> None:
+    def _fan_out(self, task: Wire, children: list[Wire]) -> None:
         if not children:
             return
         options, middle = task["options"], (len(children) + 1) // 2
-        options["link"] = [*options.get("link", []), self._fan(children[:middle])]
+        options["link"] = [*options.get("link", []), self._fan_tree(children[:middle])]
         if len(children) > 1:
-            options["chain"] = [self._step(self._fan(children[middle:]))]
+            options["chain"] = [self._step(self._fan_tree(children[middle:]))]
 
-    def _fan(self, children: list[Wire]) -> Wire:
+    def _fan_tree(self, children: list[Wire]) -> Wire:
         if len(children) == 1:
             return children[0]
         identity = self._identity({})
-        self._spread(identity, children)
+        self._fan_out(identity, children)
         return identity
 
     def _step(self, sig: Wire) -> Wire:

@@ -100,11 +100,11 @@ def run_node(
     hold_over_forks()
     with put_back_afterwards():
         starting.listen()
-        files.claim()
+        files.acquire()
         try:
             code = _run(app, plan, say, files, starting, mingles, http_address, purge, options or {})
         finally:
-            files.leave()
+            files.remove()
         emit("worker.shutdown", hostname=plan.hostname, app=app)
         flush()
     return code

@@ -77,7 +77,7 @@ class WorkerProcess:
         self.loop = self._make_loop(active)
         self._exit = ProcessExit(app, plan.hostname, worker, self.loop, self._events, active, part, self._end_chord)
         runs = app.open_run_store(self.loop.persist)
-        self._pipeline = self._make_pipeline(active, runs, self._exit.give_up if part else None)
+        self._pipeline = self._make_pipeline(active, runs, self._exit.exit_with if part else None)
         self._lifetimes = Lifetimes(app, runs, active.running, beat_every(app.conf), renews=wait is None)
         self._duties = self._make_duties()
         own = self._duties if wait is None else ChildDuties(app.driver.broker, self._lifetimes.tick)
@@ -98,12 +98,13 @@ class WorkerProcess:
         return InlineLoop(parts) if self._one_slot else ThreadedLoop(parts)
 
     def _make_pipeline(
-        self, active_tasks: ActiveTasks, runs: RunStore, give_up: Callable[[Settlement], None] | None
+        self, active_tasks: ActiveTasks, runs: RunStore, exit_with: Callable[[Settlement], None] | None
     ) -> TaskPipeline:
         app, host, loop = self._app, self._plan.hostname, self.loop
         task_throttle = Throttle(app.driver, app.conf, host, loop.persist)
         pipeline = TaskPipeline(
-            app, host, loop.acknowledge, loop.early_acked, give_up, self._revocations, active_tasks, task_throttle, runs
+            app, host, loop.acknowledge, loop.early_acked, exit_with, self._revocations, active_tasks,
+            task_throttle, runs,
         )  # fmt: skip
         loop.set_hooks(pipeline.acks_early, self._deferred)
         return pipeline

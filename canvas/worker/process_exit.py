@@ -47,15 +47,15 @@ class ProcessExit:
         self._final_stats = final_stats
         self._complete_chord = complete_chord
         self._interrupts = self._attempts = 0
-        self._abandoning: list[threading.Thread] = []
+        self._cold_shutdowns: list[threading.Thread] = []
 
     def on_signal(self, number: int, frame: FrameType | None) -> None:
         """End as a signal asks."""
         number = remapped(number)
         if number == signal.SIGQUIT or (number == signal.SIGINT and self._interrupts):
             # The handler may interrupt code that holds a connection's lock; a thread of its own does not.
-            self._abandoning.append(threading.Thread(target=self.abandon, daemon=True))
-            self._abandoning[-1].start()
+            self._cold_shutdowns.append(threading.Thread(target=self.cold_shutdown, daemon=True))
+            self._cold_shutdowns[-1].start()
             return
         if number == signal.SIGINT:
             self._interrupts += 1
@@ -69,13 +69,13 @@ class ProcessExit:
 
     def finish_warm_shutdown(self, registered: bool) -> None:
         """Leave the broker after everything is settled. Does not return if the process ends at once meanwhile."""
-        for thread in self._abandoning:
+        for thread in self._cold_shutdowns:
             thread.join()  # it ends the process, unless everything was done in time
         if registered:
             self._leave(_WARM_LEAVES_WITHIN)
         self._report_final_stats()
 
-    def give_up(self, settlement: Settlement) -> None:
+    def exit_with(self, settlement: Settlement) -> None:
         """Commit the settlement of a task that does not stop, give the rest back, and end the process."""
         code = 1
         try:
@@ -102,7 +102,7 @@ class ProcessExit:
                 report_sent(dispatch)
             ready.extend(verdict.ready)
 
-    def abandon(self) -> None:
+    def cold_shutdown(self) -> None:
         """Give everything back, running tasks included, and end the process: at once, or after the tasks that run have
         had the seconds of ``worker_soft_shutdown_timeout`` to end. The second call does not wait."""
         timeout = self._app.conf.worker_soft_shutdown_timeout

@@ -24,7 +24,7 @@ class ProcessFiles:
         """The pid file, open and locked while the node runs."""
         self._detach = in_forks(self._unlock)
 
-    def claim(self) -> None:
+    def acquire(self) -> None:
         """Write the pid file. Raises ConfigurationError when a running worker has it, or it cannot be written."""
         if self._pid_file is None:
             return
@@ -54,8 +54,8 @@ class ProcessFiles:
         _notify("STOPPING=1")
         _remove(self._ready_file)
 
-    def leave(self) -> None:
-        """Take the files away."""
+    def remove(self) -> None:
+        """Delete the files."""
         _remove(self._ready_file)
         if self._pid_file is not None and _number(self._pid_file) == os.getpid():
             _remove(self._pid_file)

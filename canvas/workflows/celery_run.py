@@ -37,8 +37,8 @@ def embed_run(
     if limit and largest > limit:
         raise CompositionError(
             f"{name}: a message would have about {largest:,} bytes, more than task_message_max_bytes "
-            f"({limit:,}): the nodes after {embedding.costliest()!r} stand in each of its parents' messages; let "
-            "fewer nodes lead there, or run it on canvas workers (target='canvas')"
+            f"({limit:,}): the nodes after {embedding.largest_contributor()!r} stand in each of its parents' messages; "
+            "let fewer nodes lead there, or run it on canvas workers (target='canvas')"
         )
     if embedding.barriers:
         app.backend.ensure_parts_counted(f"{name}, whose nodes have several parents, on Celery workers,")

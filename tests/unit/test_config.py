@@ -13,10 +13,6 @@ from canvas.errors import InvalidSetting, UnknownSetting
 from canvas.model.record import Record
 
 
-def test_every_setting_of_celery_is_known():
-    assert {name for name, _ in flatten(NAMESPACES)} <= set(SETTINGS)
-
-
 @pytest.mark.parametrize(
     "name",
     [

@@ -92,7 +92,7 @@ def evcam(
     """Read events, and have ``camera`` (a class, or its path) take pictures, until interrupted."""
     app = app_or_default(app)
     files = ProcessFiles(pidfile)
-    files.claim()
+    files.acquire()
     app.log.setup_logging_subsystem(loglevel, logfile)
     state = app.events.State()
     picture = instantiate(camera, state, app=app, freq=freq, maxrate=maxrate, timer=timer)
@@ -102,4 +102,4 @@ def evcam(
     except KeyboardInterrupt:
         raise SystemExit from None
     finally:
-        files.leave()
+        files.remove()

@@ -37,14 +37,14 @@ class Pidfile:
     def acquire(self) -> "Pidfile":
         """Write the file. Raises LockFailed when a running worker has it."""
         try:
-            self._files.claim()
+            self._files.acquire()
         except ConfigurationError as exc:
             raise LockFailed(str(exc)) from exc
         return self
 
     def release(self, *exc: object) -> None:
         """Remove the file."""
-        self._files.leave()
+        self._files.remove()
 
     __enter__ = acquire
     __exit__ = release

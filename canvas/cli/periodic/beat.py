@@ -86,7 +86,7 @@ def _run(context: click.Context, app: Canvas, given: dict[str, Any]) -> None:
         click.echo(f"canvas beat v{__version__} is starting.")
         click.echo(banner(app, service, given["logfile"], given["loglevel"]))
     with put_back_afterwards():
-        files.claim()
+        files.acquire()
         try:
             log.open()
             stop: Callable[..., None] = partial(_stop, service)
@@ -95,7 +95,7 @@ def _run(context: click.Context, app: Canvas, given: dict[str, Any]) -> None:
                 service.start()
         finally:
             log.close()
-            files.leave()
+            files.remove()
     context.exit(0)
 
 

@@ -165,9 +165,9 @@ def _start(context: click.Context, app: Canvas, about: dict[str, Any], given: di
         if about["logfile"]:
             with open(file_name(about["logfile"], node), "a"):
                 pass
-        presence = ProcessFiles(file_name(about["pidfile"], node) if about["pidfile"] else None)
-        presence.claim()
-        presence.leave()
+        files = ProcessFiles(file_name(about["pidfile"], node) if about["pidfile"] else None)
+        files.acquire()
+        files.remove()
 
     if given.pop("detach"):
         if context.obj.own is not None:
@@ -192,9 +192,7 @@ def _run(
     _change_settings(app, given)
     plan = plan_node(app, **given, others={**options, "loglevel": log_level("loglevel", level)})
     say = None if getattr(context.obj, "quiet", False) else partial(click.echo, file=sys.stdout)
-    presence = ProcessFiles(
-        *(file_name(path, plan.hostname) if path else None for path in (about["pidfile"], ready_file))
-    )
+    files = ProcessFiles(*(file_name(path, plan.hostname) if path else None for path in (about["pidfile"], ready_file)))
     log = WorkerLog(app.conf, plan.hostname, level, about["logfile"], log_json, context.color, app.tasks)
     try:
         log.open()
@@ -203,7 +201,7 @@ def _run(
             attach(partial(_ready, say), "worker.ready")
         metrics_of = plan.hostname if http_address else None
         with embedded_beat(app, schedule, scheduler, metrics_of) if beat else nullcontext():
-            return run_node(app, plan, say, presence, mingles, http_address, purge, options)
+            return run_node(app, plan, say, files, mingles, http_address, purge, options)
     finally:
         log.close()
 

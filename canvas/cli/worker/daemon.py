@@ -61,9 +61,9 @@ def in_background(given: Mapping[str, Any], started_in: str) -> bool:
 
     def check() -> None:
         become()
-        presence = ProcessFiles(given["pidfile"])
-        presence.claim()
-        presence.leave()
+        files = ProcessFiles(given["pidfile"])
+        files.acquire()
+        files.remove()
 
     logfile = os.path.abspath(given["logfile"]) if given["logfile"] else None
     if given["detach"] and detach(check, started_in, logfile, given["executable"]):

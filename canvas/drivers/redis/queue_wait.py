@@ -167,7 +167,7 @@ class QueueWait:
         except BlockingIOError:
             return  # the pipe is full of wake-ups already
 
-    def drained(self, lists: Iterable[str]) -> None:
+    def cleared(self, lists: Iterable[str]) -> None:
         """A lease has looked into the inboxes of these lists first, and has left nothing there."""
         self.arrived.difference_update(lists)
 

@@ -111,8 +111,8 @@ def _hops(edges: Sequence[Edge], cells: Sequence[Cell], layers: list[list[Cell]]
 
 def _order(layers: list[list[Cell]]) -> None:
     """Put each cell near the average place of those it is connected to, downwards and upwards in turns."""
-    for sweep in range(_SWEEPS):
-        down = sweep % 2 == 0
+    for round_ in range(_SWEEPS):
+        down = round_ % 2 == 0
         for layer in layers[1:] if down else reversed(layers[:-1]):
             others = {id(other) for cell in layer for other in (cell.before if down else cell.after)}
             around = layers[layer[0].layer + (-1 if down else 1)]

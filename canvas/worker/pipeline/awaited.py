@@ -69,8 +69,8 @@ class AwaitedPipeline:
         return await self._throttle(job) or await self._perform(job, on_loop)
 
     async def _throttle(self, job: Job) -> Settlement | None:
-        asks_broker = job.to_ack or self._steps.task_throttle.bind(job.task)
-        return await self._in_thread(self._steps.throttle, job) if asks_broker else self._steps.throttle(job)
+        needs_broker = job.to_ack or self._steps.task_throttle.bind(job.task)
+        return await self._in_thread(self._steps.throttle, job) if needs_broker else self._steps.throttle(job)
 
     async def _perform(self, job: Job, on_loop: OnLoop) -> Settlement:
         if not _runs_on_loop(job.task.run) and not maps_coroutine(job.task.app, job.message):

@@ -68,7 +68,7 @@ class TaskPipeline:
         hostname: str,
         acknowledge: Callable[[Delivery], bool],
         early_acked: set[str],
-        give_up: Callable[[Settlement], None] | None,
+        exit_with: Callable[[Settlement], None] | None,
         revocations: Revocations,
         active_tasks: ActiveTasks,
         task_throttle: Throttle,
@@ -77,13 +77,13 @@ class TaskPipeline:
     ) -> None:
         """``early_acked`` holds the tags of the messages that are acked before their turn.
 
-        ``give_up`` commits a settlement and ends the process, as a hard time limit asks for.
+        ``exit_with`` commits a settlement and ends the process, as a hard time limit asks for.
         """
         self._app = app
         self.copies = CopyCheck()
         self.limits = TimeLimits()
         self.active_tasks = active_tasks
-        self._give_up = give_up
+        self._exit_with = exit_with
         self.revocations = revocations
         self.task_throttle = task_throttle
         self._hostname = hostname
@@ -199,7 +199,7 @@ class TaskPipeline:
             if _notes_start(job):
                 for call in self.at_start(job):
                     call()
-            self.begin(job, self._give_up and self._ender(job, lambda: Revoked("terminated", job.end_signal)))
+            self.begin(job, self._exit_with and self._terminator(job, lambda: Revoked("terminated", job.end_signal)))
             try:
                 return self.conclude_run(job, self.execute(job))
             finally:
@@ -214,7 +214,7 @@ class TaskPipeline:
             if not hard and not soft:
                 outcome = execute(task, job.request, message.args, message.kwargs, fault=job.keys.fault)
             else:
-                end = self._ender(job, lambda: Failure(TimeLimitExceeded(hard)))
+                end = self._terminator(job, lambda: Failure(TimeLimitExceeded(hard)))
                 limited = self.limits.watching(message, soft, hard, end)
                 watched = partial(self.copies.within, limited)
                 outcome = execute(task, job.request, message.args, message.kwargs, watched, job.keys.fault)
@@ -228,10 +228,10 @@ class TaskPipeline:
             end_copy(outcome)
         return outcome
 
-    def _ender(self, job: Job, outcome: Callable[[], Outcome]) -> Callable[[], None] | None:
+    def _terminator(self, job: Job, outcome: Callable[[], Outcome]) -> Callable[[], None] | None:
         """A function that ends the task from outside, where the process may end with it."""
-        give_up = self._give_up
-        if give_up is None:
+        exit_with = self._exit_with
+        if exit_with is None:
             return None
 
         def end() -> None:
@@ -241,7 +241,7 @@ class TaskPipeline:
                 settlement = self.conclude_run(job, outcome())
             finally:
                 leave_request(token)
-            give_up(settlement)
+            exit_with(settlement)
 
         return end
 
@@ -274,7 +274,7 @@ class TaskPipeline:
                 settlement, outcome = self.settle_once(job, outcome, report)
         self._early_acked.discard(job.delivery.tag)
         if job.keys is not NO_KEYS:
-            settlement = self.task_throttle.leave(settlement, job.task, job.keys, outcome)
+            settlement = self.task_throttle.with_releases(settlement, job.task, job.keys, outcome)
         return settlement, outcome
 
     def settle_once(self, job: Job, outcome: Outcome, report: Report) -> tuple[Settlement, Outcome]:

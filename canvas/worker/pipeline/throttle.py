@@ -88,7 +88,9 @@ class Throttle:
             calls.append(partial(self._coordination.release_lock, keys.lock))
         return [partial(self._persist, call) for call in calls] if calls else calls
 
-    def leave(self, settlement: Settlement, task: Task[Any] | None, keys: LimitKeys, outcome: Outcome) -> Settlement:
+    def with_releases(
+        self, settlement: Settlement, task: Task[Any] | None, keys: LimitKeys, outcome: Outcome
+    ) -> Settlement:
         """The settlement that ends the task, with the release of its permit and of its lock."""
         if task is None:
             return settlement

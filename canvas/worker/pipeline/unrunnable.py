@@ -218,7 +218,7 @@ class Unrunnable:
     def dead_letter(self, job: Job, exc: Exception, reason: str) -> Settlement:
         """A dead letter, and a result that says FAILURE."""
         settlement, _ = self._steps.settle_once(job, Failure(exc), _silently)
-        settlement = self._steps.task_throttle.leave(settlement, job.task, job.keys, Failure(exc))
+        settlement = self._steps.task_throttle.with_releases(settlement, job.task, job.keys, Failure(exc))
         return settlement._replace(disposal="dead_letter", reason=reason)
 
     def unsettled(

@@ -46,7 +46,7 @@ class Places:
         """A task starts in a place that was taken for it, or in the next one, where that has been taken from it."""
         if self._surplus and self._running >= self._count:
             self._surplus -= 1
-            await self._turn(self._starting)
+            await self._queue_up(self._starting)
         else:
             self._running += 1
 
@@ -76,9 +76,9 @@ class Places:
         if self._running < self._count:
             self.come_back_at_once()
             return
-        await self._turn(self._coming_back)
+        await self._queue_up(self._coming_back)
 
-    async def _turn(self, line: deque[asyncio.Future[None]]) -> None:
+    async def _queue_up(self, line: deque[asyncio.Future[None]]) -> None:
         """Wait for a place; it is taken at once where the wait is cancelled."""
         waiting = asyncio.get_running_loop().create_future()
         line.append(waiting)

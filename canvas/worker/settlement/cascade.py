@@ -48,7 +48,7 @@ def cascade_failure(effects: Outbox, sig: Signature[Any], ending: TerminalState)
         if steps:
             cascade_failure(effects, _in_run(_with_place(steps[-1], sig), sig), ending)
     else:
-        _abandon_task(effects, sig, ending)
+        _end_unrun_task(effects, sig, ending)
 
 
 def _with_place(last: Signature[Any], chain: Signature[Any]) -> Signature[Any]:
@@ -65,7 +65,7 @@ def _in_run(end: Signature[Any], whole: Signature[Any]) -> Signature[Any]:
     return end if node is None or end.options.get(RUN_HEADER) is not None else end.clone(**{RUN_HEADER: node})
 
 
-def _abandon_task(effects: Outbox, sig: Signature[Any], ending: TerminalState) -> None:
+def _end_unrun_task(effects: Outbox, sig: Signature[Any], ending: TerminalState) -> None:
     task_id = sig.options.get("task_id")
     if not task_id:
         return

@@ -45,7 +45,7 @@ def completed(app: Canvas, runs: RunStore, ready: ReadyChord) -> ChordDispatch:
         emit("chord.dispatch_refused", group_id=ready.group_id, reason=str(exc))
         return effects.chord_dispatch(ready.group_id, failed=True)
     if ready.ending != "body":
-        return _give_up(app, runs, ready, callback, body)
+        return _end_refused(app, runs, ready, callback, body)
     if callback["run"] is not None:
         return join_end(app, runs, effects, ready, callback)
     settler = PartOrigin(callback["root_id"], callback["parent_id"])
@@ -97,7 +97,7 @@ def dispatch(app: Canvas, runs: RunStore, ready: ReadyChord) -> ChordDispatch:
     return chord_dispatch._replace(chord=ready)
 
 
-def _give_up(
+def _end_refused(
     app: Canvas, runs: RunStore, ready: ReadyChord, callback: dict[str, Any], body: Signature[Any]
 ) -> ChordDispatch:
     """The ending of a chord whose body cannot be sent. A step of a workflow's run ends the run."""

@@ -57,7 +57,7 @@ class Settler:
         effects = Outbox(self._app)
         try:
             if done.request.additions:
-                self._additions(done, effects, outcome)
+                self._chord_additions(done, effects, outcome)
             for retry in done.request.retries_sent:
                 self._send_again(done, effects, retry)
             if isinstance(outcome, Success):
@@ -71,7 +71,7 @@ class Settler:
             shown = place_in_result(done.message, self._app.backend.serializer, outcome, exc)
             outcome = Failure(shown, traceback_text(shown))
         if not isinstance(outcome, Success):
-            self._other_ends(done, effects, outcome)
+            self._end_dependents(done, effects, outcome)
         if done.node is not None:
             self._end_node(done, done.node, effects, outcome)
         if effects.ends:
@@ -117,9 +117,9 @@ class Settler:
     def _sent_by_hooks(self, done: Job, effects: Outbox, outcome: Outcome) -> None:
         for retry in done.request.retries_sent:
             self._send_again(done, effects, retry)
-        self._additions(done, effects, outcome)
+        self._chord_additions(done, effects, outcome)
 
-    def _other_ends(self, done: Job, effects: Outbox, outcome: Outcome) -> None:
+    def _end_dependents(self, done: Job, effects: Outbox, outcome: Outcome) -> None:
         match outcome:
             case ReplacedBy() | Retried():
                 return
@@ -171,15 +171,15 @@ class Settler:
             case ReplacedBy(sig, workflow) if workflow is not None:
                 start_in_place(self._app, self._runs, effects, done.message, workflow, sig)
             case ReplacedBy(sig):
-                effects.send(sig, self._ambient(done))
+                effects.send(sig, self._lineage(done))
             case Retried():
                 self._retried(done, effects, outcome)
 
-    def _additions(self, done: Job, effects: Outbox, outcome: Outcome) -> None:
+    def _chord_additions(self, done: Job, effects: Outbox, outcome: Outcome) -> None:
         """Send what the task adds to its chord; the chord waits for one part more for each (semantics.md T34)."""
         if isinstance(outcome, Rejected) and outcome.requeue:
             return
-        effects.extend_chords(done.request.additions, self._ambient(done), f"{done.message.id}:{done.request.retries}")
+        effects.extend_chords(done.request.additions, self._lineage(done), f"{done.message.id}:{done.request.retries}")
 
     def _success(self, done: Job, effects: Outbox, outcome: Success) -> None:
         message, request = done.message, done.request
@@ -213,7 +213,7 @@ class Settler:
 
     def _successors(self, done: Job, effects: Outbox, value: Any) -> list[Any]:
         """Send callbacks, then the next step of the chain; their results in tuple form."""
-        embed, ambient = done.message.embed, self._ambient(done)
+        embed, ambient = done.message.embed, self._lineage(done)
         callbacks = embed["callbacks"]
         groups = callback_groups(self._app, callbacks) if callbacks else []
         starts = [effects.send(sig, ambient, (value,)) for sig in groups]
@@ -234,14 +234,14 @@ class Settler:
             children = [child.as_tuple() for child in done.request.children]
             self._store(done, effects, self._record(done, state, exc, text or None, children))
         self._part(done, effects, state, exc)
-        self._abandon_rest(done, effects, state, exc, text)
+        self._end_rest_of_chain(done, effects, state, exc, text)
         if call_errbacks:
             run_errbacks(self._app, effects, done.message.embed["errbacks"], done.request, exc, text or None)
 
     def _unrecorded(self, done: Job, effects: Outbox, exc: BaseException) -> None:
         """End the waits for a task that has no result."""
         self._part(done, effects, states.FAILURE, exc)
-        self._abandon_rest(done, effects, states.FAILURE, exc, "")
+        self._end_rest_of_chain(done, effects, states.FAILURE, exc, "")
 
     def _retried(self, done: Job, effects: Outbox, outcome: Retried) -> None:
         retry = outcome.retry
@@ -254,7 +254,7 @@ class Settler:
         due = self._app.client.due(retry.sig.options)
         effects.send(retry.sig, Lineage(done.request.root_id, done.request.id), due=due)
 
-    def _abandon_rest(self, done: Job, effects: Outbox, state: str, exc: BaseException, text: str) -> None:
+    def _end_rest_of_chain(self, done: Job, effects: Outbox, state: str, exc: BaseException, text: str) -> None:
         chain = done.message.embed["chain"]
         if chain:
             fail_remaining(effects, chain, TerminalState(state, exc, text or None, self._settler(done)))
@@ -270,7 +270,7 @@ class Settler:
     def _settler(self, done: Job) -> PartOrigin:
         return PartOrigin(done.request.root_id, done.message.id)
 
-    def _ambient(self, done: Job) -> Lineage:
+    def _lineage(self, done: Job) -> Lineage:
         request = done.request
         inherit = self._app.conf.task_inherit_parent_priority
         return Lineage(request.root_id, request.id, request.properties.get("priority") if inherit else None)

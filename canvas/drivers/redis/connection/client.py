@@ -63,9 +63,9 @@ class RedisClient:
         if not self._pid:
             return
         for connector in self._connectors:
-            connector.abandon()
+            connector.close_inherited()
         if self._loops is not None:
-            self._loops.abandon()
+            self._loops.close_inherited()
         if self._library is not None:
             close_sockets([self._library])
         # When redis-py's objects are deleted they use what they share with the parent, such as its selector.

@@ -44,7 +44,7 @@ class Connector:
         self._open.discard(connection)
         connection.close()
 
-    def abandon(self) -> None:
+    def close_inherited(self) -> None:
         """In a forked process: close its copies of the parent's sockets, without a word to the server."""
         for connection in self._open:
-            connection.abandon()
+            connection.close_inherited()

@@ -33,7 +33,7 @@ class LoopClients:
             clients[retry] = self._make(retry)
         return clients[retry]
 
-    def abandon(self) -> None:
+    def close_inherited(self) -> None:
         """In a forked process: close its copies of the parent's sockets."""
         for clients, _ in list(self._known.values()):
             close_sockets(clients.values())

@@ -139,7 +139,7 @@ class LibraryConnection:
         self._connection.disconnect()
         self._pool.release(self._connection)
 
-    def abandon(self) -> None:
+    def close_inherited(self) -> None:
         """In a forked process: close its copy of the parent's socket, without a word to the server."""
         found = socket_of(self._connection)
         if found is not None:

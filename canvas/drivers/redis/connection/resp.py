@@ -79,7 +79,7 @@ class Connection(Protocol):
 
     def close(self) -> None: ...
 
-    def abandon(self) -> None:
+    def close_inherited(self) -> None:
         """In a forked process: close its copy of the parent's socket, without a word to the server."""
 
 
@@ -183,7 +183,7 @@ class SocketConnection:
         """Close the socket."""
         self._socket.close()
 
-    abandon = close
+    close_inherited = close
 
 
 def _connected(address: Address) -> socket.socket:

@@ -167,7 +167,7 @@ class SettleCall:
             raise
         deliveries = _deliveries(taken, prefix, number, carried.payload if carried is not None else b"")
         if self._waiting.arrived and len(deliveries) < limit:
-            self._waiting.drained(lists)
+            self._waiting.cleared(lists)
         if bad or bad_chords:
             verdicts, ended = with_refused(verdicts, bad), with_refused(ended, bad_chords)
         passed = int(carried is not None and len(taken) == 1 and taken[0][0] is None)

@@ -52,7 +52,7 @@ class SqlOutboxes:
         found = select(outbox.id).where(outbox.worker == worker).order_by(outbox.id).limit(limit)
         return connection.execute(found.with_for_update(skip_locked=skip_locked)).scalars().all()
 
-    def give_up(self, connection: Connection, worker: str) -> int:
+    def release(self, connection: Connection, worker: str) -> int:
         """Move the messages of a worker's outbox to that of all workers; how many."""
         moved = update(self._outbox).where(self._outbox.c.worker == worker).values(worker=OF_ALL)
         found: int = connection.execute(moved).rowcount

@@ -102,7 +102,7 @@ class SqlRecovery:
             if not connection.execute(gone).rowcount and silent:
                 return None
             total = self._return(connection, self._rows.of(connection, worker), counts)
-            total += self._outboxes.give_up(connection, worker)
+            total += self._outboxes.release(connection, worker)
             begun = update(leases).where(
                 leases.c.worker == worker, leases.c.early_acked, leases.c.orphaned_at.is_(None)
             )
