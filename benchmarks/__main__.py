@@ -16,6 +16,7 @@ from benchmarks import measures, peers
 from benchmarks.arena import LIBRARIES, TRANSPORTS, Arena, commit, machine
 from benchmarks.bare import bare
 from benchmarks.import_time import cold
+from benchmarks.shapes import shapes
 from benchmarks.table import Figures, keep, lines
 
 
@@ -79,10 +80,15 @@ def _cold(arena: Arena, library: str, at: int, sizes: Sizes) -> Iterator[tuple[s
             yield from (one for one in found.items() if leave_out == "first chain" or one[0] != "import")
 
 
+def _shapes(arena: Arena, library: str, at: int, sizes: Sizes) -> Iterator[tuple[str, float]]:
+    return shapes(arena, library, sizes.noop[at] // 2)
+
+
 PARTS: dict[str, Callable[[Arena, str, int, Sizes], Iterator[tuple[str, float]]]] = {
     "send": _unserved,
     "solo": _solo,
     "pools": _pools,
+    "shapes": _shapes,
     "cold": _cold,
 }
 

@@ -10,7 +10,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -82,9 +82,10 @@ class Arena:
                 process.kill()
                 process.wait()
 
-    def fill(self, count: int, task: str = "bench.noop", key: str = "celery") -> None:
-        """Put ``count`` messages, encoded by Celery, into the list ``key``; no results are left."""
-        messages = self._messages(count, task)
+    def fill(self, count: int, task: str = "bench.noop", key: str = "celery", **call: object) -> None:
+        """Put ``count`` messages, encoded by Celery, into the list ``key``; no results are left. ``call``: options of
+        ``send_task``."""
+        messages = self._messages(count, task, call)
         self.results.flushdb()
         with self.broker.pipeline(transaction=False) as pipe:
             for first in range(0, count, 500):
@@ -103,9 +104,8 @@ class Arena:
         self.wait(lambda: self.results.dbsize() >= count)
         return (count - first) / (time.perf_counter() - started)
 
-    def _messages(self, count: int, task: str) -> list[bytes]:
-        app = self.apps["celery"]
-        app.tasks[task].apply_async(queue="sample", ignore_result=False)
+    def _messages(self, count: int, task: str, call: Mapping[str, object]) -> list[bytes]:
+        self.apps["celery"].send_task(task, queue="sample", ignore_result=False, **call)
         sample = json.loads(self.broker.lpop("sample"))
         sample["properties"]["delivery_info"]["routing_key"] = "celery"
         found = []

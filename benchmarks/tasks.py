@@ -1,9 +1,10 @@
 """The tasks of the benchmarks, in an app of either library; as a worker's app, by its environment.
 
 ``BENCH_LIBRARY`` names the library, ``BENCH_BROKER`` and ``BENCH_BACKEND`` are URLs; ``BENCH_EARLY`` acks before tasks
-run. ``BENCH_STATE`` is the setting ``canvas_state``.
+run. ``BENCH_STATE`` is the setting ``canvas_state``, and ``BENCH_MODEL`` adds a task that takes a model of pydantic.
 """
 
+import asyncio
 import os
 import time
 import warnings
@@ -27,8 +28,12 @@ def make(library: str, broker: str, backend: str) -> Any:
         app.conf.canvas_state = os.environ["BENCH_STATE"]
     if "BENCH_EARLY" in os.environ:
         app.conf.task_acks_late = False
+    app.conf.accept_content = ["json", "msgpack"]
     _quick(app)
     _timed(app)
+    _ending_otherwise(app)
+    if "BENCH_MODEL" in os.environ:
+        _typed(app)
     return app
 
 
@@ -74,9 +79,43 @@ def _timed(app: Any) -> None:
         time.sleep(0.005)
         return time.perf_counter() - started
 
+    @app.task(name="bench.pause")
+    def pause() -> None:
+        time.sleep(0.01)
+
+    @app.task(name="bench.apause")
+    async def apause() -> None:
+        await asyncio.sleep(0.01)
+
     @app.task(name="bench.clock")
     def clock() -> float:
         return time.time()
+
+
+def _ending_otherwise(app: Any) -> None:
+    @app.task(name="bench.fail")
+    def fail() -> None:
+        raise ValueError("it fails")
+
+    @app.task(name="bench.again", bind=True)
+    def again(self: Any) -> None:
+        if not self.request.retries:
+            raise self.retry(countdown=0)
+
+
+def _typed(app: Any) -> None:
+    import pydantic
+
+    class Order(pydantic.BaseModel):
+        number: int
+        items: list[str]
+
+    # The annotation is a class that no module has.
+    def model(order: Any) -> int:
+        return len(order.items)
+
+    model.__annotations__["order"] = Order
+    app.task(name="bench.model", pydantic=True)(model)
 
 
 if "BENCH_LIBRARY" in os.environ:
