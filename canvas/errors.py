@@ -68,7 +68,7 @@ class NoSetting(UnknownSetting, AttributeError, KeyError):
     """An attribute or item of the settings that does not exist was read."""
 
     def __init__(self, message: str, advice: Callable[[], str] = str) -> None:
-        """``advice``: gives the end of the message; called when somebody reads the message."""
+        """``advice``: gives the end of the message; called when the message is read."""
         super().__init__(message)
         self._advice = advice
 

@@ -140,7 +140,7 @@ class Metrics:
             ("celery_worker_up", "The worker is there.", "hostname", {me: 1.0}),
             ("celery_worker_tasks_active", "Tasks running.", "hostname", {me: float(memory.active)}),
             ("celery_queue_length", "Messages waiting.", "queue_name", lengths),
-            ("canvas_messages_in_flight", "Messages leased, deferred or parked, of all queues.", "state", away),
+            ("canvas_messages_in_flight", "Messages leased, deferred or blocked, of all queues.", "state", away),
             ("canvas_dead_letter_queue_length", "Messages put away and still kept.", "queue_name", dead),
         ]
 

@@ -161,7 +161,7 @@ class CeleryBackend(Backend):
         return {}
 
     def process_cleanup(self) -> None:
-        """Nothing is left after a task."""
+        """Nothing: there is nothing to clean up after a task."""
 
     # -- values as they are written
 

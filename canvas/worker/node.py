@@ -215,7 +215,7 @@ class Node:
         emit("worker.ready", hostname=self._plan.hostname, app=self._app, consumer=self._steps.consumer)
 
     def close(self) -> None:
-        """Stop all of it."""
+        """Stop the services of the node."""
         self._control.stop()
         for companion in self._companions:
             companion.stop()

@@ -145,7 +145,7 @@ class WorkerProcess:
         self._exit.finish_warm_shutdown(self._registered)
 
     def _register(self) -> float:
-        """Let the broker know this process; until when that surely holds, by the monotonic clock."""
+        """Register the process at the broker. Returns the monotonic time until which this holds at least."""
         self._registered = True
         conf = self._app.conf
         self._app.driver.recovery.heartbeat(self.worker, self._plan.queues, conf.worker_lease_ttl)

@@ -8,7 +8,7 @@ from canvas.drivers.ports.values import Lease
 from canvas.model.settlement import ABANDONED_AFTER, ChordStart, Keep, ResultWrite, Settlement, alive_for, longer
 from canvas.testing.contract import chord_end, eventually, part, publish
 from canvas.worker.settlement.kept_chords import chords_in
-from tests.support.celerys_backend import Request
+from tests.contract.test_redis_beside_celery import Request
 from tests.support.redis_server import RedisServer
 
 BASE = "celery-taskset-meta-g"

@@ -138,9 +138,9 @@ def _move(
 
 def _unpark(old: Canvas) -> None:
     """Return the messages that wait for a permit of their concurrency key to their queues."""
-    parked = old.driver.admin.in_flight().blocked
-    while parked > 0 and (freed := old.driver.coordination.enqueue_blocked()):
-        parked -= freed
+    blocked = old.driver.admin.in_flight().blocked
+    while blocked > 0 and (freed := old.driver.coordination.enqueue_blocked()):
+        blocked -= freed
 
 
 def _copy(old: MessageCodec, new: MessageCodec, queue: str, payload: bytes) -> Publish:

@@ -46,7 +46,7 @@ class MemoryAdmin:
 
     def in_flight(self) -> InFlight:
         memory = self._memory
-        return InFlight(len(memory.unacked), len(memory.deferred), sum(len(w) for _, w in memory.parked.values()))
+        return InFlight(len(memory.unacked), len(memory.deferred), sum(len(w) for _, w in memory.blocked.values()))
 
     def purge(self, queue: str) -> int:
         with self._memory.lock:

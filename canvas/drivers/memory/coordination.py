@@ -39,23 +39,23 @@ class MemoryCoordination:
     def acquire_permit(self, key: str, limit: int, delivery: Delivery) -> bool:
         memory = self._memory
         with memory.lock:
-            if delivery.tag in memory.places[key]:
+            if delivery.tag in memory.permits[key]:
                 return True
             if delivery.tag not in memory.unacked:
                 return False
             if memory.taken(key) < limit:
-                memory.places[key].add(delivery.tag)
+                memory.permits[key].add(delivery.tag)
                 return True
             queue, payload = memory.unacked.pop(delivery.tag)
-            _, waiting = memory.parked.get(key, (limit, deque[tuple[str, bytes]]()))
+            _, waiting = memory.blocked.get(key, (limit, deque[tuple[str, bytes]]()))
             waiting.append((queue, payload))
-            memory.parked[key] = (limit, waiting)
+            memory.blocked[key] = (limit, waiting)
             return False
 
     def enqueue_blocked(self) -> int:
         memory = self._memory
         with memory.lock:
-            waiting = [(key, limit) for key, (limit, _) in memory.parked.items()]
+            waiting = [(key, limit) for key, (limit, _) in memory.blocked.items()]
             return sum(memory.enqueue_blocked(key, limit - memory.taken(key)) for key, limit in waiting)
 
     def publish_unique(self, message: Publish, lock: UniqueLock, seconds: float, delays: Delays = None) -> str | None:

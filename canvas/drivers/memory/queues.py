@@ -44,8 +44,8 @@ class MemoryQueues:
         self.dead: dict[str, list[DeadLetter]] = defaultdict(list)
         self.guards: set[str] = set()
         self.rate_limits: dict[str, float] = {}
-        self.places: dict[str, set[str]] = defaultdict(set)
-        self.parked: dict[str, tuple[int, deque[tuple[str, bytes]]]] = {}
+        self.permits: dict[str, set[str]] = defaultdict(set)
+        self.blocked: dict[str, tuple[int, deque[tuple[str, bytes]]]] = {}
         self.locks: dict[str, tuple[str, float]] = {}
         self.schedules: dict[str, dict[str, StoredEntry]] = {}
         self.numbers = count()
@@ -95,25 +95,25 @@ class MemoryQueues:
 
     def taken(self, key: str) -> int:
         """How many of a key's places are taken by messages that a worker still holds."""
-        self.places[key] = {tag for tag in self.places[key] if tag in self.unacked or tag in self.early_acked}
-        return len(self.places[key])
+        self.permits[key] = {tag for tag in self.permits[key] if tag in self.unacked or tag in self.early_acked}
+        return len(self.permits[key])
 
     def enqueue_blocked(self, key: str, many: int) -> int:
         """Return up to ``many`` messages that wait for a place to their queues."""
-        given, (_, waiting) = 0, self.parked[key]
+        given, (_, waiting) = 0, self.blocked[key]
         while waiting and given < many:
             self._to_head(*waiting.popleft())
             given += 1
         if not waiting:
-            del self.parked[key]
+            del self.blocked[key]
         return given
 
     def free(self, key: str, tag: str) -> None:
         """A place is free, and the message that has waited longest may be leased."""
-        self.places[key].discard(tag)
+        self.permits[key].discard(tag)
         left = self.taken(key)
-        if key in self.parked:
-            self.enqueue_blocked(key, self.parked[key][0] - left)
+        if key in self.blocked:
+            self.enqueue_blocked(key, self.blocked[key][0] - left)
 
     def unlock(self, lock: UniqueLock) -> None:
         if self.locks.get(lock.key, ("", 0))[0] == lock.owner:

@@ -24,14 +24,14 @@ class Coordination(Protocol):
         when it is now."""
 
     def acquire_permit(self, key: str, limit: int, delivery: Delivery) -> bool:
-        """Take one of a key's places for a leased message, until a settlement ``frees`` it or its lease is gone.
+        """Take one of a key's permits for a leased message, until a settlement ``frees`` it or its lease is gone.
 
-        False: it is not to run. All places are taken, and the message waits, no longer leased, for one to be free;
+        False: it is not to run. All permits are taken, and the message waits, no longer leased, for one to be free;
         or the lease was lost already. Safe to call again.
         """
 
     def enqueue_blocked(self) -> int:
-        """Return messages that wait for a place to their queues, where places are free because their holders died;
+        """Return messages that wait for a permit to their queues, where permits are free because their holders died;
         how many were returned."""
 
     def publish_unique(self, message: Publish, lock: UniqueLock, seconds: float, delays: Delays = None) -> str | None:

@@ -48,7 +48,7 @@ class Settler(Protocol):
         too many for one call. Raises RefusedError."""
 
     def dispatch_chord(self, end: ChordDispatch) -> SettleResult:
-        """Send a ready chord's body exactly once; ``held`` is False when somebody else already did.
+        """Send a ready chord's body exactly once; ``held`` is False when another worker has done so.
 
         ``ready`` are outer chords that this one's own parts completed.
         """

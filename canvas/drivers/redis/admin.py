@@ -69,10 +69,10 @@ class RedisAdmin:
         keys = self.keys
         looks = [("HLEN", keys.unacked), ("ZCARD", keys.delayed), ("HKEYS", keys.concurrency_limits)]
         leased, deferred, waiting = self.link.pipeline(looks)
-        parked = (
+        blocked = (
             self.link.pipeline([("LLEN", keys.waiting_for_permit(key.decode())) for key in waiting]) if waiting else []
         )
-        return InFlight(leased, deferred, sum(parked))
+        return InFlight(leased, deferred, sum(blocked))
 
     def purge(self, queue: str) -> int:
         lists = self.keys.queue_lists(queue)

@@ -181,7 +181,7 @@ class RedisBroker:
         return [verdict_of(verdict) for verdict in verdicts], leased
 
     def publish_once(self, guard: str, publishes: Sequence[Publish], deferrals: Sequence[DelayedPublish]) -> bool:
-        """Send messages unless the guard says that somebody did. Raises RefusedError."""
+        """Send messages unless the guard shows that an earlier call did. Raises RefusedError."""
         packed = pack(self.packing.sent(publishes, deferrals))
         keys = [self.keys.dispatched(guard), self.keys.delayed, self.keys.delayed_messages]
         return bool(accepted(self.link.call("publish_guarded", keys, [packed]))[0])

@@ -130,12 +130,12 @@ class BrokerKeys:
         return f"{self.prefix}canvas:concurrency:permits:{key}"
 
     def waiting_for_permit(self, key: str) -> str:
-        """list of messages that wait for a place of a concurrency key."""
+        """list of messages that wait for a permit of a concurrency key."""
         return f"{self.prefix}canvas:concurrency:waiting:{key}"
 
     @property
     def concurrency_limits(self) -> str:
-        """hash concurrency key → its limit, of keys with parked messages."""
+        """hash concurrency key → its limit, of keys with blocked messages."""
         return f"{self.prefix}canvas:concurrency:limits"
 
     @property

@@ -129,7 +129,7 @@ class Maintenance:
         self._next_beat = 0.0
 
     def expect(self, at: float) -> bool:
-        """A message was deferred until that time, by the monotonic clock. Safe from any thread."""
+        """Note that a message is due at this monotonic time. Safe from any thread."""
         return self._promotion.expect(at)
 
     def _do_due(self) -> float:
@@ -216,7 +216,7 @@ def beat_every(conf: Config) -> float:
 
 
 def holds_for(conf: Config) -> float:
-    """Seconds after a heartbeat for which the broker surely still knows the worker."""
+    """Seconds after a heartbeat for which the worker stays registered at the broker at least."""
     return min(2 * beat_every(conf), 0.6 * float(conf.worker_lease_ttl))
 
 

@@ -20,7 +20,7 @@ class NodeInbox(Protocol):
         """Whether the broker may not know this process, which then must not lease."""
 
     def register(self) -> bool:
-        """Make the process known as a worker; True. Raises BrokerError."""
+        """Register the process as a worker at the broker. Returns True. Raises BrokerError."""
 
     def inbox(self) -> str:
         """The worker id for ``Lease.node``."""
@@ -37,7 +37,7 @@ class Wait(Protocol):
     """The waits of a consumer loop."""
 
     node_inbox: NodeInbox | None
-    """``None``: the process waits at the broker, which knows it since it started."""
+    """``None`` for a process that waits at the broker itself, and has been registered there since it started."""
     idle_for: float
     """Seconds that the only slot of a process waits at most at once; a signal handler may wait as long."""
     look_every: float
@@ -102,7 +102,7 @@ class ChildWait:
         self._asked = 0
         self.node_inbox: NodeInbox | None = self
         self.registers: Callable[[], float] = lambda: float("inf")
-        """Registers the process as a worker; until when that surely holds, by the monotonic clock."""
+        """Registers the process as a worker. Returns the monotonic time until which the registration holds at least."""
 
     @property
     def row(self) -> ProcessStats:

@@ -96,11 +96,11 @@ class Pidbox:
                 self._reply(*reply, answer)
         except BrokerError as exc:
             emit("broker.unreachable", error=str(exc))
-        except Exception as exc:  # noqa: BLE001 - one command must not deafen the node to all others
+        except Exception as exc:  # noqa: BLE001 - one command must not keep the node from carrying out the others
             emit("worker.internal_error", work=payload, exc=exc)
 
     def wait_until_listening(self, seconds: float) -> None:
-        """Commands sent after this are heard."""
+        """Wait until commands arrive here, or until ``seconds`` have passed."""
         self._listening.wait(seconds)
 
     def stop(self) -> None:

@@ -83,7 +83,7 @@ class ProcessStats:
 
     @property
     def registered(self) -> float:
-        """Until when the broker surely knows this process as a worker, by the monotonic clock."""
+        """The monotonic time until which this process is registered at the broker at least."""
         return self._cells[self._at + _REGISTERED] / 1000
 
     @registered.setter
@@ -138,7 +138,7 @@ class SharedMemory:
 
     @property
     def taken(self) -> int:
-        """How many of those are surely no longer there; written by the parent."""
+        """How many of those are known to be gone from the inbox; written by the parent."""
         return self._cells[_TAKEN]
 
     @taken.setter

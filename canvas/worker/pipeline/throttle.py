@@ -1,7 +1,7 @@
 """The limits of a task before it runs: its rate, a permit of its concurrency key, its lock.
 
-A message that has to wait does so in the broker: deferred to its turn, or parked until a permit is free. It occupies no
-slot meanwhile.
+A message that has to wait does so in the broker: deferred until its rate slot, or blocked until a permit is free. It
+occupies no slot meanwhile.
 """
 
 from collections.abc import Callable
@@ -57,7 +57,7 @@ class Throttle:
             and limit
             and not self._persist(lambda: self._coordination.acquire_permit(permit, limit, delivery))
         ):
-            # Its lease is gone: parked, or somebody else's.
+            # The message is blocked, or another worker has its lease.
             return Settlement(delivery, fence="none")
         return None
 

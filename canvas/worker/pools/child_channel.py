@@ -105,7 +105,7 @@ class ChildChannel:
         return number in self._answers or self._gone
 
     def take(self, number: int) -> dict[str, Any] | None:
-        """The answer to a question; ``None`` where there is none yet. One that still comes is thrown away."""
+        """The answer to a question; ``None`` where there is none yet. An answer that arrives later is dropped."""
         with self._lock:
             if number in self._answers:
                 return self._answers.pop(number)

@@ -43,7 +43,7 @@ class NotServed(Refusal):
         super().__init__(text)
         self.code, *rest = text.split(" ")
         self.target = rest[1] if self.code in _ELSEWHERE and len(rest) > 1 else ""
-        """The node that does, ``host:port``; ``""`` where none is named."""
+        """The node that serves the slot, as ``host:port``; ``""`` if the error names none."""
 
 
 class Unready(ConnectionError):

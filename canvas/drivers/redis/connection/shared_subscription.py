@@ -89,7 +89,7 @@ class SharedSubscription:
         self._changed.set()
 
     async def _run(self) -> None:
-        """Be subscribed while somebody waits; after a lost connection subscribe to, and read, everything again."""
+        """Stay subscribed while a coroutine waits; after a lost connection subscribe to, and read, everything again."""
         deadline = ReconnectDeadline()
         while self.waiters:
             try:

@@ -43,7 +43,7 @@ class Effects(NamedTuple):
 
 
 class Crossing(NamedTuple):
-    """Effects on their way."""
+    """Effects of one step on their way into another partition."""
 
     home: Partition
     """The partition whose list has it."""
