@@ -79,6 +79,20 @@ def has_current_app() -> bool:
     return bool(_apps)
 
 
+class _OfTheObject(str):
+    """An attribute that each class has: the class gives its own value, and a proxy that of the object it stands for."""
+
+    _name: str
+
+    def __new__(cls, name: str, own: str | None) -> "_OfTheObject":
+        found = super().__new__(cls, own or "")
+        found._name = name
+        return found
+
+    def __get__(self, proxy: Any, owner: type) -> Any:
+        return self if proxy is None else getattr(proxy._found(owner), self._name)
+
+
 class Proxy:
     """A stand-in that calls ``find()`` at every use. It is false when ``find()`` returns ``None``.
 
@@ -145,6 +159,10 @@ class Proxy:
 
     def __repr__(self) -> str:
         return repr(self._found(None))
+
+
+Proxy.__module__ = _OfTheObject("__module__", Proxy.__module__)
+Proxy.__doc__ = _OfTheObject("__doc__", Proxy.__doc__)
 
 
 class DirectCall(NamedTuple):

@@ -9,7 +9,7 @@ from canvas.errors import EncodeError, OperationalError
 from canvas.execution.eager_arguments import as_received
 from canvas.execution.eager_request import Options, eager_request, end_of, is_stored
 from canvas.execution.errbacks import call_errback, is_new_style
-from canvas.execution.executor import execute, outcome_hook, return_hook, traceback_text
+from canvas.execution.executor import execute, handling, outcome_hook, return_hook, traceback_text
 from canvas.model import states
 from canvas.model.message import Message
 from canvas.model.outcome import Failure, Outcome, Rejected, ReplacedBy, Retried, Success
@@ -114,9 +114,10 @@ class EagerTasks:
             outcome = self._followed(task, request, options, outcome)
             over = outcome if isinstance(outcome, Success) else None
             if (hook := outcome_hook(task, request, args, kwargs, outcome)) is not None:
-                hook.call()
+                handling(outcome, hook.call)
             over = outcome
-            emit("eager.finished", **about, request=request, outcome=outcome, runtime=time.perf_counter() - began)
+            facts = {**about, "request": request, "outcome": outcome, "runtime": time.perf_counter() - began}
+            handling(outcome, lambda: emit("eager.finished", **facts))
             if (hook := return_hook(task, request, args, kwargs, outcome)) is not None:
                 hook.call()
             return outcome

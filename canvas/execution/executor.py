@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from functools import partial
 from types import CoroutineType, TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from canvas import errors
 from canvas.error_pages import without_pages
@@ -25,6 +25,8 @@ from canvas.text import safe_repr
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
+
+T = TypeVar("T")
 
 
 def execute(
@@ -255,6 +257,23 @@ def call_hook(hook: Hook, task: Task[Any], request: Request) -> Reject | None:
     except BaseException as exc:  # noqa: BLE001 - a hook's own failure must not undo how its task ended
         emit("hook.failed", hook=hook.name, task=request.shadow or task.name, task_id=request.id, exc=exc)
     return None
+
+
+def handling(outcome: Outcome, call: Callable[[], T]) -> T:
+    """Call it in an ``except`` clause of the exception that the task has ended with, if any.
+
+    Hooks and receivers of signals read ``sys.exc_info()`` and call ``logging.exception()``, as in Celery.
+    """
+    match outcome:
+        case Failure(exc) | Retried(exc):
+            frames, context = exc.__traceback__, exc.__context__
+        case _:
+            return call()
+    try:
+        raise exc
+    except BaseException:  # noqa: BLE001 - it is the task's exception, which has its outcome
+        exc.__traceback__, exc.__context__ = frames, context
+        return call()
 
 
 def _frames_of(exc: BaseException) -> TracebackType | None:

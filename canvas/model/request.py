@@ -57,11 +57,18 @@ class _Fields(type):
         return sorted({*super().__dir__(), *_DEFAULTS, *_LIMITS, "children", "taskset"})
 
 
-class Request(metaclass=_Fields):
+class _Stored:
+    """Has the fields that were read or assigned. ``Request.__dict__`` reads the others first."""
+
+
+_stored: Any = _Stored.__dict__["__dict__"].__get__
+
+
+class Request(_Stored, metaclass=_Fields):
     """The fields of Celery's ``Context``; further message headers are attributes too.
 
-    Fields are read from the message when asked for, so that a request costs nothing that is not looked at.
-    Assigning a field changes this request only.
+    Fields are read from the message when asked for, so that a request costs nothing that is not looked at. ``vars()``
+    reads all that the message has. Assigning a field changes this request only.
     """
 
     runs: Any
@@ -92,15 +99,24 @@ class Request(metaclass=_Fields):
             self.id = message.id
             self.root_id = message.headers.get("root_id") or message.id
         if fields:
-            self.__dict__.update(fields)
+            _stored(self).update(fields)
+
+    @property
+    def __dict__(self) -> dict[str, Any]:  # type: ignore[override]
+        stored: dict[str, Any] = _stored(self)
+        message = stored.get("_message")
+        if message is not None:
+            for name in {*message.headers, *message.embed, *_DERIVED} - stored.keys():
+                stored[name] = self._read(name)
+        return stored
 
     def __getattr__(self, name: str) -> Any:
         value = self._read(name)
-        self.__dict__[name] = value
+        setattr(self, name, value)
         return value
 
     def _read(self, name: str) -> Any:
-        message = self.__dict__.get("_message")
+        message = _stored(self).get("_message")
         if message is None:
             if name in _DEFAULTS:
                 return _DEFAULTS[name]
@@ -134,7 +150,7 @@ class Request(metaclass=_Fields):
     def with_fields(self, **fields: Any) -> "Request":
         """The same, with these fields, for a call inside the call."""
         copied = Request()
-        copied.__dict__.update(self.__dict__, **fields)
+        _stored(copied).update(_stored(self), **fields)
         return copied
 
     def update(self, *args: Any, **fields: Any) -> None:
@@ -142,8 +158,8 @@ class Request(metaclass=_Fields):
         given = dict(*args, **fields)
         if "timelimit" in given:
             for name in _LIMITS:
-                self.__dict__.pop(name, None)
-        self.__dict__.update(given)
+                _stored(self).pop(name, None)
+        _stored(self).update(given)
 
     def as_execution_options(self) -> dict[str, Any]:
         """The options of ``apply_async`` that give a call the place of this one in its workflow, and its stamps; each
@@ -172,7 +188,7 @@ class Request(metaclass=_Fields):
 
     def clear(self) -> None:
         """Forget every field."""
-        self.__dict__.clear()
+        _stored(self).clear()
         self.__init__()  # type: ignore[misc]
 
     def __repr__(self) -> str:
@@ -186,7 +202,11 @@ def _limit_of(limits: Any, index: int) -> Any:
     return limits[index] if isinstance(limits, list | tuple) and len(limits) == 2 else None
 
 
-def _custom(message: Message) -> dict[str, Any] | None:
+def _custom(message: Message) -> Any:
+    """The headers that are neither Celery's nor ours; tracers put theirs in one that is called ``headers``."""
+    nested = message.headers.get("headers")
+    if nested is not None:
+        return nested
     return {key: value for key, value in message.headers.items() if key not in _KNOWN} or None
 
 

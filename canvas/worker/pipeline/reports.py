@@ -1,13 +1,14 @@
 """Reports on a task's way through the pipeline: telemetry events, and the hooks that the task's class defines."""
 
 import time
+from functools import partial
 from traceback import format_exception_only
 from typing import Any
 
 from canvas import telemetry
 from canvas.errors import Reject
-from canvas.execution.executor import call_hook, outcome_hook, return_hook
-from canvas.model.outcome import Failure, Outcome, Rejected
+from canvas.execution.executor import call_hook, handling, outcome_hook, return_hook
+from canvas.model.outcome import Failure, Outcome, Rejected, Success
 from canvas.task.task import Task
 from canvas.telemetry import emit
 from canvas.worker.settlement.job import Job
@@ -37,7 +38,7 @@ class TaskReports:
     def finished(self, job: Job, outcome: Outcome) -> None:
         """The task has ended, or will not run."""
         if self._finished in telemetry.listeners:
-            emit(self._finished, **self._facts(job, outcome))
+            handling(outcome, lambda: emit(self._finished, **self._facts(job, outcome)))
 
     def finished_here(self, job: Job, outcome: Outcome) -> Reject | None:
         """The task has ended in this process: the hook of the outcome, ``finished``, then ``after_return``. Returns the
@@ -50,12 +51,15 @@ class TaskReports:
             and kind.after_return is Task.after_return
         ):
             if self._finished in telemetry.listeners:
-                emit(self._finished, **self._facts(job, outcome))
+                if type(outcome) is Success:
+                    emit(self._finished, **self._facts(job, outcome))
+                else:
+                    self.finished(job, outcome)
             return None
         task, request = job.task, job.request
         facts = task, request, job.message.args, job.message.kwargs, outcome
         hook = outcome_hook(*facts)
-        rejected = call_hook(hook, task, request) if hook is not None else None
+        rejected = handling(outcome, partial(call_hook, hook, task, request)) if hook is not None else None
         self.finished(job, outcome)
         hook = return_hook(*facts)
         return (call_hook(hook, task, request) if hook is not None else None) or rejected
