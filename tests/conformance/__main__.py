@@ -1,13 +1,14 @@
 """Run Celery's own test suites against canvas, and compare the failures with the list in `known.toml`.
 
-    python -m tests.conformance [NAME ...]     (default: the four that canvas is a part of)
+    python -m tests.conformance [NAME ...]     (default: the five that canvas is a part of)
 
 `--broker amqp` has the integration tests send their messages through RabbitMQ, with results in Redis;
 `--results rpc` has the results sent back as messages too.
 
 `celery-canvas`: Celery's client, a worker of canvas. `canvas-celery`: the other way round. `canvas-canvas`: both are
-canvas. `unit`: Celery's unit tests of tasks, signatures, results and schedules, without a broker. `celery-celery`: both
-are Celery, to see what a test does without canvas.
+canvas. `unit`: Celery's unit tests of tasks, signatures, results and schedules, without a broker. `as-celery`: unit
+tests as Celery has them, of which the imports are canvas by `canvas.as_celery`. `celery-celery`: both are Celery, to see
+what a test does without canvas.
 """
 
 import argparse
@@ -17,7 +18,7 @@ import sys
 import time
 import tomllib
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,6 +44,7 @@ UNIT = [
     "app/test_schedules.py",
 ]
 """Not test_trace.py: all of it tests functions inside Celery's tracer."""
+AS_CELERY = ["app/test_beat.py"]
 CELERYS = {
     "celery.contrib.pytest": "tests.conformance.celery_client",
     "celery.utils.nodenames": "tests.conformance.nodenames",
@@ -83,6 +85,12 @@ def prepare() -> None:
             with (target / "integration" / "conftest.py").open("a") as conftest:
                 conftest.write("\nfrom tests.conformance.celery_client import celery_parameters, use_celery_app_trap\n")
         (target.parent / "pytest.ini").write_text(PYTEST)
+    target = WORK / "as-celery" / "t" / "unit"
+    rewrite.copy_tree(source / "t" / "unit" / "app", target / "app", {})
+    for folder in (target.parent, target):
+        (folder / "__init__.py").write_text("")
+    (target / "conftest.py").write_text((HERE / "unit_fixtures.py").read_text())
+    (target.parent.parent / "pytest.ini").write_text(PYTEST)
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -90,13 +98,16 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def run_pytest(
-    name: str, library: str, files: list[str], chosen: str, timeout: int = 300, **variables: str
-) -> dict[str, str]:
-    """The outcome of each test, by its name: passed, failed or skipped. ``timeout``: seconds that a test may take."""
+    name: str, library: str, files: list[str], chosen: str, timeout: int = 300, program: Sequence[str] = (),
+    **variables: str,
+) -> dict[str, str]:  # fmt: skip
+    """The outcome of each test, by its name: passed, failed or skipped. ``timeout``: seconds that a test may take;
+    ``program``: arguments of the interpreter, with which it runs pytest."""
     report = WORK / f"{name}.xml"
     report.unlink(missing_ok=True)
     command = [
         sys.executable,
+        *program,
         "-m",
         "pytest",
         "-q",
@@ -140,7 +151,7 @@ class Servers(NamedTuple):
 
     def run(self, name: str) -> str:
         """How the list of failures names a run on these servers."""
-        return name if self == Servers() or name == "unit" else f"{name} {self.broker}+{self.results}"
+        return name if self == Servers() or name in ("unit", "as-celery") else f"{name} {self.broker}+{self.results}"
 
     @contextmanager
     def urls(self, redis: RedisServer) -> Iterator[tuple[str, str]]:
@@ -201,14 +212,20 @@ def run_unit(name: str, chosen: str, servers: Servers) -> dict[str, str]:
     return run_pytest(name, "canvas", [f"t/unit/{file}" for file in UNIT], chosen, timeout=20)
 
 
+def run_as_celery(name: str, chosen: str, servers: Servers) -> dict[str, str]:
+    files = [f"t/unit/{file}" for file in AS_CELERY]
+    return run_pytest(name, "as-celery", files, chosen, 20, ("-m", "canvas.as_celery"))
+
+
 RUNS = {
     "celery-canvas": run_integration,
     "canvas-celery": run_integration,
     "canvas-canvas": run_integration,
     "unit": run_unit,
+    "as-celery": run_as_celery,
     "celery-celery": run_integration,
 }
-DEFAULT = ["celery-canvas", "canvas-celery", "canvas-canvas", "unit"]
+DEFAULT = ["celery-canvas", "canvas-celery", "canvas-canvas", "unit", "as-celery"]
 """Not `celery-celery`: it shows what a test does without canvas."""
 
 

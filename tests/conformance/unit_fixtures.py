@@ -19,6 +19,7 @@ def new_app(name=None, config=None, set_as_current=False, **options):
             "result_backend": "memory://",
             "task_default_queue": "testcelery",
             "accept_content": ["json", "pickle"],
+            "timezone": "UTC",
             **(config or {}),
         }
     )

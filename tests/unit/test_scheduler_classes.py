@@ -11,6 +11,7 @@ from kombu.exceptions import OperationalError as KombuError
 
 from canvas import Canvas
 from canvas.beat.scheduler_classes import entries, persistent, scheduler
+from canvas.beat.scheduler_classes.entries import event_t as heap_event
 from canvas.beat.scheduler_classes.service import EmbeddedService, SchedulerService, scheduler_class
 from canvas.beat.sources import service_of
 from canvas.errors import ConfigurationError, OperationalError
@@ -94,6 +95,51 @@ def test_what_entries_say(side):
     assert 0 < wait <= 30
     kind, fields = entry.__reduce__()
     assert kind(*fields).task == "t.add"
+
+
+def test_the_task_is_sent_with_lists_and_the_header_of_beat(side):
+    class Sending(side.Scheduler):
+        def send_task(self, name, args=None, kwargs=None, **options):
+            sent.append((name, args, kwargs, options["headers"], options["queue"]))
+
+    sent = []
+    made = Sending(app=side.app(), lazy=True)
+    options = {"queue": "q", "headers": {"own": 1}}
+    made.add(name="n", task="t", schedule=10, args=(1, 2), options=options)
+    made.apply_entry(made.schedule["n"])
+    assert sent == [("t", [1, 2], {}, {"own": 1, "celery_beat_task": True}, "q")]
+
+
+def test_entries_may_be_given_as_entries(side):
+    made = side.Scheduler(app=side.app(), lazy=True)
+    given = side.ScheduleEntry(name="n", task="t", schedule=timedelta(seconds=3), args=(1,), app=made.app)
+    made.merge_inplace({"n": given})
+    assert made.schedule["n"].schedule == given.schedule
+
+
+def test_a_schedule_that_changes_the_heap_sends_nothing_yet(side):
+    made = recording(side.Scheduler)(app=side.app(), lazy=True)
+    first = made.add(name="first", task="t", schedule=10)
+    made.old_schedulers = made.schedule
+    early = [heap_event(made._when(first, 0) - seconds, 5, first) for seconds in (1, 2)]
+    made._heap = [early[0]]
+    first.schedule.is_due = lambda last: made._heap.insert(0, early[1]) or (True, 1)
+    assert made.tick() < 0
+    assert (made.sent, made._heap[0]) == ([], early[1])
+
+
+def test_a_scheduler_that_exits_ends_its_service(side, tmp_path):
+    class Exiting(side.Scheduler):
+        def tick(self):
+            raise SystemExit
+
+        def close(self):
+            closed.append(self)
+
+    closed = []
+    make = SchedulerService if side is Ours else celery.beat.Service
+    make(side.app(), scheduler_cls=Exiting, schedule_filename=str(tmp_path / "s")).start()
+    assert len(closed) == 1
 
 
 def test_entries_follow_a_change_of_the_mapping(side):

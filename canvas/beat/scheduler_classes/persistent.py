@@ -1,13 +1,14 @@
 """``PersistentScheduler``: a scheduler class that keeps its entries in a file."""
 
 import dbm
+import errno
 import os
 import pickle
 import shelve
-from contextlib import suppress
 from typing import Any
 
 from canvas.beat.log import logger
+from canvas.beat.scheduler_classes.entries import ScheduleEntry
 from canvas.beat.scheduler_classes.scheduler import Scheduler
 from canvas.schedules.base_schedule import BaseSchedule
 from canvas.version import __version__
@@ -30,8 +31,11 @@ class PersistentScheduler(Scheduler):
 
     def _remove_db(self) -> None:
         for suffix in self.known_suffixes:
-            with suppress(FileNotFoundError):
+            try:
                 os.remove(f"{self.schedule_filename}{suffix}")
+            except OSError as exc:
+                if exc.errno != errno.ENOENT:
+                    raise
 
     def _open_schedule(self) -> Any:
         return self.persistence.open(self.schedule_filename, writeback=True)
@@ -51,7 +55,7 @@ class PersistentScheduler(Scheduler):
         self._create_schedule()
         now = {"__version__": __version__, "tz": self.app.conf.timezone, "utc_enabled": self.app.conf.enable_utc}
         for mark in _MARKS[1:]:
-            if self._store.get(mark, now[mark]) != now[mark]:
+            if self._store.get(mark) is not None and self._store[mark] != now[mark]:
                 logger.warning("Reset: %s changed from %r to %r", mark, self._store[mark], now[mark])
                 self._store.clear()
                 self._store["entries"] = {}
@@ -83,6 +87,8 @@ class PersistentScheduler(Scheduler):
             # They come from the file, where they have no app.
             self._adopted = entries
             for entry in entries.values():
+                if not isinstance(entry, ScheduleEntry):
+                    continue
                 entry.app = self.app
                 if isinstance(entry.schedule, BaseSchedule):
                     entry.schedule.app = self.app

@@ -14,6 +14,7 @@ from canvas.beat.arguments import evaluated_call
 from canvas.beat.configured_entries import SetupApp, with_cleanup
 from canvas.beat.log import connection_lost, logger, not_computed
 from canvas.beat.scheduler_classes.entries import ScheduleEntry, SchedulingError, event_t
+from canvas.beat.ticks import BEAT_HEADER
 from canvas.errors import OperationalError
 from canvas.schedules.base_schedule import maybe_make_aware
 
@@ -90,7 +91,7 @@ class Scheduler:
         for name in set(schedule) - set(b):
             schedule.pop(name, None)
         for name, fields in b.items():
-            entry = self.Entry(**{**fields, "name": name, "app": self.app})
+            entry = self.Entry(**{**dict(fields), "name": name, "app": self.app})
             if schedule.get(name):
                 schedule[name].update(entry)
             else:
@@ -100,7 +101,7 @@ class Scheduler:
         if isinstance(entry, self.Entry):
             entry.app = self.app
             return entry
-        return self.Entry(**{**entry, "name": name, "app": self.app})
+        return self.Entry(**{**dict(entry), "name": name, "app": self.app})
 
     def add(self, **fields: Any) -> Any:
         """Add an entry; it is returned."""
@@ -126,14 +127,14 @@ class Scheduler:
         """Whether an entry is due, and in how many seconds to look again."""
         return entry.is_due()
 
-    def _due(self, is_due: Callable[[], Any], entry: Any) -> tuple[bool, float]:
+    def _due(self, is_due: Callable[[], Any], entry: Any) -> tuple[bool, Any]:
         """``is_due()``. An entry whose next run cannot be computed is logged, and looked at again later."""
         try:
             due, wait = is_due()
         except Exception:  # noqa: BLE001 - a schedule may be anyone's code, and the other entries go on
             not_computed(entry.name, self.max_interval)
             return False, self.max_interval
-        return due, wait if isinstance(wait, int | float) else self.max_interval
+        return due, wait
 
     def adjust(self, n: Any, drift: float = -0.01) -> Any:
         """A wait, shortened by the time that beat needs to wake up."""
@@ -164,9 +165,12 @@ class Scheduler:
         if early > 0:
             return float(min(early, self.max_interval))
         due, wait = self._due(lambda: self.is_due(first.entry), first.entry)
-        if heapq.heappop(heap) is not first:
-            self._heap = None
-            return 0
+        if not due:
+            wait = wait if isinstance(wait, int | float) else self.max_interval
+        popped = heapq.heappop(heap)
+        if popped is not first:  # the schedule of the entry has changed the heap
+            heapq.heappush(heap, popped)
+            return float(min(popped.time - self._when(popped.entry, 0), self.max_interval))
         if not due:
             heapq.heappush(heap, event_t(self._when(first.entry, wait), first.priority, first.entry))
             return 0 if heap[0].entry is not first.entry else float(min(self.adjust(wait), self.max_interval))
@@ -186,18 +190,21 @@ class Scheduler:
         except Exception as exc:  # noqa: BLE001 - it is the task's own code, and the other entries go on
             logger.error("Message Error: %s", exc, exc_info=True)
         else:
-            logger.debug("%s sent. id->%s", entry.task, getattr(result, "id", None))
+            sent = f" id->{result.id}" if result and hasattr(result, "id") else ""
+            logger.debug("%s sent.%s", entry.task, sent)
 
     def apply_async(self, entry: Any, producer: Any = None, advance: bool = True, **options: Any) -> Any:
         """Send an entry's task; its result. ``advance``: note the run in ``schedule``. Raises SchedulingError."""
         entry = self.reserve(entry) if advance else entry
         task = self.app.tasks.get(entry.task)
-        given = {**entry.options, **({"producer": producer} if producer is not None else {})}
+        given = {**entry.options, "headers": {**(entry.options.get("headers") or {}), BEAT_HEADER: True}}
+        if producer is not None:
+            given["producer"] = producer
         try:
             args, kwargs = evaluated_call(entry.args or (), entry.kwargs or {})
             if task is not None:
-                return task.apply_async(args, kwargs, **given)
-            return self.send_task(entry.task, args, kwargs, **given)
+                return task.apply_async(list(args), kwargs, **given)
+            return self.send_task(entry.task, list(args), kwargs, **given)
         except Exception as exc:
             raise SchedulingError(f"Couldn't apply scheduled task {entry.name}: {exc}") from exc
         finally:
@@ -246,6 +253,7 @@ class Scheduler:
         try:
             self.sync()
         finally:
+            vars(self).pop("producer", None)
             connection = vars(self).pop("connection", None)
             if connection is not None:
                 self._release(connection)

@@ -51,7 +51,8 @@ class SchedulerService(BeatService):
         return self.get_scheduler()
 
     def start(self, embedded: bool = False) -> None:
-        """Run until ``stop``; errors of the connection to the broker are logged, and the call tried again."""
+        """Run until ``stop``, or until the scheduler raises SystemExit; errors of the connection to the broker are
+        logged, and the call is tried again."""
         log.starting()
         emit("beat.embedded" if embedded else "beat.starting", service=self)
         try:
@@ -62,6 +63,8 @@ class SchedulerService(BeatService):
                     log.logger.debug("beat: Waking up in %.2f seconds.", seconds)
                     self._stopped.wait(seconds)
                     write_if_due(self.scheduler)
+        except (KeyboardInterrupt, SystemExit):
+            super().stop()
         finally:
             log.stopping()
             self.sync()
