@@ -15,7 +15,7 @@ import networkx as nx
 from canvas.graph.celery_limits import check_node, reduced
 from canvas.graph.dag import Dag
 from canvas.graph.wire_signature import Wire, chord_dict, first_step, last_task, line, tasks_of
-from canvas.model.compiled import ChordSize
+from canvas.model.compiled import ChordSize, ResultRef
 from canvas.model.workflow_run import RunNode
 from canvas.primitives.fields import signature_dict
 
@@ -35,14 +35,19 @@ class Embedding:
         for number in self.graph:
             check_node(nodes, self.graph, number)
         self._closes = _closing(self.graph)
-        self._groups: dict[int, str] = {}
+        self._joins: dict[int, ChordSize] = {}
+        self._returned: dict[int, dict[int, str]] = {}
+        """By join, and by the slot of a part: the task that returns it."""
         self._made: dict[int, Wire] = {}
         self.barriers: list[ChordSize] = []
 
     def roots(self) -> list[Wire]:
         """The signatures that start the run; ``barriers`` are the chords that start with it."""
         # Last first: a node that stands in several places is made once.
-        return [self._from(number) for number in self.graph if self.graph.in_degree(number) == 0]
+        found = [self._from(number) for number in self.graph if self.graph.in_degree(number) == 0]
+        for join, returned in self._returned.items():
+            self._joins[join].members = [ResultRef(task_id) for _, task_id in sorted(returned.items())]
+        return found
 
     def largest_contributor(self) -> str:
         """The node that takes most bytes, because the nodes after it are written several times."""
@@ -112,7 +117,7 @@ class Embedding:
         """
         following = list(self.graph.adj[number])
         if len(following) == 1 and self.graph.in_degree(following[0]) > 1 and not body:
-            task["options"] |= self._part(number, following[0])
+            self._return_part(task, number, following[0])
             return
         children = [self._successor(number, one) for one in following]
         if len(children) > 1 and not (alone and not task["options"].get("link")):
@@ -145,19 +150,22 @@ class Embedding:
     def _successor(self, number: int, following: int) -> Wire:
         if self.graph.in_degree(following) == 1:
             return self._from(following)
-        return self._identity(self._part(number, following))
+        identity = self._identity({})
+        self._return_part(identity, number, following)
+        return identity
 
-    def _part(self, number: int, join: int) -> dict[str, Any]:
-        """The options of the task that returns a node's part to a join."""
-        size = self.graph.in_degree(join)
-        group = self._groups.get(join)
-        if group is None:
-            group = self._groups[join] = self._new_id()
-            self.barriers.append(ChordSize(group, size))
+    def _return_part(self, task: Wire, number: int, join: int) -> None:
+        """Let a task return a node's part to a join."""
+        size, slot = self.graph.in_degree(join), self.graph.edges[number, join]["slot"]
+        barrier = self._joins.get(join)
+        if barrier is None:
+            barrier = self._joins[join] = ChordSize(self._new_id(), size)
+            self._returned[join] = {}
+            self.barriers.append(barrier)
             body = self._from(join)
             first_step(body)["options"]["chord_size"] = size
-        body = self._made[join]
-        return {"chord": body, "group_id": group, "group_index": self.graph.edges[number, join]["slot"]}
+        self._returned[join][slot] = task["options"]["task_id"]
+        task["options"] |= {"chord": self._made[join], "group_id": barrier.group_id, "group_index": slot}
 
     # -- parts of these
 

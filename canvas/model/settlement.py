@@ -52,6 +52,8 @@ class ChordExtension(NamedTuple):
     group_id: str
     member: str
     """Names the addition. A task that runs again names it alike, and it counts once."""
+    task_id: str = ""
+    """The task whose end returns the part; empty: it is not known."""
 
 
 class Part(NamedTuple):

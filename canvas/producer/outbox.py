@@ -105,11 +105,13 @@ class Outbox:
         self.stores.append(self._parts.backend.store_of(record, in_run)._replace(run_state=record.status))
 
     def part(self, membership: "ChordMembership", state: str, result: Any, settler: "PartOrigin") -> None:
-        """Return a member's value to its chord. Where ``celery.chord_unlock`` ends chords, the value is its record."""
-        if self._parts.backend.unlocks_chords:
-            if all(one.task_id != membership.task_id for one in self.stores):
-                self.record(Record(membership.task_id, state, result, None, []))
-        else:
+        """Return a member's value to its chord. Where Celery ends chords, which it does by records, it has a record in
+        any case."""
+        backend = self._parts.backend
+        by_records = backend.unlocks_chords or backend.chords_ended_by_celery
+        if by_records and all(one.task_id != membership.task_id for one in self.stores):
+            self.record(Record(membership.task_id, state, result, None, []))
+        if not backend.unlocks_chords:
             self.parts.append(self.part_of(membership, state, result, settler))
 
     def part_of(self, membership: "ChordMembership", state: str, result: Any, settler: "PartOrigin") -> Part:
@@ -197,7 +199,8 @@ class Outbox:
         for sig in members:
             self.send(sig, lineage)
             member = f"{by}:{len(self.chord_extensions)}"
-            self.chord_extensions.append(ChordExtension(sig.options["group_id"], member))
+            added = sig.freeze()
+            self.chord_extensions.append(ChordExtension(sig.options["group_id"], member, added.id if added else ""))
 
     def absorb(self, end: ChordDispatch) -> None:
         """Add the effects of a chord's end."""

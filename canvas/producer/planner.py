@@ -151,8 +151,8 @@ class Planner:
         if not plan.dispatches:
             return
         app = self._app
-        tasks, counts = self._tasks, app.driver.chords is not None
-        check_embedded = not (counts and app.router.creates_missing)
+        tasks, ends_chords = self._tasks, app.backend.ends_chords
+        check_embedded = not (ends_chords and app.router.creates_missing)
         for dispatch in plan.dispatches:
             task = tasks.get(dispatch.task)
             if task is not None:
@@ -161,19 +161,19 @@ class Planner:
                 if task.soft_time_limit or dispatch.options.get("soft_time_limit"):
                     check_limits(task, dispatch.options)
             if check_embedded:
-                self._check_embedded(dispatch, counts)
+                self._check_embedded(dispatch, ends_chords)
 
-    def _check_embedded(self, dispatch: TaskCall, counts: bool) -> None:
+    def _check_embedded(self, dispatch: TaskCall, ends_chords: bool) -> None:
         """Check the queues and the chords of later steps now: their sender would have no caller to raise to.
 
         The queue of a task that is not registered here may be an attribute of it that only workers know.
         """
-        # Most apps make missing queues and count chords.
+        # Most apps make missing queues and end chords.
         from canvas.drivers.ports.capabilities import missing
         from canvas.producer.embedded_signatures import embedded_signatures
 
         for sig in embedded_signatures(dispatch.options):
-            if not counts and sig.get("subtask_type") == "chord":
+            if not ends_chords and sig.get("subtask_type") == "chord":
                 raise missing("chords")
             name, options = sig["task"], sig["options"]
             if sig.get("subtask_type") is None and (options.get("queue") or name in self._tasks):

@@ -228,7 +228,7 @@ class Sender(Planner):
                 # The latest message starts last: the chord waits for it.
                 lives += max(0, ceil((max(etas) - app.now()).total_seconds()))
             for barrier in plan.barriers:
-                kept = barrier.nested or app.backend.needs_headers
+                kept = barrier.nested or app.backend.chords_ended_by_celery
                 saved = app.backend.encode_group(barrier.header()) if kept else None
                 chords.append(ChordStart(barrier.group_id, barrier.size, lives, saved))
         return messages, chords

@@ -40,8 +40,10 @@ class Backend:
         shared = results is not None and results.shared
         self.unlocks_chords = shared and (chords is None or bool(conf.result_chord_unlock))
         """Whether the task ``celery.chord_unlock`` ends chords, and no parts are counted."""
-        self.needs_headers = chords is not None and chords.needs_headers
-        """Whether the store counts parts, and has to know the tasks of every header."""
+        self.ends_chords = chords is not None or self.unlocks_chords
+        """Whether chords end."""
+        self.chords_ended_by_celery = chords is not None and chords.ended_by_celery
+        """Whether the store counts parts, and Celery's workers end chords by the records of every header's tasks."""
         self.bodies = MemoEncoder(eq)
         """Writes bodies of chords, which come with each part."""
 
@@ -65,7 +67,7 @@ class Backend:
 
     def ensure_chords_allowed(self) -> None:
         """Raise NoResultBackend if chords cannot end: there is no store, or none that all workers read."""
-        if self._chords is None and not self.unlocks_chords:
+        if not self.ends_chords:
             from canvas.drivers.ports.capabilities import missing  # only to say what is wrong
 
             raise missing("chords")
@@ -232,8 +234,8 @@ class Backend:
         """Let a chord that runs wait for one part more, once for each ``result``."""
         self.ensure_parts_counted("add_to_chord")
         assert self._chords is not None
-        member = getattr(result, "id", None) or new_id()
-        self._chords.start_chords([], [ChordExtension(chord_id, str(member))])
+        task_id = getattr(result, "id", None)
+        self._chords.start_chords([], [ChordExtension(chord_id, str(task_id or new_id()), str(task_id or ""))])
 
     def encode_group(self, structure: Any) -> bytes:
         return wire.encode_group(structure, serializer=self.serializer, max_depth=self.max_depth)

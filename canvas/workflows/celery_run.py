@@ -44,5 +44,8 @@ def embed_run(
         app.backend.ensure_parts_counted(f"{name}, whose nodes have several parents, on Celery workers,")
     for root in roots:
         outbox.send(root, Lineage(run))
-    expires = app.backend.chord_lives
-    outbox.joins += [ChordStart(barrier.group_id, barrier.size, expires) for barrier in embedding.barriers]
+    expires, kept = app.backend.chord_lives, app.backend.chords_ended_by_celery
+    outbox.joins += [
+        ChordStart(one.group_id, one.size, expires, app.backend.encode_group(one.header()) if kept else None)
+        for one in embedding.barriers
+    ]

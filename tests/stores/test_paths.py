@@ -5,7 +5,7 @@ import uuid
 
 import pytest
 
-from canvas import Canvas, chord
+from canvas import Canvas, chain, chord
 from canvas.drivers import open_driver
 from canvas.drivers.memory import open_results
 from canvas.errors import ConfigurationError
@@ -37,6 +37,7 @@ def test_a_chord_ends_where_the_store_counts_no_parts(path):
         add, total = app.task(name="add")(lambda x, y: x + y), app.task(name="total")(sum)
         with start_worker(app, perform_ping_check=False):
             assert chord([add.s(1, 1), add.s(2, 2)], total.s()).delay().get(timeout=20) == 6
+            assert chain(add.s(1, 1), chord([add.s(1)], total.s())).delay().get(timeout=20) == 3
 
 
 @pytest.mark.parametrize(

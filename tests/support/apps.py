@@ -783,6 +783,7 @@ if "APP_LIBRARY" in os.environ:
         os.environ["APP_BACKEND"],
         os.environ.get("APP_SERIALIZER", "json"),
         os.environ.get("APP_LEDGER"),
+        **json.loads(os.environ.get("APP_MORE", "{}")),
         **({"task_acks_late": True} if os.environ.get("APP_ACKS_LATE") else {}),
         **(
             {"broker_transport_options": {"visibility_timeout": int(os.environ["APP_VISIBILITY"])}}

@@ -56,7 +56,7 @@ class _State(NamedTuple):
 class MemcachedChords:
     """The ChordStore of ``canvas.drivers.ports``."""
 
-    needs_headers = True
+    ended_by_celery = True
 
     def __init__(self, values: Memcached, names: KeyNames, results: KeyValueResults, serializer: str) -> None:
         self._values = values
@@ -83,7 +83,7 @@ class MemcachedChords:
             self._extend(extension)
 
     def _extend(self, extension: ChordExtension) -> None:
-        group_id, member = extension
+        group_id, member = extension.group_id, extension.member
 
         def one_more(known: bytes | None) -> bytes:
             state = _State(*msgpack.unpackb(known)) if known else _State(self._saved_size(group_id), (), _DAY)

@@ -43,7 +43,7 @@ class MemoryResults:
     serializer = None
     expires_records = True
     shared = True
-    needs_headers = False
+    ended_by_celery = False
 
     def __init__(self, memory: MemoryRecords) -> None:
         self._memory = memory

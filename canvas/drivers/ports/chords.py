@@ -54,8 +54,10 @@ class ChordStore(Protocol):
     """Counts the parts of chords, beside the records of their members."""
 
     @property
-    def needs_headers(self) -> bool:
-        """Whether each ``ChordStart`` has to have the structure of its header, also that of a flat one."""
+    def ended_by_celery(self) -> bool:
+        """Whether Celery's workers end chords of this store by the records of their members: each ``ChordStart`` has to
+        have the structure of its header, also that of a flat one, and each member a record, also one that ignores its
+        result."""
 
     def start_chords(self, joins: Sequence[ChordStart], extensions: Sequence[ChordExtension] = ()) -> None:
         """Start chords: set their sizes (before any part is published), and let running ones wait for one part more."""

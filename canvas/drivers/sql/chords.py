@@ -16,7 +16,7 @@ from canvas.drivers.sql.results import SqlResults
 from canvas.drivers.sql.run_index import write_runs
 from canvas.model.settlement import ChordExtension, ChordStart, Part, ReadyChord
 
-_OPEN, _READY, _DONE, _FAILED = "open", "ready", "done", "failed"
+OPEN, READY, _DONE, _FAILED = "open", "ready", "done", "failed"
 _DONE_FOR = 300.0
 """Seconds for which late parts of a chord that has ended are still known to be late."""
 _DAY = 86_400.0
@@ -24,7 +24,7 @@ _AT_ONCE = 500
 """Chords that one call of ``stale_ready_chords`` returns, and ids in one query."""
 
 
-class _Counted:
+class CountedChord:
     """The row of one chord while a transaction has it locked."""
 
     def __init__(self, row: Mapping[str, Any]) -> None:
@@ -48,7 +48,7 @@ class _Counted:
             # The time in the row is that of an earlier run, or of parts that came first.
             self.row["expires_at"] = self.now
         if again:
-            self.row |= {"state": _OPEN, "extra": 0, "counted": 0, "callback": None}
+            self.row |= {"state": OPEN, "extra": 0, "counted": 0, "callback": None}
             self.members.clear()
         self.row["size"] = start.size
         self.live(start.expires)
@@ -57,7 +57,7 @@ class _Counted:
     def count(self, part: Part) -> dict[str, Any] | None:
         """The row of a part that is new; ``None`` for one that is counted already, or comes too late."""
         row, member = self.row, f"{part.task_id}:{part.position}"
-        if row["state"] != _OPEN:
+        if row["state"] != OPEN:
             return None
         if part.size is not None:
             row["size"] = part.size
@@ -69,7 +69,7 @@ class _Counted:
             # The first part's callback ends the chord if it expires before it is complete.
             row["callback"] = row["callback"] or part.callback
         if row["size"] is not None and row["counted"] == row["size"] + row["extra"]:
-            row |= {"state": _READY, "ready_since": self.now, "callback": part.callback}
+            row |= {"state": READY, "ready_since": self.now, "callback": part.callback}
         if not new:
             return None
         return {
@@ -81,7 +81,7 @@ class _Counted:
 class SqlChords:
     """The ChordStore of ``canvas.drivers.ports``."""
 
-    needs_headers = False
+    ended_by_celery = False
 
     def __init__(self, results: SqlResults) -> None:
         self._database = results.database
@@ -101,35 +101,37 @@ class SqlChords:
         """Like ``record``, in a transaction of the caller's."""
         stores, parts, joins, extensions, keeps, mail, runs = records
         write_runs(connection, self._state, runs)
+        before = self._before(connection, records)
         self._results.writer(stores)(connection)
         found = [*parts, *self._mailboxes.apply(connection, mail)]
         counted = {one.group_id for some in (extensions, found, joins) for one in some}
         chords = self._locked(connection, counted, {one.group_id for one in keeps})
         self._start(connection, chords, joins, extensions)
         for keep in keeps:
-            if keep.group_id in chords and chords[keep.group_id].row["size"] is not None:
+            if keep.group_id in chords and self._is_known(chords[keep.group_id]):
                 chords[keep.group_id].live(keep.seconds)
-        self._count(connection, chords, found)
+        new = self._count(connection, chords, found)
+        self._count_elsewhere(connection, chords, new, before)
         return self._save(connection, chords)
 
-    def _locked(self, connection: Connection, counted: set[str], kept: set[str]) -> dict[str, _Counted]:
+    def _locked(self, connection: Connection, counted: set[str], kept: set[str]) -> dict[str, CountedChord]:
         """The chords, locked in the order of their ids; those in ``counted`` are made where there are none."""
         if not counted and not kept:
             return {}
         chords = self._chords
         if counted:
-            new: dict[str, Any] = {"state": _OPEN, "extra": 0, "counted": 0, "lost": False, "expires_at": 0.0}
+            new: dict[str, Any] = {"state": OPEN, "extra": 0, "counted": 0, "lost": False, "expires_at": 0.0}
             made = [{"group_id": group_id, **new} for group_id in sorted(counted)]
             connection.execute(upsert(connection, chords, ["group_id"], []), made)
-        found: dict[str, _Counted] = {}
+        found: dict[str, CountedChord] = {}
         columns = select(chords, unix_time(connection).label("now")).order_by(chords.c.group_id).with_for_update()
         for ids in _slices(sorted(counted | kept)):
             rows = connection.execute(columns.where(chords.c.group_id.in_(ids))).mappings()
-            found |= {row["group_id"]: _Counted(dict(row)) for row in rows}
+            found |= {row["group_id"]: CountedChord(dict(row)) for row in rows}
         return found
 
     def _start(
-        self, connection: Connection, chords: dict[str, _Counted], joins: Sequence[ChordStart],
+        self, connection: Connection, chords: Mapping[str, CountedChord], joins: Sequence[ChordStart],
         extensions: Sequence[ChordExtension],
     ) -> None:  # fmt: skip
         for start in joins:
@@ -140,12 +142,12 @@ class SqlChords:
         self._extend(connection, chords, extensions)
 
     def _extend(
-        self, connection: Connection, chords: dict[str, _Counted], extensions: Sequence[ChordExtension]
-    ) -> None:
-        """Let chords wait for one part more. Each extension is a row among the parts, with the number 0: it counts
-        once."""
-        found = {(one.group_id, f"extension:{one.member}") for one in extensions}
-        new = sorted(found - self._known(connection, found))
+        self, connection: Connection, chords: Mapping[str, CountedChord], extensions: Sequence[ChordExtension]
+    ) -> list[ChordExtension]:
+        """Let chords wait for one part more; the extensions that are new. Each is a row among the parts, with the
+        number 0: it counts once."""
+        found = {(one.group_id, f"extension:{one.member}"): one for one in extensions}
+        new = sorted(found.keys() - self._known(connection, found.keys()))
         for group_id, _ in new:
             chords[group_id].row["extra"] += 1
             chords[group_id].live(_DAY)
@@ -153,6 +155,7 @@ class SqlChords:
             none: dict[str, Any] = {"position": None, "number": 0, "value": b""}
             rows = [{"group_id": group_id, "member": member, **none} for group_id, member in new]
             connection.execute(self._parts.insert(), rows)
+        return [found[one] for one in new]
 
     def _known(self, connection: Connection, members: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
         """Those of these members of groups that are counted already."""
@@ -165,16 +168,38 @@ class SqlChords:
             found.update((group_id, member) for group_id, member in connection.execute(known))
         return found
 
-    def _count(self, connection: Connection, chords: dict[str, _Counted], parts: Sequence[Part]) -> None:
+    def _count(self, connection: Connection, chords: Mapping[str, CountedChord], parts: Sequence[Part]) -> list[Part]:
+        """Count parts; those that are new."""
         for group_id, member in self._known(
             connection, {(one.group_id, f"{one.task_id}:{one.position}") for one in parts}
         ):
             chords[group_id].members.add(member)
-        new = [row for row in (chords[one.group_id].count(one) for one in parts) if row is not None]
-        if new:
-            connection.execute(self._parts.insert(), new)
+        counted = [(part, chords[part.group_id].count(part)) for part in parts]
+        rows = [row for _, row in counted if row is not None]
+        if rows:
+            connection.execute(self._parts.insert(), rows)
+        return [part for part, row in counted if row is not None]
 
-    def _save(self, connection: Connection, chords: dict[str, _Counted]) -> list[ReadyChord]:
+    # -- for a store where Celery's workers count the same chords
+
+    def _before(self, connection: Connection, records: Records) -> Collection[str]:
+        """Called before records are written: the tasks of parts whose records are final already."""
+        return ()
+
+    def _count_elsewhere(
+        self, connection: Connection, chords: Mapping[str, CountedChord], new: Sequence[Part], before: Collection[str]
+    ) -> None:
+        """Called with the parts that have been counted, and the result of ``_before``."""
+
+    def _is_known(self, chord: CountedChord) -> bool:
+        """Whether the size of a chord is known."""
+        return chord.row["size"] is not None
+
+    def _known_chords(self) -> ColumnElement[bool]:
+        """The condition that the size of a chord is known."""
+        return self._chords.c.size.is_not(None)
+
+    def _save(self, connection: Connection, chords: dict[str, CountedChord]) -> list[ReadyChord]:
         """Write the rows that have changed; the chords that became ready."""
         changed = [one for one in chords.values() if one.row != one.found]
         if changed:
@@ -186,7 +211,7 @@ class SqlChords:
                 {"key" if name == "group_id" else name: value for name, value in one.row.items()} for one in changed
             ]
             connection.execute(statement, rows)
-        ready = [one.row for one in changed if one.row["state"] == _READY != one.found["state"]]
+        ready = [one.row for one in changed if one.row["state"] == READY != one.found["state"]]
         return self._ready(connection, ready)
 
     def _ready(self, connection: Connection, rows: Iterable[Mapping[str, Any]]) -> list[ReadyChord]:
@@ -203,7 +228,7 @@ class SqlChords:
 
     def readiness(self, group_id: str) -> str | None:
         chords = self._chords
-        query = select(chords.c.ready_since).where(chords.c.group_id == group_id, chords.c.state == _READY)
+        query = select(chords.c.ready_since).where(chords.c.group_id == group_id, chords.c.state == READY)
         since = self._database.call(lambda connection: connection.execute(query).scalar())
         return None if since is None else repr(since)
 
@@ -219,7 +244,7 @@ class SqlChords:
             values |= {"extra": 0, "counted": 0, "callback": None, "expires_at": now + _DONE_FOR}
         elif expires:
             values |= {"expires_at": now + expires}
-        ended = update(chords).where(chords.c.group_id == group_id, chords.c.state == _READY).values(values)
+        ended = update(chords).where(chords.c.group_id == group_id, chords.c.state == READY).values(values)
         if not connection.execute(ended).rowcount:
             return False
         if not failed:
@@ -231,7 +256,7 @@ class SqlChords:
 
         def work(connection: Connection) -> list[ReadyChord]:
             until = unix_time(connection) - older_than
-            query = select(chords).where(chords.c.ready_since <= until, chords.c.state == _READY)
+            query = select(chords).where(chords.c.ready_since <= until, chords.c.state == READY)
             rows = connection.execute(query.order_by(chords.c.ready_since).limit(_AT_ONCE)).mappings().all()
             return self._ready(connection, map(dict, rows))
 
@@ -245,9 +270,9 @@ class SqlChords:
     def _delete_expired(self, connection: Connection) -> int:
         chords, state = self._chords, self._state
         now = read_clock(connection)
-        over = and_(chords.c.expires_at <= now, chords.c.state != _READY)
-        lost = update(chords).where(over, chords.c.state == _OPEN, chords.c.size.is_not(None), chords.c.counted > 0)
-        found: int = connection.execute(lost.values(state=_READY, ready_since=now, lost=True)).rowcount
+        over = and_(chords.c.expires_at <= now, chords.c.state != READY)
+        lost = update(chords).where(over, chords.c.state == OPEN, self._known_chords(), chords.c.counted > 0)
+        found: int = connection.execute(lost.values(state=READY, ready_since=now, lost=True)).rowcount
         found += _delete(connection, chords.c.group_id, over, self._parts)
         return found + _delete(connection, state.runs.c.run, state.runs.c.expires_at <= now, *state.of_runs)
 

@@ -43,7 +43,7 @@ class PartitionedResults:
     serializer = None
     expires_records = True
     shared = True
-    needs_headers = False
+    ended_by_celery = False
 
     def __init__(self, every: Sequence[RedisResults]) -> None:
         self._every = every

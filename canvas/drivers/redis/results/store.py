@@ -24,7 +24,7 @@ class RedisResults:
     serializer = None
     expires_records = True
     shared = True
-    needs_headers = False
+    ended_by_celery = False
 
     def __init__(self, link: RedisClient, options: Mapping[str, Any]) -> None:
         self.link = link

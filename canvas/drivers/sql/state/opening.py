@@ -64,7 +64,7 @@ def opened(url: str, options: Mapping[str, Any], store: StoreParts | None) -> St
 def _database(url: str, options: Mapping[str, Any], results: Any) -> tuple[Database, bool]:
     """The database of the state, and whether it is that of the results."""
     if url == _DJANGO:
-        from canvas.drivers.sql.django_celery_results import django_database
+        from canvas.drivers.sql.django.tables import django_database
 
         address, connect_args, _ = django_database()
         options = {**options, "database_engine_options": {"connect_args": connect_args}}

@@ -21,6 +21,8 @@ from canvas.errors import ConfigurationError, DecodeError
 from canvas.model.settlement import ResultWrite
 
 _APP = "django_celery_results"
+CHORD_COUNTERS = f"{_APP}_chordcounter"
+"""The table of the model ChordCounter."""
 _DRIVERS = {
     "postgresql": "postgresql+psycopg",
     "postgis": "postgresql+psycopg",

@@ -1,0 +1,1 @@
+"""Results of a Django project, in the tables of django-celery-results."""
