@@ -113,20 +113,25 @@ def _reporter() -> silence.Report:
     return report
 
 
-def _plugins() -> list[EntryPoint]:
-    """The commands of plugins: the entry-point group ``canvas.commands``, and Celery's under ``canvas celery``."""
+def _plugins(ctx: click.Context) -> dict[str, EntryPoint]:
+    """The commands of plugins: the entry-point group ``canvas.commands``, and Celery's under ``canvas celery``. The
+    metadata of all installed packages is read once for a command line."""
     groups = ["canvas.commands", *(["celery.commands"] if "canvas.as_celery" in sys.modules else [])]
-    return [entry for group in groups for entry in entry_points(group=group)]
+    known: dict[str, EntryPoint] | None = ctx.meta.get(",".join(groups))
+    if known is None:
+        known = {entry.name: entry for group in groups for entry in entry_points(group=group)}
+        ctx.meta[",".join(groups)] = known
+    return known
 
 
 class Commands(click.Group):
     """Loads a command when it is used; knows the commands of plugins."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted({*COMMANDS, *(entry.name for entry in _plugins())})
+        return sorted({*COMMANDS, *_plugins(ctx)})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        plugins = {entry.name: entry for entry in _plugins()}
+        plugins = _plugins(ctx)
         if cmd_name in COMMANDS and not (cmd_name == "flower" and cmd_name in plugins):
             module, _, attribute = COMMANDS[cmd_name].partition(":")
             return _with_page(getattr(import_module(module), attribute), cmd_name)

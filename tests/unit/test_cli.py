@@ -7,10 +7,13 @@ import subprocess
 import sys
 import threading
 import time
+from importlib.metadata import entry_points
 
 import pytest
+from click.testing import CliRunner
 
 from canvas import Canvas
+from canvas.cli import main
 from canvas.drivers.kombu_envelope import ENVELOPE
 from canvas.drivers.ports.values import Lease
 from canvas.drivers.stored_messages import task_id_of
@@ -163,6 +166,14 @@ def test_commands_come_from_installed_packages(run_program, tmp_path):
     broken = run_program("broken", PYTHONPATH=str(tmp_path))
     assert (broken.returncode, "cannot load plugin plugin:missing" in broken.stderr) == (1, True)
     assert run_program("--help", PYTHONPATH=str(tmp_path)).returncode == 0
+
+
+def test_the_list_of_commands_reads_the_packages_once(monkeypatch):
+    groups = []
+    monkeypatch.setattr(main, "entry_points", lambda group: groups.append(group) or entry_points(group=group))
+    shown = CliRunner().invoke(main.canvas, ["--help"])
+    assert (shown.exit_code, "worker" in shown.output) == (0, True)
+    assert len(groups) == len(set(groups))
 
 
 def test_a_prompt_with_the_apps_names(run, tmp_path):
