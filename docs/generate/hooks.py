@@ -4,6 +4,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from mkdocs.exceptions import PluginError
+
 ROOT = Path(__file__).parent.parent.parent
 SOURCE = "https://github.com/canvas-workflows/canvas/blob/main"
 ORDER: dict[str, tuple[str, ...]] = {
@@ -15,9 +17,13 @@ ORDER: dict[str, tuple[str, ...]] = {
     "internals": ("contributing", "architecture", "glossary"),
     "decisions": (),
 }
+LATER_IN_SEARCH = ("internals/", "decisions/")
+"""Folders for people who change canvas: in the search their pages come after those for its users."""
 TITLES = {"how-to": "How-to guides"}
 FIRST = [{"Home": "index.md"}]
 LAST = ["troubleshooting.md", "faq.md"]
+WORKERS_OUTPUT = re.compile(r"^```text worker$", re.MULTILINE)
+"""The first line of a block of which the tests know that a worker prints it."""
 OUTSIDE = re.compile(r"\]\(((?:\.\./)+(?:benchmarks|canvas|tests|README\.md|CHANGELOG\.md|LICENSE)[^)#]*)(#[^)]*)?\)")
 
 
@@ -39,11 +45,20 @@ def on_config(config: Any) -> Any:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Let links to files outside of ``docs/`` lead to the repository."""
+    """Let links to files outside of ``docs/`` lead to the repository, and rank the page in the search."""
+    if page.file.src_uri.startswith(LATER_IN_SEARCH):
+        page.meta["search"] = {"boost": 0.01}
     folder = (ROOT / "docs" / page.file.src_uri).parent
 
     def moved(found: re.Match[str]) -> str:
         path = (folder / found[1]).resolve().relative_to(ROOT.resolve())
         return f"]({SOURCE}/{path}{found[2] or ''})"
 
-    return OUTSIDE.sub(moved, markdown)
+    return WORKERS_OUTPUT.sub('```text title="The worker prints"', OUTSIDE.sub(moved, markdown))
+
+
+def on_page_content(html: str, page: Any, **_: Any) -> None:
+    """Raises PluginError for a page that shows the marks of a block: that block was not taken for one."""
+    if "```" in html:
+        shown = re.sub("<[^>]+>", "", html).partition("```")[2]
+        raise PluginError(f"{page.file.src_uri}: a block is not rendered as one: ```{shown:.60}")

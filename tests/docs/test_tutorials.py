@@ -17,7 +17,7 @@ def test_a_tutorial(page, tmp_path, bench):
 
 GUIDES = [
     "alert", "dead-letters", "django", "limit", "migrate-from-celery", "pass-large-data", "report-progress", "retry", "route",
-    "size-a-fleet", "test", "trace-with-opentelemetry", "tune-redis",
+    "several-brokers", "size-a-fleet", "test", "trace-with-opentelemetry", "tune-redis",
 ]  # fmt: skip
 
 
