@@ -66,6 +66,9 @@ worker.clock_skew              seconds (by which the broker's clock is ahead)
 worker.leases_recovered        messages
 worker.reregistered            worker
 worker.internal_error          work, exc
+control.revoked                ids (of tasks that a command has revoked)
+control.rate_limit             task (name), limit (falsy: none)
+control.time_limits            task (name), soft, hard (seconds; None: none)
 worker.crashed                 worker, exc
 beat.starting                  service
 beat.embedded                  service (in the process of a worker)

@@ -45,6 +45,7 @@ def eager_request(hostname: str, task: Any, args: Any, kwargs: Any, options: Opt
         "callbacks": as_list(options.get("link")) or None,
         "errbacks": as_list(options.get("link_error")) or None,
         "headers": options.get("headers"),
+        "loglevel": options.get("loglevel", 0),
         "root_id": options.get("root_id") or ((parent.root_id or parent.id) if parent else None) or task_id,
         "parent_id": options.get("parent_id") or (parent.id if parent else None),
         "timelimit": [task.time_limit, task.soft_time_limit] if task.time_limit or task.soft_time_limit else None,

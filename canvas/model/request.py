@@ -232,7 +232,6 @@ _DERIVED: dict[str, Any] = {
     "reply_to": lambda m: m.properties.get("reply_to"),
     "time_limit": lambda m: _limit_of(m.headers.get("timelimit"), 0),
     "soft_time_limit": lambda m: _limit_of(m.headers.get("timelimit"), 1),
-    "taskset": lambda m: m.headers.get("group"),
 }
 
 

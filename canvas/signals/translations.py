@@ -1,12 +1,12 @@
 """The senders and arguments of Celery's signals, made from the facts of telemetry's events."""
 
 from collections.abc import Callable
-from signal import SIGTERM
+from signal import SIGTERM, Signals
 from traceback import format_exception
 from typing import Any, NamedTuple, Protocol
 
 from canvas.config.config import Config
-from canvas.errors import NotRegistered, Reject, TaskRevokedError
+from canvas.errors import Ignore, NotRegistered, Reject, TaskRevokedError
 from canvas.execution.signal_arguments import ReceivedRequest
 from canvas.model import states
 from canvas.model.outcome import ExceptionInfo, Failure, Ignored, Outcome, Rejected, Retried, Revoked, Success
@@ -87,7 +87,7 @@ def _end(outcome: Outcome) -> tuple[str, Any]:
             return states.IGNORED, exc
         case Revoked(reason):
             return states.REVOKED, TaskRevokedError(reason)
-    return states.IGNORED, None
+    return states.IGNORED, Ignore("Replaced by new task")
 
 
 def succeeded(facts: Facts) -> Sending | None:
@@ -121,7 +121,7 @@ def revoked(facts: Facts) -> Sending | None:
     terminated = outcome.reason == "terminated"
     about = {
         "terminated": terminated,
-        "signum": (outcome.signum or int(SIGTERM)) if terminated else None,
+        "signum": Signals(outcome.signum or SIGTERM) if terminated else None,
         "expired": outcome.reason == "expired",
     }
     return _task(facts), {"request": facts["request"], **about}

@@ -11,7 +11,7 @@ from tests.support.processes import WorkerProcess
 from tests.support.redis_server import RedisServer
 
 POOLS = {"prefork": "1", "solo": "1", "threads": "1", "asyncio": "1"}
-ENDS = ("value", "fail", "retry", "autoretry", "ignore", "reject")
+ENDS = ("value", "fail", "retry", "autoretry", "ignore", "reject", "replace")
 RAISING = [("value", "before_start"), ("value", "on_success"), ("value", "after_return"), ("fail", "after_return")]
 ERRBACKS = [
     ("by_id", (), {}), ("by_id_with_label", (), {"label": "x"}), ("by_id_with_label", ("x",), {}),

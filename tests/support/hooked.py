@@ -66,6 +66,8 @@ def define(app, lib, exceptions, ledger):
             raise exceptions.Ignore("not now")
         if end == "reject":
             raise exceptions.Reject("not here", requeue=False)
+        if end == "replace":
+            raise self.replace(app.tasks["add"].si(1, 1))
         return object() if end == "unwritable" else 1
 
     again = {"autoretry_for": (ConnectionError,), "retry_kwargs": {"countdown": 0}}

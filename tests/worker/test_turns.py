@@ -32,7 +32,7 @@ def test_a_rate_is_kept_as_celery_keeps_it(bench, app, library):
 @pytest.mark.parametrize("pool", [("prefork", "-c", "3"), pytest.param(("threads", "-c", "3"), marks=pytest.mark.slow)])
 def test_a_rate_is_that_of_the_whole_node(bench, app, pool):
     key = bench.new_key()
-    with start(bench, "-P", *pool, "-n", "one@here"):
+    with start(bench, "-P", *pool, "-n", "one@here") as worker:
         for _ in range(11):
             task(app, "paced").delay(key)
         assert 1 < rate(bench.ledger(key, 11)) < 6
@@ -51,6 +51,8 @@ def test_a_rate_is_that_of_the_whole_node(bench, app, pool):
         assert app.control.rate_limit("t.paced", 0, **reply) == [
             {"one@here": {"ok": "rate limit disabled successfully"}}
         ]
+        worker.wait_for("New rate limit for tasks of type t.paced: 100/s.")
+        worker.wait_for("Rate limits disabled for tasks of type t.paced")
         assert app.control.rate_limit("t.nobody", 1, **reply) == [{"one@here": {"error": "unknown task"}}]
         bad = app.control.rate_limit("t.paced", "often", **reply)[0]["one@here"]["error"]
         assert bad.startswith("Invalid rate limit string")

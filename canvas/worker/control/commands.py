@@ -60,6 +60,7 @@ class Panel(Inspection):
         self._pool.ask(ReadRevoked())
         if terminate:
             return self.terminate(ids, signal)
+        emit("control.revoked", ids=ids)
         return {"ok": f"tasks {set(ids)} flagged as revoked"}
 
     def terminate(self, task_id: Any, signal: str = "SIGTERM") -> Answer:
@@ -84,6 +85,7 @@ class Panel(Inspection):
         if task_name not in self._app.tasks:
             return {"error": "unknown task"}
         self._pool.ask(SetTimeLimits(task_name, soft, hard))
+        emit("control.time_limits", task=task_name, soft=soft, hard=hard)
         return {"ok": "time limits set successfully"}
 
     def rate_limit(self, task_name: str, rate_limit: Any) -> Answer:
@@ -94,7 +96,8 @@ class Panel(Inspection):
         if task_name not in self._app.tasks:
             return {"error": "unknown task"}
         self._pool.ask(SetRateLimit(task_name, rate_limit if every else None))
-        return {"ok": "new rate limit set successfully" if every else "rate limit disabled successfully"}
+        emit("control.rate_limit", task=task_name, limit=rate_limit)
+        return {"ok": "new rate limit set successfully" if rate_limit else "rate limit disabled successfully"}
 
     def pool_grow(self, n: int = 1) -> Answer:
         self._resize(int(n))

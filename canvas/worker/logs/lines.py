@@ -8,6 +8,7 @@ from typing import Any
 from canvas.execution.executor import traceback_text
 from canvas.telemetry import attach
 from canvas.text import safe_repr
+from canvas.worker.logs.control_lines import CONTROL_LINES
 from canvas.worker.logs.debug_lines import DEBUG_LINES
 from canvas.worker.logs.run_lines import run_ended
 from canvas.worker.logs.task_lines import RECEIVED, TRACE, handle, task_finished, task_received
@@ -21,7 +22,7 @@ _MOST_NAMES = 10
 def listen(registered: Collection[str] = ()) -> None:
     """Attach every log line to its event; those below the level cost nothing. ``registered``: names of tasks."""
     global _registered
-    for event, listener, logger, level in [*_LINES, *DEBUG_LINES]:
+    for event, listener, logger, level in [*_LINES, *CONTROL_LINES, *DEBUG_LINES]:
         if logger.isEnabledFor(level):
             attach(listener, event)
     _unknown_logged.clear()
@@ -47,13 +48,9 @@ def _task_unknown(message: Any, queue: str, action: str, **_: Any) -> None:
     fate = f"dead-lettered in queue {queue}" if action == "dead_letter" else "kept for a worker that knows it"
     if action == "wait":
         fate = f"a node of workflow run {message.headers.get('root_id')} waits for a worker that knows it"
-    _worker.log(
-        logging.WARNING if action == "wait" else logging.ERROR,
-        "Received unregistered task of type %r (%s); %s Further messages of it are not logged",
-        message.task,
-        fate,
-        cause,
-    )
+    level = logging.WARNING if action == "wait" else logging.ERROR
+    text = "Received unregistered task of type %r (%s); %s Further messages of it are not logged"
+    _worker.log(level, text, message.task, fate, cause)
 
 
 def _task_timeout(message: Any, limit: float, **_: Any) -> None:
