@@ -131,8 +131,8 @@ def shared_task(*args: Any, **options: Any) -> Any:
 
 
 def by_default() -> bool:
-    """Whether tasks of one app are tasks of every other app, too, unless ``shared=False``: as in Celery, in programs
-    that take canvas for it."""
+    """Whether the tasks of one app are also tasks of every other app, unless they have ``shared=False``. That is so in
+    Celery, and in programs for Celery that canvas runs."""
     return _by_default
 
 

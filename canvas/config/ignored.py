@@ -54,7 +54,7 @@ _NAMES: Final = {
     "broker_pool_acquire_timeout": _POOL,
     "event_serializer": "events are sent as JSON",
     "redis_retry_on_timeout": _ALWAYS_RETRIED,
-    "result_cache_max": "results are kept in their handles only",
+    "result_cache_max": "each result is kept in its AsyncResult only, and there is no cache of them",
     "result_exchange": _ELSEWHERE,
     "result_exchange_type": _ELSEWHERE,
     "result_chord_join_timeout": _COUNTED,

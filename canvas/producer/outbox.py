@@ -43,7 +43,7 @@ NO_OPTIONS: Mapping[str, Any] = {}
 
 
 class NodeEnd(NamedTuple):
-    """The end of what has run in a place of a run."""
+    """The end of the task that ran as a node of a run."""
 
     place: NodeRef
     state: str

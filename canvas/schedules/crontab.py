@@ -72,7 +72,7 @@ class crontab(BaseSchedule):
             )
         for name in ("minute", "hour", "day_of_week"):
             if not getattr(self, name):
-                raise ValueError(f"crontab: {name} never occurs: expected a number at least; got none")
+                raise ValueError(f"crontab: {name} never occurs: expected at least one number")
 
     @classmethod
     def from_string(cls, crontab: str) -> "crontab":

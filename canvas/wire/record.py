@@ -73,7 +73,7 @@ def encode_success(
     task_id: str, result: Any, children: list[Any], date_done: str, group_id: str | None, parent_id: str | None,
     max_depth: int = MAX_DEPTH, date_start: str | None = None,
 ) -> bytes:  # fmt: skip
-    """``encode`` of a success in JSON that has no other fields than these. Raises EncodeError as that does."""
+    """The bytes that ``encode`` gives for a success with these fields only, in JSON. Raises EncodeError."""
     value = b"null"
     if result is not None:
         value = typed_json.dumps(result.as_tuple() if isinstance(result, Handle) else result)

@@ -14,6 +14,7 @@ from canvas.model.workflow_run import NodeRef, RunNode, last_nodes, task_id_of
 from canvas.result import AsyncResult
 from canvas.result.waiting import awaiting, deadline
 from canvas.workflows.lifetimes import page_work
+from canvas.workflows.progress.unfinished import timeout_error
 from canvas.workflows.services import WorkflowServices
 from canvas.workflows.status import NodeStatus, RunStatus, ancestors, node_state, run_status
 from canvas.workflows.steps.earlier_attempts import usable_before
@@ -92,7 +93,10 @@ class RunResults:
             self._wait_for_nodes(timeout)
             return self.conclude(self.status().state, propagate)
         own = self.result
-        own.get(timeout=timeout, propagate=False)
+        try:
+            own.get(timeout=timeout, propagate=False)
+        except TimeoutError:
+            raise timeout_error(self.id, timeout, len(self.nodes), self.status) from None
         return self.conclude(own.state, propagate)
 
     def conclude(self, state: str, propagate: bool = True) -> Any:
@@ -116,7 +120,7 @@ class RunResults:
             while left and not (failed and self.status().over):
                 found = watch.next(seconds_left())
                 if found is None:
-                    raise TimeoutError(f"The operation timed out: run {self.id} has not ended after {timeout} s")
+                    raise timeout_error(self.id, timeout, len(self.nodes), self.status)
                 state = found[1].status
                 if state in states.READY_STATES:
                     left.discard(ids[found[0]])
@@ -127,7 +131,10 @@ class RunResults:
         if in_celery_form(self.about):
             return await asyncio.to_thread(self.get, timeout, propagate)
         own = self.result
-        await own.aget(timeout=timeout, propagate=False)
+        try:
+            await own.aget(timeout=timeout, propagate=False)
+        except TimeoutError:
+            raise await asyncio.to_thread(timeout_error, self.id, timeout, len(self.nodes), self.status) from None
         return await asyncio.to_thread(self.conclude, own.state, propagate)
 
     def __await__(self) -> Generator[Any, None, Any]:

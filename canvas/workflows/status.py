@@ -94,7 +94,7 @@ class RunStatus:
     nodes: list[NodeStatus] = field(default_factory=list)
     """Its nodes, in the order in which they were added."""
     critical_path: list[str] = field(default_factory=list)
-    """The way through the run that decides its time so far: before each node the one that it waited for last."""
+    """The critical path of the run so far: before each node the parent that ended last."""
     labels: dict[str, Any] = field(default_factory=dict)
     """The labels that the run was started with."""
 

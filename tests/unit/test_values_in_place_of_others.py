@@ -1,5 +1,6 @@
 """Values of the wrong kind, where a task is defined, called or composed: each error or warning names what to write."""
 
+import asyncio
 import pathlib
 import traceback
 import warnings
@@ -54,6 +55,12 @@ def flow(step):
     return step(made, made.add(ident.s(1), name="first"))
 
 
+def unended(step):
+    made = Workflow("w", app)
+    step(made)
+    return made.apply_async()
+
+
 def awaited():
     made = coroutine()
     try:
@@ -85,6 +92,9 @@ REFUSED = {
     "expires": (lambda: ident.apply_async((1,), expires=Point(1)), "values.ident: expires: expected seconds, a datetime or ISO 8601 text; got Point …"),
     "queue": (lambda: ident.apply_async((1,), queue=["a"]), "values.ident: queue: expected the name of a queue; got list ['a']"),
     "timeout": (lambda: ident.delay(1).get(timeout="5"), "timeout: expected seconds (int or float), or None; got '5'"),
+    "a run without a worker": (lambda: unended(lambda w: w.add(ident.s(1), name="first")).get(timeout=0.05), "…: run … has not ended after 0.05 s; it waits for first (PENDING)"),
+    "a run without its signal": (lambda: unended(lambda w: w.wait_for("paid")).get(timeout=0.05), "…; it waits for paid (AWAITING_SIGNAL: paid)"),
+    "a run that is awaited": (lambda: asyncio.run(unended(lambda w: w.sleep(60)).aget(timeout=0.05)), "…; it waits for sleep (SLEEPING)"),
     "revoke": (lambda: app.control.revoke(5), "revoke: expected the id of a task, or a list of ids; got 5"),
     "the name, positional": (lambda: app.task("values.x"), "@app.task takes …; for the name of the task write @app.task(name='values.x')"),
     "the name": (lambda: app.task(name=5), "@app.task: name: expected text; got int 5"),

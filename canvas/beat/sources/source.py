@@ -63,7 +63,7 @@ class EntrySource(Protocol):
         """The entries that may be due now. Raises OperationalError while its server is unreachable."""
 
     def later(self, found: SourceEntry, due: float | None) -> None:
-        """An entry was not due: it is at ``due`` (unix time; ``None``: never)."""
+        """An entry was not due. It is due at ``due`` (unix time; ``None``: never)."""
 
     def ran(self, found: SourceEntry, moment: datetime) -> None:
         """Write when the entry ran last, and count the run; does nothing when that time is written already."""

@@ -34,7 +34,10 @@ class _BeatPanel:
 def monitored(
     app: Canvas, service: BeatService, hostname: str, http_address: tuple[str, int] | None, remote_control: bool
 ) -> Iterator[None]:
-    """Answer for ``service`` until the end of the block. Raises ConfigurationError when the address cannot be had."""
+    """Serve health and metrics of ``service`` until the end of the block.
+
+    Raises ConfigurationError for an address that is in use.
+    """
     endpoint = Endpoint(app, http_address, beat_metrics(hostname), service.trouble) if http_address else None
     clock = SharedMemory()
     pidbox = Pidbox(app, hostname, _BeatPanel(clock), clock) if remote_control else None

@@ -20,8 +20,8 @@ class Recovery(Protocol):
         """Forget a worker that holds nothing, until its next heartbeat; False when it holds something."""
 
     def release_unknown(self, worker: str, held: Collection[str]) -> int:
-        """Give back the leases that the broker knows of and their worker does not, because the broker has forgotten how
-        they ended; how many. ``held`` are all the tags that the worker knows of."""
+        """Return the messages whose leases the broker lists and their worker does not hold: the broker has lost their
+        settlements. Returns their number. ``held``: all the tags that the worker holds."""
 
     def unregister(self, worker: str) -> None:
         """Forget the worker, giving back whatever it still holds."""

@@ -90,7 +90,7 @@ class BrokerKeys:
         return f"{self.prefix}canvas:worker:{worker}:heartbeat"
 
     def leases(self, worker: str) -> str:
-        """set of the tags a worker holds; goes with the worker."""
+        """set of the tags that a worker holds; deleted with the worker's registration."""
         return f"{self.prefix}canvas:leases:{worker}"
 
     def early_acked(self, worker: str) -> str:

@@ -24,7 +24,7 @@ class MailboxContract(ContractSupport):
     """Values and waits of a run, matched in their order."""
 
     def _mail(self, driver: Driver, *steps: MailboxStep) -> list[tuple[str, bytes, list[bytes]]]:
-        """Take these steps; what became ready: group, callback, parts."""
+        """Take these steps of mailboxes. Returns the chords that became ready: group, callback, parts."""
         ready = driver.settler.settle([Settlement(None, fence="none", mail=list(steps))]).verdicts[0].ready
         return [(one.group_id, one.callback, one.parts) for one in ready]
 

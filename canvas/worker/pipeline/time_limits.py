@@ -168,7 +168,7 @@ class TimeLimits:
             )
 
     def _is_wanted(self, guard: TimeLimitGuard) -> bool:
-        """Whether a soft limit that was on its way is still to be raised; it is not raised otherwise then."""
+        """Whether a soft limit that has passed must still be raised in the task; the caller raises it."""
         with self._lock:
             wanted = guard.open and guard.soft_at is not None
             guard.soft_at = None

@@ -1,4 +1,4 @@
-"""A run that is looked at again and again while it goes."""
+"""Reads the progress of a run repeatedly until the run ends."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -18,8 +18,8 @@ def is_of_run(headers: dict[str, Any]) -> bool:
 def awaiting_task(
     app: WorkflowServices, runs: RunStore, task_id: str, headers: dict[str, Any], task: str | None
 ) -> list[Record]:
-    """Records by which a task, and the node that it is an item of, wait for a worker that has ``task``; with ``None``
-    they wait no longer. Records of ends stay as they are. Raises OperationalError."""
+    """Store that a task, and the node that it is an item of, wait for a worker that has ``task``; ``None`` stores that
+    they wait no longer. The record of a task that has ended is not changed. Raises OperationalError."""
     place = NodeRef.of(headers.get(RUN_HEADER))
     ids = [task_id]
     if place is not None and place.item is not None:

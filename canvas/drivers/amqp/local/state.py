@@ -1,4 +1,4 @@
-"""Leases in memory. RabbitMQ delivers what a process held again when the process, or its connection, ends."""
+"""Leases in memory. When a process or its connection ends, RabbitMQ delivers the messages again that it held."""
 
 import threading
 from collections import deque

@@ -104,7 +104,7 @@ def error_of(text: str) -> Exception:
 
 
 class SocketConnection:
-    """A connection of canvas' own: what one command needs, and nothing more."""
+    """A connection to Redis that sends commands and reads their replies; it has no pool and no retries."""
 
     __slots__ = ("_address", "_answered", "_poll", "_reader", "_socket", "used_at")
 

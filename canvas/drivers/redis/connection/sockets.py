@@ -1,7 +1,7 @@
 """Sockets of redis-py's connections that cannot be used any more: after a fork, or when their event loop is closed.
 
-Neither redis-py nor asyncio closes these without touching what is not theirs any more: the connection of the parent
-process, or the closed event loop.
+redis-py and asyncio cannot close these without a side effect: they would end the connection of the parent process, or
+call the closed event loop.
 """
 
 from collections.abc import Iterable, Iterator

@@ -1,0 +1,30 @@
+"""The error of a wait for a run that has not ended in time: it names the nodes that the run waits for."""
+
+from collections.abc import Callable
+from contextlib import suppress
+
+from canvas.errors import BrokerError, TimeoutError
+from canvas.workflows.status import ENDED, WAITING, NodeStatus, RunStatus
+
+_NODES = 200
+"""Of a larger run the records of the nodes are not read."""
+_NAMED = 5
+
+
+def timeout_error(run: str, timeout: float | None, nodes: int, status: Callable[[], RunStatus]) -> TimeoutError:
+    """``status`` reads how the run with this number of ``nodes`` stands."""
+    text = f"The operation timed out: run {run} has not ended after {timeout} s"
+    waits: list[str] = []
+    if nodes <= _NODES:
+        with suppress(BrokerError):  # a server that does not answer is a reason for the timeout
+            waits = [_described(node) for node in status().nodes if node.state not in ENDED and node.state != WAITING]
+    if not waits:
+        return TimeoutError(text)
+    more = f" and {len(waits) - _NAMED} more" if len(waits) > _NAMED else ""
+    return TimeoutError(f"{text}; it waits for {', '.join(waits[:_NAMED])}{more}")
+
+
+def _described(node: NodeStatus) -> str:
+    why = f": no worker has {node.task}" if node.task is not None else ""
+    why = f": {node.signal}" if node.signal is not None else why
+    return f"{node.name} ({node.state}{why})"
