@@ -7,7 +7,7 @@ from typing import Any
 
 from canvas.graph.links import ENDS_BODY
 from canvas.graph.steps import Fork, Join, Member, Step, Unit, body_units, units_from
-from canvas.graph.wire_signature import Wire, WireEnd, WireEnds
+from canvas.graph.wire_signature import Wire, WireEnd, WireEnds, errbacks_of
 from canvas.model.compiled import ChordSize, Plan, ResultRef, TaskCall
 from canvas.primitives.fields import as_list, signature_dict
 from canvas.primitives.links import Distinct
@@ -135,11 +135,26 @@ class CeleryEmitter:
         worker links the chain's errbacks to all members of a group that ends the chord: those of some stay theirs.
         """
         end = self._end_of(chord)
-        errbacks = end.shared()
+        errbacks = self._of_all_steps(chord, end.shared())
         end.group.leave(errbacks)
         options = {"task_id": self._result_id(units[-1]), **({"link_error": list(errbacks)} if errbacks else {})}
         step = signature_dict("celery.group", (), {"tasks": [chord], ENDS_BODY: True}, {}, "group", False)
         return signature_dict("celery.chain", (), {"tasks": [step]}, options, "chain", False)
+
+    def _of_all_steps(self, chord: Wire, errbacks: Distinct) -> Distinct:
+        """Those that each step of the chord's body has: a worker links the errbacks of a chain to all of them."""
+        body = chord["kwargs"]["body"]
+        while body["subtask_type"] == "chord":
+            body = body["kwargs"]["body"]
+        if body["subtask_type"] != "chain":
+            return errbacks
+        steps, own = body["kwargs"]["tasks"], Distinct(errbacks_of(body))
+        wrapped = ENDS_BODY in steps[0]["kwargs"]
+        ends = [self._end_of(step).errbacks for step in steps]
+        return Distinct(
+            errback for errback in errbacks
+            if errback in own or (not wrapped and all(errback in those for those in ends))
+        )  # fmt: skip
 
     def _end_of(self, sig: Wire) -> WireEnd:
         if self._ends is None:

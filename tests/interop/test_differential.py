@@ -141,6 +141,17 @@ def test_what_follows_a_chord_that_ends_in_a_group_of_one(pairs, body, header):
         compare_eager(pairs, tree, {"args": ["first"]})
 
 
+FAILING = [workflows.Leaf(), workflows.Leaf(fails=True, errback=True), workflows.Leaf(errback=True)]
+
+
+@pytest.mark.parametrize("failing", [0, 1], ids=["at once", "later"])
+def test_errbacks_of_steps_that_do_not_run_are_not_called(pairs, failing):
+    """Also of those at the end of a chord that is a body itself."""
+    group = workflows.Group([workflows.Leaf(), workflows.Leaf()])
+    inner = workflows.Chord([workflows.Leaf(immutable=True)], workflows.Leaf(errback=True))
+    compare(pairs, workflows.Chain([group, inner, *FAILING[1 - failing :], workflows.Leaf(errback=True)]), {})
+
+
 def records(pair, tree):
     workflows.number(tree)
     run = uuid.uuid4().hex

@@ -206,7 +206,7 @@ def _told(result):
 def _waits(broker):
     """Whether any work is left: one look at both databases, between which work moves."""
     looks = broker.pipeline(transaction=True)
-    for key in ("celery", "unacked", "canvas:delayed"):
+    for key in ("celery", *(f"celery\x06\x16{step}" for step in (3, 6, 9)), "unacked", "canvas:delayed"):
         looks.exists(key)
     looks.keys("canvas:prefetched:*")
     looks.execute_command("SELECT", 1)
@@ -438,14 +438,16 @@ def replaces(tree):
     return any(map(replaces, parts(tree)))
 
 
-def silent(tree):
-    """Celery calls no errback of a body that is a chord itself when the header fails."""
+def silent(tree, around=False):
+    """Celery calls no errback of a body that is a chord itself when the header fails. ``around``: whether a composite
+    around has an errback, which is the body's as well."""
+    around = around or (isinstance(tree, Composite) and tree.errback)
     for header, body in _joins(tree):
         failing = any(leaf.fails for part in header for leaf in leaves(part))
         called = [leaf for part in body for leaf in leaves(part) if isinstance(leaf, Leaf) and leaf.errback]
-        if failing and _is_chord(body) and called:
+        if failing and _is_chord(body) and (called or around):
             return True
-    return any(silent(part) for part in parts(tree))
+    return any(silent(part, around) for part in parts(tree))
 
 
 def _joins(tree):
