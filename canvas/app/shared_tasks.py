@@ -1,7 +1,7 @@
 """``@shared_task``: tasks of every app, for code that does not know which app will use it."""
 
 from collections.abc import Callable, Coroutine, Mapping
-from functools import cache
+from functools import cache, partial
 from inspect import Signature, signature
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, overload
 from weakref import WeakSet
@@ -24,6 +24,8 @@ class TaskFactory(Protocol):
 
     @property
     def tasks(self) -> Mapping[str, Task[Any]]: ...
+
+    def gen_task_name(self, name: str, module: str | None) -> str: ...
 
     def define_task(self, function: Callable[..., Any], **options: Any) -> Task[Any]: ...
 
@@ -67,7 +69,8 @@ class SharedTask:
 
     def _name_in(self, app: TaskFactory | None) -> str:
         function = self.__wrapped__
-        return self._options.get("name") or task_name(app.main if app else None, function.__name__, function.__module__)
+        generated = partial(task_name, None) if app is None else app.gen_task_name
+        return self._options.get("name") or generated(function.__name__, function.__module__)
 
     def _task(self) -> Any:
         app = current_app() if has_current_app() else _stand_in()

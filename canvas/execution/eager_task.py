@@ -90,7 +90,7 @@ class EagerTasks:
         request = eager_request(app.hostname, task, args, kwargs, merged)
         token = enter_request(request)
         try:
-            outcome = self._perform(task, request, merged)
+            outcome = self.perform(task, request, merged)
         finally:
             leave_request(token)
         if isinstance(outcome, Retried) and outcome.retry.sig is not None:
@@ -99,7 +99,7 @@ class EagerTasks:
         state, value, text = end_of(outcome)
         return EagerResult(request.id, value, state, traceback=text, name=task.name)
 
-    def _perform(self, task: Any, request: Request, options: Options) -> Outcome:
+    def perform(self, task: Any, request: Request, options: Options) -> Outcome:
         """Run the task with its callbacks, hooks and signals, in Celery's order.
 
         Raises the exceptions of hooks, and with ``throw`` that of the task.

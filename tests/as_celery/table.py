@@ -30,6 +30,7 @@ DIFFERS = {
     "celery.worker.consumer.consumer.Consumer": "a name to require; steps get a consumer with fewer attributes",
     "celery.worker.WorkController": "`start` and `stop` only",
     "celery.app.log.Logging": "sets up canvas' worker log",
+    "celery.app.trace.build_tracer": "with `eager=True`; workers do not call it",
     "celery.app.amqp.AMQP": "queues, router; kombu's producers and consumers",
     "celery.app.amqp.Queues": "made of the settings",
     "celery.bin.base.CeleryCommand": "`click.Command`",

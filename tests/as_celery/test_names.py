@@ -91,7 +91,7 @@ def test_what_is_absent_can_be_imported_and_says_what_to_use():
     """A program may name it, test with it, subclass it or patch it; only its use is an error."""
     program = """
 import canvas.as_celery, json
-from celery.app.trace import build_tracer
+from celery.app.trace import setup_worker_optimizations
 from celery.backends.mongodb import MongoBackend
 from celery.concurrency import asynpool
 from celery.concurrency.prefork import TaskPool
@@ -101,7 +101,7 @@ class Mine(MongoBackend):
     def get(self, key) -> "MongoBackend":
         return super().get(key)
 found = [isinstance(1, MongoBackend), Mine.__name__, asynpool.PROC_ALIVE_TIMEOUT, MongoBackend is MongoBackend]
-for use in (lambda: Mine(), lambda: strategy.default(), TaskPool, build_tracer):
+for use in (lambda: Mine(), lambda: strategy.default(), TaskPool, setup_worker_optimizations):
     try:
         use()
     except Exception as exc:
@@ -114,9 +114,9 @@ print(json.dumps(found))
         "ConfigurationError: celery.backends.mongodb.MongoBackend: canvas keeps results in Redis, SQL or memory by drivers of "
         "its own; results are read by AsyncResult; see https://canvas-workflows.readthedocs.io/reference/from-celery/"
     )
-    assert "celery.worker.strategy.default: canvas takes messages by itself, and calls no strategies" in strategy
+    assert "celery.worker.strategy.default: canvas takes messages without strategies, and calls none" in strategy
     assert "-P solo, threads, prefork or asyncio" in pool
-    assert "celery.app.trace.build_tracer: canvas runs tasks in its own pipeline" in tracer
+    assert "celery.app.trace.setup_worker_optimizations: canvas keeps this inside" in tracer
 
 
 def test_every_name_of_an_absent_module_can_be_imported():

@@ -13,7 +13,7 @@ def test_a_worker_with_parts_of_its_users(redis_server, tmp_path, pool):
     notes = tmp_path / "notes"
     with worker("steps", "--beacon", "-P", pool, "-c", "2", "-n", "w@%h", env=env, folder=tmp_path) as log:
         until((tmp_path / "beacon").exists, log)
-        until(lambda: "ready 0" in notes.read_text(), log)
+        until(lambda: "takes ['celery']" in notes.read_text(), log)
         before = notes.read_text().split("\n")
         if pool == "prefork":
             assert json.loads(client("steps_client.py", env)) == {"total": 6, "places": 2}

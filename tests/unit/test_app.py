@@ -30,6 +30,20 @@ def test_names_follow_celerys_rules(app):
     assert app.gen_task_name("f", "mod") == "mod.f"
 
 
+def test_a_class_of_apps_names_shared_tasks_too():
+    class Short(Canvas):
+        def gen_task_name(self, name, module):
+            return f"short.{name}"
+
+    app = Short("short", broker="memory://", backend="memory://")
+
+    @shared_task
+    def pay():
+        return 5
+
+    assert (pay.name, pay.apply().get(), "short.pay" in app.tasks) == ("short.pay", 5, True)
+
+
 def test_options_and_binding(app):
     @app.task(bind=True, name="bound", queue="q", priority=3, ignore_result=True, max_retries=7)
     def bound(self, x):

@@ -33,9 +33,6 @@ NAMES_WITHOUT: dict[str, dict[str, str]] = {
         ("NAMESPACES", "Namespace", "Option", "find", "find_deprecated_settings", "flatten", "old_ns", "searchresult"),
         "has the values of settings in app.conf, and describes them in the reference of settings"),
     "celery.app.trace": {
-        "TraceInfo": "runs tasks in its own pipeline; use signals or the hooks of Task",
-        "build_tracer": "runs tasks in its own pipeline; use signals or the hooks of Task",
-        "trace_task": "runs tasks in its own pipeline; use signals or the hooks of Task",
         "task_has_custom": _INTERNAL, "traceback_clear": _INTERNAL,
         "setup_worker_optimizations": _INTERNAL, "reset_worker_optimizations": _INTERNAL,
     },

@@ -56,6 +56,9 @@ PROGRAMS: dict[str, Members] = {
         "DEFAULTS DEFAULT_ACCEPT_CONTENT DEFAULT_POOL DEFAULT_PROCESS_LOG_FMT DEFAULT_TASK_LOG_FMT SETTING_KEYS",
     ),
     "celery.app.events": of("canvas.remote.events", "Events"),
+    "celery.app.trace": {
+        **of(f"{PARTS}.tracing", "TraceInfo build_tracer trace_task"), "trace_ok_t": f"{PARTS}.tracing:Traced",
+    },
     "celery.app.log": {**of("canvas.log", "TaskFormatter"), **of(f"{PARTS}.logging_setup", "Logging")},
     "celery.app.registry": {
         **of("canvas.app.registry", "TaskRegistry"),

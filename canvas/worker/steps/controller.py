@@ -15,7 +15,6 @@ from canvas.worker.steps.timer import Timer
 
 _INSTEAD = {
     "gossip": "workers exchange no news; app.events.Receiver reads the events of all workers",
-    "task_consumer": "messages are taken by canvas itself; use app.control.add_consumer for queues",
     "strategies": "messages are run by canvas' own pipeline; use signals or the hooks of Task",
     "qos": "prefetching follows worker_prefetch_multiplier",
     "hub": "there is no event loop to add to; use the timer, or a thread of your own",
@@ -134,6 +133,26 @@ class Worker(_Part):
         return f"<Worker: {self.hostname}>"
 
 
+class TaskConsumer:
+    """The queues that a worker takes tasks from, under the names that kombu's consumer has."""
+
+    def __init__(self, controller: Worker) -> None:
+        self._controller = controller
+
+    @property
+    def queues(self) -> list[Any]:
+        known = self._controller.app.amqp.queues
+        return [known[name] for name in self._controller.queues]
+
+    def consuming_from(self, queue: Any) -> bool:
+        """``queue``: a queue, or its name."""
+        return getattr(queue, "name", queue) in self._controller.queues
+
+    def cancel_by_queue(self, queue: Any) -> None:
+        """Take no more tasks from a queue."""
+        self._controller.consumer.cancel_task_queue(getattr(queue, "name", queue))
+
+
 class Consumer(_Part):
     """The parent of the steps in ``app.steps["consumer"]``, and the sender of ``worker_ready``."""
 
@@ -149,6 +168,10 @@ class Consumer(_Part):
     def connection(self) -> Any:
         """A connection to the broker: kombu's where kombu is installed."""
         return self.app.connection()
+
+    @cached_property
+    def task_consumer(self) -> TaskConsumer:
+        return TaskConsumer(self.controller)
 
     @cached_property
     def event_dispatcher(self) -> Any:
