@@ -60,9 +60,12 @@ def call(obj: Any, /, name: str, arguments: list[Any], keywords: dict[str, Any],
         click.echo(app.sender.send(sig, app.sender.plan(sig, (), {}, given), given).id)
     except TypeError as exc:
         raise click.ClickException(str(exc)) from exc
-    near = [] if name in app.tasks else get_close_matches(name, app.tasks.regular(), n=1)
-    if near:
-        click.echo(f"Warning: this app has no task {name!r}; did you mean {near[0]}? The message was sent.", err=True)
+    if name not in app.tasks:
+        known = list(app.tasks.regular())
+        near = [one for one in known if one.endswith(f".{name}")] or get_close_matches(name, known, n=1)
+        if near:  # other apps may have a task of another name
+            text = f"Warning: this app has no task {name!r}; did you mean {near[0]}? The message was sent."
+            click.echo(text, err=True)
 
 
 @click.command(short_help="Wait for a task's result and print it.")

@@ -45,7 +45,9 @@ def configure(app: Canvas, name: str) -> None:
 
 
 def find_object(name: str) -> Any:
-    """The object at ``module:attribute``."""
+    """The object at ``module:attribute``. Raises ConfigurationError if there is none."""
+    if not name.partition(":")[2]:
+        raise ConfigurationError(f"{name}: expected module:attribute, such as {name.rstrip(':') or 'proj'}:flow")
     _look_here()
     return _attribute(name, name)
 

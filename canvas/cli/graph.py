@@ -1,5 +1,6 @@
 """``canvas graph``: look at a workflow before it runs."""
 
+import inspect
 from typing import Any
 
 import click
@@ -16,6 +17,7 @@ from canvas.errors import CanvasError
 def graph(obj: Any, /, name: str, form: str, compiled: bool) -> None:
     """Draw the workflow or the signature at module:attribute NAME."""
     from canvas.cli.find_app import find_object
+    from canvas.primitives.misuse import advice
     from canvas.primitives.signature import Signature
     from canvas.workflows.compose.builder import Workflow
 
@@ -29,7 +31,10 @@ def graph(obj: Any, /, name: str, form: str, compiled: bool) -> None:
         elif isinstance(found, Signature):
             click.echo(_of_signature(found) if compiled else found.draw(form))
         else:
-            raise click.UsageError(f"{name}: expected a workflow or a signature; found {type(found).__name__}")
+            hint = advice(found)
+            if inspect.isfunction(found):
+                hint = f"; assign what it returns to a name of the module, flow = {found.__name__}(…), and draw that"
+            raise click.UsageError(f"{name}: expected a workflow or a signature; found {type(found).__name__}{hint}")
     except CanvasError as exc:
         raise click.ClickException(message_and_page(exc)) from exc
 

@@ -137,7 +137,7 @@ class Commands(click.Group):
             return _with_page(getattr(import_module(module), attribute), cmd_name)
         if cmd_name in plugins:
             return _plugin(plugins[cmd_name])
-        near = get_close_matches(cmd_name, self.list_commands(ctx), n=1)
+        near = ["--help"] if cmd_name == "help" else get_close_matches(cmd_name, self.list_commands(ctx), n=1)
         hint = f" Did you mean {near[0]}?" if near else ""
         raise click.UsageError(f"No such command {cmd_name!r}.{hint}", ctx)
 

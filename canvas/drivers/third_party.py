@@ -79,7 +79,7 @@ def store_of(make: Any, name: str, url: str, options: Mapping[str, Any]) -> Stor
     missing += [name for name in ("expires_records", "serializer", "shared") if not hasattr(store, name)]
     if missing:
         raise ConfigurationError(
-            f"result_backend {name!r}: {type(store).__name__} is no ResultStore of canvas.drivers.ports: it lacks "
+            f"result_backend {name!r}: {type(store).__name__} is not a ResultStore of canvas.drivers.ports: it lacks "
             f"{', '.join(missing)}. {_NO_BACKEND}"
         )
     counts = all(hasattr(store, method) for method in _OF_CHORDS)

@@ -27,8 +27,8 @@ def advice(value: Any) -> str:
         return "; for signatures that run side by side write group([...])"
     if isinstance(value, tuple(WORKFLOWS)):
         return (
-            "; a workflow is no signature: it is a node of another workflow by flow.add(…), and a task that returns it "
-            "ends as it does"
+            "; a workflow is not a signature: flow.add(…) makes it a node of another workflow, and a task that returns "
+            "it ends as it does"
         )
     if is_task(value):
         return f"; write {_last_name(value)}.s(...)"
@@ -40,7 +40,7 @@ def advice(value: Any) -> str:
         return "; did you call the task instead of .s(...)? This is what a coroutine function returns"
     if inspect.isroutine(value) or isinstance(value, type):
         called = getattr(value, "__name__", "function")
-        return f"; {called} is no task: decorate it with @app.task and write {called}.s(...)"
+        return f"; {called} is not a task: decorate it with @app.task and write {called}.s(...)"
     if isinstance(value, str):
         return f"; for a task by its name write signature({value!r:.100}, args)"
     return "; did you call the task instead of .s(...)?"

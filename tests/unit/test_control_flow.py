@@ -66,7 +66,10 @@ def sig(app, name, *args, **kwargs):
         (lambda flow, app: flow.first(flow.sleep(1)), "first: expected at least two nodes; got 1"),
         (lambda flow, app: flow.first([flow.sleep(1)]), "first: expected at least two nodes; got 1"),
         (lambda flow, app: flow.add(3), "node: expected a signature"),
-        (lambda flow, app: chain(flow), "a workflow is no signature: it is a node of another workflow"),
+        (
+            lambda flow, app: chain(flow),
+            "a workflow is not a signature",
+        ),
         (lambda flow, app: flow.map(flow, over=[1]), "flow: cycle: workflow 'flow' would be a node of itself"),
         (lambda flow, app: flow.map(Workflow("w", app), over=[1]), "w: expected workflow 'w' to have one input"),
         (lambda flow, app: flow.map(inner(app), over=[1], batch=2), "inner: batch: expected the signature of one task"),

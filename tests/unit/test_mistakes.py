@@ -266,11 +266,16 @@ WARNED = {
 """Those that are accepted, with a warning."""
 ON_THE_COMMAND_LINE = {
     14: ("-A known call known.ad", "Warning: this app has no task 'known.ad'; did you mean known.add? The message was sent."),
+    "14, without its module": ("-A known call add", "Warning: this app has no task 'add'; did you mean known.add? The message was sent."),
+    "90, graph of a module": ("-A known graph known", "Error: known: expected module:attribute, such as known:flow"),
+    "90, graph of a function": ("-A known graph known:compose", "Error: known:compose: …; assign what it returns to a name of the module, flow = compose(…), and draw that"),
+    "90, graph of a task": ("-A known graph known:add", "Error: known:add: …; write add.s(...)"),
     89: ("-A nosuch status", "Error: -A nosuch: there is no module 'nosuch' in … or on the Python path"),
     90: ("-A os status", "Error: -A os: module os defines no Canvas app; name the module that does, …"),
     91: ("-A mapp.py status", "Error: -A mapp.py: expected a module's name, with or without :attribute; write -A mapp"),
     92: ("worker -A mapp", "Error: -A is a global option: put it before the command, as in: canvas -A proj worker"),
     93: ("beta", "Error: No such command 'beta'. Did you mean beat?"),
+    "93, help": ("help", "Error: No such command 'help'. Did you mean --help?"),
     94: ("worker -P gevent", "Error: Invalid value for '-P' / '--pool': there is no gevent pool: use -P asyncio for async def tasks, …"),
 }  # fmt: skip
 
@@ -297,7 +302,8 @@ HELD_ELSEWHERE = {
 KNOWN = """
 from canvas import Canvas
 app = Canvas("known", broker="memory://known", backend="memory://known", set_as_current=False)
-app.task(name="known.add")(max)
+add = app.task(name="known.add")(max)
+def compose(): pass
 """
 
 

@@ -171,7 +171,7 @@ def sqlalchemy_url(url: str) -> URL:
     try:
         found = make_url(url.partition("+")[2])
     except (exc.ArgumentError, ValueError) as error:
-        raise ConfigurationError(f"result_backend: {shown} is no URL of a database") from error
+        raise ConfigurationError(f"result_backend: {shown} is not the URL of a database") from error
     if found.drivername in _DRIVERS:
         found = found.set(drivername=_DRIVERS[found.drivername])
     dialect = found.get_backend_name()

@@ -95,7 +95,10 @@ class ResultStoreContract(ContractSupport):
             results.store([ResultWrite("a", b"1", 60, True), ResultWrite("b", b"2", 60, True)])
             assert watch.next(5) == ("b", b"2")
 
-    async def test_awatch_gives_records_stored_before_and_after(self, driver: Driver) -> None:
+    def test_awatch_gives_records_stored_before_and_after(self, driver: Driver) -> None:
+        asyncio.run(self._awatch(driver))  # a plug-in of pytest for coroutines need not be installed
+
+    async def _awatch(self, driver: Driver) -> None:
         results = self._results(driver)
         results.store([ResultWrite("before", b"1", 60, True)])
         async with results.awatch(["before", "after"]) as watch:
