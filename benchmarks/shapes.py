@@ -21,8 +21,9 @@ def shapes(arena: Arena, library: str, count: int) -> Iterator[tuple[str, float]
         yield "fails", emptied(arena, count, "bench.fail")
         yield "retries", emptied(arena, count, "bench.again")
         yield "msgpack", emptied(arena, count, serializer="msgpack")
-        yield "later", due_later(arena, count)
         yield "queued", queued(arena, count)
+    with arena.worker(library, "prefork", 2):
+        yield "later", due_later(arena, count)
     with arena.worker(library, BENCH_MODEL="1"):
         yield "model", emptied(arena, count, "bench.model", kwargs={"order": {"number": 1, "items": ["a", "b"]}})
     with arena.worker(library, "threads", 16):
@@ -53,7 +54,8 @@ def due_later(arena: Arena, count: int) -> float:
 
 def queued(arena: Arena, count: int) -> float:
     """Tasks a second of a worker whose queue holds many more messages than it runs meanwhile."""
-    arena.fill(QUEUED)
+    arena.fill(QUEUED, key="aside")
+    arena.broker.rename("aside", "celery")
     rate = arena.rate(count)
     arena.broker.delete("celery")
     arena.wait(lambda: is_empty(arena))
