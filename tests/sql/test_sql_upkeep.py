@@ -228,3 +228,41 @@ def _limit(engine, pages):
     from sqlalchemy import event
 
     event.listen(engine, "connect", lambda connection, _: connection.execute(f"PRAGMA max_page_count = {pages}"))
+
+
+@pytest.mark.parametrize(
+    ("fault", "over", "said"),
+    [
+        ("default_transaction_read_only = on", "default_transaction_read_only", "in a read-only transaction"),
+        ("statement_timeout = '1ms'", "statement_timeout", "due to statement timeout"),
+    ],
+    ids=["read-only", "statement timeout"],
+)
+def test_a_database_that_takes_nothing_is_tried_again(postgres_url, fault, over, said):
+    name = postgres_url.partition("@/")[2].partition("?")[0]
+    close = (
+        f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}' AND pid <> pg_backend_pid()"
+    )
+    body = "BEGIN PERFORM pg_sleep(0.05); RETURN NEW; END"
+    with Canvas("own", broker="memory://takes-nothing", backend=postgres_url, set_as_current=False) as app:
+        app.backend.store_result("a", 1, "SUCCESS")
+        execute(
+            postgres_url, f"CREATE OR REPLACE FUNCTION slow() RETURNS trigger AS '{body}' LANGUAGE plpgsql",
+            "CREATE TRIGGER slow BEFORE INSERT ON celery_taskmeta FOR EACH ROW EXECUTE FUNCTION slow()",
+            f"ALTER DATABASE {name} SET {fault}", close,
+        )  # fmt: skip
+        try:
+            with pytest.raises(OperationalError, match=said):
+                app.backend.store_result("b", 2, "SUCCESS")
+            storing = threading.Thread(target=app.backend.store_result, args=("c", 3, "SUCCESS"))
+            storing.start()
+        finally:
+            engine = create_engine(postgres_url[3:], isolation_level="AUTOCOMMIT")
+            with engine.begin() as connection:
+                for statement in ("SET statement_timeout = 0", "SET default_transaction_read_only = off"):
+                    connection.execute(text(statement))
+                connection.execute(text(f"ALTER DATABASE {name} RESET {over}"))
+                connection.execute(text(close))
+            engine.dispose()
+        storing.join(20)
+        assert app.AsyncResult("c").get(timeout=5) == 3
