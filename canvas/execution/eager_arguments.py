@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from canvas.errors import EncodeError
-from canvas.producer.problems import find_unencodable
+from canvas.producer.send_errors import find_unencodable
 from canvas.task.pydantic_models import ModelsOf, plain_arguments
 from canvas.wire import codecs
 

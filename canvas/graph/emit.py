@@ -5,7 +5,7 @@ Sources: protocol.md §2.1, §2.3; semantics.md C1, C11–C13, H4, H5, H15, H20.
 
 from typing import Any
 
-from canvas.graph.links import ENDS_BODY
+from canvas.graph.composite_links import ENDS_BODY
 from canvas.graph.steps import Fork, Join, Member, Step, Unit, body_units, units_from
 from canvas.graph.wire_signature import Wire, WireEnd, WireEnds, errbacks_of
 from canvas.model.compiled import ChordSize, Plan, ResultRef, TaskCall

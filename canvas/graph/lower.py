@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from canvas.errors import CompositionError
+from canvas.graph.composite_links import link_error_to_body, linked
 from canvas.graph.ends import header_parts, result_id
-from canvas.graph.links import link_error_to_body, linked
 from canvas.graph.steps import Fork, Join, Member, Node, Segment, Step, Unit
 from canvas.model.call_options import LAST_STEP, given
 from canvas.primitives.chain import normal_steps

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from canvas.graph.links import ENDS_BODY
+from canvas.graph.composite_links import ENDS_BODY
 from canvas.primitives.fields import as_list, signature_dict
 from canvas.primitives.links import Distinct
 

@@ -33,7 +33,7 @@ from canvas.model.settlement import (
 from canvas.model.workflow_run import NodeRef
 from canvas.primitives.signature import Signature
 from canvas.producer.planner import Announcer
-from canvas.producer.problems import problem_of
+from canvas.producer.send_errors import problem_of
 from canvas.producer.sender import Sender
 from canvas.result.backend import Backend
 from canvas.wire import typed_json

@@ -76,7 +76,7 @@ class Sender(Planner):
         own: list[TaskCall] = []
         if sig.get("subtask_type") is not None and (app.sends_itself or self._any_sends_itself(plan)):
             # Few programs override apply_async or send_task.
-            from canvas.producer.own_sending import take_own
+            from canvas.producer.own_apply_async import take_own
 
             own = take_own(app, plan)
         messages, chords = self.encode(plan)
@@ -126,13 +126,13 @@ class Sender(Planner):
         return existing_result(self._app, plan, owner)
 
     def _send_own(self, sending: Sending) -> Any:
-        from canvas.producer.own_sending import send_own
+        from canvas.producer.own_apply_async import send_own
 
         return send_own(self._app, sending.plan, sending.own)
 
     def send_by_name(self, dispatch: TaskCall) -> Any:
         """Have the app's own ``send_task`` send the call, with the options that its task gives."""
-        from canvas.producer.own_sending import send_by_name
+        from canvas.producer.own_apply_async import send_by_name
 
         return send_by_name(self._app, dispatch)
 

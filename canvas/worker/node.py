@@ -19,7 +19,6 @@ from canvas.worker.banner import banner
 from canvas.worker.consumer.topology import add_own, declare
 from canvas.worker.control.commands import Panel
 from canvas.worker.control.pidbox import Pidbox
-from canvas.worker.early_stop import Starting
 from canvas.worker.logs.locks import hold_over_forks
 from canvas.worker.logs.streams import flush
 from canvas.worker.monitoring.health_server import Endpoint
@@ -37,6 +36,7 @@ from canvas.worker.signal_handlers import put_back_afterwards
 from canvas.worker.startup import check_limits, connect, load_tasks
 from canvas.worker.steps.node_steps import UserSteps
 from canvas.worker.steps.request import request_hooks
+from canvas.worker.stop_while_starting import Starting
 from canvas.worker.stopping import report_running
 
 _LISTENING_WITHIN = 5.0

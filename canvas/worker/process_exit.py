@@ -11,7 +11,7 @@ from canvas.app.application import Canvas
 from canvas.model.settlement import ChordDispatch, ReadyChord, Settlement
 from canvas.telemetry import emit
 from canvas.worker.consumer.loop import ConsumerLoop
-from canvas.worker.consumer.persistent import report_sent
+from canvas.worker.consumer.repeated_calls import report_sent
 from canvas.worker.logs.streams import flush
 from canvas.worker.monitoring.event_dispatcher import TaskEvents
 from canvas.worker.pipeline.active_tasks import ActiveTasks

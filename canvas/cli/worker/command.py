@@ -19,7 +19,6 @@ from canvas.cli.worker.options import Pool, concurrency, only_fork
 from canvas.errors import ConfigurationError
 from canvas.integrations import prometheus
 from canvas.telemetry import attach
-from canvas.worker.early_stop import end_while_loading
 from canvas.worker.logs import streams
 from canvas.worker.logs.setup import WorkerLog, log_level
 from canvas.worker.monitoring.heartbeat import HEARTBEAT_INTERVAL
@@ -28,6 +27,7 @@ from canvas.worker.node import plan_node, run_node
 from canvas.worker.process_files import ProcessFiles
 from canvas.worker.signal_handlers import put_back_afterwards
 from canvas.worker.startup import warn_of_slips
+from canvas.worker.stop_while_starting import end_while_loading
 
 _LEVELS = ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", "FATAL"]
 _DAEMON = ("logfile", "pidfile", "uid", "gid", "umask", "executable")

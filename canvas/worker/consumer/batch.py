@@ -19,8 +19,8 @@ from canvas.telemetry import emit
 from canvas.worker.consumer.buffer import PrefetchBuffer, Work
 from canvas.worker.consumer.loop_parts import LoopParts
 from canvas.worker.consumer.loop_sleep import STUCK_AFTER
-from canvas.worker.consumer.persistent import Concluding, Unsettled, WaitingAck, report_sent
 from canvas.worker.consumer.prefetch import QueueChange
+from canvas.worker.consumer.repeated_calls import Concluding, Unsettled, WaitingAck, report_sent
 from canvas.worker.consumer.shortcuts import acks_ahead, report_round
 
 T = TypeVar("T")

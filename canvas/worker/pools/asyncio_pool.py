@@ -12,7 +12,7 @@ from canvas.model.settlement import ChordDispatch, Settlement
 from canvas.result import denied_join_result, let_coroutines_await
 from canvas.worker.consumer.buffer import Work
 from canvas.worker.consumer.loop import SIGNALS_WITHIN, ConsumerLoop
-from canvas.worker.pipeline.awaited import AwaitedPipeline, OnLoop, Returned
+from canvas.worker.pipeline.coroutine_pipeline import AwaitedPipeline, OnLoop, Returned
 from canvas.worker.pipeline.pipeline import TaskPipeline
 from canvas.worker.pools.coroutine_slots import Place, Places
 

@@ -11,7 +11,7 @@ from canvas.primitives.group import group
 from canvas.primitives.registry import maybe_signature
 from canvas.primitives.signature import Signature
 from canvas.producer.outbox import Outbox
-from canvas.producer.problems import problem_of
+from canvas.producer.send_errors import problem_of
 from canvas.telemetry import emit
 
 

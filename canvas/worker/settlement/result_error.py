@@ -6,7 +6,7 @@ from canvas.errors import EncodeError
 from canvas.model.message import Message
 from canvas.model.outcome import Outcome, Success
 from canvas.model.record import in_tuple_form
-from canvas.producer.problems import find_unencodable_result
+from canvas.producer.send_errors import find_unencodable_result
 from canvas.wire import codecs
 
 

@@ -18,7 +18,7 @@ from canvas.model.record import Record, in_tuple_form
 from canvas.model.settlement import ResultWrite, Settlement
 from canvas.model.workflow_run import RUN_HEADER, NodeRef
 from canvas.producer.outbox import ChordMembership, NodeEnd, Outbox, PartOrigin
-from canvas.producer.problems import problem_of
+from canvas.producer.send_errors import problem_of
 from canvas.telemetry import emit
 from canvas.worker.settlement.callbacks import callback_groups
 from canvas.worker.settlement.cascade import TerminalState, fail_remaining

@@ -27,7 +27,7 @@ from canvas.model.workflow_run import (
     task_id_of,
 )  # fmt: skip
 from canvas.producer.outbox import NodeEnd, Outbox
-from canvas.producer.problems import problem_of
+from canvas.producer.send_errors import problem_of
 from canvas.telemetry import emit
 from canvas.text import safe_repr
 from canvas.workflows.services import WorkflowServices

@@ -25,7 +25,7 @@ from canvas.model.workflow_run import (
     outline_id,
     task_id_of,
 )
-from canvas.producer.problems import problem_of
+from canvas.producer.send_errors import problem_of
 from canvas.workflows.lifetimes import outlines, page_source, page_work
 from canvas.workflows.steps.child_runs import child_before, given_inputs, outcome_of_node, save_child
 from canvas.workflows.steps.earlier_attempts import digest_of, usable_before

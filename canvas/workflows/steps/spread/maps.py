@@ -20,7 +20,7 @@ from canvas.model.workflow_run import (
     page_id,
 )  # fmt: skip
 from canvas.primitives.mapping import batch
-from canvas.producer.problems import problem_of
+from canvas.producer.send_errors import problem_of
 from canvas.workflows.steps.attempt import by_policy
 from canvas.workflows.steps.earlier_attempts import Earlier, digest_of
 from canvas.workflows.steps.loops import LoopAttempt
