@@ -8,6 +8,7 @@ message.published              message
 message.dead_lettered          queue, reason
 message.refused                hostname, message, exc: of a message that cannot be read as a task's
 task.received                  message, hostname, request, task
+task.discarding                message: in place of task.received, of a task that is revoked or has expired
 task.started                   message, hostname, task, waited (s since its lease)
 task.finished                  message, outcome, runtime (s), hostname, task, request
 task.over                      the same, of a task that ran, after every listener of task.finished and ``after_return``

@@ -11,7 +11,8 @@ from tests.support.redis_server import RedisServer
 
 CALLS = [
     ("l.succeeds", [1]), ("l.fails", [False]), ("l.fails", [True]), ("l.retries", []), ("l.refuses", ["ignore"]),
-    ("l.refuses", ["reject"]), ("l.writes", []), ("l.succeeds", ["last"]),
+    ("l.refuses", ["reject"]), ("l.writes", []), ("l.succeeds", ["late"], "2001-01-01T00:00:00+00:00"),
+    ("l.succeeds", ["last"]),
 ]  # fmt: skip
 
 
@@ -26,7 +27,7 @@ def notes_of(library, case, folder):
         )  # fmt: skip
         try:
             with Canvas("client", broker=server.url(0), backend=server.url(1), set_as_current=False) as client:
-                results = [client.send_task(name, args) for name, args in CALLS]
+                results = [client.send_task(name, args, expires=next(iter(at), None)) for name, args, *at in CALLS]
                 assert results[-1].get(timeout=60) == "last"
                 assert results[3].get(timeout=60) is None
         finally:
@@ -43,8 +44,9 @@ def both(request, tmp_path_factory):
 
 
 def without_source(note):
-    """Celery notes what a task received in the parent process, canvas in the child that runs it."""
-    return json.dumps([*json.loads(note)[:6], None]) if "strategy" in note else note
+    """Celery notes what a task received, and what has expired, in the parent process, canvas in the child that leases
+    it."""
+    return json.dumps([*json.loads(note)[:6], None]) if "strategy" in note or "Discarding" in note else note
 
 
 def test_handlers_get_the_records_that_they_get_of_celery(both):

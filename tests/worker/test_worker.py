@@ -366,12 +366,16 @@ def test_revoked_tasks_never_run_however_late_the_worker_starts(bench, app, pool
     chain.parent.revoke()
     chord.parent.results[0].revoke()
     assert result.state == "PENDING"
-    with start(bench, "-P", *pool):
+    with start(bench, "-P", *pool) as worker:
         assert bench.wait_state(app, chain.id) == "REVOKED"
         assert bench.wait_state(app, chord.id) == "FAILURE"
         eventually(lambda: not bench.broker.llen("celery") and not bench.broker.hlen("unacked"))
         with pytest.raises(TaskRevokedError):
             result.get(timeout=10)
+        worker.wait_for(f"Discarding revoked task: t.slow_then[{result.id}]")
+        received, discarded = [line for line in worker.log if f"[{result.id}]" in line]
+        assert f"Task t.slow_then[{result.id}] received" in received
+        assert "Discarding" in discarded
     assert bench.ledgers.llen(f"ledger:{key}") == 0
 
 

@@ -32,9 +32,13 @@ class Revocations:
         self.any = bool(entries)
         self.version = version
 
+    def lists(self, task_id: str) -> bool:
+        """Whether the id itself is revoked."""
+        return task_id in self._ids
+
     def match(self, message: Message) -> bool:
         """Whether the message's id, or one of its stamps, is revoked."""
-        return message.id in self._ids or (bool(self._stamps) and has_stamp(message, self._stamps))
+        return self.lists(message.id) or (bool(self._stamps) and has_stamp(message, self._stamps))
 
 
 def has_stamp(message: Message, wanted: Collection[object]) -> bool:

@@ -253,6 +253,7 @@ def _crashed(worker: str, exc: BaseException, **_: Any) -> None:
 
 _LINES: list[tuple[str, Callable[..., None], logging.Logger, int]] = [
     ("task.received", task_received, RECEIVED, logging.INFO),
+    ("task.discarding", task_received, RECEIVED, logging.INFO),
     ("task.finished", task_finished, TRACE, logging.ERROR),
     ("task.timeout", _task_timeout, _worker, logging.ERROR),
     ("task.soft_timeout", _task_soft_timeout, _worker, logging.WARNING),

@@ -131,8 +131,7 @@ class TaskPipeline:
         if task is not None and task.reject_on_worker_lost is False and headers.get("canvas_worker_lost"):
             return self.conclude(job, Failure(worker_lost(message)))
         if type(admission) is Discard:
-            self.active_tasks.discarded(message.id, admission.reason)
-            return self.conclude(job, Revoked(admission.reason))
+            return self.unrunnable.discard(job, admission.reason)
         if task is None:
             return self.unrunnable.unregistered(job)
         job.to_ack = not early and not acks_late(task, message)

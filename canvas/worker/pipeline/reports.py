@@ -30,6 +30,10 @@ class TaskReports:
         """The message has come to a worker."""
         emit("task.received", message=job.message, hostname=self._hostname, request=job.request, task=job.task)
 
+    def discarding(self, job: Job) -> None:
+        """The message has come to a worker, which will not run it: it is revoked, or has expired."""
+        emit("task.discarding", message=job.message)
+
     def started(self, job: Job) -> None:
         """The task starts."""
         waited = max(0.0, time.monotonic() - job.delivery.leased_at)

@@ -35,6 +35,8 @@ from canvas.model.workflow_run import RUN_HEADER, NodeRef
 from canvas.producer.outbox import NodeEnd, Outbox
 from canvas.telemetry import emit
 from canvas.text import safe_repr
+from canvas.worker.consumer.revoked import Revocations
+from canvas.worker.pipeline.active_tasks import ActiveTasks
 from canvas.worker.pipeline.admission import MessageDecoder
 from canvas.worker.pipeline.reports import TaskReports
 from canvas.worker.pipeline.throttle import Throttle
@@ -60,6 +62,8 @@ class Steps(Protocol):
     task_throttle: Throttle
     decoder: MessageDecoder
     reports: TaskReports
+    revocations: Revocations
+    active_tasks: ActiveTasks
 
     def new_job(self, delivery: Delivery, message: Message, fence: Fence) -> Job: ...
     def conclude(self, job: Job, outcome: Outcome) -> Settlement: ...
@@ -121,6 +125,16 @@ class Unrunnable:
             payload = self._codec.with_headers(payload, {"canvas_received": True})
         publish = self._republish(delivery, message, payload)
         return Settlement(delivery, deferrals=[DelayedPublish(due, publish)], keeps=keeps(self._app, message, due))
+
+    def discard(self, job: Job, reason: str) -> Settlement:
+        """A message that is revoked, or has expired, when its turn comes."""
+        message = job.message
+        if job.task is not None and "canvas_received" not in message.headers:
+            known = message.headers.get("expires") is not None or self._steps.revocations.lists(message.id)
+            # Celery looks for revoked stamps only after it has announced that the task is received.
+            (self._steps.reports.discarding if known else self._steps.reports.received)(job)
+        self._steps.active_tasks.discarded(message.id, reason)
+        return self._steps.conclude(job, Revoked(reason))
 
     def unregistered(self, job: Job) -> Settlement:
         """A name that is not registered here. By ``worker_unknown_task``, and in a workflow's run by
