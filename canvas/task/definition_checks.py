@@ -34,13 +34,15 @@ def refuse_decorated(decorator: str, args: tuple[Any, ...]) -> NoReturn:
 
 
 def check_definition(function: Any, name: Any, base: Any, root: type) -> None:
-    """Raise TypeError for a function, a name or a base from which no task can be made. ``root``: the class of tasks."""
+    """Raise TypeError for a function, a name or a base from which no task can be made. ``root``: the class of tasks.
+
+    A false value for the name or the base is none, as in Celery."""
     if isinstance(function, staticmethod | classmethod):
         kind = type(function).__name__
         raise TypeError(f"@app.task takes a function; got a {kind}: write @{kind} above @app.task")
-    if name is not None and not isinstance(name, str):
+    if name and not isinstance(name, str):
         raise TypeError(f"@app.task: name: expected text; got {type(name).__name__} {name!r:.100}")
-    if base is not None and not (isinstance(base, type) and issubclass(base, root)):
+    if base and not (isinstance(base, type) and issubclass(base, root)):
         raise TypeError(f"@app.task: base: expected a subclass of Task; got {base!r:.100}")
 
 

@@ -149,3 +149,12 @@ def test_runs_that_end_as_they_begin_are_ended_by_messages(app, outcomes):
     run = flow.apply()
     assert run.get() == 3
     assert outcomes == [run["first"].id, run["second"].id]
+
+
+def test_a_node_with_a_limit_ends_by_a_message(app, outcomes):
+    """The end of the run inside may be late: only the step that finds it in time records the success of the node."""
+    flow = Workflow("flow", app)
+    flow.timeout(flow.add(inner_of(app, two_ends), name="inside"), 60)
+    run = flow.apply()
+    assert run.get() == {"one": 2, "two": 3}
+    assert outcomes == [run["inside"].id]

@@ -192,3 +192,9 @@ def test_definitions_without_a_mistake_give_no_warning():
         app.task(name="values.t", autoretry_for=(ValueError,), max_retries=None, throws=KeyError)(lambda: 1)
         tasks_of_a_factory()
         tasks_of_a_factory()
+
+
+def test_a_false_name_or_base_is_none():
+    other = Canvas("false", broker="memory://")
+    for options in ({"name": False}, {"name": ""}, {"base": False}):
+        assert other.task(**options)(lambda: 1)() == 1

@@ -200,9 +200,10 @@ class RunEngine(NodeAttempt):
     def _succeed_around(self, end: RunNode, inputs: Sequence[KnownInput]) -> bool:
         """End the node that this run stands for with its value; False where that takes a message.
 
-        Such is a run that ends with its own first settlement: what it would start around it may read that."""
+        Such is a run that ends with its own first settlement: what it would start around it may read that. And such is
+        the place of a node with a limit, whose success is recorded by the step that finds it in time."""
         place = None if self._begins else place_around(end)
-        if place is None:
+        if place is None or is_recorded_later(self._runs, place):
             return False
         record = Record(task_id_of(place), states.SUCCESS, value_inside(end, inputs), None, [], parent_id=self._parent)
         record.date_done = self._app.now().isoformat()
