@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from canvas.errors import CompositionError
-from canvas.graph.composite_links import link_error_to_body, linked
+from canvas.graph.composite_links import ENDS_BODY, link_error_to_body, linked
 from canvas.graph.ends import header_parts, result_id
 from canvas.graph.steps import Fork, Join, Member, Node, Segment, Step, Unit
 from canvas.model.call_options import LAST_STEP, given
@@ -95,7 +95,9 @@ class Lowering:
     def _chain(self, sig: Signature[Any], call: PartialCall, live: bool) -> Segment:
         options = {**sig.options, **call.options} if live else dict(sig.options)
         args = (*call.args, *sig.args)
-        steps = normal_steps(sig.members())
+        members = sig.members()
+        # The chain around a chord that is a body has options alone: the chord starts as it would alone.
+        steps = normal_steps(members, unroll=not (members and ENDS_BODY in members[0].kwargs))
         if not steps:
             raise CompositionError("empty chain: expected at least one step")
         last = {key: options.pop(key) for key in LAST_STEP if options.get(key) is not None}

@@ -152,6 +152,26 @@ def test_errbacks_of_steps_that_do_not_run_are_not_called(pairs, failing):
     compare(pairs, workflows.Chain([group, inner, *FAILING[1 - failing :], workflows.Leaf(errback=True)]), {})
 
 
+FAILS = workflows.Leaf(immutable=True, fails=True)
+LED = [workflows.Leaf(errback=True), workflows.Leaf()]
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        workflows.Chord([FAILS], workflows.Chain(LED)),
+        workflows.Chord([FAILS], workflows.Chain(LED), errback=True),
+        workflows.Chord([FAILS], workflows.Chain([*LED, workflows.Group([*LED])])),
+    ],
+    ids=["chain", "errback of the chord", "ends in a group"],
+)
+def test_errbacks_of_a_body_that_is_a_chord_before_a_chain(pairs, last):
+    """Celery calls none of the steps of the chain when the last header fails. Its workers take such a body of a client
+    of canvas apart."""
+    tree = workflows.Chain([workflows.Group([workflows.Leaf(immutable=True)] * 2), last])
+    compare([pair for pair in pairs if pair.worker == "canvas"], tree, {})
+
+
 def records(pair, tree):
     workflows.number(tree)
     run = uuid.uuid4().hex

@@ -444,10 +444,16 @@ def silent(tree, around=False):
     around = around or (isinstance(tree, Composite) and tree.errback)
     for header, body in _joins(tree):
         failing = any(leaf.fails for part in header for leaf in leaves(part))
-        called = [leaf for part in body for leaf in leaves(part) if isinstance(leaf, Leaf) and leaf.errback]
+        called = [one for part in body for one in _with_errback(part)]
         if failing and _is_chord(body) and (called or around):
             return True
     return any(silent(part, around) for part in parts(tree))
+
+
+def _with_errback(tree):
+    """The tasks and composites of a tree that have an errback of their own."""
+    own = [] if isinstance(tree, Spread) or not tree.errback else [tree]
+    return own + [one for part in parts(tree) for one in _with_errback(part)]
 
 
 def _joins(tree):
