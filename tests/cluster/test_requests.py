@@ -57,20 +57,21 @@ def test_requests_of_a_settlement(cluster, redis_server, second, arrangement):
     for server in (redis_server, second):
         server.client().flushall()
     with arrangement(cluster, redis_server, second) as (driver, servers):
-        driver.broker.publish([publish(str(number), "q1") for number in range(4)])
+        driver.broker.publish([publish(str(number), "q1") for number in range(8)])
         lease = Lease("w", ("q1",), 1)
         held = driver.broker.lease(lease)
-        found, requests = [], Requests(servers)
-        for queue in ("q1", "q2", "q1", "q2"):
+        found = {"q1": [], "q2": []}
+        requests = Requests(servers)
+        for queue in ("q1", "q2") * 4:
             settlement = Settlement(
                 held[0], stores=[ResultWrite(f"task {queue}", SUCCESS, 60, True)], publishes=[publish("next", queue)]
             )
             before = requests.read()
             held = driver.settler.settle([settlement], lease).deliveries
-            found.append(requests.since(before))
+            found[queue].append(requests.since(before))
         driver.close()
-    # The first ones load scripts and open connections.
-    assert tuple(found[2:]) == REQUESTS[arrangement]
+    # The first ones load scripts and open connections. A connection of another test that closes is one more read.
+    assert (min(found["q1"][1:]), min(found["q2"][1:])) == REQUESTS[arrangement]
 
 
 def test_a_heartbeat_is_one_request_to_each_partition(redis_server, second):
@@ -79,9 +80,13 @@ def test_a_heartbeat_is_one_request_to_each_partition(redis_server, second):
     driver = open_driver("", second.url(1), broker_shards=shards)
     driver.recovery.heartbeat("w", ["far", "near"], 60)
     requests = Requests(servers)
-    before = requests.read()
-    driver.recovery.heartbeat("w", ["far", "near"], 60)
-    assert requests.since(before) == 2
+    found = []
+    for _ in range(3):
+        before = requests.read()
+        driver.recovery.heartbeat("w", ["far", "near"], 60)
+        found.append(requests.since(before))
+    # A connection of another test that closes is one more read.
+    assert min(found) == 2
     driver.close()
 
 

@@ -192,7 +192,7 @@ def test_the_database_is_away_while_a_task_ends(postgres, postgres_url, redis_ur
     "bad, said",
     [
         ("db+oracle://h/d", "no results in 'oracle'"), ("db+sqlite://", "needs the path of a file"),
-        ("db+nothing", "no URL of a database|no driver"), ("db+sqlite:///:memory:", "needs the path of a file"),
+        ("db+nothing", "not the URL of a database|no driver"), ("db+sqlite:///:memory:", "needs the path of a file"),
     ],
 )  # fmt: skip
 def test_a_wrong_url_is_refused(bad, said):
