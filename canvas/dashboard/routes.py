@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from starlette.routing import Route
 
-from canvas.dashboard.api import overview, queues, schedules, tasks, workers, workflows
+from canvas.dashboard.api import overview, queues, run_actions, schedules, tasks, workers, workflows
 
 PREFIX = "/api/v1"
 
@@ -38,7 +38,7 @@ OPERATIONS = [
     Operation("GET", "/workflows/{run}/picture", workflows.picture, "Where the boxes of a run's graph stand.",
               ("expand",)),
     Operation("GET", "/workflows/{run}/nodes/{node:path}", workflows.node, "Everything that is known of a node."),
-    Operation("POST", "/workflows/{run}/{action}", workflows.act,
+    Operation("POST", "/workflows/{run}/{action}", run_actions.act,
               "Act on a run: cancel, resume, again (a node and all that depend on it), retry (a new run), signal.",
               body=("terminate", "force", "node", "name", "payload", "key")),
     Operation("GET", "/tasks", tasks.list_tasks, "Tasks, those with the latest events first.",
@@ -53,6 +53,7 @@ OPERATIONS = [
               "Act on a worker: grow, shrink, autoscale, restart, rate-limit, time-limit, add-consumer, "
               "cancel-consumer, shutdown.", body=("n", "min", "max", "task", "rate", "soft", "hard", "queue")),
     Operation("GET", "/queues", queues.list_queues, "All queues, as they were at the last look."),
+    Operation("GET", "/queues/{queue}/next", queues.next_messages, "The messages that workers take next."),
     Operation("GET", "/queues/{queue}/dead-letters", queues.dead_letters, "Messages that no worker could run.",
               ("limit",)),
     Operation("POST", "/queues/{queue}/{action}", queues.act,

@@ -91,7 +91,7 @@ def test_a_run_that_fails_is_found_looked_into_resumed_and_succeeds(fleet):
     assert (nodes["gate"]["state"], nodes["last"]["state"]) == ("FAILURE", "UPSTREAM_FAILED")
     assert (nodes["last"]["cause"], nodes["last"]["error"]) == ("gate", None)
     assert found["run"]["can"] == {
-        "cancel": False, "signal": False, "resume": True, "again": True, "retry": True,
+        "cancel": False, "signal": False, "resume": True, "force": False, "again": True, "retry": True,
     }  # fmt: skip
     assert "Traceback" in fleet.get(f"/workflows/{run.id}/nodes/gate")["traceback"]
     assert [box["label"] for box in fleet.get(f"/workflows/{run.id}/picture")["boxes"]] == [
@@ -107,6 +107,16 @@ def test_a_run_that_fails_is_found_looked_into_resumed_and_succeeds(fleet):
     again = fleet.post(f"/workflows/{run.id}/retry")["run"]
     assert fleet.app.workflow(again).get(timeout=20) is not None
     assert fleet.client.get("/api/v1/workflows/nothing").status_code == 404
+
+
+def test_a_run_that_a_worker_of_celery_has_stopped_names_it(fleet):
+    flow = Workflow("mixed", fleet.app)
+    first = flow.add(fleet.app.signature("t.ident", (1,), queue="other"), name="first")
+    flow.add(fleet.app.signature("t.ident", (first,)), name="second")
+    run = flow.apply_async()
+    about = eventually(lambda: [one for one in [fleet.get(f"/workflows/{run.id}")["run"]] if one["stopped_by"]])[0]
+    assert (about["stopped_by"], about["can"]["force"], about["state"]) == (["theirs@h"], True, "STARTED")
+    assert run.cancel()
 
 
 def test_a_node_that_runs_is_shown_as_running(fleet):

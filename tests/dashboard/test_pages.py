@@ -1,5 +1,6 @@
 """The pages in a real browser, with a fleet of both kinds of worker behind them."""
 
+import re
 import time
 
 import pytest
@@ -62,7 +63,7 @@ def test_a_run_that_fails_is_found_looked_into_and_resumed_by_clicks(fleet, page
     run = start(fleet, key)
     eventually(lambda: run.status().over)
     shown = page.open()
-    shown.get_by_role("link", name="Workflows").click()
+    shown.get_by_role("navigation").get_by_role("link", name="Workflows").click()
     shown.get_by_label("State").select_option("FAILURE")
     shown.get_by_role("link", name="nightly").first.click()
     shown.get_by_role("button", name="each ×n, succeeded, 3/3").wait_for()
@@ -83,6 +84,26 @@ def test_a_run_that_fails_is_found_looked_into_and_resumed_by_clicks(fleet, page
     assert errors.text_content() == ""
     shown.get_by_role("tab", name="Timeline").click()
     shown.locator(".timeline .bar").nth(3).wait_for()
+
+
+@pytest.mark.slow
+def test_the_overview_leads_to_the_causes(fleet, page):
+    for at in range(3):
+        fleet.app.send_task("t.add", (at, 1), queue="unserved")
+    fleet.app.send_task("t.fail", (1,)).get(timeout=30, propagate=False)
+    shown = page.open()
+    shown.get_by_role("link", name="No worker consumes unserved, where 3 messages wait").click()
+    shown.get_by_text("3 messages waiting").wait_for()
+    shown.get_by_role("region", name="Next messages").get_by_role("link", name="t.add").wait_for()
+    shown.get_by_role("link", name="its tasks").click()
+    shown.get_by_role("heading", name="Tasks").wait_for()
+    assert shown.get_by_label("Queue", exact=True).input_value() == "unserved"
+    page.open().get_by_role("link", name=re.compile("^t.fail has failed")).click()
+    shown.get_by_role("row", name="t.fail").first.get_by_role("link", name="t.fail", exact=True).click()
+    shown.get_by_role("heading", name="Traceback").wait_for()
+    page.open().get_by_role("link", name="Failed in the last hour").click()
+    shown.get_by_role("row", name="t.fail").first.wait_for()
+    assert page.violations() == []
 
 
 @pytest.mark.slow
@@ -191,7 +212,7 @@ def test_the_keyboard_is_enough(fleet, page):
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [1_000, 10_000])
 def test_large_runs_are_laid_out_at_once(fleet, page, size):
-    """1,000 nodes are laid out within a second of CPU time; of 10,000 nodes those that are alike share boxes."""
+    """Nodes share boxes whose labels are readable; a box opens as a list of its nodes, or as boxes of their own."""
     flow, sig = Workflow("large", fleet.app), fleet.app.signature("t.ident", (1,), immutable=True)
     before = [flow.add(sig, name=f"first-{at}") for at in range(10)]
     layer = size // 10
@@ -201,7 +222,19 @@ def test_large_runs_are_laid_out_at_once(fleet, page, size):
     page.page.set_default_timeout(120_000)
     shown = page.open(f"workflows/{run.id}")
     shown.locator("g.node").first.wait_for()
-    assert shown.locator("g.node").count() < 2_000
+    assert shown.locator("g.node").count() == 10
+    assert all(
+        box["height"] >= 10 for box in [one.bounding_box() for one in shown.locator("g.node text:not(.badge)").all()]
+    )
+    shown.get_by_role("button", name=re.compile("^step-4 × ")).click()
+    panel = shown.get_by_role("complementary", name="Node")
+    panel.get_by_role("button", name="step-4-0", exact=True).wait_for()
+    assert panel.get_by_role("listitem").count() == min(200, size // 10)
+    if size == 1_000:
+        panel.get_by_role("button", name="Show each as a box").click()
+        shown.get_by_role("button", name=re.compile("^step-4-50, ")).wait_for()
+        shown.get_by_role("button", name="Collapse").click()
+        shown.get_by_role("button", name=re.compile("^step-4 × 100")).wait_for()
     began = time.process_time()
     run_picture(run.nodes)
     assert time.process_time() - began < size / 1_000

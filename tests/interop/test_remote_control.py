@@ -70,6 +70,8 @@ def test_questions(ours, asking, server):
     assert stats["total"]["t.add"] == before + 1
     assert stats["pool"]["max-concurrency"] == (1 if pool == "solo" else 2)
     assert stats["broker"]["transport"] == "redis"
+    assert len(stats["memory"]) == (3 if pool == "prefork" else 1)
+    assert all(size > 10_000 for size in stats["memory"].values())
     assert "broker_url" in asked.conf()["ours@here"]
     assert asked.clock()["ours@here"]["clock"] > 0
     assert asked.scheduled() == {"ours@here": []}

@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 import pytest
 
 from canvas import Canvas, Workflow, chain, chord, group
+from canvas.graph.pictures.collapsed import run_picture
 from canvas.graph.pictures.drawing import draw_run
 from canvas.graph.pictures.shapes import Box, Edge, Picture
 from canvas.graph.pictures.svg import svg
@@ -256,3 +257,32 @@ def test_wide_characters_take_two_columns(app):
     flow = Workflow("flow", app)
     flow.add(t(app), name="表")
     assert flow.draw() == "┌────┐\n│ 表 │\n└────┘"
+
+
+# -- large runs
+
+
+@pytest.mark.parametrize("shape", ["wide", "deep", "layers", "small"])
+def test_nodes_of_large_runs_share_boxes_that_can_be_expanded(app, shape):
+    flow = Workflow("w", app)
+    if shape in ("deep", "small"):
+        before = []
+        for at in range(1_000 if shape == "deep" else 100):
+            before = [flow.add(t(app), name=f"n-{at}", after=before)]
+    else:
+        first = [flow.add(t(app), name=f"first-{at}") for at in range(200)]
+        for at in range(400):
+            flow.add(t(app), name=f"n-{at}", after=first[0] if shape == "wide" else first[at % 200])
+    nodes = flow.apply_async().nodes
+    whole = run_picture(nodes)
+    labels = [placed.box.label for placed in whole.arrangement.boxes]
+    if shape == "small":
+        assert len(labels) == 100
+        return
+    assert len(labels) <= 40
+    assert sum(map(len, whole.members)) == len([node for node in nodes if node.kind not in ("start", "end")])
+    assert {"wide": "n × 400", "layers": "first × 200", "deep": "n-0 … n-24 × 25"}[shape] in labels
+    key = next(key for key in whole.keys if key)
+    apart = run_picture(nodes, {key})
+    size = len(whole.members[whole.keys.index(key)])
+    assert len(apart.arrangement.boxes) == len(labels) + size - 1

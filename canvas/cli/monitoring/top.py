@@ -14,6 +14,8 @@ from canvas.dashboard.options import DashboardOptions
 
 _TASKS = 2_000
 """Tasks that are kept in memory."""
+_PROBLEMS = 5
+"""Sentences about problems that are listed."""
 _LISTED = 30
 """Workers and queues that are listed, each."""
 
@@ -64,6 +66,8 @@ def _head(collector: Collector) -> Text:
     )  # fmt: skip
     if runs:
         text.append(f"  workflows {runs['running']} running, {runs['failed']} failed")
+    for problem in collector.problems[:_PROBLEMS]:
+        text.append(f"\n{problem.text}", "yellow")
     for name, source in figures["sources"].items():
         if not source["ok"]:
             text.append(f"\n{name} cannot be read: {source['error']}", "red")

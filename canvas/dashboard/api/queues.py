@@ -41,6 +41,13 @@ def dead_letters(request: Request) -> Response:
     return json_answer({"letters": [_shown(context, letter) for letter in latest], "total": len(letters)})
 
 
+def next_messages(request: Request) -> Response:
+    """The messages that workers take next, one of each priority, where the broker shows them."""
+    context, queue = context_of(request), request.path_params["queue"]
+    found = context.app.driver.admin.next_messages(queue)
+    return json_answer({"messages": [_message(context, payload) for payload in found]})
+
+
 def _key(letter: DeadLetter) -> str:
     """The name of a dead letter in the API: the digest of what the broker knows it by."""
     known = letter.token or letter.payload
@@ -48,14 +55,19 @@ def _key(letter: DeadLetter) -> str:
 
 
 def _shown(context: Context, letter: DeadLetter) -> dict[str, Any]:
+    about = {"key": _key(letter), "reason": letter.reason, "time": letter.time}
+    return {**about, **_message(context, letter.payload)}
+
+
+def _message(context: Context, payload: bytes) -> dict[str, Any]:
     app, codec = context.app, context.app.driver.broker.codec
-    headers = codec.headers_of(letter.payload)
+    headers = codec.headers_of(payload)
     found = {
-        "key": _key(letter), "reason": letter.reason, "time": letter.time, "bytes": len(letter.payload),
-        "id": headers.get("id"), "task": headers.get("task"), "args": None, "kwargs": None, "unreadable": None,
+        "bytes": len(payload), "id": headers.get("id"), "task": headers.get("task"),
+        "args": None, "kwargs": None, "unreadable": None,
     }  # fmt: skip
     try:
-        message = wire.decode(codec.decode(letter.payload), accept=app.accept_content, signer=app.signer)
+        message = wire.decode(codec.decode(payload), accept=app.accept_content, signer=app.signer)
     except CanvasError as exc:
         found["unreadable"] = str(exc)
     else:

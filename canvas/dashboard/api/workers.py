@@ -23,10 +23,11 @@ def row(context: Context, worker: Worker) -> dict[str, Any]:
     pool = stats.get("pool") if isinstance(stats.get("pool"), dict) else {}
     rusage = stats.get("rusage") if isinstance(stats.get("rusage"), dict) else {}
     queues = answers.get("active_queues")
+    processes = _memory_by_process(stats)
     return {
         "name": worker.hostname,
         "alive": worker.alive,
-        "library": "canvas" if str(worker.sw_ident or "").startswith("canvas") or _is_canvas(pool) else "celery",
+        "library": library_of(context, worker),
         "version": worker.sw_ver,
         "pid": worker.pid,
         "active": worker.active,
@@ -38,13 +39,25 @@ def row(context: Context, worker: Worker) -> dict[str, Any]:
         "concurrency": (pool or {}).get("max-concurrency"),
         "prefetched": stats.get("prefetch_count"),
         "uptime": stats.get("uptime"),
-        "memory": (rusage or {}).get("maxrss"),
+        "memory": sum(processes.values()) if processes else (rusage or {}).get("maxrss"),
+        "processes": processes,
         "queues": [one.get("name") for one in queues if isinstance(one, dict)] if isinstance(queues, list) else [],
     }
 
 
-def _is_canvas(pool: Any) -> bool:
-    return str((pool or {}).get("implementation", "")).startswith("canvas")
+def _memory_by_process(stats: dict[str, Any]) -> dict[str, int]:
+    """KiB by process id, as workers of canvas answer; those of Celery tell only the peak of their main process."""
+    found = stats.get("memory")
+    return {pid: size for pid, size in found.items() if isinstance(size, int)} if isinstance(found, dict) else {}
+
+
+def library_of(context: Context, worker: Worker) -> str:
+    """``canvas`` or ``celery``, as its events or its answers say."""
+    stats = context.collector.answers.one(worker.hostname or "").get("stats")
+    pool = stats.get("pool") if isinstance(stats, dict) else None
+    implementation = pool.get("implementation") if isinstance(pool, dict) else ""
+    named = (str(worker.sw_ident or ""), str(implementation or ""))
+    return "canvas" if any(one.startswith("canvas") for one in named) else "celery"
 
 
 def _pool_name(pool: Any) -> str | None:

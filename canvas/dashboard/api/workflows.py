@@ -8,7 +8,8 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from canvas.dashboard.answers import ApiError, acting, json_answer, moment_of, number_of
+from canvas.dashboard.answers import ApiError, json_answer, moment_of, number_of
+from canvas.dashboard.api.run_actions import possible, stopped_by
 from canvas.dashboard.collecting.families import summary as family_summary
 from canvas.dashboard.context import Context, context_of
 from canvas.errors import RunLost
@@ -118,7 +119,8 @@ def one_run(request: Request) -> Response:
     }
     found = watch.look(running)
     about = {**summary(watch.run, found.status), "critical_path": found.status.critical_path}
-    about["can"] = _possible(context, found.status)
+    about["can"] = possible(context, found.status)
+    about["stopped_by"] = stopped_by(context, watch.run, found.status)
     about["signals"] = sorted({node.signal for node in found.status.nodes if node.signal is not None})
     nodes = []
     tasks = {node.name: str(node.sig["task"]) for node in watch.run.nodes if node.sig is not None}
@@ -133,18 +135,6 @@ def one_run(request: Request) -> Response:
             fields["error"] = None
         nodes.append(fields)
     return json_answer({"run": about, "nodes": nodes})
-
-
-def _possible(context: Context, status: RunStatus) -> dict[str, bool]:
-    """Which actions make sense now."""
-    free = not context.options.read_only
-    return {
-        "cancel": free and not status.over,
-        "signal": free and not status.over,
-        "resume": free and status.over and status.state != states.SUCCESS,
-        "again": free and status.over,
-        "retry": free,
-    }
 
 
 def _ready_times(nodes: Sequence[RunNode], status: RunStatus) -> dict[str, float | None]:
@@ -249,32 +239,3 @@ def _items(context: Context, run: Run, number: int) -> list[dict[str, Any]]:
         error = context.shown_result(record.result)
         failed.append({"item": item, "task_id": task_id, "state": record.status, "error": error})
     return failed
-
-
-@acting
-def act(request: Request, body: dict[str, Any]) -> Response:
-    """Cancel a run, resume it, run a node of it again, or run all of it again."""
-    context, action = context_of(request), request.path_params["action"]
-    run = context.app.workflow(request.path_params["run"])
-    match action:
-        case "cancel":
-            done = run.cancel(terminate=bool(body.get("terminate")))
-            left = "The run has ended already, or only its finally_ nodes are left"
-            return json_answer({"done": done, "message": "Cancelled" if done else left})
-        case "resume":
-            done = run.resume(force=bool(body.get("force")))
-            return json_answer({"done": done, "message": "Resumed" if done else "There is nothing to resume"})
-        case "again":
-            if not isinstance(body.get("node"), str):
-                raise ApiError(400, "again: expected the name of a node, as node")
-            done = run.again(body["node"])
-            return json_answer({"done": done, "message": "Started" if done else "The run has not ended"})
-        case "retry":
-            new = run.retry()
-            return json_answer({"done": True, "message": "Started a new run", "run": new.id})
-        case "signal":
-            if not isinstance(body.get("name"), str):
-                raise ApiError(400, "signal: expected the name of a signal, as name")
-            run.signal(body["name"], body.get("payload"), key=body.get("key"))
-            return json_answer({"done": True, "message": "Sent"})
-    raise ApiError(404, f"there is no action {action!r}")

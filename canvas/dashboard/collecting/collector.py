@@ -9,6 +9,8 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from canvas.app.application import Canvas
+from canvas.beat.schedule import EntryInfo
+from canvas.dashboard.collecting import problems
 from canvas.dashboard.collecting.cluster import KINDS, Cluster
 from canvas.dashboard.collecting.families import Families
 from canvas.dashboard.collecting.flows import Flows
@@ -17,7 +19,7 @@ from canvas.dashboard.collecting.queues import Queues, TimesOfSending, consumers
 from canvas.dashboard.collecting.series import Series
 from canvas.dashboard.collecting.workers import OF_ALL, Answers
 from canvas.dashboard.options import DashboardOptions
-from canvas.errors import CanvasError
+from canvas.errors import CanvasError, ConfigurationError
 from canvas.model import states
 from canvas.remote.cluster_entries import Task, Worker
 from canvas.remote.events import Event
@@ -33,6 +35,8 @@ _ANSWERED_WITHIN = 4.0
 """Seconds for which the first look at the queues waits for the answers of workers."""
 _AGAIN = 1.0
 """Seconds after which a source that does not answer is tried again."""
+_SCHEDULE_EVERY = 15.0
+"""Seconds between two looks at the schedule."""
 _GONE = 600.0
 """Seconds after its last heartbeat at which the answers of a worker are forgotten."""
 Taken = list[tuple[Event, Task | Worker]]
@@ -59,6 +63,9 @@ class Collector:
         self.families = Families(app, self.cluster)
         self.runs: dict[str, int] = {}
         """How many runs are in each state that is counted; empty where the result backend keeps no runs."""
+        self.problems: list[problems.Problem] = []
+        """Sentences for a person on call, as of the last look at the queues."""
+        self._entries: list[EntryInfo] = []
         self.history: Callable[[], dict[str, int]] | None = None
         """Gives how many ended tasks wait for the history's database, and how many were left out."""
         self.listeners: list[Listener] = []
@@ -67,6 +74,7 @@ class Collector:
             ("workers", _ASK_EVERY, self._ask_workers),
             ("runs", _RUNS_EVERY, self._count_runs),
             ("groups", _LOOK_EVERY, self.families.read_groups),
+            ("schedule", _SCHEDULE_EVERY, self._read_schedule),
         ]
         """Name, seconds between two times, and function of what is done regularly, each on a thread of its own."""
         self._stopped = threading.Event()
@@ -183,6 +191,23 @@ class Collector:
         consumers = consumers_of((name, queues) for name, queues in answers if name not in gone)
         self.queues.look(consumers, TimesOfSending(self.cluster.task))
         self.series.sample({**self.queues.samples(), "workers": float(len(alive))})
+        self.problems = self._find_problems(workers)
+
+    def _find_problems(self, workers: list[Worker]) -> list[problems.Problem]:
+        now, known = time.time(), self.answers.all()
+        answered = {name: found["timestamp"] for name, found in known.items() if "timestamp" in found}
+        return [
+            *problems.of_workers(workers, answered, now),
+            *problems.of_queues(self.queues.states.values()),
+            *problems.of_schedule(self._entries, now),
+            *problems.of_tasks(self.cluster.tasks_now(), now),
+        ]
+
+    def _read_schedule(self) -> None:
+        try:
+            self._entries = self.app.schedule.list()
+        except ConfigurationError:
+            self._entries = []  # the broker cannot keep entries: the page of schedules says why
 
     def _ask_workers(self) -> None:
         workers = self.cluster.workers_now()
@@ -234,6 +259,7 @@ class Collector:
             "queues": [one.as_dict() for one in states_of_queues],
             "in_flight": self.queues.in_flight,
             "runs": self.runs,
+            "problems": [problem._asdict() for problem in self.problems],
             "history": self.history() if self.history is not None else None,
             "revision": self.cluster.revision,
             "malformed": self.cluster.malformed,

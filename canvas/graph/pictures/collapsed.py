@@ -8,10 +8,10 @@ from canvas.graph.pictures.shapes import Box, Edge, Picture
 from canvas.graph.pictures.svg import Arrangement, arranged
 from canvas.model.workflow_run import RunNode
 
-_FEW = 300
-"""Nodes of a run that all have boxes of their own."""
-_MANY = 1_500
-"""Boxes above which nodes share a box that are equally deep in the graph and run the same task."""
+_FEW = 120
+"""Nodes of a run that all have boxes of their own: as many as are read without effort."""
+_BANDS = 40
+"""Boxes of a graph that is deeper than ``_FEW``: nodes share one that are in the same stretch of its depth."""
 
 
 @dataclass(slots=True)
@@ -31,13 +31,12 @@ def run_picture(nodes: Sequence[RunNode], expanded: Collection[str] = ()) -> Run
     whole = picture_of_run(nodes, {})
     numbers = [number for number, node in enumerate(nodes) if node.kind not in ("start", "end")]
     groups = [[place] for place in range(len(whole.boxes))]
-    keys = [""] * len(groups)
+    keys, stretches = [""] * len(groups), False
     if len(groups) > _FEW:
-        groups, keys = _shared(nodes, numbers, whole, _alike(nodes, numbers, whole), expanded)
-        if len(groups) > _MANY:
-            groups, keys = _shared(nodes, numbers, whole, _by_depth(nodes, numbers, whole), expanded)
+        marks, stretches = _few_marks(nodes, numbers, whole)
+        groups, keys = _shared(nodes, numbers, marks, expanded)
     home = {place: at for at, group in enumerate(groups) for place in group}
-    boxes = [_box(whole, group) for group in groups]
+    boxes = [_box(whole, group, stretches) for group in groups]
     edges: dict[tuple[int, int], Edge] = {}
     for edge in whole.edges:
         before, after = home[edge.before], home[edge.after]
@@ -48,9 +47,26 @@ def run_picture(nodes: Sequence[RunNode], expanded: Collection[str] = ()) -> Run
     return RunPicture(found, [[numbers[place] for place in group] for group in groups], keys)
 
 
-def _box(whole: Picture, group: list[int]) -> Box:
-    first = whole.boxes[group[0]]
-    return first if len(group) == 1 else Box(f"{_stem(first.label)} × {len(group):,}", first.kind)
+def _few_marks(nodes: Sequence[RunNode], numbers: list[int], whole: Picture) -> tuple[list[object], bool]:
+    """By box: nodes of one mark share a box. Nodes that are alike do; where that leaves many boxes, those of one task
+    that are equally deep in the graph; else those of one stretch of its depth, which the second value says."""
+    marks = _alike(nodes, numbers, whole)
+    if len(set(marks)) <= _FEW:
+        return marks, False
+    depths = _depths(whole)
+    marks = [(box.kind, _task(nodes[numbers[place]]), depths[place]) for place, box in enumerate(whole.boxes)]
+    if len(set(marks)) <= _FEW:
+        return marks, False
+    last = max(depths)
+    return [depth * _BANDS // (last + 1) for depth in depths], True
+
+
+def _box(whole: Picture, group: list[int], stretch: bool) -> Box:
+    first, last = whole.boxes[group[0]], whole.boxes[group[-1]]
+    if len(group) == 1:
+        return first
+    name = f"{first.label:.20} … {last.label:.20}" if stretch else _stem(first.label)
+    return Box(f"{name} × {len(group):,}", "task" if stretch else first.kind)
 
 
 def _stem(label: str) -> str:
@@ -76,8 +92,8 @@ def _alike(nodes: Sequence[RunNode], numbers: list[int], whole: Picture) -> list
     ]
 
 
-def _by_depth(nodes: Sequence[RunNode], numbers: list[int], whole: Picture) -> list[object]:
-    """By box: nodes of one task that are equally deep in the graph have the same mark."""
+def _depths(whole: Picture) -> list[int]:
+    """By box, how many boxes lead to it at most."""
     depths = [0] * len(whole.boxes)
     after: dict[int, list[int]] = {}
     for edge in whole.edges:
@@ -85,11 +101,11 @@ def _by_depth(nodes: Sequence[RunNode], numbers: list[int], whole: Picture) -> l
     for place in range(len(whole.boxes)):  # nodes are in topological order
         for follower in after.get(place, ()):
             depths[follower] = max(depths[follower], depths[place] + 1)
-    return [(box.kind, _task(nodes[numbers[place]]), depths[place]) for place, box in enumerate(whole.boxes)]
+    return depths
 
 
 def _shared(
-    nodes: Sequence[RunNode], numbers: list[int], whole: Picture, marks: list[object], expanded: Collection[str]
+    nodes: Sequence[RunNode], numbers: list[int], marks: list[object], expanded: Collection[str]
 ) -> tuple[list[list[int]], list[str]]:
     """The boxes of each mark together, unless they are expanded; and their keys."""
     together: dict[object, list[int]] = {}

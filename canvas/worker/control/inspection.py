@@ -22,7 +22,7 @@ from canvas.worker.pools.child_commands import (
     ReportState,
 )
 from canvas.worker.pools.pool import Pool
-from canvas.worker.pools.recycling import resident_memory
+from canvas.worker.pools.recycling import memory_of, resident_memory
 
 _TASK_INFO = ("exchange", "routing_key", "rate_limit")
 """The attributes shown of each registered task if the command names none."""
@@ -112,8 +112,15 @@ class Inspection:
             "broker": replies.broker(broker_address(self._app.conf)),
             "prefetch_count": self._plan.concurrency + self._plan.prefetch_limit,
             "rusage": replies.rusage(),
+            "memory": self._memory_used(states),
             **({"autoscaler": self._autoscaler.stats()} if self._autoscaler is not None else {}),
         }
+
+    def _memory_used(self, states: list[Answer]) -> dict[str, int]:
+        """KiB of this process and of those of its pool, by process id; ``rusage`` is of this one alone, at its peak."""
+        pids = {os.getpid(), *(state.get("pid", os.getpid()) for state in states)}
+        used = {str(pid): memory_of(pid) for pid in sorted(pids)}
+        return {pid: size for pid, size in used.items() if size is not None}
 
     def memsample(self) -> str:
         used = f"{resident_memory() / 1024:.2f}MB"

@@ -4,8 +4,6 @@ from pathlib import Path
 
 from canvas.worker.pipeline.active_tasks import ActiveTasks
 
-_STATM = Path("/proc/self/statm")
-
 
 class RecycleLimits:
     """The limits of one child; ``reason`` is called after each task."""
@@ -32,8 +30,16 @@ def resident_memory() -> int:
     """Memory of this process now, KiB; where the system does not show it, the most it ever was."""
     import resource
 
+    found = memory_of("self")
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss if found is None else found
+
+
+def memory_of(pid: int | str) -> int | None:
+    """Memory of a process now, KiB; ``None`` where it has ended, or the system does not show it."""
+    import resource
+
     try:
-        pages = int(_STATM.read_text(encoding="ascii").split()[1])
-    except OSError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
+    except (OSError, IndexError):
+        return None
     return pages * resource.getpagesize() // 1024

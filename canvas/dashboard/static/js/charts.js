@@ -5,6 +5,9 @@ const colour = (name) => getComputedStyle(document.documentElement).getPropertyV
 
 const clock = (at) => new Date(at * 1000).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });
 
+/** The places of values without neighbours: no line would show them. */
+const alone = (plot, series) => plot.data[series].flatMap((value, at, all) => (value !== null && (all[at - 1] ?? null) === null && (all[at + 1] ?? null) === null ? [at] : []));
+
 /** A chart. `lines`: [{label, colour, values}]; `unit` is behind each value, or a function that writes one. */
 export function chart(title, unit, least = 1) {
   const place = h("div", { class: "chart" });
@@ -23,9 +26,9 @@ export function chart(title, unit, least = 1) {
     const axis = { stroke: colour("soft"), grid: { stroke: colour("line"), width: 1 }, ticks: { show: false }, font: "11px system-ui" };
     plot = new globalThis.uPlot({
       width: place.clientWidth, height: 190, legend: { show: false }, cursor: { y: false },
-      series: [{}, ...lines.map((line) => ({ label: line.label, stroke: colour(line.colour), width: 1.6, points: { show: false }, spanGaps: false }))],
+      series: [{}, ...lines.map((line) => ({ label: line.label, stroke: colour(line.colour), width: 1.6, points: { show: true, size: 4, width: 1, fill: colour(line.colour), filter: alone }, spanGaps: false }))],
       scales: { y: { range: (_, low, high) => [0, Math.max(high ?? 0, least) * 1.1] } },
-      axes: [{ ...axis, values: (_, ticks) => ticks.map(clock) }, { ...axis, size: 56, values: (_, ticks) => ticks.map(text) }],
+      axes: [{ ...axis, values: (_, ticks) => ticks.map(clock) }, { ...axis, size: 74, values: (_, ticks) => ticks.map(text) }],
     }, data, place);
     plot.root.setAttribute("aria-hidden", "true");
     return undefined;

@@ -82,5 +82,5 @@ export const nowrap = (...children) => h("td", { class: "nowrap" }, ...children)
 export const clipped = (text) => h("td", null, h("span", { class: "clip mono", title: text ?? "" }, text ?? ""));
 export const facts = (pairs) => h("dl", { class: "facts" }, pairs.filter(([, value]) => value !== null && value !== undefined && value !== "")
   .map(([name, value]) => [h("dt", null, name), h("dd", null, value)]));
-export const tile = (name) => { const value = h("span"); const sub = h("span", { class: "sub" }); const element = h("div", { class: "tile" }, h("dt", null, name), h("dd", null, value, sub));
+export const tile = (name, page) => { const value = h("span"); const sub = h("span", { class: "sub" }); const element = h("div", { class: "tile" }, h("dt", null, link(page, name)), h("dd", null, value, sub));
   return { element, show(text, more = "", bad = false) { value.textContent = text; sub.textContent = more; element.classList.toggle("bad", bad); } }; };

@@ -13,13 +13,16 @@ export const state = (name) => h("span", { class: `state ${kindOf(name)}` }, wor
 
 export function seconds(value) {
   if (value === null || value === undefined) return "";
-  if (value < 0.001) return `${Math.round(value * 1e6)} µs`;
-  if (value < 1) return `${Math.round(value * 1000)} ms`;
-  if (value < 60) return `${value.toFixed(value < 10 ? 1 : 0)} s`;
+  if (value < 0.001) return `${Math.round(value * 1e6)}\u00a0µs`;
+  if (value < 1) return `${Math.round(value * 1000)}\u00a0ms`;
+  if (value < 60) return `${value.toFixed(value < 10 ? 1 : 0)}\u00a0s`;
   const all = Math.floor(value), [days, hours, minutes] = [Math.floor(all / 86400), Math.floor(all / 3600) % 24, Math.floor(all / 60) % 60];
-  if (days) return `${days} d ${hours} h`;
-  return hours ? `${hours} h ${minutes} min` : `${minutes} min ${all % 60} s`;
+  if (days) return `${days}\u00a0d ${hours}\u00a0h`;
+  return hours ? `${hours}\u00a0h ${minutes}\u00a0min` : `${minutes}\u00a0min ${all % 60}\u00a0s`;
 }
+
+/** KiB as people read them. */
+export const memory = (kib) => (!kib ? "" : kib < 1024 * 1024 ? `${Math.round(kib / 1024)}\u00a0MiB` : `${(kib / 1024 / 1024).toFixed(1)}\u00a0GiB`);
 
 /** A schedule of Celery's, in words. */
 export const schedule = (text) => text.replace(/^<freq: (?:1\.00 )?(.*)>$/, "every $1").replace(/^<crontab: (.*) \(m\/h\/dM\/MY\/d\)>$/, "crontab $1").replace(/\.00 /, " ");

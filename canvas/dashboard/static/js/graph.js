@@ -4,22 +4,35 @@ import { count, kindOf, wordOf } from "./format.js";
 
 const RANK = ["FAILURE", "REVOKED", "STARTED", "RETRY", "AWAITING_TASK", "AWAITING_SIGNAL", "SLEEPING", "PENDING", "UPSTREAM_FAILED", "WAITING", "SKIPPED", "SUCCESS"];
 
+/** States of nodes that a picture which does not fit begins with. */
+const URGENT = new Set(["FAILURE", "REVOKED", "STARTED", "RETRY", "AWAITING_TASK", "AWAITING_SIGNAL"]);
+
 const KINDS_SHOWN = [["s-good", "succeeded"], ["s-busy", "runs or waits for a signal"], ["s-bad", "failed"], ["s-warn", "not run, or retrying"], ["s-violet", "cancelled"], ["", "not started"]];
+
+/** How urgent a state is, the most urgent ones first. */
+export const rankOf = (state) => (RANK.includes(state) ? RANK.indexOf(state) : RANK.length);
 
 /** The state that a box of several nodes shows: the one that asks for most attention. */
 const worst = (states) => RANK.find((state) => states.includes(state)) ?? states[0] ?? "";
 
-export function graph(chosen, expand) {
+/** The least scale at which the labels of boxes are read without effort. */
+const READABLE = 0.9;
+
+/** `chosen` gets the name of a node, and `opened` the box of several nodes, that is clicked; `collapse` is called by a button. */
+export function graph(chosen, opened, collapse) {
   const group = s("g");
   const svg = s("svg", { role: "group", "aria-label": "Graph of the run. Use the arrow keys to go from node to node." }, s("defs", null, s("marker", { id: "arrow", markerWidth: 8, markerHeight: 8, refX: 7, refY: 4, orient: "auto" }, s("path", { d: "M0,0 L8,4 L0,8 z", class: "arrow" }))), group);
   const legend = h("p", { class: "legend" }, KINDS_SHOWN.map(([kind, word]) => h("span", { class: `state ${kind}` }, word)), h("span", { class: "state path" }, "critical path"), h("span", { class: "soft" }, "dashed line: order only"));
-  const plane = h("div", { class: "plane" }, svg, h("div", { class: "tools" }, h("button", { type: "button", "aria-label": "Zoom in", onclick: () => zoom(1.3) }, "+"), h("button", { type: "button", "aria-label": "Zoom out", onclick: () => zoom(1 / 1.3) }, "−"), h("button", { type: "button", onclick: () => { moved = false; fit(); } }, "Fit")));
+  const together = h("button", { type: "button", hidden: true, onclick: () => collapse() }, "Collapse");
+  const plane = h("div", { class: "plane" }, svg, h("div", { class: "tools" }, h("button", { type: "button", "aria-label": "Zoom in", onclick: () => zoom(1.3) }, "+"), h("button", { type: "button", "aria-label": "Zoom out", onclick: () => zoom(1 / 1.3) }, "−"), h("button", { type: "button", onclick: () => { whole = true; moved = false; fit(); } }, "Fit"), h("button", { type: "button", onclick: () => { whole = false; moved = false; fit(); } }, "Readable"), together));
   const element = h("div", { class: "panel graph" }, plane, legend);
   let boxes = [];
   let size = { width: 1, height: 1 };
   let view = { x: 0, y: 0, scale: 1 };
   let selected = null;
   let moved = false;
+  let whole = false;
+  let coloured = false;
 
   const place = () => group.setAttribute("transform", `translate(${view.x} ${view.y}) scale(${view.scale})`);
   function zoom(factor, x = plane.clientWidth / 2, y = plane.clientHeight / 2) {
@@ -28,9 +41,15 @@ export function graph(chosen, expand) {
     view = { x: x - (x - view.x) * scale / view.scale, y: y - (y - view.y) * scale / view.scale, scale };
     place();
   }
+  /** Where a picture of that size begins: centred where it fits, else so that its point `at` is in the middle. */
+  const start = (room, extent, at) => (extent <= room ? (room - extent) / 2 : Math.min(0, Math.max(room - extent, room / 2 - at)));
+  /** Shows the whole picture, or, where its labels would become too small, the part around the box that asks for most attention. */
   function fit() {
-    const scale = Math.min(1.15, (plane.clientWidth || 800) / size.width, (plane.clientHeight || 460) / size.height);
-    view = { scale, x: Math.max(0, (plane.clientWidth - size.width * scale) / 2), y: Math.max(0, (plane.clientHeight - size.height * scale) / 2) };
+    const [width, height] = [plane.clientWidth || 800, plane.clientHeight || 460];
+    const all = Math.min(1.15, width / size.width, height / size.height);
+    const scale = whole ? all : Math.max(all, READABLE);
+    const box = boxes.reduce((best, one) => ((one.rank ?? RANK.length) < (best?.rank ?? RANK.length) ? one : best), boxes[0]);
+    view = { scale, x: start(width, size.width * scale, ((box?.x ?? 0) + (box?.width ?? 0) / 2) * scale), y: start(height, size.height * scale, ((box?.y ?? 0) + (box?.height ?? 0) / 2) * scale) };
     place();
   }
   svg.addEventListener("wheel", (event) => { event.preventDefault(); const at = svg.getBoundingClientRect(); zoom(event.deltaY < 0 ? 1.15 : 1 / 1.15, event.clientX - at.left, event.clientY - at.top); }, { passive: false });
@@ -45,7 +64,7 @@ export function graph(chosen, expand) {
   new ResizeObserver(() => { if (!moved) fit(); }).observe(plane);
 
   function open(box) {
-    if (box.key && box.nodes.length > 1) expand(box.key);
+    if (box.key && box.nodes.length > 1) opened(box);
     else if (box.nodes.length) chosen(box.nodes[0]);
   }
   function keys(event, at) {
@@ -67,8 +86,9 @@ export function graph(chosen, expand) {
     best.box.element.focus();
   }
 
-  function draw(picture) {
+  function draw(picture, expanded) {
     size = picture;
+    together.hidden = !expanded;
     const lines = picture.lines.map((line) => [s("path", { d: line.path, class: line.order ? "edge order" : "edge", "marker-end": line.arrow ? "url(#arrow)" : null }),
       line.arm === null ? null : s("text", { class: "arm", x: line.end[0] - 10, y: line.end[1] - 5 }, line.arm)]);
     boxes = picture.boxes.map((box, at) => {
@@ -81,7 +101,8 @@ export function graph(chosen, expand) {
       return { ...box, element: drawn, mark };
     });
     group.replaceChildren(...lines.flat().filter(Boolean), ...boxes.map((box) => box.element));
-    fit();
+    moved = false;
+    coloured = false;
   }
 
   function colour(nodes, critical) {
@@ -89,6 +110,7 @@ export function graph(chosen, expand) {
     for (const box of boxes) {
       const known = box.nodes.map((name) => nodes.get(name)).filter(Boolean);
       const state = worst(known.map((node) => node.state));
+      box.rank = URGENT.has(state) ? RANK.indexOf(state) : RANK.length;
       const classes = ["node", kindOf(state)];
       if (box.nodes.length && box.nodes.every((name) => path.has(name))) classes.push("critical");
       if (box.nodes.length === 1 && box.nodes[0] === selected) classes.push("chosen");
@@ -102,6 +124,7 @@ export function graph(chosen, expand) {
       if (box.mark.textContent !== text) box.mark.textContent = text;
       box.element.setAttribute("aria-label", `${box.label}, ${known.length ? wordOf(state) : "meeting point"}${text ? `, ${text}` : ""}`);
     }
+    if (!coloured) { coloured = true; fit(); }
   }
-  return { element, draw, colour, fit, choose(name) { selected = name; } };
+  return { element, draw, colour, fit() { if (!moved) fit(); }, choose(name) { selected = name; } };
 }

@@ -1,16 +1,23 @@
 import { get } from "../api.js";
 import { chart } from "../charts.js";
-import { h, link, number, path, cell, table, tile } from "../dom.js";
+import { cell, fill, h, link, number, path, table, tile } from "../dom.js";
 import { count, rate, seconds } from "../format.js";
 
+const PROBLEMS = 12;
+/** The pages behind the figures. */
+const PAGES = { "Workers alive": "workers", "Tasks a second": "tasks", "Failed in the last hour": "tasks?state=FAILURE&since=1h", "Waiting messages": "queues", "Oldest message": "queues", "Runtime, median": "tasks?state=SUCCESS", "Wait, median": "queues", "Dead letters": "queues", "Workflows running": "workflows?state=STARTED", "Workflows failed": "workflows?state=FAILURE" };
+
 export function page(place) {
-  const tiles = Object.fromEntries(["Workers alive", "Tasks a second", "Failed in the last hour", "Waiting messages", "Oldest message", "Runtime, median", "Wait, median", "Dead letters", "Workflows running", "Workflows failed"].map((name) => [name, tile(name)]));
+  const tiles = Object.fromEntries(Object.entries(PAGES).map(([name, page]) => [name, tile(name, page)]));
   const charts = [chart("Tasks a second", "/s"), chart("Waiting messages", ""), chart("Runtime", seconds, 0.001), chart("Workers", "")];
   const queues = table("Queues", ["Queue", "#Waiting", "#Oldest", "#In a second", "#Out a second", "#Dead letters", "#Consumers"]);
-  place.append(h("div", { class: "head" }, h("h1", null, "Overview")), h("dl", { class: "tiles" }, Object.values(tiles).map((one) => one.element)),
+  const attention = h("section", { class: "panel attention", hidden: true }, h("h2", null, "Needs attention"), h("ul", { role: "list" }));
+  place.append(h("div", { class: "head" }, h("h1", null, "Overview")), attention, h("dl", { class: "tiles" }, Object.values(tiles).map((one) => one.element)),
     h("div", { class: "charts" }, charts.map((one) => one.element)), h("h2", null, "Queues"), queues.element);
 
   function heard(o) {
+    attention.hidden = !o.problems.length;
+    fill(attention.lastChild, o.problems.slice(0, PROBLEMS), (one) => [...one.page, ...Object.values(one.query)].join("/"), (one) => h("li", null, link(`${path(...one.page)}${Object.keys(one.query).length ? `?${new URLSearchParams(one.query)}` : ""}`, one.text)));
     tiles["Workers alive"].show(count(o.workers.alive), `${count(o.workers.active)} tasks run`, o.workers.known > 0 && !o.workers.alive);
     tiles["Tasks a second"].show(rate(o.rates.succeeded ?? 0), `${rate(o.rates.received ?? 0)} received a second`);
     tiles["Failed in the last hour"].show(count(o.totals.failed ?? 0), `${count(o.totals.retried ?? 0)} retried`, (o.totals.failed ?? 0) > 0);

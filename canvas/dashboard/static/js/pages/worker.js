@@ -1,6 +1,6 @@
 import { act, get } from "../api.js";
 import { ask, cell, clipped, facts, h, link, number, path, table } from "../dom.js";
-import { count, seconds, shortId, time } from "../format.js";
+import { count, memory, seconds, shortId, time } from "../format.js";
 
 const ACTIONS = [
   ["grow", "Grow pool", "Add worker processes or threads.", { n: { label: "How many", value: 1, type: "number" } }], ["shrink", "Shrink pool", "Remove worker processes or threads.", { n: { label: "How many", value: 1, type: "number" } }],
@@ -11,6 +11,13 @@ const ACTIONS = [
   ["restart", "Restart pool", "Replace the pool's processes.", {}], ["shutdown", "Shut down", "The worker ends once its tasks have ended.", {}],
 ];
 const NUMBERS = new Set(["n", "min", "max", "soft", "hard"]);
+
+/** The memory of a worker's processes; a worker of Celery tells only the peak of its main process. */
+function used({ memory: all, processes }) {
+  const sizes = Object.entries(processes);
+  if (!sizes.length) return all && `${memory(all)} at the peak of its main process; those of its pool are unknown`;
+  return sizes.length > 1 ? `${memory(all)} in ${sizes.length} processes: ${sizes.map(([pid, size]) => `${memory(size)} (${pid})`).join(", ")}` : memory(all);
+}
 
 export function page(place, { rest: name, refresh }) {
   const head = h("div"), note = h("p", { class: "banner", hidden: true }), buttons = h("div", { class: "row" }), about = h("div", { class: "panel" });
@@ -33,7 +40,7 @@ export function page(place, { rest: name, refresh }) {
     if (!note.hidden) note.replaceChildren(one.alive ? "The worker sends heartbeats, and did not answer now: a task may hold its interpreter. " : `The worker has sent no heartbeat for ${one.heartbeat ? seconds(Date.now() / 1000 - one.heartbeat) : "a long time"}. `, ...answer);
     buttons.hidden = !one.alive;
     if (!buttons.children.length && one.can) buttons.append(...ACTIONS.map((action) => h("button", { type: "button", class: action[0] === "shutdown" ? "danger" : null, onclick: () => steer(action) }, action[1])));
-    about.replaceChildren(facts([["Pool", one.pool && `${one.pool}, ${one.concurrency} at once`], ["Running", count(one.active)], ["Prefetch count", count(one.prefetched)], ["Processed", count(one.processed)], ["Process id", one.pid && String(one.pid)], ["Memory", one.memory && `${Math.round(one.memory / 1024)} MiB at its peak`], ["Uptime", one.uptime && seconds(one.uptime)], ["Load", one.loadavg?.join(", ")], ["Queues", one.queues.join(", ")], ["Last heartbeat", time(one.heartbeat)]]));
+    about.replaceChildren(facts([["Pool", one.pool && `${one.pool}, ${one.concurrency} at once`], ["Running", count(one.active)], ["Prefetch count", count(one.prefetched)], ["Processed", count(one.processed)], ["Process id", one.pid && String(one.pid)], ["Memory", used(one)], ["Uptime", one.uptime && seconds(one.uptime)], ["Load", one.loadavg?.join(", ")], ["Queues", one.queues.join(", ")], ["Last heartbeat", time(one.heartbeat)]]));
     for (const [kind, list] of Object.entries(lists)) list.show(one.tasks[kind], (task) => task.id, (task) => h("tr", null, cell(link(`tasks/${path(task.id ?? "")}`, task.name ?? "?"), h("div", { class: "soft mono" }, shortId(task.id ?? ""))), clipped(task.args), number(task.eta ? time(Date.parse(task.eta) / 1000) : time(task.since))), one.silent ? "Unknown: the worker did not answer." : "None.");
     registered.textContent = one.registered.join("\n");
   }

@@ -1,6 +1,6 @@
 import { get } from "../api.js";
 import { cell, h, link, nowrap, number, path, table } from "../dom.js";
-import { count, seconds } from "../format.js";
+import { count, memory, seconds } from "../format.js";
 
 const LATE = 30;
 
@@ -18,7 +18,7 @@ export function page(place) {
   async function load() {
     const found = (await get("workers")).workers.map(({ heartbeat, answered, ...one }) => ({ ...one, silence: silence({ ...one, heartbeat, answered }) }));
     rows.show(found, (one) => one.name, (one) => h("tr", null, cell(link(`workers/${path(one.name)}`, one.name), h("div", { class: "soft" }, `${one.library} ${one.version ?? ""}`)), nowrap(h("span", { class: `state ${one.alive ? "s-good" : "s-bad"}` }, one.alive ? "online" : "offline"), h("div", { class: "soft" }, one.silence)),
-      nowrap(one.pool ? `${one.pool} × ${one.concurrency}` : ""), number(count(one.active)), number(count(one.processed)), number(one.memory ? `${Math.round(one.memory / 1024)} MiB` : ""), number(one.uptime ? seconds(one.uptime) : ""), cell(one.queues.join(", "))), "No worker is known yet.");
+      nowrap(one.pool ? `${one.pool} × ${one.concurrency}` : ""), number(count(one.active)), number(count(one.processed)), number(memory(one.memory)), number(one.uptime ? seconds(one.uptime) : ""), cell(one.queues.join(", "))), "No worker is known yet.");
   }
   return { load };
 }

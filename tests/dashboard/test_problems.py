@@ -1,0 +1,60 @@
+"""The sentences that lead a person on call to the cause."""
+
+from types import SimpleNamespace
+
+from canvas.beat.schedule import EntryInfo
+from canvas.dashboard.collecting.problems import of_queues, of_schedule, of_tasks, of_workers
+from canvas.dashboard.collecting.queues import QueueState
+from canvas.remote.cluster_entries import Task, Worker
+
+NOW = 1_000_000.0
+
+
+def worker(name, *heartbeats):
+    found = Worker(name, freq=1e9 if heartbeats and heartbeats[-1] > NOW - 60 else 1)
+    found.heartbeats = list(heartbeats)
+    return found
+
+
+def queue(name, waiting=0, dead=0, oldest=None, consumers=()):
+    return QueueState(name, waiting, dead, 0.0, None, None, oldest, list(consumers))
+
+
+def test_workers_that_are_lost_or_silent_are_named_and_those_that_left_are_not():
+    workers = [worker("lost@h", NOW - 300), worker("silent@h", NOW), worker("good@h", NOW), worker("left@h")]
+    found = of_workers(workers, {"silent@h": NOW - 90, "good@h": NOW - 5, "left@h": NOW - 900}, NOW)
+    assert [(one.text, one.page) for one in found] == [
+        ("Worker lost@h has sent no heartbeat for 5 min", ("workers", "lost@h")),
+        ("Worker silent@h sends heartbeats, but has answered no question for 2 min", ("workers", "silent@h")),
+    ]
+
+
+def test_queues_without_consumers_come_before_slow_ones_and_dead_letters():
+    queues = [
+        queue("busy", waiting=9, oldest=3.0, consumers=["w@h"]), queue("a", dead=1),
+        queue("slow", waiting=1, dead=1_200, oldest=7_300.0, consumers=["w@h"]), queue("unserved", waiting=3_000),
+        queue("idle"),
+    ]  # fmt: skip
+    assert [one.text for one in of_queues(queues)] == [
+        "In slow 1 message waits, the next one for 2 h", "No worker consumes unserved, where 3,000 messages wait",
+        "1 dead letter in a", "1,200 dead letters in slow",
+    ]  # fmt: skip
+
+
+def test_the_tasks_that_fail_most_often_are_named_with_the_list_of_their_failures():
+    tasks = [Task(str(at), name=name, state=state, timestamp=NOW - age) for at, (name, state, age) in enumerate([
+        ("a", "FAILURE", 1), ("b", "FAILURE", 1), ("b", "FAILURE", 200), ("b", "SUCCESS", 1), ("c", "FAILURE", 900),
+    ])]  # fmt: skip
+    found = of_tasks(tasks, NOW)
+    assert [one.text for one in found] == [
+        "b has failed 2 times in the last 5 min", "a has failed once in the last 5 min",
+    ]  # fmt: skip
+    assert (found[0].page, found[0].query) == (("tasks",), {"state": "FAILURE", "name": "b"})
+
+
+def test_entries_that_no_beat_has_sent_are_named():
+    dues = {"late": NOW - 7_200, "later": NOW - 90, "soon": NOW + 5, "paused": None, "just": NOW - 2}
+    entries = [EntryInfo(name, "t", "", "settings", SimpleNamespace(), due) for name, due in dues.items()]
+    (found,) = of_schedule(entries, NOW)
+    assert found.text == "Entry late of the schedule (and 1 more) was due 2 h ago: no beat runs, or it is stuck"
+    assert of_schedule(entries[2:], NOW) == []
