@@ -257,10 +257,9 @@ def test_a_database_that_takes_nothing_is_tried_again(postgres_url, fault, over,
             storing = threading.Thread(target=app.backend.store_result, args=("c", 3, "SUCCESS"))
             storing.start()
         finally:
-            engine = create_engine(postgres_url[3:], isolation_level="AUTOCOMMIT")
+            free = {"options": "-c statement_timeout=0 -c default_transaction_read_only=off"}
+            engine = create_engine(postgres_url[3:], isolation_level="AUTOCOMMIT", connect_args=free)
             with engine.begin() as connection:
-                for statement in ("SET statement_timeout = 0", "SET default_transaction_read_only = off"):
-                    connection.execute(text(statement))
                 connection.execute(text(f"ALTER DATABASE {name} RESET {over}"))
                 connection.execute(text(close))
             engine.dispose()

@@ -105,21 +105,21 @@ def test_the_task_is_sent_with_lists_and_the_header_of_beat(side):
     sent = []
     made = Sending(app=side.app(), lazy=True)
     options = {"queue": "q", "headers": {"own": 1}}
-    made.add(name="n", task="t", schedule=10, args=(1, 2), options=options)
+    made.add(name="n", task="sched.none", schedule=10, args=(1, 2), options=options)
     made.apply_entry(made.schedule["n"])
-    assert sent == [("t", [1, 2], {}, {"own": 1, "celery_beat_task": True}, "q")]
+    assert sent == [("sched.none", [1, 2], {}, {"own": 1, "celery_beat_task": True}, "q")]
 
 
 def test_entries_may_be_given_as_entries(side):
     made = side.Scheduler(app=side.app(), lazy=True)
-    given = side.ScheduleEntry(name="n", task="t", schedule=timedelta(seconds=3), args=(1,), app=made.app)
+    given = side.ScheduleEntry(name="n", task="sched.none", schedule=timedelta(seconds=3), args=(1,), app=made.app)
     made.merge_inplace({"n": given})
     assert made.schedule["n"].schedule == given.schedule
 
 
 def test_a_schedule_that_changes_the_heap_sends_nothing_yet(side):
     made = recording(side.Scheduler)(app=side.app(), lazy=True)
-    first = made.add(name="first", task="t", schedule=10)
+    first = made.add(name="first", task="sched.none", schedule=10)
     made.old_schedulers = made.schedule
     early = [heap_event(made._when(first, 0) - seconds, 5, first) for seconds in (1, 2)]
     made._heap = [early[0]]
