@@ -191,7 +191,7 @@ def direct_call(task: Any, request: Any) -> Iterator[None]:
     token = enter_call(task, request)
     try:
         yield
-    except tuple(task.autoretry_for) as exc:
+    except BaseException as exc:
         retry = task.autoretry(exc)
         if retry is None:
             raise

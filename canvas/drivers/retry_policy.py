@@ -8,12 +8,21 @@ from canvas.errors import OperationalError
 
 T = TypeVar("T")
 _INTERVALS = {"start": 0.0, "step": 0.2, "max": 1.0}
+_KEYS = ("max_retries", "interval_start", "interval_step", "interval_max", "errback", "on_revive", "retry_errors")
+"""The keys of a policy: the parameters of kombu's ``Connection.ensure``."""
 
 Delays: TypeAlias = Iterable[float] | None
 """Seconds to wait before each further try while the server is unreachable; ``None``: the driver's own, some seconds in
 all."""
 PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 """Seconds before each further try of a driver that has no others."""
+
+
+def check_policy(policy: Mapping[str, Any]) -> None:
+    """Raise TypeError for a key that no retry policy has."""
+    unknown = [key for key in policy if key not in _KEYS]
+    if unknown:
+        raise TypeError(f"retry_policy: unknown key {unknown[0]!r:.100}; expected {', '.join(_KEYS)}")
 
 
 def delays(policy: Mapping[str, Any]) -> Iterator[float]:

@@ -19,6 +19,7 @@ from canvas.errors import Ignore, Reject, Retry
 from canvas.model.outcome import Failure, Ignored, Outcome, Rejected, ReplacedBy, Retried, Success
 from canvas.model.request import Request
 from canvas.model.workflow_run import WORKFLOWS
+from canvas.task.attributes import exception_classes
 from canvas.task.task import Task
 from canvas.telemetry import emit
 from canvas.text import safe_repr
@@ -135,13 +136,13 @@ def _failed(task: Task[Any], request: Request, exc: Exception) -> Outcome:
         try:
             retry = task.autoretry(exc)
         except Exception as last:  # noqa: BLE001 - no retry is left, or the call cannot be made again
-            return Failure(last, traceback_text(last), isinstance(last, tuple(task.throws)))
+            return Failure(last, traceback_text(last), isinstance(last, exception_classes(task.throws)))
         if retry is not None:
             _taken(request, retry)
             exc.__traceback__ = _frames_of(exc)
             retry.__context__ = exc
             return Retried(retry, traceback_text(retry))
-    return Failure(exc, text, isinstance(exc, tuple(task.throws)))
+    return Failure(exc, text, isinstance(exc, exception_classes(task.throws)))
 
 
 def _call(task: Task[Any], request: Request) -> Callable[..., Any]:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from canvas import telemetry
 from canvas.context import current_request
-from canvas.drivers.retry_policy import Delays, delays
+from canvas.drivers.retry_policy import Delays, check_policy, delays
 from canvas.errors import EncodeError
 from canvas.model.compiled import Plan, TaskCall
 from canvas.model.ids import Lineage
@@ -143,7 +143,7 @@ class Sender(Planner):
     def delays(self, options: Mapping[str, Any]) -> Delays:
         """When to try again, by ``task_publish_retry`` and ``task_publish_retry_policy`` or the call's options.
 
-        Without a policy the driver decides.
+        Without a policy the driver decides. Raises TypeError for a policy with a key that no policy has.
         """
         conf = self._app.conf
         retry, given = options.get("retry"), options.get("retry_policy")
@@ -151,7 +151,10 @@ class Sender(Planner):
             return ()
         configured = conf.changed().get("task_publish_retry_policy")
         policy = {**(configured or {}), **given} if given else configured
-        return None if policy is None else delays(policy)
+        if policy is None:
+            return None
+        check_policy(policy)
+        return delays(policy)
 
     def _sent(self, sending: Sending) -> Any:
         """The handle of the result; a running task counts it among its children."""

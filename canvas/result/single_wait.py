@@ -143,18 +143,22 @@ def _arrived(result: StoredResult, record: Record, on_message: Callable[[dict[st
 
 
 def _timeout_text(result: StoredResult, timeout: float | None) -> str:
-    """The text of a wait's TimeoutError: the task's state, and the length of the queue that its message was sent to."""
+    """The text of a wait's TimeoutError: the task's state, and the length of the queue that its message was sent to.
+
+    Each server is asked once. One that does not answer is a reason for the timeout, and the text says so."""
     text = f"The operation timed out: {result.id} is not ready after {timeout} s"
     try:
-        state = result.state
-        text += f", its state is {state}"
-        if result.sent_to is None or result.app is None:
-            stored = state != states.PENDING
-            return text if stored else f"{text}; nothing is stored of it: do its workers store results in this backend?"
-        waiting = result.app.driver.admin.queue_length(result.sent_to)
-    except BrokerError:
-        return text
+        stored = result.backend.get_records([result.id], retry=False)[0]
+    except Exception as exc:  # noqa: BLE001 - whatever a store raises, the wait has timed out
+        return f"{text}; its state cannot be read: {exc}"
+    text += f", its state is {states.PENDING if stored is None else stored.status}"
+    if result.sent_to is None or result.app is None:
+        return text if stored else f"{text}; nothing is stored of it: do its workers store results in this backend?"
     queue = result.sent_to
+    try:
+        waiting = result.app.driver.admin.queue_length(queue, retry=False)
+    except BrokerError as exc:
+        return f"{text}; its queue cannot be read: {exc}"
     if not waiting:
         return f"{text}; no message waits in its queue {queue!r}"
     some = "1 message waits" if waiting == 1 else f"{waiting} messages wait"

@@ -282,3 +282,13 @@ class TaskOptions:
         given = self.__dict__.get(attribute)
         given = getattr(type(self), attribute) if given is None else given
         self.__dict__[attribute] = setting if given is None else given
+
+
+def exception_classes(given: Any) -> tuple[Any, ...]:
+    """The classes that an option such as ``throws`` names, for ``isinstance``: one, or a collection of them at any
+    depth."""
+    if given is None:
+        return ()
+    if isinstance(given, list | tuple | set | frozenset):
+        return tuple(one for inner in given for one in exception_classes(inner))
+    return (given,)

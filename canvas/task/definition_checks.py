@@ -3,11 +3,13 @@
 An option whose name resembles no other is accepted: plug-ins have options of their own.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any, Final, NoReturn
+from types import UnionType
+from typing import Any, Final, NoReturn, get_args
 
 from canvas.caller_warnings import DuplicateTaskNameWarning, warn_caller
+from canvas.task.attributes import exception_classes
 
 _TASK: Final = frozenset(
     {
@@ -40,6 +42,10 @@ def check_definition(function: Any, name: Any, base: Any, root: type) -> None:
     if isinstance(function, staticmethod | classmethod):
         kind = type(function).__name__
         raise TypeError(f"@app.task takes a function; got a {kind}: write @{kind} above @app.task")
+    if isinstance(function, type):
+        named = function.__qualname__
+        hint = f"; write app.register_task({named}())" if issubclass(function, root) else ""
+        raise TypeError(f"@app.task takes a function; got the class {named}{hint}")
     if name and not isinstance(name, str):
         raise TypeError(f"@app.task: name: expected text; got {type(name).__name__} {name!r:.100}")
     if base and not (isinstance(base, type) and issubclass(base, root)):
@@ -74,15 +80,14 @@ def _warn_of_values(task: str, options: Mapping[str, Any]) -> None:
             warn_caller(f"{task}: {option}: expected a number; got {type(value).__name__} {value!r:.100}")
     for option in _EXCEPTIONS:
         given = options.get(option)
-        wrong = [one for one in _listed(given) if not (isinstance(one, type) and issubclass(one, BaseException))]
+        wrong = [one for one in exception_classes(given) if not _names_exceptions(one)]
         if wrong:
             warn_caller(f"{task}: {option}: expected classes of exceptions, in a tuple; got {wrong[0]!r:.100}")
 
 
-def _listed(given: Any) -> Iterable[Any]:
-    if given is None:
-        return ()
-    return given if isinstance(given, list | tuple | set | frozenset) else [given]
+def _names_exceptions(given: Any) -> bool:
+    parts = get_args(given) if isinstance(given, UnionType) else (given,)
+    return all(isinstance(one, type) and issubclass(one, BaseException) for one in parts)
 
 
 def warn_of_wrapper(name: str, old: Any, new: Callable[..., Any]) -> None:

@@ -15,7 +15,7 @@ from canvas.primitives.mapping import chunks, xmap, xstarmap
 from canvas.primitives.misuse import refuse_pipe
 from canvas.primitives.signature import Signature
 from canvas.task.arguments import CheckedCalls, P, R
-from canvas.task.attributes import SettingsApp
+from canvas.task.attributes import SettingsApp, exception_classes
 from canvas.task.limits import check_limits
 
 if TYPE_CHECKING:
@@ -233,7 +233,8 @@ class Task(CheckedCalls[P, R]):
         """The Retry to raise instead of ``exc``, if the task's ``autoretry_for`` names it; otherwise ``None``.
         ``caller`` has called it as a function: its call is retried. Raises ``exc`` once ``max_retries`` is passed.
         """
-        if not isinstance(exc, tuple(self.autoretry_for)) or isinstance(exc, (Ignore, Retry, *self.dont_autoretry_for)):
+        never = (Ignore, Retry, *exception_classes(self.dont_autoretry_for))
+        if not isinstance(exc, exception_classes(self.autoretry_for)) or isinstance(exc, never):
             return None
         from canvas.task.retry import autoretry  # most tasks never retry
 

@@ -203,6 +203,25 @@ def test_a_policy_outlasts_a_restart():
         app.close()
 
 
+@pytest.mark.parametrize(
+    ("away", "text"),
+    [("broker", "its queue cannot be read: Redis at"), ("store", "its state cannot be read: Redis at")],
+)
+def test_a_wait_that_times_out_names_the_server_that_is_away(away, text, redis_url):
+    with RedisServer() as server:
+        urls = {"broker": redis_url, "store": redis_url, away: server.url(0)}
+        app = Canvas("away", broker=urls["broker"], backend=urls["store"], set_as_current=False)
+        result = app.send_task("t", queue="away")
+        threading.Timer(0.2, server.stop).start()
+        started = time.monotonic()
+        with pytest.raises(TimeoutError, match=text):
+            result.get(timeout=0.5)
+        with pytest.raises(TimeoutError, match=text):
+            asyncio.run(result.aget(timeout=0.5))
+        assert time.monotonic() - started < 2.5  # two waits; the drivers' own retries would add three seconds to each
+        app.close()
+
+
 def test_a_reply_to_one_who_died_expires(redis_server, redis_url, result_url):
     driver = open_driver(redis_url, result_url)
     with driver.bus.replies("reply.x", "asker"):

@@ -69,6 +69,24 @@ def test_an_address_that_no_driver_serves(url, text):
         assert "hush" not in str(raised.value)
 
 
+@pytest.mark.parametrize("key", ["timeout", "interval", "max_retry"])
+def test_a_key_that_no_retry_policy_has(app, key):
+    """Celery raises TypeError as well, unless the send is not to be tried again."""
+    task, policy = app.task(name="name")(lambda: None), {"max_retries": 1, key: 1}
+    for send in (task.apply_async, task.s().apply_async, lambda **options: app.send_task("name", **options)):
+        with pytest.raises(TypeError, match=f"retry_policy: unknown key '{key}'; expected max_retries, "):
+            send(retry_policy=policy)
+        send(retry_policy=policy, retry=False)
+    app.conf.task_publish_retry_policy = policy
+    with pytest.raises(TypeError, match=key):
+        task.delay()
+
+
+def test_the_keys_of_a_retry_policy(app):
+    policy = {"max_retries": 1, "interval_start": 0, "interval_step": 1, "interval_max": 1}
+    app.send_task("name", retry_policy={**policy, "errback": None, "on_revive": None, "retry_errors": None})
+
+
 @pytest.mark.parametrize("queue", ["hihg", "celery"])
 def test_a_wait_that_times_out_shows_the_queue(app, queue):
     app.driver.admin.purge(queue)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from canvas import Canvas, Workflow, chain, chord, group, signature
+from canvas import Canvas, Task, Workflow, chain, chord, group, signature
 from canvas.schedules import crontab
 from tests.unit.test_mistakes import matches, said
 
@@ -97,6 +97,8 @@ REFUSED = {
     "a run that is awaited": (lambda: asyncio.run(unended(lambda w: w.sleep(60)).aget(timeout=0.05)), "…; it waits for sleep (SLEEPING)"),
     "revoke": (lambda: app.control.revoke(5), "revoke: expected the id of a task, or a list of ids; got 5"),
     "the name, positional": (lambda: app.task("values.x"), "@app.task takes …; for the name of the task write @app.task(name='values.x')"),
+    "a class": (lambda: app.task(Point), "@app.task takes a function; got the class Point"),
+    "a class of tasks": (lambda: app.task(Task), "@app.task takes a function; got the class Task; write app.register_task(Task())"),
     "the name": (lambda: app.task(name=5), "@app.task: name: expected text; got int 5"),
     "a static method": (lambda: app.task(staticmethod(len)), "@app.task takes a function; got a staticmethod: write @staticmethod above @app.task"),
     "a property": (lambda: app.task(property(len)), "@app.task takes …; a property cannot be a task"),
@@ -190,6 +192,7 @@ def test_definitions_without_a_mistake_give_no_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         app.task(name="values.t", autoretry_for=(ValueError,), max_retries=None, throws=KeyError)(lambda: 1)
+        app.task(name="values.v", throws=((KeyError, OSError), ValueError | TypeError))(lambda: 1)
         tasks_of_a_factory()
         tasks_of_a_factory()
 

@@ -93,7 +93,7 @@ class AmqpAdmin:
         self.dead_letters, self.dead_letter_count = letters.dead_letters, letters.dead_letter_count
         self.delete_dead_letter, self.requeue_dead_letter = letters.delete_dead_letter, letters.requeue_dead_letter
 
-    def queue_length(self, queue: str) -> int:
+    def queue_length(self, queue: str, retry: bool = True) -> int:
         return self._broker.topology.length(queue) or 0
 
     def find_queues(self) -> list[str]:

@@ -33,7 +33,7 @@ class MemoryAdmin:
     def dead_letter_count(self, queue: str) -> int:
         return len(self._memory.dead[queue])
 
-    def queue_length(self, queue: str) -> int:
+    def queue_length(self, queue: str, retry: bool = True) -> int:
         return sum(len(self._memory.queues[queue, step]) for step in STEPS)
 
     def find_queues(self) -> list[str]:

@@ -20,8 +20,8 @@ class Admin(Protocol):
     def requeue_dead_letter(self, queue: str, letter: DeadLetter, payload: bytes) -> bool:
         """Put ``payload``, a dead letter's message, back into its queue, once; whether the letter was still there."""
 
-    def queue_length(self, queue: str) -> int:
-        """Messages waiting in the queue, all priorities."""
+    def queue_length(self, queue: str, retry: bool = True) -> int:
+        """Messages waiting in the queue, all priorities. Without ``retry`` an unreachable server is asked once."""
 
     def find_queues(self) -> list[str]:
         """Names of queues that hold messages of tasks, also of those that no program of this app knows. Each call looks

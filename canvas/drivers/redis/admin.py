@@ -46,8 +46,8 @@ class RedisAdmin:
     def dead_letter_count(self, queue: str) -> int:
         return int(self.link.command("LLEN", self.keys.dead_letters(queue)))
 
-    def queue_length(self, queue: str) -> int:
-        return sum(self.link.pipeline([("LLEN", key) for key in self.keys.queue_lists(queue)]))
+    def queue_length(self, queue: str, retry: bool = True) -> int:
+        return sum(self.link.pipeline([("LLEN", key) for key in self.keys.queue_lists(queue)], retry=retry))
 
     def find_queues(self) -> list[str]:
         pattern = f"{_literally(self.keys.prefix)}*"

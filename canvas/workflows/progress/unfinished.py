@@ -1,9 +1,8 @@
 """The error of a wait for a run that has not ended in time: it names the nodes that the run waits for."""
 
 from collections.abc import Callable
-from contextlib import suppress
 
-from canvas.errors import BrokerError, TimeoutError
+from canvas.errors import TimeoutError
 from canvas.workflows.status import ENDED, WAITING, NodeStatus, RunStatus
 
 _NODES = 200
@@ -16,8 +15,10 @@ def timeout_error(run: str, timeout: float | None, nodes: int, status: Callable[
     text = f"The operation timed out: run {run} has not ended after {timeout} s"
     waits: list[str] = []
     if nodes <= _NODES:
-        with suppress(BrokerError):  # a server that does not answer is a reason for the timeout
+        try:
             waits = [_described(node) for node in status().nodes if node.state not in ENDED and node.state != WAITING]
+        except Exception as exc:  # noqa: BLE001 - whatever a store raises, the wait has timed out
+            return TimeoutError(f"{text}; the states of its nodes cannot be read: {exc}")
     if not waits:
         return TimeoutError(text)
     more = f" and {len(waits) - _NAMED} more" if len(waits) > _NAMED else ""

@@ -26,8 +26,8 @@ class PartitionedAdmin:
     def dead_letter_count(self, queue: str) -> int:
         return self._of(queue).dead_letter_count(queue)
 
-    def queue_length(self, queue: str) -> int:
-        return self._of(queue).queue_length(queue)
+    def queue_length(self, queue: str, retry: bool = True) -> int:
+        return self._of(queue).queue_length(queue, retry)
 
     def find_queues(self) -> list[str]:
         return sorted({queue for one in self._partitions.every for queue in one.admin.find_queues()})
