@@ -1,15 +1,25 @@
 """Faults of RabbitMQ under a worker: alarms, timeouts, queues and vhosts that are deleted. Each task ends once."""
 
+import os
+import signal
 import tempfile
 import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import amqp
 import pytest
 
 from canvas import group
+from canvas.drivers import open_driver
+from canvas.drivers.kombu_envelope import ENVELOPE
+from canvas.drivers.ports.values import Lease
 from canvas.errors import OperationalError
-from canvas.testing.contract import eventually
-from tests.support.rabbit_bench import RabbitBench
+from canvas.model.message import Publish
+from canvas.model.settlement import Settlement
+from canvas.testing.contract import eventually, ids, publish
+from tests.chaos.test_rabbitmq import own_node
+from tests.support.rabbit_bench import RabbitBench, sockets_to
 from tests.support.rabbitmq import RabbitMQNode
 from tests.support.redis_server import RedisServer
 from tests.support.sql_bench import SqlBench
@@ -98,6 +108,39 @@ def test_a_worker_goes_on_whose_messages_do_not_fit_into_a_full_queue(node, benc
         bench.open(key)
         eventually(lambda: app.driver.admin.queue_length("celery") == 0)
     assert len(bench.notes(key)) >= 20
+
+
+def _large(task_id):
+    """A message of 100 kB."""
+    message = ENVELOPE.decode(publish(task_id, "large").payload)
+    return Publish("", "large", 0, ENVELOPE.encode(message._replace(body=b"x" * 100_000), "", "large"))
+
+
+def test_a_broker_that_reads_nothing_for_a_while_cuts_no_connection(redis_url):
+    """It is stopped while a client and a worker send more than the buffers of their connections hold."""
+    count = 300
+    with own_node() as node, ThreadPoolExecutor(2) as threads:
+        client, worker = (open_driver(node.url("t0"), redis_url) for _ in range(2))
+        client.broker.publish([publish("first", "large"), *(publish(f"cause{n}", "causes") for n in range(count))])
+        held = worker.broker.lease(Lease("w", ["causes"], count))
+        assert len(held) == count
+        sent = [Settlement(one, publishes=[_large(f"settled{n}")]) for n, one in enumerate(held)]
+        before = set(sockets_to(node.port))
+        os.killpg(node.pid, signal.SIGSTOP)
+        calls = [
+            threads.submit(client.broker.publish, [_large(f"sent{n}") for n in range(count)], ()),
+            threads.submit(worker.settler.settle, sent),
+        ]
+        time.sleep(3)
+        os.killpg(node.pid, signal.SIGCONT)
+        _, settled = (call.result(60) for call in calls)
+        assert all(verdict.held for verdict in settled.verdicts)
+        assert before <= set(sockets_to(node.port))
+        found = Counter(ids(client.broker.lease(Lease("v", ["large"], 3 * count))))
+        assert found == Counter(["first", *(f"{kind}{n}" for kind in ("sent", "settled") for n in range(count))])
+        assert client.admin.queue_length("causes") == 0
+        for driver in (client, worker):
+            driver.close()
 
 
 def test_a_vhost_that_is_deleted_and_comes_back(node, bench):

@@ -14,6 +14,7 @@ import redis
 from canvas import Canvas
 from canvas.config.ignored import ignored_settings
 from canvas.drivers import open_driver
+from canvas.drivers.amqp.channels.connecting import channel_of
 from canvas.drivers.amqp.url import parse
 from canvas.drivers.ports.values import Lease
 from canvas.errors import ConfigurationError, OperationalError, RefusedError
@@ -21,7 +22,7 @@ from canvas.model.message import Publish
 from canvas.model.queue import Queue
 from canvas.model.settlement import Settlement
 from canvas.testing.contract import eventually, ids, publish
-from tests.support.rabbit_bench import ByteProxy, through
+from tests.support.rabbit_bench import ByteProxy, sockets_to, through
 from tests.support.redis_server import free_port
 
 
@@ -40,6 +41,29 @@ from tests.support.redis_server import free_port
 def test_urls(url, expected):
     (found,) = parse(url, {"heartbeat": 60})
     assert {name: getattr(found, name) for name in expected} == expected
+
+
+def test_no_connection_ends_because_the_broker_reads_nothing_for_a_while(rabbitmq, redis_url):
+    """Those of a client, a worker, declarations, broadcasts, dead letters and results."""
+    url, others = rabbitmq.url(), set(sockets_to(rabbitmq.port))
+    driver, client = open_driver(url, redis_url), Canvas("replies", broker=url, backend="rpc://")
+
+    def opened():
+        found = [one for port, one in sockets_to(rabbitmq.port).items() if port not in others]
+        return found if len(found) == 8 else []
+
+    driver.broker.publish([publish("a", "q")])
+    client.task(name="replies.none")(print).delay().state
+    driver.broker.lease(Lease("w", ["q"], 1))
+    with driver.bus.subscribe("box"), channel_of(driver.broker.addresses, 30):
+        found = eventually(opened)
+        assert {one.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) for one in found} == {0}
+        assert {one.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT) for one in found} == {3}
+        assert {one.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) for one in found} == {1}
+    for one in found:
+        one.close()
+    driver.close()
+    client.close()
 
 
 def test_several_urls_are_tried_in_turn(rabbitmq, redis_url):

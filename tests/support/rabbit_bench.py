@@ -1,6 +1,9 @@
 """A bench whose broker is RabbitMQ; state and results are in one database of its Redis server."""
 
-from contextlib import contextmanager
+import os
+import socket
+import stat
+from contextlib import contextmanager, suppress
 
 import redis
 
@@ -47,3 +50,16 @@ def through(url, proxy):
     """A broker's URL that leads through a proxy."""
     head, _, vhost = url.rpartition("/")
     return f"{head.rpartition(':')[0]}:{proxy.port}/{vhost}"
+
+
+def sockets_to(port):
+    """Copies of this process's connections to a port of this machine, by their own ports."""
+    found = {}
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(OSError):
+            if not stat.S_ISSOCK(os.fstat(int(name)).st_mode):
+                continue
+            with socket.socket(fileno=os.dup(int(name))) as one:
+                if one.getpeername()[1:] == (port,):
+                    found[one.getsockname()[1]] = one.dup()
+    return found

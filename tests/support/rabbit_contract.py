@@ -20,7 +20,7 @@ def delete_delays(driver):
     """Delete the delayed messages of a test."""
     names = driver.broker.state.messages.delay_queues()
     if names:
-        with channel_of(driver.broker.addresses) as channel:
+        with channel_of(driver.broker.addresses, 30) as channel:
             for name in names:
                 channel.queue_delete(name)
 

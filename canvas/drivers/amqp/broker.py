@@ -47,13 +47,13 @@ class AmqpBroker:
     def __init__(self, addresses: Sequence[Address], options: AmqpOptions, state: StateParts) -> None:
         self.addresses = addresses
         self.options = options
-        self.where = addresses[0].where
+        self.where, self.timeout = addresses[0].where, options.answer_within
         self.state = state
         self.durable = state.messages.durable
         """Whether leases and outboxes outlive this process."""
         self.before_publishing: Callable[[], object] = lambda: None
         """Called before a client's messages are published."""
-        self.topology = Topology(lambda: connect(addresses), self.where, options.answer_within)
+        self.topology = Topology(lambda: connect(addresses, self.timeout), self.where)
         self._clock_offset = 0.0
         """Seconds by which the clock of the state server is ahead of this machine's."""
         self._ladder = CeleryLadder(self.topology, options.delayed_queue_type)
@@ -73,7 +73,7 @@ class AmqpBroker:
 
     def link(self, heartbeat: bool) -> Link:
         """A new channel, on a connection of its own."""
-        return Link(connect(self.addresses, heartbeat), self.where, self.options.answer_within, self._blockage)
+        return Link(connect(self.addresses, self.timeout, heartbeat), self.where, self.timeout, self._blockage)
 
     def _disinherit(self) -> None:
         sessions, self.sessions, self.detached = self.sessions, {}, {}

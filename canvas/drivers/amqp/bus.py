@@ -59,7 +59,7 @@ class AmqpBus:
     def _inbox(self, exchange: str, name: str, routing_key: str, queue: InboxQueue) -> Iterator["QueueInbox"]:
         """A queue that this connection alone reads, bound to an exchange."""
         where = self._broker.where
-        connection = connect(self._broker.addresses)
+        connection = connect(self._broker.addresses, self._broker.timeout)
         try:
             with errors(where):
                 channel = connection.channel()

@@ -19,9 +19,8 @@ T = TypeVar("T")
 class Topology:
     """Declarations on a connection of their own, because a declaration that fails closes its channel."""
 
-    def __init__(self, connect: Callable[[], Any], where: str, answer_within: float) -> None:
-        """``connect`` opens a py-amqp connection; ``answer_within``: seconds in which the broker answers."""
-        self._answer_within = answer_within
+    def __init__(self, connect: Callable[[], Any], where: str) -> None:
+        """``connect`` opens a py-amqp connection."""
         self._connect = connect
         self._where = where
         self._lock = threading.RLock()
@@ -142,7 +141,6 @@ class Topology:
         if self._channel is None:
             if self._connection is None:
                 self._connection = self._connect()
-                self._connection.transport.sock.settimeout(self._answer_within)
             self._channel = self._connection.channel()
         try:
             return call(self._channel)

@@ -1,9 +1,10 @@
 """Opens connections through py-amqp, and says in one line why one cannot be opened."""
 
+import socket
 import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, Final
 
 import amqp
 from amqp.exceptions import AccessRefused, AMQPError, NotAllowed
@@ -12,30 +13,41 @@ from canvas.drivers.amqp.url import Address
 from canvas.drivers.silence import reported
 from canvas.errors import OperationalError, RefusedError
 
+_SOCKET: Final = {
+    # py-amqp closes a connection whose peer reads nothing for a second. RabbitMQ reads nothing for as long as it is
+    # short of memory or of disk space; heartbeats and ``answer_within`` bound the waits for a broker that is gone.
+    getattr(socket, "TCP_USER_TIMEOUT", None): 0,
+    # Probes of an idle connection, 10 s apart, until a host that is gone counts as such.
+    getattr(socket, "TCP_KEEPCNT", None): 3,
+}
 
-def connect(addresses: Sequence[Address], heartbeat: bool = False) -> Any:
-    """A py-amqp connection to the first broker that answers. ``heartbeat``: whether it has heartbeats.
+
+def connect(addresses: Sequence[Address], answer_within: float, heartbeat: bool = False) -> Any:
+    """A py-amqp connection to the first broker that answers. ``answer_within``: seconds that each of its later reads
+    and writes may take. ``heartbeat``: whether it has heartbeats.
 
     Raises OperationalError when no broker answers, RefusedError when one refuses the user, the vhost or TLS.
     """
     for address in addresses[:-1]:
         try:
-            return _connect(address, heartbeat)
+            return _connect(address, answer_within, heartbeat)
         except OperationalError:
             continue
-    return _connect(addresses[-1], heartbeat)
+    return _connect(addresses[-1], answer_within, heartbeat)
 
 
-def _connect(address: Address, heartbeat: bool) -> Any:
+def _connect(address: Address, answer_within: float, heartbeat: bool) -> Any:
     tls = {"server_hostname": address.host} if address.ssl is True else address.ssl
     try:
         connection = amqp.Connection(
             host=f"{address.host}:{address.port}", userid=address.user, password=address.password,
             virtual_host=address.vhost, ssl=tls or False, login_method=address.login_method or "PLAIN",
             connect_timeout=address.connect_timeout, heartbeat=address.heartbeat if heartbeat else 0,
+            socket_settings={option: value for option, value in _SOCKET.items() if option is not None},
         )  # fmt: skip
         with reported(address.where):
             connection.connect()
+        connection.transport.sock.settimeout(answer_within)
     except Exception as exc:
         raise _explained(address, exc) from exc
     return connection
@@ -64,10 +76,11 @@ def _cut_off(exc: Exception) -> bool:
 
 
 @contextmanager
-def channel_of(addresses: Sequence[Address]) -> Iterator[Any]:
-    """A channel of py-amqp, on a connection of its own. Messages that are not acked then return to their queue."""
+def channel_of(addresses: Sequence[Address], answer_within: float) -> Iterator[Any]:
+    """A channel of py-amqp, on a connection of its own. Messages that are not acked then return to their queue.
+    ``answer_within`` as for ``connect``."""
     with errors(addresses[0].where):
-        connection = connect(addresses)
+        connection = connect(addresses, answer_within)
         try:
             yield connection.channel()
         finally:

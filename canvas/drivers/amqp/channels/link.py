@@ -126,8 +126,8 @@ class Link:
         """Read what has come; whether there are events now. Raises OperationalError where heartbeats are missing."""
         if self._pending() or self._is_ready():
             self._read()
-        elif self._heartbeat and time.monotonic() - self._heard > 2.5 * self._heartbeat:
-            raise self._lost("no heartbeats")
+        else:
+            self._check_heartbeats()
         return bool(self.events)
 
     def beat(self) -> None:
@@ -164,6 +164,10 @@ class Link:
 
     # -- reading
 
+    def _check_heartbeats(self) -> None:
+        if self._heartbeat and time.monotonic() - self._heard > 2.5 * self._heartbeat:
+            raise self._lost("no heartbeats")
+
     def _is_ready(self) -> bool:
         poll = select.poll()
         try:
@@ -186,6 +190,8 @@ class Link:
             while not poll.poll(min(1.0, self._answer_within) * 1000):
                 if time.monotonic() > deadline and not self.blocked:
                     raise self._lost(f"no answer in {self._answer_within:g} s")
+                # RabbitMQ sends heartbeats to a connection that it blocks, too.
+                self._check_heartbeats()
         return True
 
     def _read(self) -> None:

@@ -35,14 +35,14 @@ class DelayedMessages:
 
     def first(self, limit: int) -> list[Scheduled]:
         """Those that are due first. They stay where they are."""
-        with channel_of(self._broker.addresses) as channel:
+        with channel_of(self._broker.addresses, self._broker.timeout) as channel:
             found = [Scheduled(one.due, one.queue, one.payload) for one in self._read(channel, limit)]
         return sorted(found, key=lambda one: one.due)[:limit]
 
     def enqueue(self, queue: str, limit: int) -> int:
         """Move messages of a queue into it, those first that wait for the shortest delay; how many."""
         moved = 0
-        with channel_of(self._broker.addresses) as channel:
+        with channel_of(self._broker.addresses, self._broker.timeout) as channel:
             for one in self._read(channel):
                 if moved < limit and not one.delay.exchange and one.queue == queue:
                     content = to_content(one.payload, one.message_id)

@@ -58,7 +58,7 @@ class DeadLetters:
     def _read(self, queue: str) -> Iterator[Iterator[tuple[DeadLetter, Callable[[], None]]]]:
         """The dead letters of a queue, each with the function that deletes it. They stay in their queue."""
         count = self.dead_letter_count(queue)
-        with channel_of(self._broker.addresses) as channel:
+        with channel_of(self._broker.addresses, self._broker.timeout) as channel:
             yield self._letters(channel, queue, count)
 
     def _letters(self, channel: Any, queue: str, count: int) -> Iterator[tuple[DeadLetter, Callable[[], None]]]:
