@@ -21,4 +21,5 @@ def flask() -> str:
 
 
 def _block(name: str) -> str:
-    return f"```python\n{(EXAMPLES / name).read_text().rstrip()}\n```"
+    path = EXAMPLES / name
+    return f"```python\n# {path.name}\n{path.read_text().rstrip()}\n```"

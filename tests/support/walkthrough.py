@@ -2,15 +2,16 @@
 
 A block of a page is one of these:
 
-- ``python`` that begins with ``# name.py``: a file. ``# name.py, …``: the functions of the block replace those of the file.
+- a block of any language that begins with ``# path/name.ext``: a file. With ``# name.py, …`` the functions of a ``python`` block replace those of
+  the file.
 - other ``python``: statements of a program; a ``text`` block after it is what they print.
 - ``pycon``: the same, at a prompt. One process runs all statements of a page.
-- ``console``: commands after ``$``, each with its output. A worker or a beat goes on in the background; ``^C`` ends all.
+- ``console``: commands after ``$``, each with its output. A worker, a beat, a dashboard and a web server go on in the background; ``^C`` ends all.
 - ``text worker``: a part of what the workers print.
 - other ``text``: not run. Other blocks need ``<!-- not run: reason -->`` before them.
 
 In an output ``…`` stands for any text of a line, and on a line of its own for any lines; the width of a gap is not compared. ``RUN`` in a command is the last id
-that was printed. Only the address of the Redis server is changed, to that of the test's.
+that was printed. Only addresses are changed: those of the servers that the test starts, and the ports on which programs of the page listen.
 """
 
 import ast
@@ -22,12 +23,16 @@ import subprocess
 import sys
 import threading
 import time
+from collections import defaultdict
 from pathlib import Path
+
+from tests.support.redis_server import free_port
 
 ROOT = Path(__file__).parent.parent.parent
 BLOCK = re.compile(r"(?:<!-- not run: ([^\n]*) -->\n+)?^```([\w-]+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"^\$ ")
-BACKGROUND = re.compile(r"^canvas .*\b(worker|beat)\b")
+BACKGROUND = re.compile(r"^(?:[A-Z_]+=\S+ )*(canvas .*\b(worker|beat|dashboard)\b|uvicorn |flask .*\brun\b)")
+PORTS = re.compile(r"\b(5000|5555|8000|9808)\b")
 ID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22}\b")
 DEADLINE = 100
 SESSION = """
@@ -69,12 +74,12 @@ def pattern(expected):
 
 
 class Background:
-    """A worker or a beat."""
+    """A program that goes on while the page does."""
 
     def __init__(self, command, folder, environment):
         self.output = ""
         self.process = subprocess.Popen(
-            f"exec {command}", shell=True, cwd=folder, env=environment, stdin=subprocess.DEVNULL,
+            f"exec env {command}", shell=True, cwd=folder, env=environment, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
         )  # fmt: skip
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -97,12 +102,15 @@ class Background:
 
 
 class Walkthrough:
-    """One page, followed in ``folder`` with the Redis server at ``address`` (``host:port``)."""
+    """One page, followed in ``folder`` with the Redis server at ``address`` (``host:port``). ``servers`` has the addresses of others,
+    by what stands for them in the page."""
 
-    def __init__(self, page, folder, address, **environment):
+    def __init__(self, page, folder, address, servers=None, **environment):
         self.page = Path(page)
         self.folder = folder
         self.address = address
+        self._servers = servers or {}
+        self._ports = defaultdict(lambda: str(free_port()))
         self._environment = {
             **os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "NO_COLOR": "1", "COLUMNS": "100",
             "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1", **environment,
@@ -130,16 +138,19 @@ class Walkthrough:
         assert not self._printed, f"the page does not show what was printed: {self._printed!r}"
 
     def _here(self, text):
-        """The text with the test's server."""
+        """The text with the test's servers, and with ports that are free."""
+        for written, real in self._servers.items():
+            text = text.replace(written, real)
+        text = PORTS.sub(lambda found: self._ports[found[0]], text)
         host, _, port = self.address.rpartition(":")
         return text.replace("localhost:6379", self.address).replace('"localhost", 6379', f'"{host}", {port}')
 
     def _block(self, language, words, text):
-        named = re.match(r"# ([\w/.-]+\.\w+)(, .*)?\n", text)
+        named = re.match(r"# ([\w.-][\w/.-]*\.\w+)(, .*)?\n", text)
         match language:
             case "python" if named and named[2]:
                 self._change(self.folder / named[1], text.partition("\n")[2])
-            case "python" if named:
+            case _ if named:
                 path = self.folder / named[1]
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(text)

@@ -132,4 +132,4 @@ def _line(one: EntryInfo) -> str:
 
 
 def _time(due: float | None) -> str | None:
-    return None if due is None else datetime.fromtimestamp(due, UTC).isoformat(timespec="seconds")
+    return None if due is None else datetime.fromtimestamp(round(due), UTC).isoformat(timespec="seconds")
