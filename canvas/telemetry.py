@@ -95,18 +95,28 @@ Listener: TypeAlias = Callable[..., None]
 
 listeners: dict[str, tuple[Listener, ...]] = {}
 """By event; an event without a listener is not in it. ``attach`` alone changes it."""
+ENDING = frozenset(
+    {
+        "command.starting", "logging.setup", "logging.ready", "logging.tasks_ready", "app.importing",
+        "worker.configuring", "worker.init", "worker.preparing", "worker.process_init", "worker.ready",
+        "beat.starting", "beat.embedded",
+    }
+)  # fmt: skip
+"""Events of a program's start, at which a listener may end it: SystemExit passes through them."""
 _faulty: set[int] = set()
 _log = logging.getLogger("canvas.telemetry")
 
 
 def emit(event: str, **facts: Any) -> None:
-    """Call every listener of ``event`` with the facts."""
+    """Call every listener of ``event`` with the facts. At events of ``ENDING`` a listener's SystemExit is raised."""
     for listener in listeners.get(event, ()):
         try:
             listener(**facts)
         except KeyboardInterrupt:
             raise
-        except BaseException:  # noqa: BLE001 - a listener's fault must not become the emitter's; said once per listener
+        except BaseException as exc:  # its fault must not become the emitter's; said once per listener
+            if isinstance(exc, SystemExit) and event in ENDING:
+                raise
             if id(listener) not in _faulty:
                 _faulty.add(id(listener))
                 _log.exception("listener %r of %s raised; further errors of it are not logged", listener, event)

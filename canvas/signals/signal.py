@@ -5,7 +5,7 @@ import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from canvas.telemetry import attach
+from canvas.telemetry import ENDING, attach
 
 _log = logging.getLogger("celery.utils.dispatch.signal")
 Receiver = Callable[..., Any]
@@ -91,7 +91,9 @@ class Signal:
             return receiver(**arguments)
         except KeyboardInterrupt:
             raise
-        except BaseException as exc:  # noqa: BLE001 - a receiver's fault is neither the sender's nor the others'
+        except BaseException as exc:  # a receiver's fault is neither the sender's nor the others'
+            if isinstance(exc, SystemExit) and not ENDING.isdisjoint(self._events):
+                raise
             _log.exception("Signal handler %r of %s raised", receiver, self.name)
             return exc
 

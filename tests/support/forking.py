@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from canvas import Canvas
+from canvas.exceptions import WorkerTerminate
 from canvas.signals import worker_process_init, worker_ready
 from canvas.testing.contract import eventually
 
@@ -326,6 +327,23 @@ def reap_all():
         with suppress(ChildProcessError):
             os.waitpid(-1, 0)
         time.sleep(0.01)
+
+
+@worker_ready.connect
+def fail_when_busy(**_):
+    """Fail in the node's main process once a task runs. ``FAILS``: the name of an exception, and the task's file."""
+    if "FAILS" in os.environ:
+        name, busy = os.environ["FAILS"].split(":")
+        eventually(Path(busy).exists)
+        raise {"SystemExit": SystemExit, "WorkerTerminate": WorkerTerminate}[name](7)
+
+
+@app.task
+def opened_later(begun, gate):
+    """Runs until the file ``gate`` is there; ``begun`` gets a line each time that it begins."""
+    with open(begun, "a") as lines:
+        lines.write("begun\n")
+    eventually(Path(gate).exists, 60)
 
 
 @worker_ready.connect

@@ -52,3 +52,21 @@ def test_it_can_be_connected_again(signal):
     assert signal.send(None, number=2) == [(receiver, 2)]
     assert telemetry.listening("test.given")
     signal.disconnect(receiver)
+
+
+@pytest.mark.parametrize(("event", "ends"), [("worker.init", True), ("worker.ready", True), ("task.started", False)])
+def test_a_receiver_may_end_the_program_at_its_start(event, ends, caplog):
+    signal = Signal("given", event, lambda facts: (None, facts))
+
+    def leave(**arguments):
+        raise SystemExit(3)
+
+    signal.connect(leave)
+    for send in (lambda: signal.send(None), lambda: telemetry.emit(event)):
+        if ends:
+            with pytest.raises(SystemExit):
+                send()
+        else:
+            send()
+    signal.disconnect(leave)
+    assert len(caplog.records) == (0 if ends else 2)

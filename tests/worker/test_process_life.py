@@ -259,6 +259,31 @@ def test_an_idle_worker_stops_and_reports_an_outage_once(pool):
             server.start()
 
 
+@pytest.mark.parametrize("acks_late", ["1", "0"])
+def test_children_finish_their_tasks_when_their_parent_fails(bench, tmp_path, acks_late):
+    bench.empty()
+    begun, gate = tmp_path / "begun", tmp_path / "gate"
+    env = {"FAILS": f"SystemExit:{begun}", "CELERY_TASK_ACKS_LATE": acks_late}
+    worker = start(bench, "-c", "1", env=env)
+    with client(bench) as call:
+        result = call("opened_later", str(begun), str(gate))
+        worker.wait_for("crashed")
+        worker.wait_for("Warm shutdown")
+        gate.touch()
+        assert worker.wait(20) == 7
+        assert (result.state, begun.read_text()) == ("SUCCESS", "begun\n")
+
+
+def test_children_return_their_tasks_when_their_parent_is_to_end_at_once(bench, tmp_path):
+    bench.empty()
+    begun = tmp_path / "begun"
+    worker = start(bench, "-c", "1", env={"FAILS": f"WorkerTerminate:{begun}"})
+    with client(bench) as call:
+        result = call("opened_later", str(begun), str(tmp_path / "gate"))
+        assert worker.wait(20) == 7
+        assert (result.state, bench.broker.llen("celery")) == ("PENDING", 1)
+
+
 # -- processes of the application
 
 

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from canvas.app.application import Canvas
 from canvas.errors import BrokerError
+from canvas.exceptions import WorkerTerminate
 from canvas.telemetry import emit
 from canvas.worker.consumer.lifetimes import Lifetimes
 from canvas.worker.consumer.maintenance import Maintenance, beat_every, holds_for
@@ -150,24 +151,49 @@ class Prefork:
                 if on_ready is not None:
                     on_ready()
                 self._supervise()
+            except BaseException as exc:
+                self._wind_down(exc)
+                raise
             finally:
-                self._children.signal(signal.SIGHUP)
                 self._wait.close()
                 self._forget(self._wait.worker)
         return 1 if self._gave_back else 0
 
     def _supervise(self) -> None:
-        start_within = self._app.conf.worker_proc_alive_timeout or float("inf")
         while len(self._children) or not self._stopping:
-            for one, code in self._children.reap():
-                self._on_child_exit(one, code)
+            self._reap()
             self._adjust()
-            self._unresponsive.end_overdue()
-            self._unresponsive.end_unstarted(0.0 if self._cold else start_within)
-            if self._cold:
-                self._unresponsive.kill_after_cold_stop(self._cold_at)
+            self._end_late()
             if len(self._children) or not self._stopping:
                 time.sleep(min(self._duties.tick(), _RESPAWN_PAUSE))
+
+    def _wind_down(self, exc: BaseException) -> None:
+        """Stop, as a signal would stop the node, because of an exception: children that still run tasks would be killed
+        with this process. A part that fails meanwhile is reported, and the others go on."""
+        emit("worker.crashed", worker=self._plan.hostname, exc=exc)
+        self._stop(cold=isinstance(exc, WorkerTerminate))
+        parts: dict[str, Callable[[], object]] = {
+            "reaping children": self._reap, "ending late children": self._end_late, "maintenance": self._duties.tick,
+        }  # fmt: skip
+        while len(self._children):
+            for work, part in parts.items():
+                try:
+                    part()
+                except Exception as again:  # noqa: BLE001 - the first exception is raised in the end
+                    emit("worker.internal_error", work=work, exc=again)
+            time.sleep(_RESPAWN_PAUSE)
+
+    def _reap(self) -> None:
+        for one, code in self._children.reap():
+            self._on_child_exit(one, code)
+
+    def _end_late(self) -> None:
+        """Kill the children that are late: with the end of their task, with their start, or with their own end."""
+        self._unresponsive.end_overdue()
+        start_within = self._app.conf.worker_proc_alive_timeout or float("inf")
+        self._unresponsive.end_unstarted(0.0 if self._cold else start_within)
+        if self._cold:
+            self._unresponsive.kill_after_cold_stop(self._cold_at)
 
     def _on_child_exit(self, one: ChildProcess, code: int | None) -> None:
         """A child has ended: return its messages. ``code`` is ``None`` where other code has taken its exit code."""
