@@ -227,14 +227,11 @@ class SendingApp(TaskDefinitions):
         options.update((option, value) for option, value in named.items() if value is not None)
         if not add_to_parent:
             options["add_to_parent"] = False
-        return self.sender.send(*self._by_name(name, args, kwargs, options), options)
+        plain = self.plain_calls.send(name, args, kwargs, options)
+        return plain if plain is not None else self.sender.send(*self._by_name(name, args, kwargs, options), options)
 
     async def asend_task(
-        self,
-        name: str,
-        args: Iterable[Any] | None = None,
-        kwargs: Mapping[str, Any] | None = None,
-        **options: Any,
+        self, name: str, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
     ) -> Any:
         """``send_task`` on an event loop; options by name only."""
         if self.sends_itself:
@@ -242,6 +239,9 @@ class SendingApp(TaskDefinitions):
             import asyncio
 
             return await asyncio.to_thread(lambda: self.send_task(name, args, kwargs, **options))
+        plain = await self.plain_calls.asend(name, args, kwargs, options)
+        if plain is not None:
+            return plain
         return await self.sender.asend(*self._by_name(name, args, kwargs, options), options)
 
     def _by_name(self, name: str, args: Any, kwargs: Any, options: Mapping[str, Any]) -> "tuple[Signature[Any], Plan]":

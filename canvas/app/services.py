@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from canvas.beat.schedule import Schedule
     from canvas.drivers.ports import Driver
     from canvas.producer.message_builder import BuilderApp, MessageBuilder
+    from canvas.producer.plain_calls import PlainCalls
     from canvas.producer.planner import SenderApp
     from canvas.producer.routing import Router
     from canvas.producer.sender import Sender
@@ -45,6 +46,7 @@ _RESULTS = ("accept_content", "result_accept_content", "result_serializer", "res
             "task_message_max_depth")  # fmt: skip
 _MESSAGES = ("task_serializer", "task_compression", "task_protocol", "task_message_max_depth", "task_message_max_bytes",
              "task_repr_maxlevels", "task_default_priority", "task_default_delivery_mode")  # fmt: skip
+_PLAIN = ("task_always_eager", "task_send_sent_event", "task_publish_retry", "task_publish_retry_policy")
 _SIGNING = ("message_signing_keys", "message_signature_required")
 CONF = "conf"
 """The settings object, as a part of a service."""
@@ -253,14 +255,15 @@ class Services:
     driver = Service(make_driver, _SERVERS, ["result_target"], close=close_driver)
     """The connection to broker and results."""
     client = Service(make_message_builder, _MESSAGES, parts=[CONF, "router", "signer", "driver"])
-    backend = Service(
-        make_backend,
-        _RESULTS,
-        [CONF, "driver", "result_target"],
-    )
+    backend = Service(make_backend, _RESULTS, [CONF, "driver", "result_target"])
     run_store = Service(make_run_store, ["task_serializer", "workflow_run_expires"], [CONF, "driver", "signer"])
     """The data of workflows' runs."""
     sender = Service(make_sender)
+    plain_calls: "Service[Any, PlainCalls]" = Service(
+        lambda app: imported("canvas.producer.plain_calls:PlainCalls")(app),  # noqa: PLW0108 - at its first use
+        _PLAIN,
+        ["client"],
+    )
     backend_cls: Any = None
     """A result backend, as ``result_backend`` takes it; it comes before that setting."""
     control_cls: Any = "canvas.remote.control:Control"

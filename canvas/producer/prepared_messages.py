@@ -35,7 +35,8 @@ _FIXED: Final = frozenset({"queue", "exchange", "routing_key", "priority", "igno
 _ATTRIBUTES: Final = _FIXED | {"compression", "expires"}
 _STAMPED: Final = [STAMP]
 _SIMPLE: Final = frozenset({str, int, float, bool})
-_NO_LINKS: Final = Written(b'{"callbacks":null,"errbacks":null,"chain":null,"chord":null}')
+NO_LINKS: Final = Written(b'{"callbacks":null,"errbacks":null,"chain":null,"chord":null}')
+"""The embed of a message that nothing follows."""
 Make = Callable[[TaskCall, Mapping[str, Any], Lineage], tuple[Message, Route]]
 """Makes a message in the general way, and routes it."""
 
@@ -64,7 +65,7 @@ class PreparedMessages:
         self._levels = conf.task_repr_maxlevels
         self._origin = ""
         self._forms: dict[tuple[str, bool], Form] = {}
-        self._chord: tuple[Written | None, Written] = (None, _NO_LINKS)
+        self._chord: tuple[Written | None, Written] = (None, NO_LINKS)
 
     def written(
         self, call: TaskCall, defaults: Mapping[str, Any], ambient: Lineage, origin: str, replies: str,
@@ -113,7 +114,7 @@ class PreparedMessages:
 
     def _chord_alone(self, chord: Any, bodies: MemoEncoder | None) -> Written:
         if chord is None:
-            return _NO_LINKS
+            return NO_LINKS
         body = bodies.raw(chord) if bodies is not None else Written(dumps(chord))
         last, links = self._chord
         if last is not body:

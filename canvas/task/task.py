@@ -120,6 +120,10 @@ class Task(CheckedCalls[P, R]):
         and its name in logs. ``producer`` is ignored. ``options`` are in the reference of calls. Raises TypeError when
         ``args`` and ``kwargs`` don't fit the function, EncodeError, OperationalError."""
         self._check_call(args, kwargs)
+        if task_id is producer is link is link_error is shadow is None:
+            sent = self.app.plain_calls.send(self.name, args, kwargs, options, self)
+            if sent is not None:
+                return sent  # type: ignore[no-any-return]
         shadow = shadow or self.shadow_name(args, kwargs, options)
         named = {"task_id": task_id, "producer": producer, "link": link, "link_error": link_error, "shadow": shadow}
         sig = self.signature(args, kwargs, unset(options) if options else None)
@@ -139,6 +143,9 @@ class Task(CheckedCalls[P, R]):
             import asyncio
 
             return await asyncio.to_thread(lambda: self.apply_async(args, kwargs, **options))
+        sent = await self.app.plain_calls.asend(self.name, args, kwargs, options, self)
+        if sent is not None:
+            return sent  # type: ignore[no-any-return]
         sig = self.signature(args, kwargs, unset(options) if options else None)
         return await self.app.aapply_signature(sig, (), {}, options)  # type: ignore[no-any-return]
 

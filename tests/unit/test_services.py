@@ -34,7 +34,7 @@ def test_close_drops_every_service():
 def test_a_setting_drops_what_is_made_from_it():
     app = used()
     app.conf.task_routes = {"a": {"queue": "b"}}
-    assert kept(app) == {service.name for service in TABLE} - {"router", "client", "sent_events"}
+    assert kept(app) == {service.name for service in TABLE} - {"router", "client", "plain_calls", "sent_events"}
     assert app.router.route("a", {}).routing_key == "b"
 
 
