@@ -1,5 +1,6 @@
 """Results in SQL: the contract of stores, and rows that Celery's backend writes and reads."""
 
+import socket
 import time
 import uuid
 
@@ -11,9 +12,14 @@ from sqlalchemy import create_engine, text
 
 from canvas import Canvas
 from canvas.drivers import open_driver
+from canvas.drivers.record_columns import RecordColumns
+from canvas.drivers.sql.celery_tables import CeleryTables
+from canvas.drivers.sql.database import Database, sqlalchemy_url
 from canvas.errors import BrokerError, ConfigurationError, DecodeError, OperationalError, RefusedError
 from canvas.model.settlement import ResultWrite
 from tests.support.processes import WorkerProcess
+
+TABLES = CeleryTables(RecordColumns("json", False), {}, {})
 
 
 @pytest.fixture
@@ -224,3 +230,27 @@ def test_a_value_too_long_for_its_column_is_refused(postgres_url):
     with pytest.raises(RefusedError, match="too long"):
         driver.results.store([ResultWrite("x" * 200, b"1", 60, True)])
     driver.close()
+
+
+@pytest.mark.parametrize(
+    ("query", "options", "expected"),
+    [
+        ("", {}, {"connect_timeout": "10", "tcp_user_timeout": "30000", "keepalives_idle": "30"}),
+        ("&connect_timeout=3", {}, {"connect_timeout": "3", "tcp_user_timeout": "30000"}),
+        ("", {"connect_args": {"tcp_user_timeout": 5_000}}, {"connect_timeout": "10", "tcp_user_timeout": "5000"}),
+    ],
+)
+def test_waits_for_a_lost_server_are_bounded(postgres_url, query, options, expected):
+    database = Database(sqlalchemy_url(postgres_url + query), TABLES, {"database_engine_options": options})
+    try:
+        found = database.call(lambda one: one.connection.driver_connection.info.get_parameters())
+    finally:
+        database.close()
+    assert {name: found[name] for name in expected} == expected
+
+
+def test_a_server_that_does_not_answer_is_an_error():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"db+postgresql://me@127.0.0.1:{silent.getsockname()[1]}/results?connect_timeout=2"
+        with pytest.raises(OperationalError, match="timeout"):
+            Database(sqlalchemy_url(url), TABLES, {}).call(lambda one: None, retry=False)

@@ -124,18 +124,26 @@ def test_an_unreachable_broker(run):
     assert "127.0.0.1:1" in found.stderr
 
 
-@pytest.mark.parametrize(("scheme", "name"), [("redis", "Redis at "), ("amqp", "RabbitMQ at ")])
-def test_a_server_that_keeps_a_command_waiting_is_named(tmp_path, scheme, name):
+@pytest.mark.parametrize(
+    ("broker", "backend", "command", "name"),
+    [
+        ("redis://{}", "disabled://", ["queues"], "Redis at {}"),
+        ("amqp://{}", "disabled://", ["queues"], "RabbitMQ at {}"),
+        ("memory://", "db+postgresql://me:secret@{}/results", ["result", "some-id"], "database postgresql+psycopg://me:**@{}/results"),
+        ("memory://", "cache+memcached://{}/", ["result", "some-id"], "Memcached {}"),
+    ],
+)  # fmt: skip
+def test_a_server_that_keeps_a_command_waiting_is_named(tmp_path, broker, backend, command, name):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"127.0.0.1:{silent.getsockname()[1]}"
-        (tmp_path / "proj.py").write_text(MODULE.format(broker=f"{scheme}://{address}", backend="disabled://"))
-        command = [sys.executable, "-m", "canvas", "-A", "proj", "queues"]
+        (tmp_path / "proj.py").write_text(MODULE.format(broker=broker.format(address), backend=backend.format(address)))
+        command = [sys.executable, "-m", "canvas", "-A", "proj", *command]
         with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as waits:
             try:
                 line = waits.stderr.readline()
             finally:
                 waits.kill()
-    assert line.startswith(f"waiting for {name}{address}")
+    assert line.startswith(f"waiting for {name.format(address)}, ")
     assert line.endswith("which has not answered for 2 s ...\n")
 
 

@@ -19,6 +19,7 @@ from pymemcache.exceptions import (
 )
 
 from canvas.drivers.retry_policy import tried
+from canvas.drivers.silence import reported
 from canvas.errors import OperationalError, RefusedError
 from canvas.forks import in_forks
 
@@ -149,7 +150,8 @@ class Memcached:
     def _tried(self, call: Callable[[], T], retry: bool = True, size: int = 0) -> T:
         def attempt() -> T:
             try:
-                return call()
+                with reported(f"Memcached {self.shown}"):
+                    return call()
             except MemcacheClientError as exc:
                 raise RefusedError(f"Memcached {self.shown}: {exc}") from exc
             except (OSError, MemcacheError) as exc:

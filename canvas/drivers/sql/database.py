@@ -11,9 +11,10 @@ from sqlalchemy.engine import URL, make_url
 from canvas.drivers.absence import Absence
 from canvas.drivers.ports.results import TablesMissing
 from canvas.drivers.retry_policy import tried
+from canvas.drivers.silence import reported
 from canvas.drivers.sql.announcements import Listener, announces
 from canvas.drivers.sql.celery_tables import TableSet
-from canvas.drivers.sql.dialects import MYSQL, lock_database
+from canvas.drivers.sql.dialects import MYSQL, connect_arguments, lock_database
 from canvas.drivers.sql.layout import create, upgrade
 from canvas.errors import BrokerError, ConfigurationError, OperationalError, RefusedError
 from canvas.forks import in_forks
@@ -110,7 +111,8 @@ class Database:
         def attempt() -> T:
             nonlocal failures
             try:
-                return call()
+                with reported(f"database {self._shown}"):
+                    return call()
             except exc.SQLAlchemyError as error:
                 if not _passes(error):
                     raise self._described(error) from error
@@ -134,7 +136,8 @@ class Database:
         if self.url.get_backend_name() in MYSQL:
             # A transaction that has waited for a lock has to see what the one before it has written.
             own["isolation_level"] = "READ COMMITTED"
-        engine = create_engine(self.url, **{**own, **self._options})
+        connect_args = connect_arguments(self.url, self._options.get("connect_args") or {})
+        engine = create_engine(self.url, **{**own, **self._options, "connect_args": connect_args})
         if self._callback is not None:
             self._callback(engine)
         return engine

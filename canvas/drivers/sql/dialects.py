@@ -1,20 +1,39 @@
 """The parts of SQL that differ between databases."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Connection, Table, case, cast, func, literal_column, select, type_coerce
 from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy.engine import URL
 from sqlalchemy.sql import visitors
 from sqlalchemy.types import Double
 
 MYSQL = frozenset({"mysql", "mariadb"})
+_LIBPQ = ("psycopg", "psycopg2")
+_BOUNDS = {
+    "connect_timeout": 10,
+    "tcp_user_timeout": 30_000,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+}
+"""Bounds of PostgreSQL's client library on the waits for a server whose machine or network is gone, in seconds and
+milliseconds. It has none of its own: a worker would wait as long as the system keeps the connection, up to hours."""
 
 _UNIX_TIME = {
     "postgresql": func.extract("epoch", func.clock_timestamp()),
     "sqlite": literal_column("(julianday('now') - 2440587.5) * 86400.0"),
     **dict.fromkeys(MYSQL, literal_column("CAST(UNIX_TIMESTAMP(NOW(6)) AS DECIMAL(20, 6))")),
 }
+
+
+def connect_arguments(url: URL, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of the driver's ``connect`` for a database: ``given``, and bounds that neither they nor the URL
+    set."""
+    if url.get_backend_name() != "postgresql" or url.get_driver_name() not in _LIBPQ:
+        return dict(given)
+    return {**{name: value for name, value in _BOUNDS.items() if name not in url.query}, **given}
 
 
 def unix_time(connection: Connection) -> ColumnElement[float]:
