@@ -45,7 +45,7 @@ def ids(deliveries: list[Delivery], codec: MessageCodec = ENVELOPE) -> list[str]
 
 
 def eventually(condition: Callable[[], Any], seconds: float = _DEADLINE) -> Any:
-    """The first truthy value of ``condition``; AssertionError when it has none within ``timeout`` seconds."""
+    """The first truthy value of ``condition``; AssertionError when it has none within ``seconds``."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         found = condition()
