@@ -4,23 +4,21 @@ from os import urandom
 from random import getrandbits
 from typing import NamedTuple
 
-_VARIANT = "89ab" * 4
+_VARIANTS = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
+"""By a random digit, one of those that a UUID has in its place."""
 
 
 def new_id() -> str:
     """A task's id, which cannot be guessed."""
-    return _text(urandom(16).hex())
+    # The UUID class takes more than twice as long to make this text.
+    digits = urandom(16).hex()
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{_VARIANTS[digits[16]]}{digits[17:20]}-{digits[20:]}"
 
 
 def new_tag() -> str:
     """A delivery tag: unique, but not hard to guess, since the system's random bytes cost a call each."""
-    return _text(f"{getrandbits(128):032x}")
-
-
-def _text(digits: str) -> str:
-    """The UUID that 32 random hexadecimal digits make; the ``UUID`` class takes more than twice as long for it."""
-    variant = _VARIANT[int(digits[16], 16)]
-    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
+    digits = f"{getrandbits(128):032x}"
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{_VARIANTS[digits[16]]}{digits[17:20]}-{digits[20:]}"
 
 
 class Lineage(NamedTuple):

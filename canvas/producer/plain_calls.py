@@ -120,8 +120,8 @@ class PlainCalls:
         )
         self._max_depth, self._max_bytes = conf.task_message_max_depth, conf.task_message_max_bytes
         self._levels = conf.task_repr_maxlevels
-        self._policy = conf.changed().get("task_publish_retry_policy")
-        self._retried = conf.task_publish_retry
+        self._delays: Delays = None if conf.task_publish_retry else ()
+        self._policy = conf.changed().get("task_publish_retry_policy") if conf.task_publish_retry else None
         self._forms: dict[Any, PlainForm] = {}
         self._pid = 0
 
@@ -146,7 +146,7 @@ class PlainCalls:
         if written is None:
             return None
         try:
-            self._broker.publish((written[1],), self._delays())
+            self._broker.publish((written[1],), self._delays if self._policy is None else delays(self._policy))
         except CanvasError as exc:
             raise exc.with_traceback(None)  # noqa: B904 - its text explains it, frames in canvas do not
         return self._handle(*written)
@@ -160,15 +160,10 @@ class PlainCalls:
         if written is None:
             return None
         try:
-            await self._broker.apublish((written[1],), self._delays())
+            await self._broker.apublish((written[1],), self._delays if self._policy is None else delays(self._policy))
         except CanvasError as exc:
             raise exc.with_traceback(None)  # noqa: B904 - as in send
         return self._handle(*written)
-
-    def _delays(self) -> Delays:
-        if not self._retried:
-            return ()
-        return None if self._policy is None else delays(self._policy)
 
     def _handle(self, form: PlainForm, publish: Publish, task_id: str) -> AsyncResult:
         handle = self._app.AsyncResult(task_id)
@@ -194,7 +189,8 @@ class PlainCalls:
             task.check_arguments(args, kwargs)
         task_id = new_id()
         try:
-            values = [task_id, self._app.oid, short_repr(args, levels=self._levels), self._kwargs_text(kwargs)]
+            shown = short_repr(kwargs, levels=self._levels) if kwargs else "{}"
+            values = [task_id, self._app.oid, short_repr(args, levels=self._levels), shown]
             if form.times:
                 values += self._times(form.times, options)
             payload = form.fill(self._body(args, kwargs), values)
@@ -204,9 +200,6 @@ class PlainCalls:
             return None
         exchange, routing_key, priority, _, queue = form.address
         return form, Publish(exchange, routing_key, priority, payload, queue), task_id
-
-    def _kwargs_text(self, kwargs: Mapping[str, Any]) -> str:
-        return short_repr(kwargs, levels=self._levels) if kwargs else "{}"
 
     def _body(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bytes:
         body = dumps((args, kwargs, NO_LINKS))

@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import select
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -16,6 +18,7 @@ from canvas.drivers import open_driver
 from canvas.drivers.ports.values import Lease
 from canvas.drivers.redis.connection.client import RedisClient
 from canvas.drivers.redis.connection.connecting import Connector
+from canvas.drivers.redis.connection.resp import comes_soon
 from canvas.drivers.redis.url import parse
 from canvas.errors import BrokerError, OperationalError
 from canvas.testing.contract import eventually, ids, publish
@@ -74,6 +77,28 @@ def test_no_more_connections_are_opened_than_allowed(redis_url):
         connector.connection()
     connector.drop(first)
     connector.drop(connector.connection())
+
+
+def test_a_reply_that_is_late_is_waited_for_asleep(client):
+    connection = client().connection()
+    for _ in range(3):
+        before = time.thread_time()
+        connection.send([("BLPOP", "nothing", "0.2")])
+        assert connection.receive() is None
+        assert time.thread_time() - before < 0.1
+    for _ in range(200):  # it waits awake again
+        connection.send([("PING",)])
+        assert connection.receive() == b"PONG"
+
+
+def test_something_to_read_is_waited_for_awake_for_a_moment_only():
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        poll = select.poll()
+        poll.register(ours, select.POLLIN)
+        assert not comes_soon(poll)
+        theirs.send(b"x")
+        assert comes_soon(poll)
 
 
 def test_a_connection_is_tried_only_after_a_long_time_without_use(client):

@@ -85,6 +85,11 @@ class RedisBroker:
         self.bindings.declare(queues)
 
     def publish(self, messages: Sequence[Publish], delays: Delays = None) -> None:
+        if len(messages) == 1:
+            lists = self.packing.lists_of(messages[0])
+            if lists:
+                self.guards.call("publish", lists, [1, messages[0].payload] * len(lists), delays)
+            return
         for lists, counted in self._pushes(messages):
             self.guards.call("publish", lists, counted, delays)
 

@@ -3,11 +3,13 @@
 It raises OSError while the server is unreachable, and Refusal for an error that the server replies.
 """
 
+import os
 import select
 import socket
 import struct
 import time
 from collections.abc import Sequence
+from math import inf
 from typing import Any, Final, Protocol, TypeAlias
 
 import hiredis
@@ -24,6 +26,11 @@ CONNECTIONS = 10_000
 _READ_AT_ONCE = 65_536
 CONNECT_WITHIN = 5.0
 ANSWER_WITHIN = 30.0
+_AWAKE_FOR = 50e-6
+"""Seconds for which a reply is waited for awake. A server on the same machine answers a call within that time; to sleep
+and to be woken takes longer, and leaves the processor's caches cold."""
+_ASLEEP_FOR = 100
+"""So many replies are waited for asleep after one that did not come in that time: the server is busy, or far away."""
 _SYSTEM_SOCKETS = "socket"
 """The module of Python's own sockets."""
 
@@ -106,13 +113,14 @@ def error_of(text: str) -> Exception:
 class SocketConnection:
     """A connection to Redis that sends commands and reads their replies; it has no pool and no retries."""
 
-    __slots__ = ("_address", "_answered", "_poll", "_reader", "_socket", "used_at")
+    __slots__ = ("_address", "_answered", "_asleep", "_poll", "_reader", "_socket", "used_at")
 
     def __init__(self, address: Address) -> None:
         """Connect, log in and choose the database. Raises OSError, Refusal."""
         self._reader = hiredis.Reader(protocolError=ConnectionError, replyError=error_of, notEnoughData=NOTHING)
         self._address, self._answered = address, False
         self._socket = _connected(address)
+        self._asleep: float = 0 if _is_system_socket(self._socket) else inf
         self._poll = select.poll()
         self._poll.register(self._socket, select.POLLIN)
         self.used_at = time.monotonic()
@@ -148,6 +156,10 @@ class SocketConnection:
         reader = self._reader
         try:
             while (reply := reader.gets()) is NOTHING:
+                if self._asleep:
+                    self._asleep -= 1
+                elif not comes_soon(self._poll):
+                    self._asleep = _ASLEEP_FOR
                 data = self._socket.recv(_READ_AT_ONCE)
                 if not data:
                     raise ConnectionError("the server closed the connection")
@@ -186,6 +198,23 @@ class SocketConnection:
     close_inherited = close
 
 
+def comes_soon(poll: "select.poll") -> bool:
+    """Wait awake for something to read; whether it came in time. Other programs may use the processor meanwhile."""
+    if poll.poll(0):
+        return True
+    until = time.monotonic() + _AWAKE_FOR
+    while time.monotonic() < until:
+        os.sched_yield()
+        if poll.poll(0):
+            return True
+    return False
+
+
+def _is_system_socket(sock: socket.socket) -> bool:
+    """Whether it is one of Python's own sockets; gevent's and eventlet's wait without the system."""
+    return type(sock).__module__ == _SYSTEM_SOCKETS
+
+
 def _connected(address: Address) -> socket.socket:
     options = address.options
     within = options.get("socket_connect_timeout", CONNECT_WITHIN)
@@ -214,8 +243,8 @@ def _limit_waits(sock: socket.socket, seconds: float | None) -> None:
 
     Where the system itself waits, each takes one system call. With Python's own timeout, each takes a ``poll`` before.
     """
-    if not seconds or type(sock).__module__ != _SYSTEM_SOCKETS:
-        sock.settimeout(seconds)  # gevent's and eventlet's sockets wait without this
+    if not seconds or not _is_system_socket(sock):
+        sock.settimeout(seconds)
         return
     whole, micro = divmod(max(1, round(seconds * 1_000_000)), 1_000_000)
     limit = struct.pack("ll", whole, micro)
