@@ -157,6 +157,12 @@ class Canvas(CeleryNames, SendingApp):
             raise TypeError("app.workflow(id) returns a run by its id; to compose a workflow use @canvas.workflow")
         return Run.find(self, run)
 
+    async def aworkflow(self, run: str) -> "Run":
+        """``workflow``, without blocking the event loop."""
+        import asyncio  # not at the top: programs that import canvas without an event loop need none of it
+
+        return await asyncio.to_thread(self.workflow, run)
+
     def start(self, argv: list[str] | None = None) -> int | None:
         """Run the command ``canvas`` for this app, with ``argv`` or the program's arguments; its exit code.
 

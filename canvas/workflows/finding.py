@@ -92,6 +92,10 @@ class Runs:
         run = self._app.run_store.run_of_key(name, run_key)
         return None if run is None else self._kept(run)
 
+    async def aof_key(self, name: str, run_key: str) -> Run | None:
+        """``of_key``, without blocking the event loop."""
+        return await asyncio.to_thread(self.of_key, name, run_key)
+
     # -- reading
 
     def _kept(self, run: str) -> Run | None:

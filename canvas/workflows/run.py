@@ -18,9 +18,9 @@ from canvas.model.workflow_run import STAMP, NodeRef, RunNode, stamp_of, task_id
 from canvas.producer.outbox import Outbox
 from canvas.workflows.cancelling import end_waits, is_ending, open_nodes, runs_inside, task_ids
 from canvas.workflows.labels import labels_of
+from canvas.workflows.progress.async_run import AsyncRun
 from canvas.workflows.resume import NOTHING, Again, RunAttempt, node_of_path, resume, run_again_from, without_expiry
 from canvas.workflows.run_keys import check_same
-from canvas.workflows.run_results import AsyncRun
 from canvas.workflows.services import WorkflowServices
 from canvas.workflows.signals import pending_signals, send_signal
 from canvas.workflows.steps.child_runs import child_before
@@ -35,7 +35,7 @@ def in_this_process(function: str, *args: Any) -> Any:
     return imported(f"canvas.worker.in_process:{function}")(*args)
 
 
-class Run(AsyncRun):
+class Run(AsyncRun["Run"]):
     """One run; ``app.workflow(id)`` finds it from anywhere."""
 
     @classmethod

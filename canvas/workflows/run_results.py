@@ -1,7 +1,6 @@
-"""The results of a workflow's run, and the states of its nodes, read from the result backend; runs on event loops."""
+"""The results of a workflow's run, and the states of its nodes, read from the result backend."""
 
 import asyncio
-from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Generator, Iterator
 from itertools import count
 from typing import Any, Self
@@ -16,7 +15,7 @@ from canvas.result.waiting import awaiting, deadline
 from canvas.workflows.lifetimes import page_work
 from canvas.workflows.progress.unfinished import timeout_error
 from canvas.workflows.services import WorkflowServices
-from canvas.workflows.status import NodeStatus, RunStatus, ancestors, node_state, run_status
+from canvas.workflows.status import NodeStatus, RunStatus, ancestors, node_state, run_state, run_status
 from canvas.workflows.steps.earlier_attempts import usable_before
 
 
@@ -68,7 +67,7 @@ class RunResults:
     @property
     def state(self) -> str:
         """PENDING, STARTED, SUCCESS, FAILURE; CANCELLING and CANCELLED after ``cancel``."""
-        return self.status().state
+        return self.query()
 
     def ready(self) -> bool:
         """Whether it has ended."""
@@ -217,6 +216,23 @@ class RunResults:
         """The status of the run: its state, its nodes with states and times, its critical path."""
         return self._status(self._look())
 
+    def query(self, name: str | None = None) -> str:
+        """The state of the run, or of its node ``name``, as it is now: it waits for nothing.
+
+        It reads the record of the run, or of the node, where ``status`` reads those of all nodes; all are read for a
+        node that has no record yet, and for a run of Celery workers. Raises KeyError for an unknown name, RunLost.
+        """
+        number = None if name is None else self._number(name)
+        self.refresh()
+        if not in_celery_form(self.about):
+            if number is None:
+                return run_state(self.about, self._of_this_attempt(*self.app.backend.get_records([self.id])))
+            (record,) = self._records([number])
+            if record is not None:
+                return node_state(record)
+        status = self.status()
+        return status.state if name is None else next(node.state for node in status.nodes if node.name == name)
+
     def _look(self) -> list[Record | None]:
         """The records of all nodes as they are now, and the run's own after them."""
         self.refresh()
@@ -227,9 +243,11 @@ class RunResults:
 
     def _status(self, found: list[Record | None]) -> RunStatus:
         *records, own = found
-        if own is not None and own.extra.get("attempt", self.attempt) != self.attempt:
-            own = None
-        return run_status(self.id, self.about, self.nodes, records, own, self._ids())
+        return run_status(self.id, self.about, self.nodes, records, self._of_this_attempt(own), self._ids())
+
+    def _of_this_attempt(self, own: Record | None) -> Record | None:
+        """The run's own record; ``None`` for one that an earlier attempt has left."""
+        return own if own is None or own.extra.get("attempt", self.attempt) == self.attempt else None
 
     async def progress(self) -> AsyncIterator[NodeStatus]:
         """Each node as it ends, until the run has ended; first the nodes that have ended already.
@@ -262,35 +280,3 @@ class RunResults:
         for status in (await asyncio.to_thread(self.status)).nodes:
             if status.task_id not in seen and status.ended is not None:
                 yield status
-
-
-class AsyncRun(RunResults, ABC):
-    """A run that is steered from an event loop: each method is the one without ``a``, in a thread."""
-
-    async def acancel(self, terminate: bool = False, signal: str = "SIGTERM") -> bool:
-        """``cancel``, without blocking the event loop."""
-        return await asyncio.to_thread(self.cancel, terminate, signal)
-
-    async def asignal(self, name: str, payload: Any = None, key: str | None = None) -> None:
-        """``signal``, without blocking the event loop."""
-        await asyncio.to_thread(self.signal, name, payload, key)
-
-    async def aresume(self, force: bool = False) -> bool:
-        """``resume``, without blocking the event loop."""
-        return await asyncio.to_thread(self.resume, force)
-
-    async def aagain(self, from_node: str) -> bool:
-        """``again``, without blocking the event loop."""
-        return await asyncio.to_thread(self.again, from_node)
-
-    @abstractmethod
-    def cancel(self, terminate: bool = False, signal: str = "SIGTERM") -> bool: ...
-
-    @abstractmethod
-    def signal(self, name: str, payload: Any = None, key: str | None = None) -> None: ...
-
-    @abstractmethod
-    def resume(self, force: bool = False) -> bool: ...
-
-    @abstractmethod
-    def again(self, from_node: str) -> bool: ...

@@ -1,11 +1,14 @@
 """Workflows that are carried out in the process that starts them. No server: the URLs lead nowhere."""
 
+import inspect
 import os
+from inspect import signature
 
 import pytest
 
 from canvas import Canvas, Workflow, chain, chord, group, signals, workflow
 from canvas.errors import CompositionError, NotRegistered, RunLost, TaskRevokedError, WorkflowFailed
+from canvas.workflows.run import Run
 
 NOWHERE = "redis://127.0.0.1:1/0"
 
@@ -188,7 +191,7 @@ def test_both_forms_run_here(app, flow, target):
     flow.add(sig(app, "total", ends))
     run = flow.apply_async(target=target)
     assert run.get() == 6
-    assert run.state == "SUCCESS"
+    assert run.state == run.query("total") == "SUCCESS"
 
 
 def test_values_pass_as_a_worker_would_have_sent_them(app, flow):
@@ -246,6 +249,16 @@ async def test_on_an_event_loop(app, flow):
     run = await flow.aapply_async()
     assert await run == 2
     assert sorted([node.name async for node in run.progress()]) == ["first", "second"]
+
+
+def test_each_method_of_a_run_has_an_awaitable_form():
+    """Those that a run takes from its own fields, and ``conclude``, which gets the state, wait for nothing."""
+    methods = {name for name, _ in inspect.getmembers(Run, inspect.isfunction) if not name.startswith("_")}
+    plain = methods - {"begin_once", "log_start", "first_settlement", "conclude", "progress"}
+    plain -= {name for name in methods if name[0] == "a" and name[1:] in methods}
+    assert {name for name in plain if f"a{name}" not in methods} == set()
+    for name in plain:
+        assert list(signature(getattr(Run, f"a{name}")).parameters) == list(signature(getattr(Run, name)).parameters)
 
 
 def test_what_cannot_be_composed_is_refused_here_too(app, flow):

@@ -79,10 +79,15 @@ def test_from_an_event_loop(bench, app, flow, place):
         assert await run.aget(timeout=20) == [1]
         assert await run.aagain("a")
         assert await run.aget(timeout=20) == [1]
+        assert await run.aquery() == run.query() == (await run.astatus()).state == "SUCCESS"
+        assert [await run.aready(), await run.asuccessful(), await run.afailed()] == [True, True, False]
+        assert await run.aresults() == {"a": 1, "gated": [1]}
+        assert [await run.asignals(), await run.achild("a")] == [{}, None]
+        assert await (await (await run.arefresh()).aretry()) == [1]
         return await run.acancel()
 
     assert asyncio.run(steer()) is False
-    assert ran(bench, a, gate) == [2, 3]
+    assert ran(bench, a, gate) == [3, 4]
 
 
 def test_a_failed_run_runs_its_failures_too(bench, app, flow, place):

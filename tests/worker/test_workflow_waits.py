@@ -73,8 +73,12 @@ def test_a_signal_reaches_the_node_that_waits(app, flow):
     named(app, flow, "end", answer["by"])
     run = flow.apply_async()
     reached(run, "approved", "AWAITING_SIGNAL")
+    assert [run.query(), *map(run.query, run)] == ["STARTED", "SUCCESS", "AWAITING_SIGNAL", "WAITING"]
     run.signal("approved", {"by": "eve"})
     assert run.get(timeout=20) == ["end", ["eve"], {}]
+    assert [run.query(), *map(run.query, run)] == ["SUCCESS"] * 4
+    with pytest.raises(KeyError, match="has no node 'aproved'; it has asked, approved, end"):
+        run.query("aproved")
     with pytest.raises(CompositionError, match="has ended"):
         run.signal("approved", {"by": "late"})
 

@@ -206,6 +206,8 @@ class Workflow(PageComposition):
 
         return await astart(self, **self._known(options))
 
+    adelay = aapply_async
+
     def _known(self, options: dict[str, Any]) -> dict[str, Any]:
         """The options of a run. Raises TypeError for one that there is not."""
         unknown = next((option for option in options if option not in _START_OPTIONS), None)
