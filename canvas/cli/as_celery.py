@@ -8,7 +8,6 @@ import click
 
 
 @click.command(
-    short_help="Run a command of a Celery project, without changing the project.",
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
     add_help_option=False,
 )

@@ -38,7 +38,7 @@ def _seconds_or_moment(context: click.Context, parameter: click.Parameter, value
         return value
 
 
-@click.command(short_help="Send a task by its name.")
+@click.command()
 @click.argument("name")
 @click.option("-a", "--args", "arguments", type=Json(list), default="[]", help="Positional arguments, JSON.")
 @click.option("-k", "--kwargs", "keywords", type=Json(dict), default="{}", help="Keyword arguments, JSON.")
@@ -68,7 +68,7 @@ def call(obj: Any, /, name: str, arguments: list[Any], keywords: dict[str, Any],
             click.echo(text, err=True)
 
 
-@click.command(short_help="Wait for a task's result and print it.")
+@click.command()
 @click.argument("task_id")
 @click.option("-t", "--task", help="Accepted as in Celery, and not needed: the record is complete.")
 @click.option("--traceback", is_flag=True, help="Print the traceback instead of the value.")

@@ -7,7 +7,7 @@ import click
 from canvas.drivers.ports.results import TableStore
 
 
-@click.group(short_help="Make the tables of a result backend in SQL.")
+@click.group()
 def db() -> None:
     """Make the tables of a result backend, or of a canvas_state, in SQL, or bring them up to date."""
 

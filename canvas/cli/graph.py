@@ -9,7 +9,7 @@ from canvas.error_pages import message_and_page
 from canvas.errors import CanvasError
 
 
-@click.command(short_help="Draw a workflow or a signature.")
+@click.command()
 @click.argument("name")
 @click.option("--format", "form", type=click.Choice(["text", "mermaid", "dot", "svg"]), default="text")
 @click.option("--compile", "compiled", is_flag=True, help="Print the messages that it would send, and their bytes.")

@@ -111,7 +111,7 @@ def _lists(kind: str, commands: dict[str, _Command]) -> Callable[[Callable[..., 
     return click.option("--list", is_flag=True, is_eager=True, expose_value=False, callback=show, help=text)
 
 
-@click.command(short_help="Ask workers what they do.")
+@click.command()
 @click.argument("method", type=_Method("inspect", _INSPECT))
 @click.argument("arguments", nargs=-1)
 @_lists("Inspect", _INSPECT)
@@ -134,7 +134,7 @@ def inspect(
         _say_how_many(answers)
 
 
-@click.command(short_help="Change what workers do.")
+@click.command()
 @click.argument("method", type=_Method("control", _CONTROL))
 @click.argument("arguments", nargs=-1)
 @_lists("Control", _CONTROL)
@@ -185,7 +185,7 @@ def _stamps(given: tuple[str, ...]) -> dict[str, list[str]]:
     return found
 
 
-@click.command(short_help="List the workers that are online.")
+@click.command()
 @_common
 @click.pass_obj
 def status(obj: Any, /, timeout: float, destination: list[str], as_json: bool) -> None:

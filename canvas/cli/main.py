@@ -2,6 +2,8 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
@@ -10,6 +12,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from canvas.cli.options import UNAVAILABLE, no_loader
 from canvas.context import set_app_argument
@@ -19,36 +22,43 @@ from canvas.errors import CanvasError, OperationalError
 from canvas.version import DOCUMENTATION, __version__
 
 COMMANDS = {
-    "workflow": "canvas.cli.workflow:workflow",
-    "worker": "canvas.cli.worker.command:worker",
-    "beat": "canvas.cli.periodic.beat:beat",
-    "schedule": "canvas.cli.periodic.schedule:schedule",
-    "dashboard": "canvas.cli.monitoring.dashboard:dashboard",
-    "flower": "canvas.cli.monitoring.dashboard:flower",
-    "top": "canvas.cli.monitoring.top:top",
-    "demo": "canvas.cli.demo.command:demo",
-    "celery": "canvas.cli.as_celery:celery",
-    "call": "canvas.cli.call:call",
-    "result": "canvas.cli.call:result",
-    "purge": "canvas.cli.messages.queues:purge",
-    "queues": "canvas.cli.messages.queues:queues",
-    "dead-letters": "canvas.cli.messages.dead_letters:dead_letters",
-    "graph": "canvas.cli.graph:graph",
-    "inspect": "canvas.cli.inspect_control:inspect",
-    "control": "canvas.cli.inspect_control:control",
-    "status": "canvas.cli.inspect_control:status",
-    "report": "canvas.cli.report:report",
-    "events": "canvas.cli.monitoring.events:events",
-    "shell": "canvas.cli.shell:shell",
-    "db": "canvas.cli.database:db",
-    "migrate": "canvas.cli.messages.migrate:migrate",
-    "completion": "canvas.cli.completion:completion",
-    "multi": "canvas.cli.multi.command:multi",
-    "amqp": "canvas.cli.messages.brokers:amqp",
-    "list": "canvas.cli.messages.brokers:list_",
-    "logtool": "canvas.cli.files.logtool:logtool",
-    "upgrade": "canvas.cli.files.upgrade:upgrade",
+    "workflow": ("canvas.cli.workflow:workflow", "Look at runs of workflows, and control them."),
+    "worker": ("canvas.cli.worker.command:worker", "Run a worker."),
+    "beat": ("canvas.cli.periodic.beat:beat", "Send periodic tasks when they are due."),
+    "schedule": ("canvas.cli.periodic.schedule:schedule", "Show, run, pause and resume periodic tasks."),
+    "dashboard": (
+        "canvas.cli.monitoring.dashboard:dashboard",
+        "Serve the dashboard: workflows, tasks, workers, queues.",
+    ),
+    "flower": ("canvas.cli.monitoring.dashboard:flower", "The dashboard, under Flower's name."),
+    "top": ("canvas.cli.monitoring.top:top", "Show workers, queues and rates live."),
+    "demo": ("canvas.cli.demo.command:demo", "See a chord run, on a private Redis."),
+    "celery": ("canvas.cli.as_celery:celery", "Run a command of a Celery project, without changing the project."),
+    "call": ("canvas.cli.call:call", "Send a task by its name."),
+    "result": ("canvas.cli.call:result", "Wait for a task's result and print it."),
+    "purge": ("canvas.cli.messages.queues:purge", "Delete all messages of the queues."),
+    "queues": ("canvas.cli.messages.queues:queues", "Count messages: waiting, leased, dead."),
+    "dead-letters": (
+        "canvas.cli.messages.dead_letters:dead_letters",
+        "Look at dead letters, run them again, delete them.",
+    ),
+    "graph": ("canvas.cli.graph:graph", "Draw a workflow or a signature."),
+    "inspect": ("canvas.cli.inspect_control:inspect", "Ask workers what they do."),
+    "control": ("canvas.cli.inspect_control:control", "Change what workers do."),
+    "status": ("canvas.cli.inspect_control:status", "List the workers that are online."),
+    "report": ("canvas.cli.report:report", "Print versions and settings."),
+    "events": ("canvas.cli.monitoring.events:events", "Print events as they come."),
+    "shell": ("canvas.cli.shell:shell", "Open a Python prompt with the app."),
+    "db": ("canvas.cli.database:db", "Make the tables of a result backend in SQL."),
+    "migrate": ("canvas.cli.messages.migrate:migrate", "Move messages to another broker."),
+    "completion": ("canvas.cli.completion:completion", "Print the shell completion script."),
+    "multi": ("canvas.cli.multi.command:multi", "Start and stop several workers in the background."),
+    "amqp": ("canvas.cli.messages.brokers:amqp", "Declare, bind, read and delete queues (needs kombu)."),
+    "list": ("canvas.cli.messages.brokers:list_", "List bindings of queues (needs kombu)."),
+    "logtool": ("canvas.cli.files.logtool:logtool", "Read log files: tasks, errors, tracebacks."),
+    "upgrade": ("canvas.cli.files.upgrade:upgrade", "Bring the names of settings up to date."),
 }
+"""By name, where a command is defined, and its line in the help: to print that, none of them is imported."""
 PAGES = {
     "beat": "how-to/schedule-tasks-and-workflows/",
     "dashboard": "how-to/monitor/",
@@ -63,6 +73,7 @@ PAGES = {
 """The page that the help of a command names, where it is not the command's part of the reference."""
 _LASTING = frozenset({"worker", "beat", "dashboard", "flower", "top", "demo", "multi", "shell", "celery"})
 """Commands that run until they are stopped, and report a server that does not answer in their own output."""
+_LISTED = "canvas.cli.listed"
 _LATE_APP = ("-A", "--app")
 
 
@@ -124,6 +135,16 @@ def _plugins(ctx: click.Context) -> dict[str, EntryPoint]:
     return known
 
 
+@contextmanager
+def _listed(ctx: click.Context) -> Iterator[None]:
+    """Have commands named only, by their lines of the help, and not imported."""
+    ctx.meta[_LISTED] = True
+    try:
+        yield
+    finally:
+        del ctx.meta[_LISTED]
+
+
 class Commands(click.Group):
     """Loads a command when it is used; knows the commands of plugins."""
 
@@ -133,13 +154,26 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         plugins = _plugins(ctx)
         if cmd_name in COMMANDS and not (cmd_name == "flower" and cmd_name in plugins):
-            module, _, attribute = COMMANDS[cmd_name].partition(":")
-            return _with_page(getattr(import_module(module), attribute), cmd_name)
+            place, summary = COMMANDS[cmd_name]
+            if ctx.meta.get(_LISTED):
+                return click.Command(cmd_name, short_help=summary)
+            module, _, attribute = place.partition(":")
+            command = _with_page(getattr(import_module(module), attribute), cmd_name)
+            command.short_help = summary
+            return command
         if cmd_name in plugins:
             return _plugin(plugins[cmd_name])
         near = ["--help"] if cmd_name == "help" else get_close_matches(cmd_name, self.list_commands(ctx), n=1)
         hint = f" Did you mean {near[0]}?" if near else ""
         raise click.UsageError(f"No such command {cmd_name!r}.{hint}", ctx)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with _listed(ctx):
+            super().format_commands(ctx, formatter)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        with _listed(ctx):
+            return super().shell_complete(ctx, incomplete)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

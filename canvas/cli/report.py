@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 
-@click.command(short_help="Print versions and settings.")
+@click.command()
 @click.pass_obj
 def report(obj: Any, /) -> None:
     """Print versions and the settings that were given, secrets masked."""

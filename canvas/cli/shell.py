@@ -12,7 +12,7 @@ import canvas
 _NAMES = ("chain", "chord", "group", "chunks", "xmap", "xstarmap", "signature")
 
 
-@click.command(short_help="Open a Python prompt with the app.")
+@click.command()
 @click.option("-I", "--ipython", "kind", flag_value="ipython", help="IPython, which must be installed.")
 @click.option("-B", "--bpython", "kind", flag_value="bpython", help="bpython, which must be installed.")
 @click.option("-P", "--python", "kind", flag_value="python", help="Plain Python.")

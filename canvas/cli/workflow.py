@@ -18,7 +18,7 @@ _ASK_FOR = 0.3
 """Seconds to wait for the answers of workers about the tasks that they run."""
 
 
-@click.group(short_help="Look at runs of workflows, and control them.")
+@click.group()
 def workflow() -> None:
     """Show, start again, signal and cancel the runs of workflows."""
 

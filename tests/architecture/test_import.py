@@ -30,6 +30,14 @@ def test_a_worker_starts_without_networkx():
     assert run(code) == "[]"
 
 
+def test_the_help_imports_no_command():
+    shown = "canvas(['--help'], standalone_mode=False); canvas.shell_complete(click.Context(canvas), 'w')"
+    lines = run(f"import sys, click; from canvas.cli.main import canvas; {shown}; print(*sys.modules)").splitlines()
+    assert any(line.split() == ["worker", "Run", "a", "worker."] for line in lines)
+    ours = {name for name in lines[-1].split() if name.startswith("canvas.cli")}
+    assert ours == {"canvas.cli", "canvas.cli.main", "canvas.cli.options"}
+
+
 COMPOSE = """
 import sys
 from canvas import *

@@ -68,7 +68,7 @@ class Workers:
                 process.wait()
 
 
-@click.command(short_help="See a chord run, on a private Redis.")
+@click.command()
 @click.option("--workers", default=2, type=click.IntRange(1, 32), show_default=True, help="Worker processes.")
 @click.option(
     "--files", default=1000, type=click.IntRange(1), show_default=True, help="How many files to read at most."

@@ -42,7 +42,7 @@ def _entry(line: str, more: list[str]) -> Entry:
     return Entry(line, more, *(found["name"], found["id"], found["end"]) if found else (None, None, None))
 
 
-@click.group(short_help="Read log files: tasks, errors, tracebacks.")
+@click.group()
 def logtool() -> None:
     """Read the log files of workers, written at level INFO."""
 

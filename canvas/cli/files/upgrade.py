@@ -9,7 +9,7 @@ import click
 from canvas.config.sources import BY_OLD_NAME
 
 
-@click.group(short_help="Bring the names of settings up to date.")
+@click.group()
 def upgrade() -> None:
     """Upgrade files of a project."""
 

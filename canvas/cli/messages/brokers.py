@@ -15,7 +15,7 @@ def _channel(obj: Any) -> Any:
         raise click.UsageError(str(exc)) from exc
 
 
-@click.group(short_help="Declare, bind, read and delete queues (needs kombu).")
+@click.group()
 def amqp() -> None:
     """Work on exchanges, queues and messages of the broker; see canvas queues for those of tasks."""
 
@@ -120,7 +120,7 @@ def basic_publish(obj: Any, /, message: str, exchange: str, routing_key: str) ->
     click.echo("OK")
 
 
-@click.group("list", short_help="List bindings of queues (needs kombu).")
+@click.group("list")
 def list_() -> None:
     """Information about the broker."""
 

@@ -18,7 +18,7 @@ _queue = click.option("-Q", "--queue", help="The queue that they came from (defa
 _all = click.option("--all", "everything", is_flag=True, help="All dead letters of the queue.")
 
 
-@click.group(short_help="Look at dead letters, run them again, delete them.")
+@click.group()
 def dead_letters() -> None:
     """Messages that no worker could run: look at them, run them again, delete them.
 

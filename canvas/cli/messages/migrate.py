@@ -26,7 +26,7 @@ _LOOK_EVERY = 1.0
 """Seconds between two looks for delayed messages that become due, with --timeout or --forever."""
 
 
-@click.command(short_help="Move messages to another broker.")
+@click.command()
 @click.argument("source")
 @click.argument("destination")
 @click.option("-n", "--limit", type=click.IntRange(min=1), help="The most messages to move.")

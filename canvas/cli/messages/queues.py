@@ -9,7 +9,7 @@ from canvas.cli.options import comma_separated
 from canvas.producer.purge import purge as purge_queue
 
 
-@click.command(short_help="Delete all messages of the queues.")
+@click.command()
 @click.option("-f", "--force", is_flag=True, help="Don't ask.")
 @click.option("-Q", "--queues", callback=comma_separated, help="Queues, comma-separated; the app's own without it.")
 @click.option("-X", "--exclude-queues", callback=comma_separated, help="Queues to leave alone.")
@@ -26,7 +26,7 @@ def purge(obj: Any, /, force: bool, queues: list[str], exclude_queues: list[str]
     click.echo(f"Purged {deleted} messages from {len(names)} known task queues." if deleted else "No messages purged.")
 
 
-@click.command(short_help="Count messages: waiting, leased, dead.")
+@click.command()
 @click.option("-Q", "--queues", "names", callback=comma_separated, help="Queues, comma-separated; the app's without.")
 @click.option("-j", "--json", "as_json", is_flag=True, help="One JSON object.")
 @click.pass_obj

@@ -81,7 +81,7 @@ def _options(command: Any) -> Any:
     return command
 
 
-@click.command(short_help="Serve the dashboard: workflows, tasks, workers, queues.")
+@click.command()
 @_options
 @click.pass_context
 def dashboard(context: click.Context, /, **given: Any) -> None:
@@ -92,7 +92,7 @@ def dashboard(context: click.Context, /, **given: Any) -> None:
     serve(context, given)
 
 
-@click.command(short_help="The dashboard, under Flower's name.")
+@click.command()
 @_options
 @click.pass_context
 def flower(context: click.Context, /, **given: Any) -> None:

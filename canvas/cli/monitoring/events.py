@@ -20,7 +20,7 @@ _TASKS_KNOWN = 4095
 _OF_CAMERAS = ("detach", "pidfile", "logfile", "uid", "gid", "umask")
 
 
-@click.command(short_help="Print events as they come.")
+@click.command()
 @click.option("-d", "--dump", is_flag=True, help="Print events as Celery's event dumper does; the default.")
 @click.option("-j", "--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.option("-n", "--limit", type=click.IntRange(min=1), help="End after N events.")

@@ -20,7 +20,7 @@ _LISTED = 30
 """Workers and queues that are listed, each."""
 
 
-@click.command(short_help="Show workers, queues and rates live.")
+@click.command()
 @click.option("--interval", type=click.FloatRange(min=0.1), default=1.0, show_default=True,
               help="Seconds between two pictures.")  # fmt: skip
 @click.option("--once", type=click.FloatRange(min=0.0), metavar="SECONDS",

@@ -20,7 +20,6 @@ _COMMANDS = ("start", "stop", "stopwait", "stop_verify", "restart", "kill", "sho
 
 
 @click.command(
-    short_help="Start and stop several workers in the background.",
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": ["-h", "--help"]},
 )
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="COMMAND NODES... [OPTIONS OF canvas worker]")

@@ -28,7 +28,7 @@ _LEVELS = ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", "FATAL"]
 _NAME = "celerybeat@%h"
 
 
-@click.command(name="beat", cls=OpenCommand, short_help="Send periodic tasks when they are due.")
+@click.command(name="beat", cls=OpenCommand)
 @click.option("--detach", is_flag=True, help="Run in the background; use with --logfile and --pidfile.")
 @click.option("-s", "--schedule", "schedule_filename", type=click.Path(),
               help="The file of Celery's beat: when entries ran last is taken over from it once."

@@ -14,7 +14,7 @@ from canvas.errors import ConfigurationError, RunLost
 from canvas.model.states import SUCCESS
 
 
-@click.group(short_help="Show, run, pause and resume periodic tasks.")
+@click.group()
 def schedule() -> None:
     """Show and change the entries that canvas beat sends."""
 

@@ -34,7 +34,7 @@ _DAEMON = ("logfile", "pidfile", "uid", "gid", "umask", "executable")
 """Options that may be settings, after ``worker_``."""
 
 
-@click.command(name="worker", cls=OpenCommand, short_help="Run a worker.")
+@click.command(name="worker", cls=OpenCommand)
 @click.option(
     "-n",
     "--hostname",
