@@ -181,7 +181,8 @@ def test_a_stopped_redis_is_shown_and_recovers(fleet, page):
     server = fleet.bench.server
     server.stop()
     try:
-        shown.get_by_text("Stale data").wait_for()
+        shown.get_by_text("the broker has not answered for").wait_for()
+        shown.get_by_text("the broker does not answer").wait_for()
     finally:
         server.start()
     shown.locator("#stale").wait_for(state="hidden", timeout=60_000)

@@ -40,3 +40,6 @@ export function time(value) {
 }
 
 export const shortId = (id) => (id.length > 20 ? `${id.slice(0, 8)}…${id.slice(-4)}` : id);
+
+/** The number of living workers; undefined while the broker, which carries their heartbeats, does not answer. */
+export const alive = ({ sources, workers }) => (sources.queues?.ok !== false && sources.events?.ok !== false ? count(workers.alive) : undefined);

@@ -1,7 +1,7 @@
 // The frame of the pages: navigation, the theme, the banner of stale data, and which page is shown.
 import { act, follow, get } from "./api.js";
 import { h } from "./dom.js";
-import { count, many, seconds } from "./format.js";
+import { alive, count, many, seconds } from "./format.js";
 
 const PAGES = [
   ["", "Overview", "overview"], ["workflows", "Workflows", "workflows"], ["tasks", "Tasks", "tasks"], ["workers", "Workers", "workers"],
@@ -79,14 +79,14 @@ function banner(text) {
   place.hidden = !text;
 }
 
-const SOURCES = { events: "events", queues: "the broker", workers: "workers", runs: "the result backend", groups: "the result backend" };
+const SOURCES = { events: "the events have", queues: "the broker has", workers: "the workers have", runs: "the result backend has", groups: "the result backend has", schedule: "the schedule has" };
 
 /** What is wrong with the sources of the data, as sentences. */
 function troubles({ now, sources, history }) {
   const age = (source) => seconds(now - (source.looked || source.since));
   const away = Object.entries(sources).filter(([name, source]) => !source.ok && name !== "history");
   const found = [];
-  if (away.length) found.push(`Stale data: ${[...new Map(away.map(([name, source]) => [SOURCES[name] ?? name, source]))].map(([name, source]) => `${name} has not answered for ${age(source)}`).join("; ")}. ${away[0][1].error ?? ""}`);
+  if (away.length) found.push(`Stale data: ${[...new Map(away.map(([name, source]) => [SOURCES[name], source]))].map(([name, source]) => `${name} not answered for ${age(source)}`).join("; ")}. ${away[0][1].error ?? ""}`);
   if (sources.history && !sources.history.ok) found.push(`History has not been written for ${age(sources.history)}: ${many(history.waiting, "ended task")} will be written later. ${sources.history.error ?? ""}`);
   if (history?.left_out) found.push(`${many(history.left_out, "ended task")} will be missing in the history.`);
   return found.join(" ");
@@ -95,7 +95,7 @@ function troubles({ now, sources, history }) {
 function heard(overview) {
   shared.overview = overview;
   banner(troubles(overview));
-  badge("workers", count(overview.workers.alive));
+  badge("workers", alive(overview) ?? "?");
   badge("queues", overview.dead ? `${count(overview.dead)} dead` : count(overview.waiting), overview.dead > 0);
   badge("workflows", overview.runs.failed ? `${count(overview.runs.failed)} failed` : overview.runs.running ? count(overview.runs.running) : "", overview.runs.failed > 0);
   shown?.heard?.(overview);

@@ -1,7 +1,7 @@
 import { get } from "../api.js";
 import { chart } from "../charts.js";
 import { cell, fill, h, link, number, path, table, tile } from "../dom.js";
-import { count, rate, seconds } from "../format.js";
+import { alive, count, rate, seconds } from "../format.js";
 
 const PROBLEMS = 12;
 /** The pages behind the figures. */
@@ -18,7 +18,9 @@ export function page(place) {
   function heard(o) {
     attention.hidden = !o.problems.length;
     fill(attention.lastChild, o.problems.slice(0, PROBLEMS), (one) => [...one.page, ...Object.values(one.query)].join("/"), (one) => h("li", null, link(`${path(...one.page)}${Object.keys(one.query).length ? `?${new URLSearchParams(one.query)}` : ""}`, one.text)));
-    tiles["Workers alive"].show(count(o.workers.alive), `${count(o.workers.active)} tasks run`, o.workers.known > 0 && !o.workers.alive);
+    const workers = alive(o);
+    if (workers === undefined) tiles["Workers alive"].show("unknown", "the broker does not answer");
+    else tiles["Workers alive"].show(workers, `${count(o.workers.active)} tasks run`, o.workers.known > 0 && !o.workers.alive);
     tiles["Tasks a second"].show(rate(o.rates.succeeded ?? 0), `${rate(o.rates.received ?? 0)} received a second`);
     tiles["Failed in the last hour"].show(count(o.totals.failed ?? 0), `${count(o.totals.retried ?? 0)} retried`, (o.totals.failed ?? 0) > 0);
     tiles["Waiting messages"].show(count(o.waiting), `${count(o.in_flight.leased ?? 0)} leased, ${count(o.in_flight.delayed ?? 0)} delayed`);
