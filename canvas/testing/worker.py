@@ -9,7 +9,7 @@ from uuid import uuid4
 from canvas.app.application import Canvas
 from canvas.errors import ConfigurationError, TimeoutError
 from canvas.telemetry import attach
-from canvas.worker.node import plan_node, run_node
+from canvas.worker.node import NodeSetup, plan_node, run_node
 from canvas.worker.options import WorkerOptions
 from canvas.worker.steps.controller import Worker
 
@@ -36,7 +36,7 @@ class _Running:
 
     def _run(self) -> None:
         try:
-            run_node(self._app, self._plan, mingles=False, options=self._options)
+            run_node(self._app, self._plan, NodeSetup(mingles=False, options=self._options))
         except BaseException as exc:  # noqa: BLE001 - the test's thread raises it
             self._failure = exc
         finally:

@@ -12,39 +12,25 @@ from typing import Any, NamedTuple
 
 from canvas.app.application import Canvas
 from canvas.config.run_lifetimes import LASTING
-from canvas.context import leave_request
 from canvas.drivers.memory import broker_parts, joined, store_parts
 from canvas.drivers.memory.queues import MemoryQueues
 from canvas.drivers.memory.records import MemoryRecords
 from canvas.drivers.ports.results import ResultStore
 from canvas.drivers.ports.runs import RunRecords
 from canvas.drivers.ports.values import Lease
-from canvas.errors import ConfigurationError, NotRegistered, WorkflowFailed
-from canvas.execution.executor import execute
+from canvas.errors import ConfigurationError, WorkflowFailed
 from canvas.model import states
-from canvas.model.message import Delivery, Message, Publish
-from canvas.model.outcome import Outcome
-from canvas.model.settlement import Fence, ReadyChord, ResultWrite, Settlement, SettleResult, whole_seconds
-from canvas.model.workflow_run import AWAITING_SIGNAL, CANCEL, CANCEL_NODES, RESUME_RUN, RUN_OUTCOME, RunNode
-from canvas.primitives.mapping import YIELDED_PAGE
+from canvas.model.message import Delivery, Publish
+from canvas.model.settlement import ReadyChord, ResultWrite, SettleResult, whole_seconds
+from canvas.model.workflow_run import AWAITING_SIGNAL, RunNode
 from canvas.result import AsyncResult, EagerResult
-from canvas.task.task import Task
-from canvas.telemetry import emit
 from canvas.wire.record import says_success
 from canvas.worker.consumer.revoked import Revocations
-from canvas.worker.monitoring.shared_memory import SharedMemory
-from canvas.worker.pipeline.active_tasks import ActiveTasks
-from canvas.worker.pipeline.pipeline import TaskPipeline
-from canvas.worker.pipeline.reports import TaskReports
-from canvas.worker.pipeline.throttle import Throttle
-from canvas.worker.pipeline.unrunnable import Unrunnable
-from canvas.worker.settlement.job import Job
+from canvas.worker.pipeline.in_process_pipeline import InProcessPipeline
 from canvas.workflows.lifetimes import record_ids, runs_in_places
 from canvas.workflows.run import Run
-from canvas.workflows.store import NODES_PER_CHUNK, call_once, run_listing
+from canvas.workflows.store import NODES_PER_CHUNK, run_listing
 
-_OF_RUNS = (CANCEL, CANCEL_NODES, RESUME_RUN, RUN_OUTCOME, YIELDED_PAGE)
-"""Tasks that read and change runs."""
 _QUEUE, _WORKER = "here", "in-process"
 _PER_SERVER = ("backend", "client", "control", "driver", "events", "run_store", "runs", "sender", "sent_events")
 """Attributes of an app that lead to its servers."""
@@ -139,7 +125,7 @@ class InProcess:
         self.app.driver, self._broker, self._settler = driver, driver.broker, driver.settler
         self.app.run_store.lifetimes = LASTING
         self._revocations, self._eager_results = Revocations(driver.coordination), set[str]()
-        self._pipeline = _EagerPipeline(self.app, self._revocations)
+        self._pipeline = InProcessPipeline(self.app, self._revocations)
 
     def work(self) -> None:
         """Run messages until none is left."""
@@ -239,62 +225,3 @@ class _LastingRecords(MemoryRecords):
 
     def keep(self, store: ResultWrite) -> None:
         super().keep(store._replace(expires=None))
-
-
-class _EagerPipeline(TaskPipeline):
-    """The worker's pipeline for calls that the caller waits for."""
-
-    def __init__(self, app: Canvas, revocations: Revocations) -> None:
-        hostname = app.hostname
-        active = ActiveTasks(hostname, SharedMemory().open_row())
-        throttle = Throttle(app.driver, app.conf, hostname, call_once)
-        runs, reports = app.open_run_store(call_once), TaskReports(hostname, "eager.finished", "eager.over")
-        runs.lifetimes = LASTING
-        super().__init__(app, hostname, lambda _: True, set(), None, revocations, active, throttle, runs, reports)
-        self.unrunnable = _EagerUnrunnable(app, hostname, self.runs, self, self._early_acked)
-        self._of_runs = {name: _bound_to(app, name) for name in _OF_RUNS}
-        self.stores_result = False
-
-    def run(self, delivery: Delivery) -> Settlement:
-        self.stores_result = False
-        job = self.admit(delivery)
-        if isinstance(job, Settlement):
-            return job
-        # The message cannot be lost while the caller waits, so that an early ack would change nothing.
-        job.fence = "lease"
-        token = self.enter(job)
-        try:
-            return self.conclude_run(job, self.execute(job))
-        finally:
-            leave_request(token)
-
-    def execute(self, job: Job) -> Outcome:
-        """Run the job's task. A BaseException that is not an Exception, as KeyboardInterrupt, goes to the caller."""
-        self.stores_result = bool(job.task.store_eager_result)
-        emit("eager.started", message=job.message, hostname=self._hostname, task=job.task)
-        job.began = time.time()
-        return execute(job.task, job.request, job.message.args, job.message.kwargs)
-
-    def new_job(self, delivery: Delivery, message: Message, fence: Fence) -> Job:
-        job = super().new_job(delivery, message, fence)
-        if message.task in self._of_runs:
-            # The registered one would look for the run on the app's servers.
-            job.task = self._of_runs[message.task]
-        info = {**job.request.delivery_info, "is_eager": True}
-        job.request.update(is_eager=True, delivery_info=info)
-        return job
-
-
-def _bound_to(app: Canvas, name: str) -> Task[Any]:
-    """A copy of a registered task that is bound to ``app``."""
-    registered = app.tasks[name]
-    copy: Task[Any] = type(registered)()
-    vars(copy).update(vars(registered), app=app)
-    return copy
-
-
-class _EagerUnrunnable(Unrunnable):
-    def unregistered(self, job: Job) -> Settlement:
-        """No other process could run it."""
-        emit("task.unregistered", message=job.message, queue=job.delivery.queue, action="dead_letter")
-        return self.dead_letter(job, NotRegistered(job.message.task), f"NotRegistered: {job.message.task}")

@@ -3,6 +3,7 @@
 import inspect
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
 from threading import Event
@@ -81,48 +82,52 @@ def plan_node(
     )
 
 
-def run_node(
-    app: Canvas,
-    plan: WorkerOptions,
-    say: Callable[[str], None] | None = None,
-    files: ProcessFiles | None = None,
-    mingles: bool = True,
-    http_address: tuple[str, int] | None = None,
-    purge: bool = False,
-    options: Mapping[str, Any] | None = None,
-) -> int:
-    """Run until stopped; the exit code. ``purge`` empties the queues first; bootsteps get ``options``.
+@dataclass(frozen=True)
+class NodeSetup:
+    """The parts of a node beside its tasks, and how it starts."""
+
+    say: Callable[[str], None] | None = None
+    """Prints the banner."""
+    files: ProcessFiles = field(default_factory=ProcessFiles)
+    mingles: bool = True
+    """Whether it asks other workers for their revocations as it starts."""
+    http_address: tuple[str, int] | None = None
+    """Host and port of /health and /metrics."""
+    purge: bool = False
+    """Whether it empties its queues first."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """For bootsteps: the options of the command line."""
+
+
+def run_node(app: Canvas, plan: WorkerOptions, setup: NodeSetup) -> int:
+    """Run until stopped; the exit code.
 
     Raises ConfigurationError, and OperationalError when the servers do not answer.
     """
-    files = files or ProcessFiles()
     starting = Starting(plan.hostname)
     hold_over_forks()
     with put_back_afterwards():
         starting.listen()
-        files.acquire()
+        setup.files.acquire()
         try:
-            code = _run(app, plan, say, files, starting, mingles, http_address, purge, options or {})
+            code = _run(app, plan, setup, starting)
         finally:
-            files.remove()
+            setup.files.remove()
         emit("worker.shutdown", hostname=plan.hostname, app=app)
         flush()
     return code
 
 
-def _run(
-    app: Canvas, plan: WorkerOptions, say: Callable[[str], None] | None, files: ProcessFiles, starting: Starting,
-    mingles: bool, http_address: tuple[str, int] | None, purge: bool, options: Mapping[str, Any],
-) -> int:  # fmt: skip
+def _run(app: Canvas, plan: WorkerOptions, setup: NodeSetup, starting: Starting) -> int:
     hooks = request_hooks(app)
-    _prepare(app, plan, say, http_address)
-    starting.wait_for(lambda ended: _find_servers(app, plan, purge, ended))
+    _prepare(app, plan, setup)
+    starting.wait_for(lambda ended: _find_servers(app, plan, setup.purge, ended))
     if starting.stopped:
         return starting.exit_code
     _warn(app, plan)
     outages = Outages()
     try:
-        node = Node(app, plan, files, starting, mingles, http_address, options)
+        node = Node(app, plan, setup, starting)
         try:
             return node.pool.run(on_ready=node.open)
         finally:
@@ -133,14 +138,12 @@ def _run(
             hooks.close()
 
 
-def _prepare(
-    app: Canvas, plan: WorkerOptions, say: Callable[[str], None] | None, http_address: tuple[str, int] | None
-) -> None:
+def _prepare(app: Canvas, plan: WorkerOptions, setup: NodeSetup) -> None:
     if plan.pool == "solo":
         emit("worker.process_init", hostname=plan.hostname)
     emit("worker.preparing", hostname=plan.hostname, app=app)
-    if say is not None:
-        say(banner(app, plan, http_address))
+    if setup.say is not None:
+        setup.say(banner(app, plan, setup.http_address))
 
 
 def _find_servers(app: Canvas, plan: WorkerOptions, purge: bool, ended: Event) -> None:
@@ -177,25 +180,23 @@ class Companion(Protocol):
 class Node:
     """A pool and its companions: remote control, heartbeat, autoscaling."""
 
-    def __init__(
-        self, app: Canvas, plan: WorkerOptions, files: ProcessFiles, starting: Starting, mingles: bool,
-        http_address: tuple[str, int] | None, options: Mapping[str, Any],
-    ) -> None:  # fmt: skip
+    def __init__(self, app: Canvas, plan: WorkerOptions, setup: NodeSetup, starting: Starting) -> None:
         self._app = app
         self._plan = plan
-        self._files = files
+        self._files = setup.files
         self._starting = starting
-        self._mingles = mingles and plan.remote_control
-        self._detach = attach(lambda **_: files.stopping(), "worker.stopping")
+        self._mingles = setup.mingles and plan.remote_control
+        self._detach = attach(lambda **_: setup.files.stopping(), "worker.stopping")
         self._memory = memory = SharedMemory()
         self.pool = _pool(app, plan, memory)
         self._quiet = attach(partial(report_running, self.pool.ask), "worker.stopping")
         heart = WorkerHeartbeat(app, plan.hostname, memory, plan.heartbeat) if plan.heartbeat else None
         scaler = Autoscaler(app, plan, memory, self.pool, *plan.autoscale) if plan.autoscale else None
-        self._steps = UserSteps(app, plan, self.pool, memory, options)
+        self._steps = UserSteps(app, plan, self.pool, memory, setup.options)
         panel = Panel(app, plan, self.pool, memory, heart, scaler, self._steps.consumer)
         self._control = Pidbox(app, plan.hostname, panel, memory)
-        endpoint = Endpoint(app, http_address, _metrics(app, plan, memory)) if http_address else None
+        address = setup.http_address
+        endpoint = Endpoint(app, address, _metrics(app, plan, memory)) if address else None
         self._companions: list[Companion] = [one for one in (heart, scaler, endpoint, self._steps) if one is not None]
 
     def open(self) -> None:

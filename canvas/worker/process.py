@@ -13,7 +13,14 @@ from canvas.telemetry import emit
 from canvas.worker.consumer.lifetimes import Lifetimes
 from canvas.worker.consumer.loop import SIGNALS_WITHIN, ConsumerLoop, InlineLoop, ThreadedLoop
 from canvas.worker.consumer.loop_parts import LoopParts
-from canvas.worker.consumer.maintenance import ChildDuties, Maintenance, MaintenanceThread, beat_every, holds_for
+from canvas.worker.consumer.maintenance import (
+    ChildDuties,
+    LeaseHeartbeats,
+    Maintenance,
+    MaintenanceThread,
+    beat_every,
+    holds_for,
+)
 from canvas.worker.consumer.prefetch import PrefetchPolicy
 from canvas.worker.consumer.revoked import Revocations
 from canvas.worker.consumer.topology import declare
@@ -102,19 +109,17 @@ class WorkerProcess:
     ) -> TaskPipeline:
         app, host, loop = self._app, self._plan.hostname, self.loop
         task_throttle = Throttle(app.driver, app.conf, host, loop.persist)
-        pipeline = TaskPipeline(
-            app, host, loop.acknowledge, loop.early_acked, exit_with, self._revocations, active_tasks,
-            task_throttle, runs,
-        )  # fmt: skip
+        pipeline = TaskPipeline(app, host, loop, exit_with, self._revocations, active_tasks, task_throttle, runs)
         loop.set_hooks(pipeline.acks_early, self._deferred)
         return pipeline
 
     def _make_duties(self) -> Maintenance:
         app, conf, queues = self._app, self._app.conf, self._plan.queues
-        return Maintenance(
-            app.driver, lambda: [self.worker], queues, beat_every(conf), conf.worker_lease_ttl, self.loop.submit,
-            lambda: declare(app, queues), self._lifetimes.tick,
+        heartbeats = LeaseHeartbeats(
+            app.driver.recovery, lambda: [self.worker], queues, beat_every(conf), conf.worker_lease_ttl,
+            lambda: declare(app, queues),
         )  # fmt: skip
+        return Maintenance(app.driver, heartbeats, self.loop.submit, self._lifetimes.tick)
 
     def _end_chord(self, ready: ReadyChord) -> ChordDispatch:
         return self._pipeline.complete_chord(ready)

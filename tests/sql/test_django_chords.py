@@ -10,8 +10,9 @@ from sqlalchemy import make_url, select, update
 
 from canvas.drivers.ports.chords import Records
 from canvas.drivers.record_columns import RecordColumns
+from canvas.drivers.sql.chords import SqlChords
 from canvas.drivers.sql.database import Database
-from canvas.drivers.sql.django.chords import DjangoChords
+from canvas.drivers.sql.django.chords import DjangoCounting
 from canvas.drivers.sql.django.counters import ChordCounters
 from canvas.drivers.sql.django.tables import CHORD_COUNTERS, DjangoTables
 from canvas.drivers.sql.results import SqlResults
@@ -41,7 +42,7 @@ class Project:
         tables = DjangoTables(RecordColumns("json", extended=True), utc=True)
         self.counters = ChordCounters(CHORD_COUNTERS, tables, "json")
         self.results = SqlResults(Database(make_url(f"sqlite:///{path}"), tables, {}), tables)
-        self.chords = DjangoChords(self.results, self.counters)
+        self.chords = SqlChords(self.results, DjangoCounting(self.results, self.counters))
 
     def celery_starts(self, group_id, *members):
         row = {"group_id": group_id, "sub_tasks": json.dumps([[[one, None], None] for one in members])}

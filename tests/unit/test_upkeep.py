@@ -6,7 +6,7 @@ from canvas import Canvas
 from canvas.model.message import Publish
 from canvas.model.settlement import DelayedPublish, Settlement
 from canvas.worker.consumer import maintenance
-from canvas.worker.consumer.maintenance import ChildDuties, Maintenance
+from canvas.worker.consumer.maintenance import ChildDuties, LeaseHeartbeats, Maintenance
 
 COUNTED = ("next_due", "enqueue_due", "recover_dead_workers")
 
@@ -46,7 +46,8 @@ def counted(driver):
 
 
 def node(app, **options):
-    return Maintenance(app.driver, lambda: ["mine"], ["q"], 10.0, 3600.0, None, lambda: None, **options)
+    heartbeats = LeaseHeartbeats(app.driver.recovery, lambda: ["mine"], ["q"], 10.0, 3600.0, lambda: None)
+    return Maintenance(app.driver, heartbeats, None, **options)
 
 
 def run(duties, clock, seconds):

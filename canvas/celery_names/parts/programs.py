@@ -8,7 +8,7 @@ from canvas.beat.service import Service
 from canvas.celery_names.utils.functional import maybe_list
 from canvas.errors import ConfigurationError
 from canvas.worker.logs.setup import WorkerLog
-from canvas.worker.node import plan_node, run_node
+from canvas.worker.node import NodeSetup, plan_node, run_node
 from canvas.worker.options import WorkerOptions
 
 _OTHER_NAMES = {"pool_cls": "pool", "task_events": "events", "hostname": "hostname"}
@@ -50,7 +50,7 @@ class Worker:
         log = WorkerLog(self.app.conf, plan.hostname, level, self._logfile, tasks=self.app.tasks)
         try:
             log.open()
-            self.exitcode = run_node(self.app, plan, options=self.options)
+            self.exitcode = run_node(self.app, plan, NodeSetup(options=self.options))
         finally:
             log.close()
         return self.exitcode

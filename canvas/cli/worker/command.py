@@ -23,7 +23,7 @@ from canvas.worker.logs import streams
 from canvas.worker.logs.setup import WorkerLog, log_level
 from canvas.worker.monitoring.heartbeat import HEARTBEAT_INTERVAL
 from canvas.worker.names import file_name, node_name
-from canvas.worker.node import plan_node, run_node
+from canvas.worker.node import NodeSetup, plan_node, run_node
 from canvas.worker.process_files import ProcessFiles
 from canvas.worker.signal_handlers import put_back_afterwards
 from canvas.worker.startup import warn_of_slips
@@ -201,7 +201,7 @@ def _run(
             attach(partial(_ready, say), "worker.ready")
         metrics_of = plan.hostname if http_address else None
         with embedded_beat(app, schedule, scheduler, metrics_of) if beat else nullcontext():
-            return run_node(app, plan, say, files, mingles, http_address, purge, options)
+            return run_node(app, plan, NodeSetup(say, files, mingles, http_address, purge, options))
     finally:
         log.close()
 

@@ -94,12 +94,12 @@ class MemoryQueues:
     # -- turns
 
     def taken(self, key: str) -> int:
-        """How many of a key's places are taken by messages that a worker still holds."""
+        """How many of a key's permits are taken by messages that a worker still holds."""
         self.permits[key] = {tag for tag in self.permits[key] if tag in self.unacked or tag in self.early_acked}
         return len(self.permits[key])
 
     def enqueue_blocked(self, key: str, many: int) -> int:
-        """Return up to ``many`` messages that wait for a place to their queues."""
+        """Return up to ``many`` messages that wait for a permit to their queues."""
         given, (_, waiting) = 0, self.blocked[key]
         while waiting and given < many:
             self._to_head(*waiting.popleft())
@@ -109,7 +109,7 @@ class MemoryQueues:
         return given
 
     def free(self, key: str, tag: str) -> None:
-        """A place is free, and the message that has waited longest may be leased."""
+        """Free a permit: the message that has waited longest may be leased."""
         self.permits[key].discard(tag)
         left = self.taken(key)
         if key in self.blocked:

@@ -27,27 +27,27 @@ def open_results(url: str, options: Mapping[str, Any]) -> StoreParts:
         from canvas.drivers.sql.celery_tables import CeleryTables, StoreTables
         from canvas.drivers.sql.chords import SqlChords
         from canvas.drivers.sql.database import Database, sqlalchemy_url
+        from canvas.drivers.sql.django.chords import DjangoCounting
         from canvas.drivers.sql.results import SqlResults
         from canvas.drivers.sql.runs import SqlRuns
     serializer, extended = options.get("serializer", "json"), bool(options.get("extended"))
     tables: StoreTables
+    counters = None
     if url == DJANGO:
-        from canvas.drivers.sql.django.chords import DjangoChords
         from canvas.drivers.sql.django.counters import ChordCounters
         from canvas.drivers.sql.django.tables import CHORD_COUNTERS, DjangoTables, django_database
 
         address, connect_args, utc = django_database()
         options = {**options, "database_engine_options": {"connect_args": connect_args}}
         tables = DjangoTables(RecordColumns(serializer, extended=True), utc)
-        results = SqlResults(Database(address, tables, options), tables)
-        chords: SqlChords = DjangoChords(results, ChordCounters(CHORD_COUNTERS, tables, serializer))
+        counters = ChordCounters(CHORD_COUNTERS, tables, serializer)
     else:
         address, columns = sqlalchemy_url(url), RecordColumns(serializer, extended)
         names, schemas = options.get("database_table_names") or {}, options.get("database_table_schemas") or {}
         tables = CeleryTables(columns, names, schemas)
-        results = SqlResults(Database(address, tables, options), tables)
-        chords = SqlChords(results)
-    return StoreParts(results, chords, SqlRuns(results), STORE_OF_ALL)
+    results = SqlResults(Database(address, tables, options), tables)
+    shared = DjangoCounting(results, counters) if counters is not None else None
+    return StoreParts(results, SqlChords(results, shared), SqlRuns(results), STORE_OF_ALL)
 
 
 def open_state(url: str, options: Mapping[str, Any], store: StoreParts | None) -> "StateParts":

@@ -9,6 +9,7 @@ from random import uniform
 from canvas.config.config import Config
 from canvas.drivers.ports import Driver
 from canvas.drivers.ports.broker import Broker
+from canvas.drivers.ports.recovery import Recovery
 from canvas.execution.background import NEVER, BackgroundService, Repeated
 from canvas.model.settlement import Orphan, ReadyChord
 from canvas.telemetry import emit
@@ -18,12 +19,13 @@ _PROMOTE_EVERY = 0.05
 """Seconds between two moves of what is due, at least."""
 _PROMOTE_AT_ONCE = 1000
 _LOOK_EVERY = 1.0
-"""Seconds after which to ask when the next deferred message is due, though none was expected."""
+"""Seconds after which to ask when the next deferred message is due, although none is expected."""
 _SWEEP_EVERY = 2.0
-_UNFIRED_AFTER = 3.0
+_STALE_AFTER = 3.0
+"""Seconds after which a chord that is ready is stale: the worker that made it ready has not completed it."""
 _FEW = 8
-"""So many workers each do the duties of all in their own time; more share them, so that a large fleet asks no more of
-the broker than a small one."""
+"""Up to this many workers, each does the duties for all at the full rate. More workers divide them, so that a large
+fleet asks no more of the broker than a small one."""
 
 
 class Promotion:
@@ -89,44 +91,81 @@ class Looks:
             self._next = now + self._look()
 
 
+class LeaseHeartbeats:
+    """Renews workers, and with them their leases, at the broker."""
+
+    def __init__(
+        self, recovery: Recovery, workers: Callable[[], list[str]], queues: list[str], every: float, ttl: float,
+        declare: Callable[[], object],
+    ) -> None:  # fmt: skip
+        """``every``: seconds between two heartbeats of the ``workers``, which consume ``queues``; ``ttl``: seconds that
+        one holds. ``declare`` makes the queues known again to a broker that has forgotten all it knew."""
+        self._recovery = recovery
+        self._workers = workers
+        self._queues = queues
+        self._every = every
+        self._ttl = ttl
+        self._declare = declare
+        self._known: set[str] = set()
+        self._share = 1.0
+        self.next = 0.0
+        """When the next heartbeat is due, by the monotonic clock."""
+
+    def tick(self, now: float) -> None:
+        """Renew the workers, where it is due."""
+        if now < self.next:
+            return
+        forgotten = [worker for worker in self._workers() if self._renew(worker)]
+        if forgotten:
+            emit("worker.reregistered", worker=", ".join(forgotten))
+            self._declare()
+        self.next = now + self._every
+
+    def _renew(self, worker: str) -> bool:
+        """Send a worker's heartbeat; whether the broker had forgotten that worker."""
+        reply = self._recovery.heartbeat(worker, self._queues, self._ttl)
+        self._share = max(1.0, reply.workers / _FEW)
+        forgotten = not reply.known and worker in self._known
+        self._known.add(worker)
+        return forgotten
+
+    def renew_again(self) -> None:
+        """The broker was unreachable: it may come back as a copy that does not know these workers."""
+        self.next = 0.0
+
+    def rested(self, worker: str) -> None:
+        """The broker was asked to forget this worker."""
+        self._known.discard(worker)
+
+    def shared(self, seconds: float) -> float:
+        """Seconds until this node's next turn at a duty that some worker of the fleet should do every ``seconds``. They
+        are random, so that the workers do not take their turns all at once."""
+        return seconds if self._share == 1.0 else seconds * self._share * uniform(0.5, 1.5)
+
+
 class Maintenance:
     """The periodic work of one node; ``tick`` does what is due and says how long to sleep."""
 
     def __init__(
         self,
         driver: Driver,
-        workers: Callable[[], list[str]],
-        queues: list[str],
-        beat: float,
-        ttl: float,
+        heartbeats: LeaseHeartbeats,
         submit: Callable[[Sequence[ReadyChord | Orphan]], None] | None,
-        declare: Callable[[], object],
         lifetimes: Callable[[], float] = lambda: NEVER,
         delegate: Callable[[], object] | None = None,
     ) -> None:
-        """``declare`` makes the queues known again to a broker that has forgotten all it knew. ``submit`` takes what
-        dead workers have left unsettled; where this process runs no tasks, ``delegate`` has another one
-        :meth:`adopt` it. ``lifetimes`` keeps what tasks and runs need, and returns the seconds until it is due again.
-        """
+        """``submit`` takes what dead workers have left unsettled; where this process runs no tasks, ``delegate`` has
+        another one :meth:`adopt` it. ``lifetimes`` keeps what tasks and runs need, and returns the seconds until it is
+        due again."""
         self._driver = driver
-        self._workers = workers
-        self._queues = queues
-        self._beat_every = beat
-        self._ttl = ttl
+        self._heartbeats = heartbeats
         self._submit = submit
-        self._declare = declare
         self.lifetimes = Looks(lifetimes)
         self._delegate = delegate
-        self._seen: set[str] = set()
-        self._next_beat = self._next_sweep = 0.0
+        self._next_sweep = 0.0
         self._promotion = Promotion(driver.broker, looks=True)
-        self._share = 1.0
-        self.tick = Repeated("maintenance", self._do_due, after_failure=self._beat_again)
+        self.tick = Repeated("maintenance", self._do_due, after_failure=heartbeats.renew_again)
         """Do what is due; seconds until something is due again. An unreachable broker is tried again."""
-
-    def _beat_again(self) -> None:
-        """The broker may come back as a copy that does not know this worker."""
-        self._next_beat = 0.0
 
     def expect(self, at: float) -> bool:
         """Note that a message is due at this monotonic time. Safe from any thread."""
@@ -134,35 +173,14 @@ class Maintenance:
 
     def _do_due(self) -> float:
         now = time.monotonic()
-        if now >= self._next_beat:
-            forgotten = [worker for worker in self._workers() if self._beat(worker)]
-            if forgotten:
-                emit("worker.reregistered", worker=", ".join(forgotten))
-                self._declare()
-            self._next_beat = now + self._beat_every
-        self._promotion.tick(now, self._shared)
+        self._heartbeats.tick(now)
+        self._promotion.tick(now, self._heartbeats.shared)
         if now >= self._next_sweep:
             self._sweep()
-            self._next_sweep = now + self._shared(_SWEEP_EVERY)
+            self._next_sweep = now + self._heartbeats.shared(_SWEEP_EVERY)
         self.lifetimes.tick(now)
-        due = min(self._next_beat, self._next_sweep, self.lifetimes.next(), self._promotion.next())
+        due = min(self._heartbeats.next, self._next_sweep, self.lifetimes.next(), self._promotion.next())
         return max(0.0, due - time.monotonic())
-
-    def _beat(self, worker: str) -> bool:
-        """Renew a worker's heartbeat; whether the broker has forgotten that worker."""
-        beat = self._driver.recovery.heartbeat(worker, self._queues, self._ttl)
-        self._share = max(1.0, beat.workers / _FEW)
-        forgotten = not beat.known and worker in self._seen
-        self._seen.add(worker)
-        return forgotten
-
-    def rested(self, worker: str) -> None:
-        """The broker was asked to forget this worker."""
-        self._seen.discard(worker)
-
-    def _shared(self, seconds: float) -> float:
-        """This worker's next turn at a duty that one worker should do this often; at random, not all at once."""
-        return seconds if self._share == 1.0 else seconds * self._share * uniform(0.5, 1.5)
 
     def _sweep(self) -> None:
         recovery = self._driver.recovery
@@ -172,7 +190,7 @@ class Maintenance:
             emit("worker.leases_recovered", messages=returned)
         if self._delegate is None:
             self.adopt()
-        elif recovery.has_orphans() or self._unfired():
+        elif recovery.has_orphans() or self._stale_chords():
             self._delegate()
 
     def adopt(self) -> None:
@@ -180,10 +198,10 @@ class Maintenance:
         if self._submit is not None:
             if self._driver.recovery.has_orphans():
                 self._submit(self._driver.recovery.claim_orphans())
-            self._submit(self._unfired())
+            self._submit(self._stale_chords())
 
-    def _unfired(self) -> list[ReadyChord]:
-        return self._driver.settler.stale_ready_chords(_UNFIRED_AFTER) if self._driver.chords is not None else []
+    def _stale_chords(self) -> list[ReadyChord]:
+        return self._driver.settler.stale_ready_chords(_STALE_AFTER) if self._driver.chords is not None else []
 
 
 class ChildDuties:

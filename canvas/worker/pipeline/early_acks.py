@@ -1,12 +1,24 @@
 """Which messages may be acked before their turn, in one call for several of them."""
 
 import time
+from typing import Protocol
 
 from canvas.app.application import Canvas
 from canvas.model.message import Delivery
 from canvas.worker.consumer.revoked import Revocations
 from canvas.worker.pipeline.admission import MessageDecoder, Proceed, acks_late, admit
 from canvas.worker.pipeline.throttle import Throttle
+
+
+class EarlyAcks(Protocol):
+    """Acks messages before their tasks have ended."""
+
+    @property
+    def early_acked(self) -> set[str]:
+        """The tags of the messages that are acked and whose tasks have not ended."""
+
+    def acknowledge(self, delivery: Delivery) -> bool:
+        """Ack a message whose task is about to start; False when its lease was lost."""
 
 
 def may_ack_early(

@@ -29,7 +29,7 @@ from canvas.worker.pipeline.admission import (
     admit,
     time_limits,
 )
-from canvas.worker.pipeline.early_acks import may_ack_early
+from canvas.worker.pipeline.early_acks import EarlyAcks, may_ack_early
 from canvas.worker.pipeline.forked_copies import CopyCheck, end_copy
 from canvas.worker.pipeline.reports import TaskReports
 from canvas.worker.pipeline.throttle import Throttle, keys_of
@@ -66,19 +66,14 @@ class TaskPipeline:
         self,
         app: Canvas,
         hostname: str,
-        acknowledge: Callable[[Delivery], bool],
-        early_acked: set[str],
+        early_acks: EarlyAcks,
         exit_with: Callable[[Settlement], None] | None,
         revocations: Revocations,
         active_tasks: ActiveTasks,
         task_throttle: Throttle,
         runs: RunStore,
-        reports: TaskReports | None = None,
     ) -> None:
-        """``early_acked`` holds the tags of the messages that are acked before their turn.
-
-        ``exit_with`` commits a settlement and ends the process, as a hard time limit asks for.
-        """
+        """``exit_with`` commits a settlement and ends the process, as a hard time limit asks for."""
         self._app = app
         self.copies = CopyCheck()
         self.limits = TimeLimits()
@@ -87,15 +82,15 @@ class TaskPipeline:
         self.revocations = revocations
         self.task_throttle = task_throttle
         self._hostname = hostname
-        self.reports = reports or TaskReports(hostname)
+        self.reports = TaskReports(hostname)
         self.loop: AbstractEventLoop | None = None
         """The loop of the pool's coroutines, where it has one for all."""
-        self.acknowledge = acknowledge
-        self._early_acked = early_acked
+        self.acknowledge = early_acks.acknowledge
+        self._early_acked = early_acks.early_acked
         self.decoder = MessageDecoder(app)
         self.runs = runs
         self._settler = Settler(app, hostname, runs)
-        self.unrunnable = Unrunnable(app, hostname, runs, self, early_acked)
+        self.unrunnable = Unrunnable(app, hostname, runs, self, self._early_acked)
         self._conf = app.conf
         self._tasks = app.tasks
 

@@ -20,7 +20,7 @@ from canvas.errors import BrokerError
 from canvas.exceptions import WorkerTerminate
 from canvas.telemetry import emit
 from canvas.worker.consumer.lifetimes import Lifetimes
-from canvas.worker.consumer.maintenance import Maintenance, beat_every, holds_for
+from canvas.worker.consumer.maintenance import LeaseHeartbeats, Maintenance, beat_every, holds_for
 from canvas.worker.consumer.shared_wait import SharedWait
 from canvas.worker.consumer.topology import declare
 from canvas.worker.monitoring.shared_memory import SharedMemory
@@ -57,11 +57,12 @@ class Prefork:
         self._children = Children(app, plan, memory, self._wait)
         self._unresponsive = UnresponsiveChildren(app, plan.hostname, self._children)
         self._beat_every = beat_every(conf)
-        self._duties = Maintenance(
-            app.driver, self._workers_to_renew, plan.queues, self._beat_every, conf.worker_lease_ttl, None,
-            lambda: declare(app, plan.queues), Lifetimes(app, app.run_store, list, self._beat_every).tick,
-            delegate=self._have_adopted,
+        self._heartbeats = LeaseHeartbeats(
+            app.driver.recovery, self._workers_to_renew, plan.queues, self._beat_every, conf.worker_lease_ttl,
+            lambda: declare(app, plan.queues),
         )  # fmt: skip
+        lifetimes = Lifetimes(app, app.run_store, list, self._beat_every)
+        self._duties = Maintenance(app.driver, self._heartbeats, None, lifetimes.tick, self._have_orphans_adopted)
 
     def ask(self, command: ChildCommand) -> list[dict[str, Any]]:
         """Every child's answer (``WorkerProcess.ask``)."""
@@ -95,13 +96,13 @@ class Prefork:
                 row.registered = 0.0
                 rests = self._app.driver.recovery.rest(one.worker)
                 if rests:
-                    self._duties.rested(one.worker)
+                    self._heartbeats.rested(one.worker)
                 if not rests or row.waits != waits:  # it was woken meanwhile, and may lease under its old registration
                     row.registered = now + holds_for(self._app.conf)
                     found.append(one.worker)
         return found
 
-    def _have_adopted(self) -> None:
+    def _have_orphans_adopted(self) -> None:
         """Have one child, idle where possible, settle what dead workers have left."""
         children = list(self._children)
         idle = [one for one in children if one.row.waits]

@@ -6,7 +6,7 @@ every other end, and where more than the run around depends on the place, the ru
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from canvas.errors import CompositionError, RunLost, TaskRevokedError
 from canvas.model import states
@@ -65,34 +65,37 @@ def depth_inside(app: WorkflowServices, runs: RunStore, place: NodeRef | None) -
     return int(about.get("depth", 0)) + 1
 
 
-def save_child(
-    app: WorkflowServices,
-    runs: RunStore,
-    effects: Outbox,
-    task_id: str,
-    name: str,
-    nodes: Sequence[RunNode],
-    outcome: Mapping[str, Any],
-    place: NodeRef | None,
-    certain: bool = True,
-) -> str:
-    """Have ``effects`` keep the run of a workflow in the place of a task, and note it in the task's record; its id.
+class ChildRun(NamedTuple):
+    """The run of a workflow in the place of a task."""
 
-    ``outcome``: the signature of its last task. ``certain``: the step gives the same nodes if it is repeated.
+    task_id: str
+    name: str
+    nodes: Sequence[RunNode]
+    outcome: Mapping[str, Any]
+    """The signature of its last task."""
+    place: NodeRef | None
+    """The node that the task runs for, if any."""
+    certain: bool = True
+    """Whether the step that starts it gives the same nodes if it is repeated."""
+
+
+def save_child(app: WorkflowServices, runs: RunStore, effects: Outbox, new: ChildRun) -> str:
+    """Have ``effects`` keep a run inside another, and note it in the record of its task; its id.
 
     Raises CompositionError, TaskRevokedError, RunLost.
     """
+    nodes, place = new.nodes, new.place
     depth = depth_inside(app, runs, place)
-    check_depth(app, depth, name)
-    child, about = child_run_of(task_id), run_metadata(name, nodes, app.now())
+    check_depth(app, depth, new.name)
+    child, about = child_run_of(new.task_id), run_metadata(new.name, nodes, app.now())
     last = [[number, nodes[number].name] for number in last_nodes(nodes)]
-    _give_outcome(nodes, last, outcome, app.now().isoformat())
-    about |= {"depth": depth, "parent": task_id, "last": last}
+    _give_outcome(nodes, last, new.outcome, app.now().isoformat())
+    about |= {"depth": depth, "parent": new.task_id, "last": last}
     if place is not None:
         about["place"] = place.as_list()
     effects.runs.append(runs.new_inside(child, about, nodes))
-    effects.unstored.append(runs.know_unstored(child, 0, nodes, about, certain))
-    record = Record(task_id, states.STARTED, None, None, [])
+    effects.unstored.append(runs.know_unstored(child, 0, nodes, about, new.certain))
+    record = Record(new.task_id, states.STARTED, None, None, [])
     record.extra = {"child": child}
     effects.record(record, in_run=True)
     return child

@@ -32,7 +32,14 @@ from canvas.telemetry import emit
 from canvas.text import safe_repr
 from canvas.workflows.services import WorkflowServices
 from canvas.workflows.steps.attempt import upstream_failure
-from canvas.workflows.steps.child_runs import InnerWorkflow, kept_workflow, place_around, save_child, value_inside
+from canvas.workflows.steps.child_runs import (
+    ChildRun,
+    InnerWorkflow,
+    kept_workflow,
+    place_around,
+    save_child,
+    value_inside,
+)
 from canvas.workflows.steps.compensation import compensations, done_nodes, mark_grown, places_to_undo
 from canvas.workflows.steps.node_rules import FAILED, inputs_of, verdict
 from canvas.workflows.steps.nodes import NodeAttempt
@@ -271,7 +278,8 @@ def start_in_place(
         name, nodes = kept_workflow(runs, place, workflow.inputs)
     else:
         name, nodes = workflow.name, run_nodes(workflow.entries)
-    child = save_child(app, runs, effects, message.id, name, nodes, outcome, place, isinstance(workflow, InnerWorkflow))
+    new = ChildRun(message.id, name, nodes, outcome, place, certain=isinstance(workflow, InnerWorkflow))
+    child = save_child(app, runs, effects, new)
     if any(node.has_compensation for node in nodes):
         mark_grown(app, runs, effects, place)
     RunEngine(app, runs, effects, child, 0, message.id).begin(None)

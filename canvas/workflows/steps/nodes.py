@@ -19,6 +19,7 @@ from canvas.model.workflow_run import (
 from canvas.workflows.steps.attempt import upstream_failure
 from canvas.workflows.steps.child_runs import (
     INSIDE,
+    ChildRun,
     child_before,
     goes_on_inside,
     input_value,
@@ -118,8 +119,8 @@ class NodeAttempt(PagesAttempt):
             self._go_on(place, earlier, outcome)
             return
         nodes = with_inputs([RunNode.from_list(one) for one in node.details["nodes"]], node, _values(inputs))
-        name, task_id = str(node.details["name"]), task_id_of(place)
-        child = save_child(self._app, self._runs, self._effects, task_id, name, nodes, outcome, place)
+        new = ChildRun(task_id_of(place), str(node.details["name"]), nodes, outcome, place)
+        child = save_child(self._app, self._runs, self._effects, new)
         type(self)(self._app, self._runs, self._effects, child, 0, self._parent).begin(None)
 
     # -- nodes that do not run

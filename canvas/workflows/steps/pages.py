@@ -27,7 +27,7 @@ from canvas.model.workflow_run import (
 )
 from canvas.producer.send_errors import problem_of
 from canvas.workflows.lifetimes import outlines, page_source, page_work
-from canvas.workflows.steps.child_runs import child_before, given_inputs, outcome_of_node, save_child
+from canvas.workflows.steps.child_runs import ChildRun, child_before, given_inputs, outcome_of_node, save_child
 from canvas.workflows.steps.earlier_attempts import digest_of, usable_before
 from canvas.workflows.steps.node_rules import FAILED
 from canvas.workflows.steps.spread.lines import LineAttempt
@@ -105,7 +105,8 @@ class PagesAttempt(LineAttempt):
             details = self._node(number).details
             nodes = given_inputs([RunNode.from_list(one) for one in details["nodes"]], {ITEMS: page[ITEMS]})
             name = f"{details['name']} {progress.page + 1}"
-            child = save_child(self._app, self._runs, self._effects, task_id_of(work), name, nodes, outcome, work)
+            new = ChildRun(task_id_of(work), name, nodes, outcome, work)
+            child = save_child(self._app, self._runs, self._effects, new)
             type(self)(self._app, self._runs, self._effects, child, 0, self._parent).begin(None)
         self._note(number, progress, progress.page + 1 + (page[NEXT] is not None), child)
         if page[NEXT] is not None:

@@ -251,7 +251,7 @@ class PartitionedBroker:
             return
         self._crossings.bring(split.crossings)
         if settlement.releases_permits and settlement.delivery is not None:
-            # Where this fails, the places are free because their lease is gone: enqueue_blocked finds that.
+            # Where this fails, the permits become free because their lease is gone: enqueue_blocked finds that.
             with suppress(OperationalError):
                 self._permits.release(settlement.releases_permits, settlement.delivery)
 

@@ -39,7 +39,7 @@ class PartitionKeys(BrokerKeys):
         return f"{self.prefix}canvas:received:{guard}"
 
     def blocking(self, key: str) -> str:
-        """set of the partitions in which messages wait for a place of a concurrency key; lives a month."""
+        """set of the partitions in which messages wait for a permit of a concurrency key; lives a month."""
         return f"{self.prefix}canvas:concurrency:blocking:{key}"
 
 

@@ -37,31 +37,33 @@ class SharedPermits:
         return False
 
     def _take(self, key: str, limit: int, holder: str) -> bool:
-        place = self._partitions.of_key(key)
-        return bool(place.link.call("take_permit", [place.keys.permits(key)], [holder, limit]))
+        partition = self._partitions.of_key(key)
+        return bool(partition.link.call("take_permit", [partition.keys.permits(key)], [holder, limit]))
 
     def _block(self, home: Partition, key: str, limit: int, delivery: Delivery) -> None:
-        place, keys = self._partitions.of_key(key), home.keys
-        noted = place.keys.blocking(key)
-        place.link.pipeline([("SADD", noted, home.name), ("EXPIRE", noted, _NOTED_FOR)])
+        partition, keys = self._partitions.of_key(key), home.keys
+        noted = partition.keys.blocking(key)
+        partition.link.pipeline([("SADD", noted, home.name), ("EXPIRE", noted, _NOTED_FOR)])
         held = [keys.unacked, keys.unacked_index, keys.leases(worker_of_tag(delivery.tag))]
         script_keys = [keys.waiting_for_permit(key), keys.concurrency_limits, *held]
         queue = home.broker.packing.list_of(delivery.queue, delivery.payload)
         home.link.call("block", script_keys, [delivery.tag, limit, key, queue, delivery.payload])
 
     def release(self, keys: Sequence[str], delivery: Delivery) -> None:
-        """Give up the places of a settled delivery."""
+        """Give up the permits of a settled delivery."""
         holder = _holder(self._partitions.of_queue(delivery.queue), delivery)
         for key in keys:
-            place = self._partitions.of_key(key)
-            if self._partitions.away.answers(place):
-                place.link.command("SREM", place.keys.permits(key), holder)
+            partition = self._partitions.of_key(key)
+            if self._partitions.away.answers(partition):
+                partition.link.command("SREM", partition.keys.permits(key), holder)
                 self._unblock(key)
 
     def _unblock(self, key: str) -> int:
-        """Return as many messages of a key to their queues as there are free places; how many."""
-        place = self._partitions.of_key(key)
-        taken, names = place.link.pipeline([("SCARD", place.keys.permits(key)), ("SMEMBERS", place.keys.blocking(key))])
+        """Return as many messages of a key to their queues as there are free permits; how many."""
+        partition = self._partitions.of_key(key)
+        taken, names = partition.link.pipeline(
+            [("SCARD", partition.keys.permits(key)), ("SMEMBERS", partition.keys.blocking(key))]
+        )
         returned = 0
         for home in filter(None, (self._partitions.named(name.decode()) for name in sorted(names))):
             limit = int(home.link.command("HGET", home.keys.concurrency_limits, key) or 0)
@@ -71,23 +73,23 @@ class SharedPermits:
         return returned
 
     def _forget_lost(self, key: str) -> int:
-        """Free the places of leases that are gone; how many."""
-        place = self._partitions.of_key(key)
-        holders = sorted(holder.decode() for holder in place.link.command("SMEMBERS", place.keys.permits(key)))
+        """Free the permits of leases that are gone; how many."""
+        partition = self._partitions.of_key(key)
+        holders = sorted(holder.decode() for holder in partition.link.command("SMEMBERS", partition.keys.permits(key)))
         lost: list[str] = []
         for name, some in groupby(holders, lambda holder: holder.partition("|")[0]):
             home = self._partitions.named(name)
             if home is not None:
                 lost += _lost(home, list(some))
-        return int(place.link.command("SREM", place.keys.permits(key), *lost)) if lost else 0
+        return int(partition.link.command("SREM", partition.keys.permits(key), *lost)) if lost else 0
 
     def enqueue_blocked(self) -> int:
         """As Coordination's."""
         names = self._partitions.reached(lambda one: one.link.command("HKEYS", one.keys.concurrency_limits))
         returned = 0
         for key in sorted({name.decode() for some in names for name in some}):
-            place = self._partitions.of_key(key)
-            returned += self._partitions.away.tried(place, lambda key=key: self._enqueue(key)) or 0  # type: ignore[misc]
+            partition = self._partitions.of_key(key)
+            returned += self._partitions.away.tried(partition, lambda key=key: self._enqueue(key)) or 0  # type: ignore[misc]
         return returned
 
     def _enqueue(self, key: str) -> int:

@@ -1,6 +1,6 @@
--- Return parked messages to their lists where permits are free, although no task has just released one.
+-- Return blocked messages to their lists where permits are free, although no task has just released one.
 --
--- KEYS[1] places   KEYS[2] parked   KEYS[3] hash of keys with parked messages   KEYS[4] unacked
+-- KEYS[1] permits   KEYS[2] blocked   KEYS[3] hash of keys with blocked messages   KEYS[4] unacked
 -- ARGV[1] the key   ARGV[2] what the keys of messages that are acked early start with
 -- Returns how many.
 -- Uses: permits

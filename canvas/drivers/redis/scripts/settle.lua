@@ -7,7 +7,7 @@
 -- ARGV[1] broker db   ARGV[2] result db   ARGV[3] settlements, msgpack:
 --     each by name, and no more than there is: tag; fence: "lease", "early_acked" or "none"; runs, stores, joins, extensions, keeps,
 --     parts, publishes, deferrals: as library/effects.lua says; early_ack: whether this acks the message before its task runs, and early_acked: hash of
---     the messages that its worker has acked so; permits: those that end, {{permits, parked, hash of keys with parked messages, key, start of
+--     the messages that its worker has acked so; permits: those that end, {{permits, blocked, hash of keys with blocked messages, key, start of
 --     early-acked keys}, …}; locks: those that end, {{lock, owner}, …}; dead: {list of dead letters, payload, reason, queue, how many to keep};
 --     of publishes, one may be {list, false, length of the bytes after its payload in ARGV's last, queue}
 --     or, of an ack and a stored success alone, {tag, key, record, seconds to keep it (0: always)}: the fence is "lease";

@@ -1,7 +1,7 @@
--- Take one of a key's places for the holder of a lease in any partition.
+-- Take one of a key's permits for the holder of a lease in any partition.
 --
--- KEYS[1] places (set of holders)
--- ARGV[1] the holder   ARGV[2] how many places there are
+-- KEYS[1] permits (set of holders)
+-- ARGV[1] the holder   ARGV[2] how many permits there are
 -- Returns 1 when it has one, else 0.
 
 if redis.call('SISMEMBER', KEYS[1], ARGV[1]) == 1 then return 1 end

@@ -1,4 +1,4 @@
--- Return messages that wait for a place of a concurrency key to their lists.
+-- Return messages that wait for a permit of a concurrency key to their lists.
 --
 -- KEYS[1] blocked (list)   KEYS[2] hash of keys with blocked messages
 -- ARGV[1] the key   ARGV[2] how many at most

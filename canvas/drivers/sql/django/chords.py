@@ -12,10 +12,10 @@ chord that gets no further part is looked at once a minute: it may have all its 
 
 from collections.abc import Collection, Mapping, Sequence
 
-from sqlalchemy import ColumnElement, Connection, or_, select
+from sqlalchemy import ColumnElement, Connection, Table, select
 
 from canvas.drivers.ports.chords import Records
-from canvas.drivers.sql.chords import OPEN, READY, CountedChord, SqlChords
+from canvas.drivers.sql.chord_rows import OPEN, READY, ChordRows, CountedChord
 from canvas.drivers.sql.dialects import read_clock, unix_time
 from canvas.drivers.sql.django.counters import ChordCounters, Counter
 from canvas.drivers.sql.results import SqlResults
@@ -27,66 +27,58 @@ _AT_ONCE = 100
 """Chords that one look decides on."""
 
 
-class DjangoChords(SqlChords):
-    """The ChordStore of ``canvas.drivers.ports``, beside the package's own backend."""
-
-    ended_by_celery = True
+class DjangoCounting:
+    """The SharedCounting of the package's own backend."""
 
     def __init__(self, results: SqlResults, counters: ChordCounters) -> None:
-        super().__init__(results)
+        self._results = results
+        self._rows = ChordRows(results)
         self._counters = counters
 
-    def _before(self, connection: Connection, records: Records) -> Collection[str]:
+    def final_tasks(self, connection: Connection, records: Records) -> Collection[str]:
         groups = {one.group_id for some in (records.parts, records.joins, records.extensions) for one in some}
         counters = self._counters.lock(connection, groups)
         return self._counters.ended(connection, {one.task_id for one in records.parts if one.group_id in counters})
 
-    def _start(
-        self, connection: Connection, chords: Mapping[str, CountedChord], joins: Sequence[ChordStart],
-        extensions: Sequence[ChordExtension],
-    ) -> None:  # fmt: skip
-        self._counters.start(connection, joins)
-        counters = self._counters.lock(connection, {one.group_id for one in joins if one.structure})
-        kept = [
+    def start(
+        self, connection: Connection, starts: Sequence[ChordStart]
+    ) -> tuple[Sequence[ChordStart], Collection[str]]:
+        self._counters.start(connection, starts)
+        counters = self._counters.lock(connection, {one.group_id for one in starts if one.structure})
+        # The counter has the structure of a header without groups.
+        left = [
             one._replace(structure=None) if one.group_id in counters and counters[one.group_id].flat else one
-            for one in joins
+            for one in starts
         ]
-        super()._start(connection, chords, kept, extensions)
-        for group_id in counters:
-            # The counter has the size.
-            chords[group_id].row["size"] = None
+        return left, counters.keys()
 
-    def _extend(
-        self, connection: Connection, chords: Mapping[str, CountedChord], extensions: Sequence[ChordExtension]
-    ) -> list[ChordExtension]:
-        new = super()._extend(connection, chords, extensions)
-        counters = self._counters.lock(connection, {one.group_id for one in new})
-        for one in new:
+    def extend(self, connection: Connection, extensions: Sequence[ChordExtension]) -> None:
+        counters = self._counters.lock(connection, {one.group_id for one in extensions})
+        for one in extensions:
             if (counter := counters.get(one.group_id)) is not None:
                 results = [*counter.results, [[one.task_id, None], None]]
                 counters[one.group_id] = counter._replace(results=results, left=counter.left + 1)
         self._counters.save(connection, list(counters.values()))
-        return new
 
-    def _count_elsewhere(
-        self, connection: Connection, chords: Mapping[str, CountedChord], new: Sequence[Part], before: Collection[str]
+    def count(
+        self, connection: Connection, chords: Mapping[str, CountedChord], parts: Sequence[Part], final: Collection[str]
     ) -> None:
         by_chord: dict[str, list[Part]] = {}
-        for part in new:
+        for part in parts:
             by_chord.setdefault(part.group_id, []).append(part)
         counters = self._counters.lock(connection, by_chord)
         decremented = [
-            self._decremented(connection, chords[group_id], counter, by_chord[group_id], before)
+            self._decremented(connection, chords[group_id], counter, by_chord[group_id], final)
             for group_id, counter in counters.items()
         ]
         self._counters.save(connection, [one for one in decremented if one is not None])
 
     def _decremented(
         self, connection: Connection, chord: CountedChord, counter: Counter, parts: Sequence[Part],
-        before: Collection[str],
+        final: Collection[str],
     ) -> Counter | None:  # fmt: skip
         """A counter without these members; ``None`` where they complete the chord."""
-        sure = sum(part.task_id not in before for part in parts)
+        sure = sum(part.task_id not in final for part in parts)
         counter = counter._replace(left=counter.left - sure)
         # In a row without a size it is the number of members whose counting is not certain.
         chord.row["extra"] += len(parts) - sure
@@ -101,7 +93,7 @@ class DjangoChords(SqlChords):
 
     def _complete(self, connection: Connection, chord: CountedChord, counter: Counter) -> int:
         """Make a chord ready if all members of its header have ended; else the number of those that have not."""
-        parts = self._parts
+        parts = self._rows.parts
         counted = select(parts.c.member).where(parts.c.group_id == counter.group_id, parts.c.number > 0)
         known = {member.rpartition(":")[0] for member in connection.execute(counted).scalars()}
         others = [one for one in counter.members if one.task_id not in known]
@@ -123,34 +115,29 @@ class DjangoChords(SqlChords):
         chord.row |= {"state": READY, "ready_since": chord.now, "counted": chord.row["counted"] + len(values)}
         return 0
 
-    def _is_known(self, chord: CountedChord) -> bool:
-        return True
+    def sized(self, chords: Table) -> ColumnElement[bool]:
+        return chords.c.group_id.in_(select(self._counters.table.c.group_id))
 
-    def _known_chords(self) -> ColumnElement[bool]:
-        counters = self._counters.table
-        return or_(super()._known_chords(), self._chords.c.group_id.in_(select(counters.c.group_id)))
-
-    def _delete_expired(self, connection: Connection) -> int:
-        found = super()._delete_expired(connection)
-        lost = select(self._chords.c.group_id).where(self._chords.c.lost)
+    def delete_lost(self, connection: Connection) -> None:
+        chords = self._rows.chords
+        lost = select(chords.c.group_id).where(chords.c.lost)
         self._counters.delete(connection, set(connection.execute(lost).scalars()))
-        return found
 
-    def stale_ready_chords(self, older_than: float) -> list[ReadyChord]:
-        return super().stale_ready_chords(older_than) + self._database.change(self._decide)
+    def overdue(self) -> list[ReadyChord]:
+        return self._results.database.change(self._decide)
 
     def _decide(self, connection: Connection) -> list[ReadyChord]:
         """Look at the records of chords that have had no part for long; the chords that are ready."""
-        chords = self._chords
+        chords = self._rows.chords
         until = unix_time(connection) - _WAITING_FOR
         query = select(chords.c.group_id).where(chords.c.ready_since <= until, chords.c.state == OPEN)
         waiting = set(connection.execute(query.limit(_AT_ONCE)).scalars())
         counters = self._counters.lock(connection, waiting)
-        found = self._locked(connection, set(), waiting)
+        found = self._rows.locked(connection, set(), waiting)
         now = read_clock(connection) if found else 0.0
         for group_id, chord in found.items():
             if chord.row["state"] == OPEN:
                 chord.row["ready_since"] = now if group_id in counters else None
                 if group_id in counters:
                     self._complete(connection, chord, counters[group_id])
-        return self._save(connection, found)
+        return self._rows.save(connection, found)

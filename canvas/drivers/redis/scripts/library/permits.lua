@@ -4,17 +4,17 @@
 -- Returns: in_use, block, enqueue_blocked, release_permit, release_lock.
 
 -- How many of a key's permits belong to messages that are leased, or acked early and not settled yet.
-local function in_use(places, unacked, early_acked_prefix)
-    for _, tag in ipairs(redis.call('SMEMBERS', places)) do
+local function in_use(permits, unacked, early_acked_prefix)
+    for _, tag in ipairs(redis.call('SMEMBERS', permits)) do
         local worker = string.match(tag, '^canvas:(.*):[^:]*$')
         local runs = redis.call('HEXISTS', unacked, tag) == 1
             or (worker and redis.call('HEXISTS', early_acked_prefix .. worker, tag) == 1)
-        if not runs then redis.call('SREM', places, tag) end
+        if not runs then redis.call('SREM', permits, tag) end
     end
-    return redis.call('SCARD', places)
+    return redis.call('SCARD', permits)
 end
 
--- Park a leased message until one of the `limit` permits of a key is free. k: {parked, index, unacked, unacked_index, leases of its
+-- Block a leased message until one of the `limit` permits of a key is free. k: {blocked, index, unacked, unacked_index, leases of its
 -- worker}. Returns 0 when the lease was lost before.
 local function block(k, tag, limit, key, list, payload)
     if redis.call('HDEL', k[3], tag) == 0 then return 0 end
@@ -25,22 +25,22 @@ local function block(k, tag, limit, key, list, payload)
     return 1
 end
 
--- Return up to `many` parked messages of a key to their lists; returns how many.
-local function enqueue_blocked(parked, index, key, many)
+-- Return up to `many` blocked messages of a key to their lists; returns how many.
+local function enqueue_blocked(blocked, index, key, many)
     local count = 0
     while count < many do
-        local packed = redis.call('LPOP', parked)
+        local packed = redis.call('LPOP', blocked)
         if not packed then break end
         local m = cmsgpack.unpack(packed)
         redis.call('RPUSH', m[1], m[2])
         count = count + 1
     end
-    if redis.call('EXISTS', parked) == 0 then redis.call('HDEL', index, key) end
+    if redis.call('EXISTS', blocked) == 0 then redis.call('HDEL', index, key) end
     return count
 end
 
 -- Free a tag's permit, and return the messages that have waited longest for one to their queues.
--- f: {places, parked, index, key, early_acked_prefix}
+-- f: {permits, blocked, index, key, early_acked_prefix}
 local function release_permit(f, tag, unacked)
     redis.call('SREM', f[1], tag)
     local left = in_use(f[1], unacked, f[5])
