@@ -44,11 +44,15 @@ class _Writer:
         return self._put(self._cut(safe_repr(value)))
 
     def _container(self, value: Any, level: int) -> bool:
-        if level >= self._levels or id(value) in self._inside:
+        if id(value) in self._inside:
             return self._put("...")
+        opening, closing = _brackets(value)
+        if isinstance(value, tuple) and len(value) == 1:
+            closing = ",)"
+        if level >= self._levels and (value or not isinstance(value, set | frozenset)):
+            return self._put(f"{opening}...{closing}")
         if not value:
             return self._put(repr(value))
-        opening, closing = _brackets(value)
         self._put(opening)
         self._inside.add(id(value))
         complete = self._pairs(value, level) if isinstance(value, dict) else self._items(value, level)
@@ -64,8 +68,6 @@ class _Writer:
                 self._put(", ")
             if not self.write(item, level + 1):
                 return False
-        if type(value) is tuple and len(value) == 1:
-            self._put(",")
         return True
 
     def _pairs(self, value: dict[Any, Any], level: int) -> bool:
@@ -74,7 +76,8 @@ class _Writer:
                 self._put(", ")
             if not self.write(key, level + 1):
                 return False
-            self._put(": ")
+            if self._room():
+                self._put(": ")
             if not self.write(item, level + 1):
                 return False
         return True
@@ -83,10 +86,10 @@ class _Writer:
         return self._left is None or self._left > 0
 
     def _fits(self, size: int) -> bool:
-        return self._left is None or size <= self._left
+        return self._left is None or size < self._left
 
     def _cut(self, text: str) -> str:
-        return text if self._fits(len(text)) else text[: self._left] + "..."
+        return text if self._fits(len(text)) else text[: self._left].rsplit(" ", 1)[0] + "..."
 
     def _put(self, text: str) -> bool:
         self.out.append(text)

@@ -43,6 +43,13 @@ class LRUCache(OrderedDict[K, V]):
             self.move_to_end(key)
             return value
 
+    def incr(self, key: K, delta: int = 1) -> int:
+        """Add ``delta`` to a number, which is kept as text; the sum. Raises KeyError."""
+        with self.mutex:
+            number: int = int(self[key]) + delta  # type: ignore[call-overload]
+            self[key] = str(number)  # type: ignore[assignment]
+            return number
+
     def get(self, key: Any, default: Any = None) -> Any:
         try:
             return self[key]

@@ -1,6 +1,7 @@
 """Crontabs: the minutes, hours, days and months on which a task runs, by the wall clock of a time zone."""
 
 from bisect import bisect_right
+from calendar import monthrange
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Any
@@ -14,20 +15,40 @@ _FIELDS = ("minute", "hour", "day_of_week", "day_of_month", "month_of_year")
 
 
 class ffwd:
-    """A time on the wall clock, as a change of another time: adding it replaces these fields."""
+    """A change of another time, made by adding it: fields of the wall clock, and a later day.
 
-    def __init__(self, **fields: int) -> None:
-        self.__dict__.update(fields)
+    ``year`` to ``microsecond`` replace fields; a ``day`` that the month does not have is its last. Then the time moves
+    on to ``weekday`` (0 for Monday), and by ``weeks``. Other names have no effect.
+    """
 
-    def _fields(self) -> dict[str, int]:
-        return dict(vars(self))
+    def __init__(
+        self, year: int | None = None, month: int | None = None, weeks: int = 0, weekday: int | None = None,
+        day: int | None = None, hour: int | None = None, minute: int | None = None, second: int | None = None,
+        microsecond: int | None = None, **kwargs: Any,
+    ) -> None:  # fmt: skip
+        self.year, self.month, self.day = year, month, day
+        self.hour, self.minute, self.second, self.microsecond = hour, minute, second, microsecond
+        self.weeks, self.weekday, self.days = weeks, weekday, weeks * 7
 
-    def __radd__(self, other: datetime) -> datetime:
+    def _fields(self, **more: Any) -> dict[str, Any]:
+        names = ("year", "month", "day", "hour", "minute", "second", "microsecond")
+        given = {name: getattr(self, name) for name in names} | more
+        return {name: value for name, value in given.items() if value is not None}
+
+    def __radd__(self, other: Any) -> Any:
+        if not isinstance(other, date):
+            return NotImplemented
+        year, month = self.year or other.year, self.month or other.month
+        day = min(monthrange(year, month)[1], self.day or other.day)
         # The first of two equal wall clock times, when the clock is set back.
-        return other.replace(fold=0, **self._fields())  # type: ignore[arg-type]
+        fold = {"fold": 0} if isinstance(other, datetime) else {}
+        moved = other.replace(**self._fields(year=year, month=month, day=day, **fold))
+        days = 0 if self.weekday is None else (self.weekday - moved.weekday()) % 7
+        return moved + timedelta(days=days + self.days)
 
     def __repr__(self) -> str:
-        return f"ffwd({', '.join(f'{name}={value}' for name, value in vars(self).items())})"
+        fields = self._fields(weeks=self.weeks, weekday=self.weekday)
+        return f"ffwd({', '.join(f'{name}={value!r}' for name, value in fields.items())})"
 
 
 class crontab(BaseSchedule):

@@ -1,13 +1,19 @@
 """A signal: receivers that are called at an event, by Celery's interface (``connect``, ``disconnect``, ``send``)."""
 
+import inspect
+import itertools
 import logging
+import time
 import weakref
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from canvas.telemetry import ENDING, attach
 
 _log = logging.getLogger("celery.utils.dispatch.signal")
+_HAS_KEYWORDS = inspect.CO_VARKEYWORDS
+_LONGEST_PAUSE = 30
 Receiver = Callable[..., Any]
 Facts = Mapping[str, Any]
 Sending = tuple[Any, dict[str, Any]]
@@ -29,19 +35,29 @@ class Signal:
         self._receivers: dict[Any, tuple[Callable[[], Receiver | None], Any]] = {}
         self._detach: Callable[[], None] | None = None
 
-    def connect(self, *args: Any, sender: Any = None, weak: bool = True, dispatch_uid: Any = None, **_: Any) -> Any:
-        """Call a receiver at each such event; with ``sender``, at its events only. Also a decorator, with or without
-        arguments. A second receiver of one ``dispatch_uid`` is not connected.
+    def connect(self, *args: Any, **options: Any) -> Any:
+        """Call a receiver at each such event. Also a decorator, with or without arguments.
+
+        The receiver is a function that takes any keyword argument. ``sender``: the sender whose events it is called at
+        (default: any). ``weak``: the receiver ends with the last other reference to it (default: True).
+        ``dispatch_uid``: of receivers with one such id, and one sender, only the first is connected. ``retry``: a
+        receiver that raises is called again until it does not, after 2, 4, 6 … up to 30 seconds, and is kept whatever
+        ``weak`` says. Raises ValueError for a receiver that does not take keyword arguments.
         """
         if args and callable(args[0]):
-            return self._connect(args[0], args[1] if len(args) > 1 else sender, weak, dispatch_uid)
-        return lambda receiver: self._connect(receiver, sender, weak, dispatch_uid)
+            return self._connect(*args, **options)
+        return lambda receiver: self._connect(receiver, *args, **options)
 
-    def _connect(self, receiver: Receiver, sender: Any, weak: bool, uid: Any) -> Receiver:
-        key = uid if uid is not None else (_identity(receiver), id(sender) if sender is not None else None)
+    def _connect(
+        self, receiver: Receiver, sender: Any = None, weak: bool = True, dispatch_uid: Any = None, retry: bool = False
+    ) -> Receiver:
+        if not _takes_keywords(receiver):
+            raise ValueError(f"{self.name}: expected a receiver that takes **kwargs; got {receiver!r}")
+        key = _key(receiver, sender, dispatch_uid)
         known = self._receivers.get(key)
         if known is None or known[0]() is None:
-            self._receivers[key] = (_reference(receiver, weak), sender)
+            called = partial(_retried, receiver) if retry else receiver
+            self._receivers[key] = (_reference(called, weak and not retry), sender)
         if self._detach is None and self._events:
             self._detach = attach(self._on_event, *self._events)
         return receiver
@@ -50,10 +66,7 @@ class Signal:
         self, receiver: Receiver | None = None, sender: Any = None, weak: Any = None, dispatch_uid: Any = None
     ) -> bool:  # fmt: skip
         """Stop calling a receiver; whether it was connected. ``weak`` has no effect."""
-        key = dispatch_uid
-        if key is None:
-            key = (_identity(receiver), id(sender) if sender is not None else None)
-        found = self._receivers.pop(key, None) is not None
+        found = self._receivers.pop(_key(receiver, sender, dispatch_uid), None) is not None
         self._detach_if_unheard()
         return found
 
@@ -104,6 +117,29 @@ class Signal:
 
     def __repr__(self) -> str:
         return f"<Signal: {self.name}>"
+
+
+def _takes_keywords(receiver: Any) -> bool:
+    code = getattr(receiver, "__code__", None)
+    if code is not None:
+        return bool(code.co_flags & _HAS_KEYWORDS)
+    kinds = [parameter.kind for parameter in inspect.signature(receiver).parameters.values()]
+    return inspect.Parameter.VAR_KEYWORD in kinds
+
+
+def _retried(receiver: Receiver, **arguments: Any) -> Any:
+    for tries in itertools.count(1):
+        try:
+            return receiver(**arguments)
+        except Exception:  # noqa: BLE001 - a receiver may raise anything
+            pause = min(2 * tries, _LONGEST_PAUSE)
+            _log.exception("Could not process signal receiver %r. Retrying in %s seconds...", receiver, pause)
+            time.sleep(pause)
+    return None
+
+
+def _key(receiver: Any, sender: Any, uid: Any) -> Any:
+    return (uid or _identity(receiver), id(sender) if sender is not None else None)
 
 
 def _identity(receiver: Any) -> Any:

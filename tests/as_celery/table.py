@@ -34,7 +34,6 @@ DIFFERS = {
     "celery.app.amqp.AMQP": "queues, router; kombu's producers and consumers",
     "celery.app.amqp.Queues": "made of the settings",
     "celery.bin.base.CeleryCommand": "`click.Command`",
-    "celery.utils.functional.regen": "a list",
     "celery.utils.objects.FallbackContext": "`fallback` makes a context manager",
     "celery.platforms.set_process_title": "returns the title, and sets none",
 }

@@ -9,7 +9,8 @@ HELPERS: dict[str, Members] = {
     "celery.utils": {
         **of(f"{UTILS}.nodenames", "nodename nodesplit worker_direct"),
         **of(f"{UTILS}.imports", "gen_task_name import_from_cwd instantiate"),
-        **of(f"{UTILS}.functional", "chunks memoize noop"),
+        **of(f"{UTILS}.functional", "chunks noop"),
+        **of(f"{UTILS}.cached", "memoize"),
         **of(_LEVELS, "LOG_LEVELS"),
         "cached_property": f"{UTILS}.objects:cached_property",
         "gen_unique_id": "canvas:uuid",
@@ -35,11 +36,12 @@ HELPERS: dict[str, Members] = {
     "celery.utils.dispatch": of(f"{UTILS}.dispatch", "Signal"),
     "celery.utils.dispatch.signal": of(f"{UTILS}.dispatch", "Signal"),
     "celery.utils.functional": of("canvas.remote.lru", "LRUCache")
+    | of(f"{UTILS}.cached", "memoize regen")
     | of(
         f"{UTILS}.functional",
         "arity_greater chunks dictfilter evaluate_promises first firstmethod fun_accepts_kwargs fun_takes_argument "
-        "head_from_fun is_list is_numeric_value lazy lookahead mattrgetter maybe maybe_evaluate maybe_list memoize "
-        "mlazy noop padlist pass1 regen seq_concat_item seq_concat_seq uniq",
+        "head_from_fun is_list is_numeric_value lazy lookahead mattrgetter maybe maybe_evaluate maybe_list "
+        "mlazy noop padlist pass1 seq_concat_item seq_concat_seq uniq",
     ),
     "celery.utils.imports": of(
         f"{UTILS}.imports",

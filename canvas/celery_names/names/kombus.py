@@ -45,7 +45,7 @@ KOMBUS: dict[str, Members] = {
     },
     "kombu.utils.encoding": _TEXTS,
     "kombu.utils.functional": {
-        **of(_FUNCTIONS, "dictfilter is_list lazy maybe_evaluate maybe_list memoize"),
+        **of(_FUNCTIONS, "dictfilter is_list lazy maybe_evaluate maybe_list"), **of(f"{UTILS}.cached", "memoize"),
         **of(f"{_OWN}.calls", "fxrange fxrangemax reprcall reprkwargs retry_over_time"),
         "LRUCache": "canvas.remote.lru:LRUCache",
     },

@@ -3,7 +3,7 @@
 import time
 from collections import ChainMap as _ChainMap
 from collections import OrderedDict as _OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import Any
 
 
@@ -46,10 +46,10 @@ class DictAttribute:
     def get(self, key: str, default: Any = None) -> Any:
         return getattr(self.obj, key, default)
 
-    def setdefault(self, key: str, default: Any = None) -> Any:
+    def setdefault(self, key: str, default: Any = None) -> None:
+        """Set an attribute that is not there; as Celery's, it returns nothing."""
         if key not in self:
             self[key] = default
-        return self[key]
 
     def __getitem__(self, key: str) -> Any:
         try:
@@ -66,7 +66,7 @@ class DictAttribute:
     def __iter__(self) -> Iterator[str]:
         return iter(dir(self.obj))
 
-    keys = __iter__
+    keys = iterkeys = __iter__
 
     def values(self) -> Iterator[Any]:
         return (getattr(self.obj, key) for key in self)
@@ -74,11 +74,21 @@ class DictAttribute:
     def items(self) -> Iterator[tuple[str, Any]]:
         return ((key, getattr(self.obj, key)) for key in self)
 
+    itervalues, iteritems = values, items
 
-class ChainMap(_ChainMap[str, Any]):
+
+MutableMapping.register(DictAttribute)
+
+
+class ChainMap(_ChainMap[Any, Any]):
     """Mappings that are looked through in their order; ``changes`` is the first."""
 
-    def __init__(self, *maps: Any, **options: Any) -> None:
+    key_t: Callable[[Any], Any] | None
+    _observers: list[Callable[..., Any]]
+
+    def __init__(self, *maps: Any, key_t: Callable[[Any], Any] | None = None) -> None:
+        """``key_t`` is called with each key; its result is looked up."""
+        vars(self).update(key_t=key_t, _observers=[])
         super().__init__(*maps)
 
     @property
@@ -89,25 +99,79 @@ class ChainMap(_ChainMap[str, Any]):
     def defaults(self) -> list[Any]:
         return list(self.maps[1:])
 
-    def add_defaults(self, settings: Mapping[str, Any]) -> None:
-        """Look through ``settings`` right after the changes."""
-        self.maps.insert(1, force_mapping(settings))
+    def add_defaults(self, d: Any) -> None:
+        """Look through ``d`` right after the changes."""
+        self.maps.insert(1, force_mapping(d))
+
+    def bind_to(self, callback: Callable[..., Any]) -> None:
+        """Call ``callback`` with the arguments of each ``update``."""
+        self._observers.append(callback)
+
+    def _key(self, key: Any) -> Any:
+        return key if self.key_t is None else self.key_t(key)
+
+    def __getitem__(self, key: Any) -> Any:
+        return super().__getitem__(self._key(key))
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        super().__setitem__(self._key(key), value)
+
+    def __delitem__(self, key: Any) -> None:
+        super().__delitem__(self._key(key))
+
+    def __contains__(self, key: object) -> bool:
+        return super().__contains__(self._key(key))
+
+    def pop(self, key: Any, *default: Any) -> Any:
+        """Remove an item of the first mapping. Raises KeyError."""
+        return super().pop(self._key(key), *default)
+
+    def setdefault(self, key: Any, default: Any = None) -> None:
+        """Set an item that is not there; as Celery's, it returns nothing."""
+        if key not in self:
+            self[key] = default
+
+    def update(self, *args: Any, **kwargs: Any) -> None:
+        """Change the first mapping, and tell those who are bound."""
+        given = (dict(*args),) if args else ()
+        self.changes.update(*given, **kwargs)
+        for callback in self._observers:
+            callback(*given, **kwargs)
+
+    def copy(self) -> "ChainMap":
+        return type(self)(dict(self.maps[0]), *self.maps[1:])
+
+    def iterkeys(self) -> Iterator[Any]:
+        return iter(self)
+
+    def iteritems(self) -> Iterator[tuple[Any, Any]]:
+        return ((key, self[key]) for key in self)
+
+    def itervalues(self) -> Iterator[Any]:
+        return (self[key] for key in self)
 
 
 class LimitedSet:
     """A set that forgets its oldest members: beyond ``maxlen``, and after ``expires`` seconds if more than ``minlen``
-    are left."""
+    are left. It looks when a member is added while ``maxlen`` is reached, and in ``purge``. Times are those of
+    ``time.monotonic``. Raises ValueError for a negative number, and for a ``minlen`` above ``maxlen``."""
 
     def __init__(self, maxlen: int = 0, expires: float = 0, data: Any = None, minlen: int = 0) -> None:
         self.maxlen, self.expires, self.minlen = maxlen or 0, expires or 0, minlen or 0
+        if not self.maxlen >= self.minlen >= 0 or self.expires < 0:
+            raise ValueError(
+                "LimitedSet: expected numbers from 0 on, and a minlen of at most maxlen; got "
+                f"maxlen={maxlen!r}, minlen={minlen!r}, expires={expires!r}"
+            )
         self._data: dict[Any, float] = {}
         if data:
             self.update(data)
 
     def add(self, item: Any, now: float | None = None) -> None:
         self._data.pop(item, None)
-        self._data[item] = time.time() if now is None else now
-        self.purge()
+        self._data[item] = time.monotonic() if now is None else now
+        if self.maxlen and len(self._data) >= self.maxlen:
+            self.purge()
 
     def update(self, other: Any) -> None:
         """Add the members of a set, a list, or a mapping of members and times."""
@@ -132,7 +196,7 @@ class LimitedSet:
 
     def purge(self, now: float | None = None) -> None:
         """Forget what is too much, or too old."""
-        now = time.time() if now is None else now
+        now = time.monotonic() if now is None else now
         while self.maxlen and len(self._data) > self.maxlen:
             self.pop()
         while self.expires and len(self._data) > self.minlen >= 0:
@@ -144,7 +208,7 @@ class LimitedSet:
         self._data.clear()
 
     def as_dict(self) -> dict[Any, float]:
-        """The members, and the unix times when they were added."""
+        """The members, and the times when they were added."""
         return dict(self._data)
 
     def __contains__(self, item: object) -> bool:

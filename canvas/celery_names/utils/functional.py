@@ -1,9 +1,8 @@
 """Names of ``celery.utils.functional``."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from inspect import getfullargspec, signature
-from itertools import islice, pairwise
+from itertools import chain, islice, pairwise
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -29,14 +28,18 @@ def chunks(it: Iterator[T], n: int) -> Iterator[list[T]]:
         yield [head, *islice(it, n - 1)]
 
 
-def padlist(container: list[T], size: int, default: T | None = None) -> list[T | None]:
+def padlist(container: Sequence[T], size: int, default: T | None = None) -> list[T | None]:
     """The first ``size`` values, filled up with ``default``."""
-    return list(container[:size]) + [default] * (size - len(container))
+    return [*container][:size] + [default] * (size - len(container))
 
 
 def uniq(it: Iterable[T]) -> Iterator[T]:
-    """The values without repetitions, in their order."""
-    return iter(dict.fromkeys(it))
+    """The values without repetitions, in their order, each as it is asked for."""
+    seen: set[T] = set()
+    for value in it:
+        if value not in seen:
+            seen.add(value)
+            yield value
 
 
 def dictfilter(d: Mapping[str, Any] | None = None, **kw: Any) -> dict[str, Any]:
@@ -44,13 +47,9 @@ def dictfilter(d: Mapping[str, Any] | None = None, **kw: Any) -> dict[str, Any]:
     return {key: value for key, value in {**(d or {}), **kw}.items() if value is not None}
 
 
-def memoize(maxsize: int | None = None, **options: Any) -> Callable[[Callable[..., T]], Callable[..., T]]:
-    """Keep the results of a function, for up to ``maxsize`` different arguments."""
-    return lru_cache(maxsize=maxsize)
-
-
 class lazy:
-    """A function's call that is made by calling this, or by ``maybe_evaluate``."""
+    """A function's call that is made by calling this, by ``maybe_evaluate``, and where its text or equality is asked
+    for."""
 
     def __init__(self, fun: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
         self._fun, self._args, self._kwargs = fun, args, kwargs
@@ -60,6 +59,26 @@ class lazy:
 
     def evaluate(self) -> Any:
         return self._fun(*self._args, **self._kwargs)
+
+    def __str__(self) -> str:
+        return str(self())
+
+    def __repr__(self) -> str:
+        return repr(self())
+
+    def __eq__(self, other: object) -> Any:
+        return self() == other
+
+    def __ne__(self, other: object) -> Any:
+        return self() != other
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "lazy":
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._fun,), {"_args": self._args, "_kwargs": self._kwargs}
 
 
 class mlazy(lazy):
@@ -89,7 +108,9 @@ def firstmethod(method: str, on_call: Callable[..., Any] | None = None) -> Calla
 
     def call(objects: Iterable[Any], *args: Any, **kwargs: Any) -> Any:
         for obj in objects:
-            function = getattr(maybe_evaluate(obj), method)
+            function = getattr(maybe_evaluate(obj), method, None)
+            if function is None:
+                continue
             found = on_call(function, *args, **kwargs) if on_call else function(*args, **kwargs)
             if found is not None:
                 return found
@@ -103,24 +124,22 @@ def mattrgetter(*attrs: str) -> Callable[[Any], dict[str, Any]]:
     return lambda obj: {attr: getattr(obj, attr, None) for attr in attrs}
 
 
-def regen(it: Any) -> Any:
-    """A list or tuple as it is; another iterable as a list of its values."""
-    return it if isinstance(it, list | tuple) else list(it)
-
-
 def maybe(typ: Callable[[Any], Any], val: Any) -> Any:
     """``typ(val)``, unless ``val`` is None."""
     return typ(val) if val is not None else val
 
 
-def head_from_fun(fun: Callable[..., Any], bound: bool = False) -> Callable[..., None]:
-    """A function that raises TypeError for arguments that ``fun`` does not take; ``bound``: without the first."""
-    found = signature(fun)
+def head_from_fun(fun: Callable[..., Any], bound: bool = False) -> Callable[..., int]:
+    """A function that raises TypeError for arguments that ``fun`` does not take, ``self`` among them; ``bound``:
+    without the first."""
+    called = fun if hasattr(fun, "__name__") else type(fun).__call__
+    found = signature(getattr(called, "__func__", called), follow_wrapped=False)
     parameters = list(found.parameters.values())[bound:]
     found = found.replace(parameters=parameters)
 
-    def head(*args: Any, **kwargs: Any) -> None:
+    def head(*args: Any, **kwargs: Any) -> int:
         found.bind(*args, **kwargs)
+        return 1
 
     return head
 
@@ -142,7 +161,7 @@ def evaluate_promises(values: Iterable[Any]) -> Iterator[Any]:
 
 def lookahead(values: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
     """Each value and its successor, ``None`` after the last."""
-    return pairwise([*values, None])
+    return pairwise(chain(values, [None]))
 
 
 def arity_greater(fun: Callable[..., Any], n: int) -> bool:
@@ -156,7 +175,7 @@ def fun_takes_argument(name: str, fun: Callable[..., Any], position: int | None 
     spec = getfullargspec(fun)
     if spec.varkw or spec.varargs:
         return True
-    return name in spec.args if position is None else len(spec.args) >= position
+    return len(spec.args) >= position if position else name in spec.args
 
 
 def seq_concat_item(seq: Any, item: Any) -> Any:

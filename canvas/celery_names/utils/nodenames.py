@@ -2,10 +2,11 @@
 
 import os
 import socket
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from canvas.celery_names.utils.formats import simple_format
+from canvas.celery_names.utils.text import simple_format
 from canvas.model.queue import Queue
 
 gethostname = cache(socket.gethostname)
@@ -29,10 +30,9 @@ def anon_nodename(hostname: str | None = None, prefix: str = "gen") -> str:
     return nodename(f"{prefix}{os.getpid()}", hostname or gethostname())
 
 
-def nodesplit(name: str) -> tuple[str | None, str]:
+def nodesplit(name: str) -> Sequence[str | None]:
     """A node's name as name and host; the name is ``None`` where there is no ``@``."""
-    before, at, after = name.partition("@")
-    return (before, after) if at else (None, name)
+    return name.split("@", 1) if "@" in name else (None, name)
 
 
 def default_nodename(hostname: str, default_name: str = NODENAME_DEFAULT) -> str:

@@ -59,10 +59,12 @@ class UnpickleableExceptionWrapper(Exception):
         return cls(kind.__module__, kind.__name__, getattr(exc, "args", ()), safe_repr(exc))
 
 
-def can_pickle(value: Any) -> bool:
+def can_pickle(
+    value: Any, loads: Callable[[bytes], Any] = pickle.loads, dumps: Callable[[Any], bytes] = pickle.dumps
+) -> bool:
     """Whether a value can be pickled and read back."""
     try:
-        pickle.loads(pickle.dumps(value))
+        loads(dumps(value))
     except Exception:  # noqa: BLE001 - the value's own code may raise anything
         return False
     return True
@@ -75,9 +77,11 @@ def get_pickleable_exception(exc: BaseException) -> BaseException:
     return find_pickleable_exception(exc) or UnpickleableExceptionWrapper.from_exception(exc)
 
 
-def get_pickleable_etype(cls: type[BaseException]) -> type[BaseException]:
-    """``cls``, or the nearest class above it that can be pickled."""
-    return next((kind for kind in cls.__mro__ if issubclass(kind, BaseException) and can_pickle(kind)), Exception)
+def get_pickleable_etype(
+    cls: type[BaseException], loads: Callable[[bytes], Any] = pickle.loads, dumps: Callable[[Any], bytes] = pickle.dumps
+) -> type[BaseException]:
+    """``cls``, or Exception if ``dumps`` and ``loads`` do not take it."""
+    return cls if can_pickle(cls, loads, dumps) else Exception
 
 
 def get_pickled_exception(exc: BaseException) -> BaseException:
@@ -85,14 +89,17 @@ def get_pickled_exception(exc: BaseException) -> BaseException:
     return exc.restore() if isinstance(exc, UnpickleableExceptionWrapper) else exc
 
 
-def find_pickleable_exception(exc: BaseException, *_: Any) -> BaseException | None:
-    """An exception of the nearest class above that of ``exc``, if one takes its arguments and can be pickled."""
+def find_pickleable_exception(
+    exc: BaseException, loads: Callable[[bytes], Any] = pickle.loads, dumps: Callable[[Any], bytes] = pickle.dumps
+) -> BaseException | None:
+    """An exception of the nearest class above that of ``exc`` that takes its arguments and that ``dumps`` and ``loads``
+    take; None without one."""
     for kind in itermro(type(exc), UNWANTED_BASE_CLASSES):
         try:
             found: BaseException = kind(*getattr(exc, "args", ()))
         except Exception:  # noqa: BLE001 - the class's own code may raise anything
             continue
-        if can_pickle(found):
+        if can_pickle(found, loads, dumps):
             return found
     return None
 
@@ -133,10 +140,10 @@ def jsonify(
         return [inner(value) for value in obj]
     if isinstance(obj, dict):
         return {name: inner(value, name) for name, value in obj.items() if keyfilter is None or keyfilter(name)}
-    if isinstance(obj, datetime):
+    if isinstance(obj, datetime | time):
         text = obj.isoformat(timespec="milliseconds" if obj.microsecond else "auto")
-        return text.removesuffix("+00:00") + "Z" if text.endswith("+00:00") else text
-    if isinstance(obj, date | time):
+        return text.removesuffix("+00:00") + "Z" if isinstance(obj, datetime) and text.endswith("+00:00") else text
+    if isinstance(obj, date):
         return obj.isoformat()
     if isinstance(obj, timedelta):
         return str(obj)

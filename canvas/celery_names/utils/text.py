@@ -1,6 +1,5 @@
 """Names of ``celery.utils.text`` and ``celery.utils.term``: text for people."""
 
-import os
 import platform
 import re
 import textwrap
@@ -8,8 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pprint import pformat
 from typing import Any
 
-from canvas.celery_names.utils.formats import KEY
-from canvas.celery_names.utils.formats import simple_format as _simple_format
+_KEY = re.compile(r"%(\w|%)")
 
 
 def str_to_list(s: Any) -> Any:
@@ -45,20 +43,21 @@ def ensure_newlines(s: str, n: int = 2) -> str:
     return ensure_sep("\n", s, n)
 
 
-def abbr(S: str, max: int, ellipsis: str | bool = "...") -> str:
-    """``S``, cut to ``max`` characters, an ellipsis among them."""
+def abbr(S: str | None, max: int, ellipsis: str | bool | None = "...") -> str:
+    """``S``, cut to ``max`` characters, among them the ``ellipsis``, if that is text; ``???`` for None."""
+    if S is None:
+        return "???"
     if len(S) <= max:
         return S
-    end = "..." if ellipsis is True else ellipsis or ""
-    return S[: max - len(end)] + end
+    return S[: max - len(ellipsis)] + ellipsis if isinstance(ellipsis, str) else S[:max]
 
 
-def abbrtask(S: str, max: int) -> str:
-    """A task's name, with its module cut."""
-    if len(S) <= max:
-        return S
+def abbrtask(S: str | None, max: int) -> str:
+    """A task's name, with its module cut; ``???`` for None."""
+    if S is None or len(S) <= max:
+        return abbr(S, max)
     module, _, name = S.rpartition(".")
-    return f"{abbr(module, max - len(name), False)}[.]{name}"
+    return f"{abbr(module, max - len(name) - 3, False)}[.]{name}"
 
 
 def indent(t: str, indent: int = 0, sep: str = "\n") -> str:
@@ -79,54 +78,73 @@ def pluralize(n: float, text: str, suffix: str = "s") -> str:
 def pretty(value: Any, width: int = 80, nl_width: int = 80, sep: str = "\n", **options: Any) -> str:
     """A value over several lines."""
     if isinstance(value, dict):
-        return f"{{{sep} {pformat(value, 4, nl_width)[1:]}"
+        return f"{sep} {pformat(value, 4, nl_width)[1:]}"
     if isinstance(value, tuple):
         return f"{sep}{' ' * 4}{pformat(value, width=nl_width, **options)}"
     return pformat(value, width=width, **options)
 
 
 def remove_repeating(substr: str, s: str) -> str:
-    """``s`` with ``substr`` only where it comes first."""
+    """``s`` without ``substr`` at the start of names; the first one stays."""
     before, found, after = s.partition(substr)
-    return before + found + after.replace(substr, "")
+    return before + found + re.sub(rf"(?<![\w.-]){re.escape(substr)}", "", after)
 
 
 def remove_repeating_from_task(task_name: str, s: str) -> str:
     """``s`` with the module of a task only where it comes first."""
-    return remove_repeating(f"{task_name.rpartition('.')[0]}.", s)
+    module = task_name.rpartition(".")[0]
+    return remove_repeating(f"{module}.", s) if module else s
 
 
 def simple_format(
-    s: str, keys: Mapping[str, str | Callable[[], str]], pattern: re.Pattern[str] = KEY, expand: str = r"\1"
+    s: str, keys: Mapping[str, str | Callable[[], str]], pattern: re.Pattern[str] = _KEY, expand: str = r"\1"
 ) -> str:
-    """``s`` with ``%k`` replaced by ``keys["k"]``. ``pattern`` finds keys, and ``expand`` is the template of a key.
-    Raises ValueError for an unknown key."""
-    return _simple_format(s, keys, pattern, expand)
+    """``s`` with ``%k`` replaced by ``keys["k"]``, or what that returns, and ``%%`` by ``%``.
+
+    ``pattern`` finds keys, and ``expand`` is the template of a key. Raises ValueError for an unknown key.
+    """
+    known = {"%": "%", **keys}
+
+    def resolve(found: re.Match[str]) -> str:
+        key = found.expand(expand)
+        if key not in known:
+            raise ValueError(f"Unknown format %{key} in {s!r}; expected one of {', '.join(f'%{k}' for k in known)}")
+        value = known[key]
+        return str(value() if callable(value) else value)
+
+    return pattern.sub(resolve, s) if s else s
 
 
 class colored:
     """Text in colours of a terminal: ``colored().red("no")``."""
 
     _CODES = {"black": 30, "red": 31, "green": 32, "yellow": 33, "blue": 34, "magenta": 35, "cyan": 36, "white": 37}
-    _BRIGHT = {f"i{name}": code for name, code in _CODES.items()}
-    _STYLES = {"bold": 1, "underline": 4, "blink": 5, "reverse": 7, "bright": 1}
+    _SEQUENCES = {
+        **{name: f"1;{code}" for name, code in _CODES.items()},
+        **{f"i{name}": f"1;{code + 10}" for name, code in _CODES.items() if name != "black"},
+        **{"bold": "1", "underline": "4", "blink": "5", "reverse": "7", "bright": "8"},
+    }
 
     def __init__(self, *s: Any, **kwargs: Any) -> None:
         self.s = s
-        self.enabled = platform.system() != "Windows" and kwargs.get("enabled", True) and "NO_COLOR" not in os.environ
+        self.enabled = platform.system() != "Windows" and kwargs.get("enabled", True)
         self.op = kwargs.get("op", "")
 
     def node(self, s: Sequence[Any], op: str) -> "colored":
         return type(self)(*s, enabled=self.enabled, op=op)
 
     def __getattr__(self, name: str) -> Callable[..., "colored"]:
-        bright = self._BRIGHT.get(name)
-        code = bright or self._CODES.get(name) or self._STYLES.get(name)
-        if code is None:
+        if name not in self._SEQUENCES:
             raise AttributeError(name)
-        return lambda *s: self.node(
-            s, f"\033[{code}m" if name in self._STYLES else f"\033[{int(bright is None)};{code}m"
-        )
+        return lambda *s: self.node(s, f"\033[{self._SEQUENCES[name]}m")
+
+    def reset(self, *s: Any) -> "colored":
+        return self.node(s or ("",), "\033[0m")
+
+    @property
+    def names(self) -> dict[str, Callable[..., "colored"]]:
+        """The functions for colours, by name."""
+        return {name: getattr(self, name) for name in self._CODES}
 
     def no_color(self) -> str:
         return "".join(one.no_color() if isinstance(one, colored) else str(one) for one in self.s)
@@ -136,7 +154,7 @@ class colored:
         return prefix + "".join(str(one) for one in self.s)
 
     def __str__(self) -> str:
-        return f"{self.embed()}{chr(27)}[0m" if self.enabled and self.op else self.no_color()
+        return f"{self.embed()}{chr(27)}[0m" if self.enabled else self.embed()
 
     def __repr__(self) -> str:
         return repr(self.no_color())

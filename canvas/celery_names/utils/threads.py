@@ -18,9 +18,10 @@ class LocalStack:
     def __init__(self) -> None:
         self._items: ContextVar[tuple[Any, ...]] = ContextVar("celery_stack", default=())
 
-    def push(self, obj: Any) -> tuple[Any, ...]:
+    def push(self, obj: Any) -> list[Any]:
+        """Put an object on top; all objects."""
         self._items.set((*self._items.get(), obj))
-        return self._items.get()
+        return self.stack
 
     def pop(self) -> Any:
         """Remove the object on top; None from an empty stack."""

@@ -1,13 +1,16 @@
 """Names of ``celery.utils.time``."""
 
 import random
+import time as _time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, tzinfo
-from time import localtime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from canvas.task.limits import rate_to_interval
+from canvas.schedules.base_schedule import between, is_naive, maybe_make_aware
+from canvas.schedules.interval import relative_end
+
+_SECONDS_OF = {"s": 1, "m": 60, "h": 3600}
 
 
 def maybe_timedelta(delta: Any) -> Any:
@@ -21,11 +24,12 @@ def maybe_iso8601(dt: datetime | str | None) -> datetime | None:
 
 
 def rate(r: Any) -> float:
-    """A rate such as ``"10/m"`` in tasks a second; 0 for none. Raises ConfigurationError."""
-    if isinstance(r, int | float):
-        return r
-    interval = rate_to_interval(r) if r else None
-    return 1 / interval if interval else 0
+    """A rate such as ``"10/m"`` in tasks a second; 0 for none. Raises ValueError, and KeyError for another unit than
+    ``s``, ``m`` and ``h``."""
+    if not isinstance(r, str):
+        return r or 0
+    number, _, unit = r.partition("/")
+    return float(number) / _SECONDS_OF[unit or "s"] if r else 0
 
 
 def get_exponential_backoff_interval(factor: int, retries: int, maximum: int, full_jitter: bool = False) -> int:
@@ -35,18 +39,24 @@ def get_exponential_backoff_interval(factor: int, retries: int, maximum: int, fu
 
 
 def to_utc(dt: datetime) -> datetime:
-    """``dt`` in UTC; a time without a zone is taken as UTC."""
-    return make_aware(dt, UTC).astimezone(UTC)
+    """A time without a zone as one in UTC; as ``make_aware``."""
+    return make_aware(dt, timezone.utc)
 
 
 def make_aware(dt: datetime, tz: tzinfo) -> datetime:
-    """``dt`` in the zone ``tz``, which a time without a zone is taken to be in."""
-    return dt.replace(tzinfo=tz) if dt.tzinfo is None else dt.astimezone(tz)
+    """The same wall clock time in the zone ``tz``, whatever zone ``dt`` has; the earlier of two, when the clock is set
+    back."""
+    earlier, later = dt.replace(tzinfo=tz, fold=0), dt.replace(tzinfo=tz, fold=1)
+    is_shown_twice = (earlier.utcoffset() or 0) > (later.utcoffset() or 0)  # type: ignore[operator]
+    return earlier if is_shown_twice else dt.replace(tzinfo=tz)
 
 
 def localize(dt: datetime, tz: tzinfo) -> datetime:
-    """A time with a zone in the zone ``tz``."""
-    return dt.astimezone(tz)
+    """A time in UTC in the zone ``tz``. One without a zone is taken to be in ``tz``; one in another zone is returned
+    as it is."""
+    if is_naive(dt):
+        return make_aware(dt, tz)
+    return dt.astimezone(tz) if dt.tzinfo in (UTC, ZoneInfo("UTC")) else dt
 
 
 def delta_resolution(dt: datetime, delta: timedelta) -> datetime:
@@ -60,20 +70,25 @@ def delta_resolution(dt: datetime, delta: timedelta) -> datetime:
     return dt
 
 
-def remaining(start: datetime, ends_in: timedelta, now: datetime | None = None, relative: bool = False) -> timedelta:
-    """The time until ``start + ends_in``; with ``relative`` that moment is rounded to the unit of ``ends_in``."""
+def remaining(start: datetime, ends_in: Any, now: datetime | None = None, relative: bool = False) -> timedelta:
+    """The time that passes from ``now`` (default: the current time) until ``ends_in`` has passed since ``start``;
+    with ``relative`` until the last whole day, hour or minute of the wall clock before that, by the unit of
+    ``ends_in``. An ``ffwd`` changes the wall clock of ``start``."""
     now = now or datetime.now(UTC)
-    end = start + ends_in
     if relative:
-        end = delta_resolution(end, ends_in)
-    return end - now
+        end = relative_end(start, ends_in)
+    elif isinstance(ends_in, timedelta):
+        end = add_seconds_to_datetime(start, ends_in.total_seconds())
+    else:
+        end = start + ends_in
+    return between(end, now)
 
 
 def humanize_seconds(
     secs: int | float, prefix: str = "", sep: str = "", now: str = "now", microseconds: bool = False
 ) -> str:
     """Seconds for people, in the largest unit: ``in 2.00 hours``."""
-    secs = float(secs if microseconds else round(secs, 2))
+    secs = float(f"{secs:.2f}")
     for name, unit, form in (
         ("day", 86_400, ".2f"),
         ("hour", 3_600, ".2f"),
@@ -100,7 +115,7 @@ def weekday(name: str) -> int:
 class _Zones:
     """``celery.utils.time.timezone``."""
 
-    utc = UTC
+    utc = ZoneInfo("UTC")
 
     @property
     def local(self) -> Any:
@@ -126,10 +141,11 @@ class _Zones:
 timezone = _Zones()
 
 
-def utcoffset(**options: Any) -> float:
-    """Hours by which UTC is ahead of the local time."""
-    offset = datetime.now().astimezone().utcoffset()
-    return -(offset.total_seconds() if offset else 0.0) / 3600 or 0.0
+def utcoffset(time: Any = _time, localtime: Callable[[], _time.struct_time] = _time.localtime) -> float:
+    """Hours by which UTC is ahead of the local time. ``time`` gives ``timezone`` and ``altzone`` in seconds, and
+    ``localtime`` says which holds now."""
+    seconds: float = time.altzone if localtime().tm_isdst else time.timezone
+    return seconds / 3600
 
 
 def adjust_timestamp(ts: float, offset: float, here: Callable[..., float] = utcoffset) -> float:
@@ -145,7 +161,7 @@ class LocalTimezone(tzinfo):
 
     def dst(self, dt: datetime | None) -> timedelta | None:
         at = self._at(dt)
-        return timedelta(hours=1) if localtime(at.timestamp()).tm_isdst > 0 else timedelta(0)
+        return timedelta(hours=1) if _time.localtime(at.timestamp()).tm_isdst > 0 else timedelta(0)
 
     def tzname(self, dt: datetime | None) -> str | None:
         return self._at(dt).tzname()
@@ -166,4 +182,4 @@ def add_seconds_to_datetime(dt: datetime, seconds: float) -> datetime:
 
 def subtract_datetimes(end: datetime, start: datetime) -> timedelta:
     """The time that passes between two moments; those without a zone are taken as UTC."""
-    return to_utc(end) - to_utc(start)
+    return between(maybe_make_aware(end), maybe_make_aware(start))

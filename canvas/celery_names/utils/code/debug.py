@@ -86,7 +86,8 @@ def sample_mem() -> str | None:
 
 def sample(x: Sequence[Any], n: int, k: int = 0) -> Iterator[Any]:
     """``n`` values at even distances, from ``k`` on."""
-    return iter(x[k :: max(1, len(x) // n)][:n])
+    step = len(x) // n
+    return (x[index] for index in (k + step * count for count in range(n)) if index < len(x))
 
 
 def memdump(samples: int = 10, file: Any = None) -> None:
