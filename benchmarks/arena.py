@@ -29,6 +29,9 @@ _DONE_WITHIN = 600.0
 class Arena:
     """A Redis whose database 0 is the broker and 1 keeps the results. ``with Arena() as arena: …``"""
 
+    stops_within = 30.0
+    """Seconds in which a worker ends after SIGTERM; then it is killed."""
+
     def __init__(self, transport: str = "socket", results: str = "") -> None:
         """``transport``: ``tcp`` on the loopback interface, or a Unix ``socket``. The benchmark's own connections take
         the same way as those of the clients and workers that it measures. ``results``: the URL of another store."""
@@ -77,7 +80,7 @@ class Arena:
         finally:
             process.send_signal(signal.SIGTERM)
             try:
-                process.wait(30)
+                process.wait(self.stops_within)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()

@@ -1,7 +1,7 @@
 """``python -m benchmarks.rabbitmq``: canvas beside Celery on one RabbitMQ.
 
-Rounds alternate between the libraries, because Celery's worker stalls at random on RabbitMQ; the ratio of a row is the
-median of its rounds' ratios.
+Rounds alternate between the libraries. Celery's worker stalls at random on RabbitMQ: a measurement that takes longer
+than 25 seconds counts as stalled. The ratio of a row is the median over the rounds in which neither library stalled.
 """
 
 import argparse
@@ -10,9 +10,11 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from functools import partial
+from itertools import product
+from typing import Any, NamedTuple
 
 import amqp
 from kombu.transport.native_delayed_delivery import calculate_routing_key
@@ -20,7 +22,8 @@ from kombu.transport.native_delayed_delivery import calculate_routing_key
 from benchmarks import measures
 from benchmarks.arena import LIBRARIES, Arena, machine, seconds
 from benchmarks.idle import processes, processor_seconds
-from benchmarks.table import Figures, Row, ratio, shown
+from benchmarks.stalls import Figures, Stall, apart, cell, times, within
+from benchmarks.table import Row
 from benchmarks.tasks import make
 from canvas.model.message import EncodedMessage, Publish
 from canvas.model.queue import Queue
@@ -32,6 +35,15 @@ _DELAY = 2
 _PART = 500
 _ARRIVED = 0.99
 """The part of the delayed messages that is waited for: Celery's ladder loses one of 5,000 now and then."""
+_LINKS = 50
+_WITHIN = 25.0
+"""Seconds of a measurement, and of a worker's start."""
+_AT_MOST = 120.0
+"""Seconds of a measurement with its preparations."""
+_UNSERVED = {"send", "delayed"}
+"""The rows without a worker."""
+_TARGETS = {"canvas": "flat", "celery": "arrived"}
+"""The queues of delayed messages."""
 _PATIENCE = 120_000
 """Milliseconds that RabbitMQ may read nothing: it slows down who sends to Celery's ladder. py-amqp waits for 1,000."""
 ROWS = {
@@ -48,10 +60,14 @@ ROWS = {
 class RabbitArena(Arena):
     """A RabbitMQ as the broker, with a vhost for each library and kind of results; the results are in Redis."""
 
+    stops_within = 5.0
+
     def __init__(self, node: RabbitMQNode, vhost: str, library: str, results: str) -> None:
         """``results``: ``redis`` or ``rpc``."""
         super().__init__()
         self.node, self.vhost, self._library, self._kind = node, vhost, library, results
+        self.broker_time = 0.0
+        """Microseconds of RabbitMQ's processor time for a task that was drained."""
 
     def __enter__(self) -> "RabbitArena":
         super().__enter__()
@@ -64,14 +80,24 @@ class RabbitArena(Arena):
         elif self._kind == "redis":
             # Results are counted by the size of their database.
             app.conf.canvas_state = self._url(3)
+        with self.channel() as channel:
+            # A row that has stalled leaves messages.
+            channel.queue_delete("celery")
         return self
 
     @contextmanager
     def channel(self) -> Iterator[Any]:
         """A channel of the benchmark's own."""
         host, patient = f"127.0.0.1:{self.node.port}", {socket.TCP_USER_TIMEOUT: _PATIENCE}
-        with amqp.Connection(host, virtual_host=self.vhost, socket_settings=patient) as connection:
+        connection = amqp.Connection(host, virtual_host=self.vhost, socket_settings=patient)
+        connection.connect()
+        try:
             yield connection.channel()
+        except BaseException:
+            # A bound may have ended a read in the middle of a frame: there are no answers to wait for.
+            connection.collect()
+            raise
+        connection.close()
 
     def fill(self, count: int, task: str = "bench.noop") -> None:
         """As of Arena; the replies of ``rpc://`` go to a queue of the benchmark."""
@@ -94,16 +120,35 @@ class RabbitArena(Arena):
 
     def done(self) -> int:
         """How many results there are."""
-        if self._kind != "rpc":
-            return int(self.results.dbsize())
+        return int(self.results.dbsize()) if self._kind != "rpc" else self.waiting(_REPLIES)
+
+    def ended(self) -> int:
+        """How many tasks have a result in Redis."""
+        return sum(1 for _ in self.results.scan_iter("celery-task-meta-*", count=1000))
+
+    def waiting(self, queue: str) -> int:
+        """How many messages a queue has."""
         with self.channel() as channel:
-            return int(channel.queue_declare(_REPLIES, passive=True).message_count)
+            return _length(channel, queue)
+
+    def drained(self, count: int, task: str = "bench.noop") -> float:
+        before = processor_seconds(processes(self.node.pid))
+        rate = super().drained(count, task)
+        self.broker_time = (processor_seconds(processes(self.node.pid)) - before) / count * 1e6
+        return rate
 
     def rate(self, count: int) -> float:
-        self.wait(lambda: self.done() >= count * 0.1)
-        first, started = self.done(), time.perf_counter()
-        self.wait(lambda: self.done() >= count)
-        return (count - first) / (time.perf_counter() - started)
+        if self._kind != "rpc":
+            return super().rate(count)
+        with self.channel() as channel:
+            self.wait(lambda: _length(channel, _REPLIES) >= count * 0.1)
+            first, started = _length(channel, _REPLIES), time.perf_counter()
+            self.wait(lambda: _length(channel, _REPLIES) >= count)
+            return (count - first) / (time.perf_counter() - started)
+
+
+def _length(channel: Any, queue: str) -> int:
+    return int(channel.queue_declare(queue, passive=True).message_count)
 
 
 def delayed(arena: RabbitArena, library: str, count: int) -> float:
@@ -112,7 +157,7 @@ def delayed(arena: RabbitArena, library: str, count: int) -> float:
     app = make("canvas", arena.urls[0], arena._url(2))
     driver = app.driver
     driver.broker.declare([queue, Queue("flat")])
-    target = "arrived" if library == "celery" else "flat"
+    target = _TARGETS[library]
     payload = driver.broker.codec.encode(_message(), "", target)
 
     def send() -> None:
@@ -142,26 +187,61 @@ def _message() -> EncodedMessage:
     return EncodedMessage(b"x" * 300, "application/json", "utf-8", {"task": "bench.noop"}, {"delivery_mode": 2})
 
 
-def one_round(node: RabbitMQNode, library: str, number: int, count: int) -> dict[str, float]:
-    """The figures of one library in one round."""
-    found = {}
+class Measured(NamedTuple):
+    """A row of the table, of one library in one round."""
+
+    call: Callable[[], float]
+    done: Callable[[], int]
+    """How much it has done so far."""
+    of: int
+
+
+def rows(arena: RabbitArena, library: str, count: int) -> dict[str, Measured]:
+    """The rows; the results of the last are not in Redis."""
+    sent, late, many = count // 10, count // 4, max(1, count // 200)
+    return {
+        "send": Measured(lambda: measures.send(arena, library, sent), lambda: arena.waiting("celery"), sent),
+        "delayed": Measured(
+            lambda: delayed(arena, library, late), lambda: arena.waiting(_TARGETS[library]), late
+        ),
+        "noop": Measured(lambda: arena.drained(count), arena.done, count),
+        "chain": Measured(lambda: measures.chain(arena, library, _LINKS), arena.ended, _LINKS),
+        "chords": Measured(lambda: measures.chords(arena, library, many), arena.ended, many * 11),
+        "rpc": Measured(lambda: arena.drained(count), arena.done, count),
+    }  # fmt: skip
+
+
+def served(arena: RabbitArena, library: str, row: Measured) -> float | Stall:
+    """The figure of a row that a worker serves."""
     with ExitStack() as stack:
-        arena = stack.enter_context(
-            RabbitArena(node, f"t{4 * number + 2 * LIBRARIES.index(library)}", library, "redis")
-        )
-        found["send"] = measures.send(arena, library, count // 10)
-        found["delayed"] = delayed(arena, library, count // 2)
-        with arena.channel() as channel:
-            channel.queue_purge("celery")
-        with arena.worker(library, BENCH_STATE=arena._url(3)):
-            before = processor_seconds(processes(node.pid))
-            found["noop"] = arena.drained(count)
-            found["cpu"] = (processor_seconds(processes(node.pid)) - before) / count * 1e6
-            found["chain"] = measures.chain(arena, library, 50)
-            found["chords"] = measures.chords(arena, library, max(1, count // 200))
-    vhost = f"t{4 * number + 2 * LIBRARIES.index(library) + 1}"
-    with RabbitArena(node, vhost, library, "rpc") as arena, arena.worker(library):
-        found["rpc"] = arena.drained(count)
+        worker = arena.worker(library, BENCH_STATE=arena._url(3))
+        started = within(_WITHIN, lambda: stack.enter_context(worker), lambda: 0, row.of)
+        if isinstance(started, Stall):
+            return started
+        arena.results.flushdb()
+        return within(_WITHIN, *row)
+
+
+def one(node: RabbitMQNode, library: str, number: int, name: str, count: int) -> dict[str, float | Stall]:
+    """The figure of a row, of one library in one round, and what else was measured with it."""
+    kind = "rpc" if name == "rpc" else "redis"
+    vhost = f"t{4 * number + 2 * LIBRARIES.index(library) + (kind == 'rpc')}"
+    with RabbitArena(node, vhost, library, kind) as arena:
+        row = rows(arena, library, count)[name]
+        figure = within(_WITHIN, *row) if name in _UNSERVED else served(arena, library, row)
+        if name == "noop":
+            return {name: figure, "cpu": figure if isinstance(figure, Stall) else arena.broker_time}
+        return {name: figure}
+
+
+def measured(node: RabbitMQNode, rounds: int, count: int) -> dict[str, Figures]:
+    """The figures of each row."""
+    found: dict[str, Figures] = {name: {library: [] for library in LIBRARIES} for name in ROWS}
+    for number, library in product(range(rounds), LIBRARIES):
+        for row in [name for name in ROWS if name != "cpu"]:
+            print(f"round {number + 1} of {rounds}: {library}, {row}", file=sys.stderr)
+            for name, figure in apart(partial(one, node, library, number, row, count), _AT_MOST).items():
+                found[name][library].append(figure)
     return found
 
 
@@ -170,8 +250,8 @@ def lines(found: dict[str, Figures]) -> Iterator[str]:
     yield "| work | canvas | Celery 5.7 | ratio | goal | unit |"
     yield "|---|---:|---:|---:|---:|---|"
     for name, row in ROWS.items():
-        ours, theirs = (shown(found[name][library]) for library in LIBRARIES)
-        yield f"| {row.name} | {ours} | {theirs} | {ratio(row, found[name]):.1f}x | {row.goal} | {row.unit} |"
+        ours, theirs = (cell(found[name][library]) for library in LIBRARIES)
+        yield f"| {row.name} | {ours} | {theirs} | {times(row, found[name])} | {row.goal} | {row.unit} |"
 
 
 def main() -> None:
@@ -182,15 +262,10 @@ def main() -> None:
     given = parser.parse_args()
     # The apps of all rounds have the same tasks.
     warnings.filterwarnings("ignore", message="Task name")
-    found: dict[str, Figures] = {name: {library: [] for library in LIBRARIES} for name in ROWS}
     with tempfile.TemporaryDirectory() as folder:
         node = RabbitMQNode(folder).start()
         try:
-            for number in range(given.rounds):
-                for library in LIBRARIES:
-                    for name, figure in one_round(node, library, number, given.count).items():
-                        found[name][library].append(figure)
-                print(f"round {number + 1} of {given.rounds}", file=sys.stderr)
+            found = measured(node, given.rounds, given.count)
         finally:
             node.stop()
     print(machine(), *lines(found), sep="\n")
