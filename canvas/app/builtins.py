@@ -148,7 +148,7 @@ def cancel_nodes(self: Task[Any], run: str, attempt: int, numbers: list[int]) ->
 
 def run_outcome(self: Task[Any], run: str) -> Any:
     """End as a run has ended that stands in this task's place."""
-    from canvas.workflows.run import outcome_of
+    from canvas.workflows.progress.outcome import outcome_of
 
     return outcome_of(self.app, run)
 

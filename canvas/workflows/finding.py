@@ -10,6 +10,7 @@ from canvas.errors import CompositionError, RunLost
 from canvas.model import states
 from canvas.model.record import Record
 from canvas.model.run_index import CANCELLED, OF_CELERY, RUN_STATES, FoundRun, RunQuery, in_celery_form
+from canvas.workflows.compose.other_names import refuse_other_names
 from canvas.workflows.labels import checked_name, label_terms
 from canvas.workflows.run import Run
 from canvas.workflows.services import WorkflowServices
@@ -43,6 +44,7 @@ class Runs:
     def __init__(self, app: WorkflowServices) -> None:
         self._app = app
 
+    @refuse_other_names("runs")
     def __call__(
         self,
         *,
@@ -63,6 +65,7 @@ class Runs:
         latest = sorted(entries, key=lambda found: found.created, reverse=True)
         return [entries[found] for found in latest[:limit]]
 
+    @refuse_other_names("runs")
     def count(
         self,
         *,

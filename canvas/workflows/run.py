@@ -17,6 +17,7 @@ from canvas.model.settlement import Settlement
 from canvas.model.workflow_run import STAMP, NodeRef, RunNode, stamp_of, task_id_of
 from canvas.producer.outbox import Outbox
 from canvas.workflows.cancelling import end_waits, is_ending, open_nodes, runs_inside, task_ids
+from canvas.workflows.compose.other_names import refuse_other_names
 from canvas.workflows.labels import labels_of
 from canvas.workflows.progress.async_run import AsyncRun
 from canvas.workflows.resume import NOTHING, Again, RunAttempt, node_of_path, resume, run_again_from, without_expiry
@@ -154,6 +155,7 @@ class Run(AsyncRun["Run"]):
         _cancel_runs(self.app, runs_inside(self.app, left), terminate, signal)
         return True
 
+    @refuse_other_names("signal")
     def signal(self, name: str, payload: Any = None, key: str | None = None) -> None:
         """Give the next node that waits for the signal ``name`` a ``payload``; a signal that comes before its wait is
         kept with the run.
@@ -175,6 +177,7 @@ class Run(AsyncRun["Run"]):
         """The payloads of signals that no node has taken, by the signal's name, in the order in which they came."""
         return pending_signals(self.app, self.id)
 
+    @refuse_other_names("resume")
     def resume(self, force: bool = False) -> bool:
         """Run the nodes again that failed, and those that never ran; the results of all others are used as they are.
         Nodes that were compensated run again too, and the nodes that depend on them.
@@ -234,20 +237,6 @@ class Run(AsyncRun["Run"]):
 
     def _run_again(self, about: dict[str, Any], nodes: list[RunNode]) -> "Run":
         return Run.launch(self.app, about, nodes, self.app.conf.task_always_eager)
-
-
-def outcome_of(app: WorkflowServices, run: str) -> Any:
-    """The value of a run that has ended. Raises the error of the node that failed, TaskRevokedError, RunLost."""
-    about, attempt = app.run_store.metadata(run)
-    last = about.get("last") or []
-    ids = [task_id_of(NodeRef(run, about["attempts"][number], number)) for number, _ in last]
-    own, *records = app.backend.get_records([run, *ids])
-    ended = own is not None and own.status == states.SUCCESS and own.extra.get("attempt") == attempt
-    if ended and all(record is not None and record.status == states.SUCCESS for record in records):
-        values = {name: record.result for (_, name), record in zip(last, records, strict=True) if record is not None}
-        return next(iter(values.values())) if len(last) == 1 else values
-    found = Run.find(app, run)
-    return found.conclude(found.status().state)
 
 
 def resume_in_place(

@@ -12,6 +12,7 @@ from canvas.model.run_index import in_celery_form
 from canvas.model.workflow_run import NodeRef, RunNode, last_nodes, task_id_of
 from canvas.result import AsyncResult
 from canvas.result.waiting import awaiting, deadline
+from canvas.workflows.compose.other_names import OtherMethods
 from canvas.workflows.lifetimes import page_work
 from canvas.workflows.progress.unfinished import timeout_error
 from canvas.workflows.services import WorkflowServices
@@ -19,7 +20,7 @@ from canvas.workflows.status import NodeStatus, RunStatus, ancestors, node_state
 from canvas.workflows.steps.earlier_attempts import usable_before
 
 
-class RunResults:
+class RunResults(OtherMethods):
     """The results of one run."""
 
     def __init__(

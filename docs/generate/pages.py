@@ -19,6 +19,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "run-states": states.of_runs,
     "signals": signals.sent,
     "errors": failures.errors,
+    "other-names": tables.other_names,
     "worker-metrics": tables.worker_metrics,
     "beat-metrics": tables.beat_metrics,
     "example-fastapi-tasks": examples.fastapi_tasks,

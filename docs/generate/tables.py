@@ -1,4 +1,4 @@
-"""The tables of metrics."""
+"""The tables of metrics, and of the names that other workflow engines have."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -8,8 +8,12 @@ from prometheus_client import Counter, Histogram
 
 from canvas.integrations.beat_metrics import BeatMetrics
 from canvas.integrations.prometheus import Metrics
+from canvas.workflows.compose.other_names import ROWS
 from docs.generate.markdown import code, table
 
+_CALLS = {"Workflow": "flow.{}()", "Run": "run.{}()", "runs": "app.runs({}=…)", "start": "flow.apply_async({}=…)"}
+"""How a call with a name is written, by the place of the name; at other places it is an argument."""
+_METHODS_OF_RUNS = ("resume", "signal")
 HEADER = ("Metric", "Kind", "Labels", "Meaning")
 
 
@@ -24,6 +28,15 @@ def beat_metrics() -> str:
     """The metrics of beat."""
     registry = BeatMetrics("")._registry
     return table(HEADER, _rows(dict.fromkeys(registry._names_to_collectors.values())))
+
+
+def other_names() -> str:
+    """The names that other workflow engines have, and what canvas has."""
+    rows = []
+    for row in ROWS:
+        call = f"{'run' if row.place in _METHODS_OF_RUNS else 'flow'}.{row.place}({{}}=…)"
+        rows.append((code(_CALLS.get(row.place, call).format(row.name)), code(row.instead), code(row.example)))
+    return table(("Name elsewhere", "Name in canvas", "Example"), rows)
 
 
 def _rows(metrics: Iterable[Any]) -> list[tuple[str, ...]]:

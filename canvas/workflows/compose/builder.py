@@ -10,6 +10,7 @@ from canvas.model.workflow_definition import IncomingEdge, NodeDefinition
 from canvas.model.workflow_run import ANY, WORKFLOWS, InputBinding, When
 from canvas.primitives.mapping import chunks
 from canvas.primitives.signature import Signature
+from canvas.workflows.compose.other_names import hint, refuse_other_names
 from canvas.workflows.compose.paging import PageComposition
 from canvas.workflows.compose.references import Branch, MapNode, Node, Reference
 
@@ -52,6 +53,7 @@ class Workflow(PageComposition):
             raise CompositionError("no workflow is being composed here: call it inside a function with @workflow")
         return flow
 
+    @refuse_other_names("add")
     def add(  # type: ignore[override] # with its options by name
         self,
         sig: "Signature[Any] | Workflow",
@@ -103,6 +105,7 @@ class Workflow(PageComposition):
         entry.sig = self._bound(entry, sig)
         self._check_arguments(entry.name, sig)
 
+    @refuse_other_names("branch")
     def branch(
         self,
         on: Reference,
@@ -216,13 +219,15 @@ class Workflow(PageComposition):
         close = get_close_matches(unknown, _START_OPTIONS, 1)
         expected = f"expected {', '.join(_START_OPTIONS)}"
         if any(entry.kind == "input" and entry.name == unknown for entry in self.entries):
-            hint = f"it is an input: write inputs={{{unknown!r}: …}}"
+            instead = f"it is an input: write inputs={{{unknown!r}: …}}"
         elif unknown in _TIMES:
-            hint = f"to start later, let the first nodes run after flow.sleep(…); {expected}"
+            instead = f"to start later, let the first nodes run after flow.sleep(…); {expected}"
+        elif (known := hint("start", unknown)) is not None:
+            instead = known
         else:
-            hint = f"did you mean {close[0]}? {expected}" if close else expected
-            hint += "; options of messages, such as queue, belong to the nodes' signatures: task.s(…).set(queue=…)"
-        raise TypeError(f"workflow {self.name!r} has no option {unknown!r} for its runs: {hint}")
+            instead = f"did you mean {close[0]}? {expected}" if close else expected
+            instead += "; options of messages, such as queue, belong to the nodes' signatures: task.s(…).set(queue=…)"
+        raise TypeError(f"workflow {self.name!r} has no option {unknown!r} for its runs: {instead}")
 
     # -- looking
 

@@ -9,6 +9,7 @@ from canvas.model.workflow_definition import IncomingEdge, NodeDefinition
 from canvas.model.workflow_run import InputBinding
 from canvas.primitives.signature import Signature
 from canvas.task.payload_schema import schema_of
+from canvas.workflows.compose.other_names import refuse_other_names
 from canvas.workflows.compose.references import Node, Reference, without_references
 from canvas.workflows.compose.spreading import MapComposition
 from canvas.workflows.signals import check_name
@@ -81,6 +82,7 @@ class ControlFlow(MapComposition, ABC):
         self._order(entry, after)
         return Node(self, self._append(entry, None))
 
+    @refuse_other_names("first")
     def first(self, *nodes: Reference | Iterable[Reference], cancel_rest: bool = True, name: str | None = None) -> Node:
         """A node with the value of whichever of ``nodes`` succeeds first; it fails when none does.
 
@@ -97,6 +99,7 @@ class ControlFlow(MapComposition, ABC):
         entry.details["cancel_rest"] = cancel_rest
         return Node(self, self._append(entry, None))
 
+    @refuse_other_names("timeout")
     def timeout(self, node: Node, seconds: Any, *, otherwise: Any = _NOTHING, name: str | None = None) -> Node:
         """Limit the time of ``node`` to ``seconds`` (or a timedelta) from its start: then it fails with NodeTimeout,
         and its running tasks are cancelled.
@@ -148,6 +151,7 @@ class ControlFlow(MapComposition, ABC):
         self._check_arguments(entry.name, sig)
         return Node(self, self._append(entry, sig))
 
+    @refuse_other_names("loop", "add")
     def loop(
         self,
         step: "Signature[Any] | ControlFlow",

@@ -11,6 +11,7 @@ from canvas.primitives.misuse import advice
 from canvas.primitives.signature import Signature
 from canvas.wire import codecs
 from canvas.workflows.compose.called_tasks import calls_of
+from canvas.workflows.compose.other_names import OtherMethods
 from canvas.workflows.compose.references import Reference, without_references
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ _WHEN = get_args(When)
 _BINDABLE = ("args", "kwargs", "options")
 
 
-class NodeDefinitions:
+class NodeDefinitions(OtherMethods):
     """The nodes of one workflow, in the order in which they were added."""
 
     def __init__(self, name: str = "workflow", app: "ComposingApp | None" = None) -> None:

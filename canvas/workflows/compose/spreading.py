@@ -8,12 +8,14 @@ from canvas.model.workflow_definition import NodeDefinition
 from canvas.model.workflow_run import ANY, Edge, InputBinding, When
 from canvas.primitives.signature import Signature
 from canvas.workflows.compose.inner import InnerWorkflows
+from canvas.workflows.compose.other_names import refuse_other_names
 from canvas.workflows.compose.references import MapNode, Node, Reference
 
 
 class MapComposition(InnerWorkflows):
     """The maps of a workflow."""
 
+    @refuse_other_names("map", "add")
     def map(
         self,
         sig: "Signature[Any] | MapComposition",
@@ -66,6 +68,7 @@ class MapComposition(InnerWorkflows):
         self._order(entry, after)
         return MapNode(self, self._append(entry, sig))
 
+    @refuse_other_names("map", "add")
     def pipe(
         self,
         sig: "Signature[Any] | MapComposition",
