@@ -2,7 +2,7 @@
 
 from canvas.beat.entries import Entry
 from canvas.beat.state import EntryState
-from canvas.beat.ticks import BeatApp
+from canvas.beat.ticks import TICK_STAMP, BeatApp
 from canvas.errors import ConfigurationError, RunLost
 from canvas.model import states
 from canvas.model.settlement import whole_seconds
@@ -34,7 +34,12 @@ def is_running(app: BeatApp, state: EntryState, now: float) -> bool:
     lasting = whole_seconds(app.conf.result_expires)
     if not ids or (lasting and now - float(state.last.get("at", 0.0)) > lasting):
         return False
-    return any(app.AsyncResult(task_id).state not in states.READY_STATES for task_id in ids)
+    before = state.last.get("before") or {}
+    return any(
+        app.AsyncResult(task_id).state not in states.READY_STATES
+        and not any(app.AsyncResult(one).state in states.PROPAGATE_STATES for one in before.get(task_id, ()))
+        for task_id in ids
+    )
 
 
 def _last_run(app: BeatApp, state: EntryState) -> str | None:
@@ -63,5 +68,10 @@ def cancel(app: BeatApp, state: EntryState) -> None:
             Run.find(app, run).cancel(terminate=True)
         except RunLost:
             return
-    elif state.last.get("ids"):
-        app.control.revoke(state.last["ids"], terminate=True)
+        return
+    if "stamp" in state.last:
+        app.control.revoke_by_stamped_headers({TICK_STAMP: state.last["stamp"]}, terminate=True)
+    # The body of a chord has no stamp of its header.
+    before = dict.fromkeys(one for line in (state.last.get("before") or {}).values() for one in line)
+    if ids := [*before, *(state.last.get("ids") or ())]:
+        app.control.revoke(ids, terminate=True)

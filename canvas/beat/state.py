@@ -11,6 +11,8 @@ from canvas.model.ids import new_id
 HISTORY = 10
 """Ticks of an entry that are kept."""
 
+_NOT_IN_HISTORY = frozenset({"before", "stamp"})
+
 
 @dataclass(slots=True)
 class EntryState:
@@ -35,14 +37,18 @@ class EntryState:
     sending: str = ""
     """The seed of the last tick's ids, while a beat has claimed it and has not reported it sent."""
     last: dict[str, Any] = field(default_factory=dict)
-    """The last run: ``{"ids": [task ids], "at": unix time}`` or ``{"run": id of a workflow's run, "at": …}``."""
+    """The last run: ``{"ids": [task ids], "at": unix time}`` or ``{"run": id of a workflow's run, "at": …}``.
+
+    ``before``: for an id, the tasks without whose success its task never runs. ``stamp``: that of all tasks of the run.
+    """
 
     history: list[dict[str, Any]] = field(default_factory=list)
     """The last ticks, the latest first: each as ``last``, with ``action``: send, skip, miss or wait."""
 
     def note(self, action: str, about: Mapping[str, Any]) -> None:
         """Add a tick to the history."""
-        self.history = [{**about, "action": action}, *self.history[: HISTORY - 1]]
+        shown = {name: value for name, value in about.items() if name not in _NOT_IN_HISTORY}
+        self.history = [{**shown, "action": action}, *self.history[: HISTORY - 1]]
 
     @property
     def last_run(self) -> datetime:

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from canvas.workflows.run import Run
     from canvas.workflows.start import StartOptions
 
+TICK_STAMP = "canvas_beat_tick"
+"""The stamp that all tasks of a composite's tick have, so that they are cancelled together."""
+_MOST_BEFORE = 200
+"""Tasks before the ends of a tick that are remembered, at most."""
 BEAT_HEADER = "celery_beat_task"
 """The header that marks a message of beat, as Celery's does."""
 
@@ -84,11 +88,16 @@ def tick_of(app: BeatApp, entry: Entry, seed: str) -> Tick:
     else:
         sig, typed = cast(Signature[Any], entry.task).clone(), True
         sig.own_app = app
+    stamped = entry.overlap == "cancel_previous" and sig.subtask_type is not None
+    if stamped:
+        sig.stamp(None, False, **{TICK_STAMP: seed})
     sender = Sender(own)
     plan = sender.plan(sig, args, kwargs, options, typed=typed)
-    if _sends_itself(app, plan):
-        return _own_tick(app, sig, args, kwargs, options, plan)
-    return _settled(own, sender, plan)
+    own_way = _sends_itself(app, plan)
+    tick = _own_tick(app, sig, args, kwargs, options, plan) if own_way else _settled(own, sender, plan)
+    if stamped:
+        tick.last["stamp"] = seed
+    return tick
 
 
 def _sends_itself(app: BeatApp, plan: Plan) -> bool:
@@ -115,7 +124,7 @@ def _own_tick(app: BeatApp, sig: Signature[Any], args: Any, kwargs: Any, options
             return app.send_task(sig.task, (*args, *sig.args), {**sig.kwargs, **kwargs}, **options, **known)
         return app.apply_signature(sig, args, kwargs, options)
 
-    return Tick({"ids": ids}, send=send)
+    return Tick(_last(plan.result), send=send)
 
 
 def _settled(app: BeatApp, sender: Sender, plan: Plan) -> Tick:
@@ -130,12 +139,33 @@ def _settled(app: BeatApp, sender: Sender, plan: Plan) -> Tick:
         if app.conf.task_send_sent_event:
             _announce(app, messages)
 
-    return Tick({"ids": ids_of(plan.result)}, settlement, after=[announce])
+    return Tick(_last(plan.result), settlement, after=[announce])
 
 
 def _announce(app: BeatApp, messages: list[BuiltMessage]) -> None:
     for out in messages:
         app.sent_events.announce([out.message])
+
+
+def _last(result: ResultRef | None) -> dict[str, Any]:
+    """How the tasks of a plan are found again: those at its ends, and before each end those in one line with it."""
+    last: dict[str, Any] = {"ids": ids_of(result)}
+    before = ids_before(result)
+    if before and sum(map(len, before.values())) <= _MOST_BEFORE:
+        last["before"] = before
+    return last
+
+
+def ids_before(result: ResultRef | None) -> dict[str, list[str]]:
+    """For each end of a plan the tasks without whose success it never runs. The body of a chord fails with its header:
+    the header's tasks are left out."""
+    if result is None:
+        return {}
+    line = [one.id for one in result.line()[:-1] if one.members is None]
+    if result.members is None:
+        return {result.id: line} if line else {}
+    found = {end: ids for member in result.members for end, ids in ids_before(member).items()}
+    return {end: [*line, *found.get(end, ())] for end in (ids_of(result) if line else found)}
 
 
 def ids_of(result: ResultRef | None) -> list[str]:

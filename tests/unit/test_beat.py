@@ -229,27 +229,83 @@ def test_overlapping_runs_of_a_workflow_are_skipped_until_one_is_over(bench):
     assert len(bench.run(10)) == 1
 
 
-@pytest.mark.parametrize("kind", ["chord", "workflow"])
-@pytest.mark.parametrize("overlap", ["queue", "cancel_previous"])
-def test_policies_hold_for_chords_and_workflows(bench, kind, overlap):
+AFTER_AN_OUTAGE = {
+    ("none", "allow"): (0, "missed", 1), ("last", "allow"): (1, "count", 2), ("all", "allow"): (10, "count", 11),
+    ("none", "skip"): (0, "missed", 1), ("last", "skip"): (0, "skipped", 1), ("all", "skip"): (0, "skipped", 10),
+    ("none", "queue"): (0, "missed", 1), ("last", "queue"): (0, "waiting", 1), ("all", "queue"): (0, "waiting", 10),
+    ("none", "cancel_previous"): (0, "missed", 1), ("last", "cancel_previous"): (1, "count", 2),
+    ("all", "cancel_previous"): (10, "count", 11),
+}  # fmt: skip
+"""By ``catch_up`` and ``overlap``: the ticks that are sent after 100 seconds without beat while the run before is not
+over, and a number in the state of the entry."""
+
+
+def composed(bench, kind):
     def flow():
         made = bench.app.Workflow("w")
         made.add(bench.add.s(1, 2))
         return made
 
-    task = flow if kind == "workflow" else chord([bench.add.s(1, 2)], bench.total.s())
-    bench.app.conf.beat_schedule = {"a": {"task": task, "schedule": 10, "overlap": overlap, "catch_up": "all"}}
+    return {
+        "workflow": flow,
+        "chord": chord([bench.add.s(1, 2)], bench.total.s()),
+        "chain": bench.add.s(1, 2) | bench.add.s(3),
+        "group": group(bench.add.s(1, 2)),
+    }[kind]
+
+
+@pytest.mark.parametrize("kind", ["chain", "group", "chord", "workflow"])
+@pytest.mark.parametrize(("policies", "expected"), AFTER_AN_OUTAGE.items(), ids=lambda one: "-".join(map(str, one)))
+def test_policies_hold_together_for_composites(bench, kind, policies, expected):
+    catch_up, overlap = policies
+    entry = {"task": composed(bench, kind), "schedule": 10, "overlap": overlap, "catch_up": catch_up}
+    bench.app.conf.beat_schedule = {"a": entry}
     assert len(bench.run(11)) == 1
     first = bench.state("a").last
-    bench.clock.move(20)
-    if overlap == "queue":
-        assert bench.run(0) == []
-        assert bench.state("a").waiting == 2
-        bench.end(first.get("run") or first["ids"][0])
-    assert bench.run(1)[0][1] == "add"
-    if overlap == "cancel_previous":
-        cancelled = f"{first['run']}:0" if kind == "workflow" else first["ids"][0]
-        assert cancelled in str(bench.app.driver.coordination.revoked())
+    bench.clock.move(100)
+    sent, name, number = expected
+    assert [task for _, task in bench.run(0)] == ["add"] * sent
+    assert getattr(bench.state("a"), name) == number
+    cancelled = f"{first['run']}:0" if kind == "workflow" else first["ids"][-1]
+    assert (cancelled in str(bench.app.driver.coordination.revoked())) is (overlap == "cancel_previous" and sent > 0)
+    if overlap == "queue" and name == "waiting":
+        bench.end(cancelled.removesuffix(":0"))
+        assert len(bench.run(1.5)) == 1
+        assert bench.state("a").waiting == number - 1
+
+
+@pytest.mark.parametrize("kind", ["chain", "group", "chord"])
+def test_all_tasks_of_a_composite_are_cancelled(bench, kind):
+    two = {"chain": bench.add.s(1, 2) | bench.add.s(3), "group": group(bench.add.si(1, 2), bench.add.si(1, 2))}
+    sig = two.get(kind) or chord([bench.add.si(1, 2), bench.add.si(3, 4)], bench.total.s())
+    bench.app.conf.beat_schedule = {"a": {"task": sig, "schedule": 10, "overlap": "cancel_previous"}}
+    bench.service.tick()
+    bench.clock.move(10)
+    bench.service.tick()
+    messages = bench.take()
+    stamp = bench.state("a").last["stamp"]
+    assert {one.headers["stamps"]["canvas_beat_tick"] for one in messages} == {stamp}
+    following = [
+        one for message in messages for one in (*(message.embed.get("chain") or ()), message.embed.get("chord")) if one
+    ]
+    unstamped = [one["options"]["task_id"] for one in following if one["options"].get("canvas_beat_tick") != stamp]
+    bench.run(10)
+    revoked = str(bench.app.driver.coordination.revoked())
+    assert all(one in revoked for one in (stamp, *unstamped))
+    assert "stamp" not in bench.state("a").history[0]
+
+
+@pytest.mark.parametrize("overlap", ["skip", "queue"])
+def test_a_chain_whose_task_failed_is_over(bench, overlap):
+    sig = bench.add.s(1, 2) | bench.add.s(3) | bench.add.s(4)
+    bench.app.conf.beat_schedule = {"a": {"task": sig, "schedule": 10, "overlap": overlap}}
+    assert len(bench.run(11)) == 1
+    (before,) = bench.state("a").last["before"].values()
+    assert bench.run(10) == []
+    bench.app.backend.store_result(before[0], 3, "SUCCESS")
+    assert bench.run(10) == []
+    bench.app.backend.store_result(before[1], ValueError("x"), "FAILURE")
+    assert len(bench.run(10)) == 1
 
 
 @pytest.mark.parametrize("interval", [0, timedelta(seconds=-5)])
