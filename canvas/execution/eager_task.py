@@ -147,20 +147,26 @@ class EagerTasks:
 
     def _followed(self, task: Any, request: Request, options: Options, outcome: Outcome) -> Outcome:
         """The task's final outcome, after its callbacks have run and its result is stored."""
-        app = self._app
         if isinstance(outcome, Success):
             try:
                 callbacks = as_list(options.get("link"))
                 for callback in callbacks:
-                    self._run_callback(maybe_signature(callback, app), outcome.value, len(callbacks) == 1)
+                    self._run_callback(maybe_signature(callback, self._app), outcome.value, len(callbacks) == 1)
+                self._store(task, request, outcome)
             except (EncodeError, OperationalError) as exc:
                 outcome = self._thrown(Failure(exc, traceback_text(exc)), options)
         state, value, text = end_of(outcome)
-        if is_stored(app.conf.task_store_eager_result, task, request, state):
-            app.backend.store_result(request.id, value, state, traceback=text, request=request)
+        if not isinstance(outcome, Success):
+            self._store(task, request, outcome)
         if state == states.FAILURE or isinstance(outcome, Rejected):
             self.run_errbacks(as_list(options.get("link_error")), request, value, text)
         return outcome
+
+    def _store(self, task: Any, request: Request, outcome: Outcome) -> None:
+        """Store the result, if ``task_store_eager_result`` is true. Raises EncodeError if it cannot be written."""
+        state, value, text = end_of(outcome)
+        if is_stored(self._app.conf.task_store_eager_result, task, request, state):
+            self._app.backend.store_result(request.id, value, state, traceback=text, request=request)
 
     def _run_callback(self, sig: Signature[Any], value: Any, alone: bool) -> None:
         """Run a callback here, or send it if its task is not registered here. ``alone``: it is the task's only one."""

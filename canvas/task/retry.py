@@ -65,7 +65,7 @@ def retry(
     if not eta and countdown is None:
         countdown = task.default_retry_delay
     args, kwargs = merged_arguments(task.parameters, (request.args, request.kwargs), args, kwargs)
-    if limit is not None and request.retries >= limit:
+    if limit is not None and request.retries + 1 > limit:
         _give_up(task, cause, args, kwargs)
     again = {**options, "countdown": countdown, "eta": eta, "retries": request.retries + 1}
     sig = task.signature_from_request(None, args, kwargs, **again)

@@ -159,6 +159,22 @@ def test_what_is_stored(app):
     assert (record["stamped_headers"], record["customer"]) == (["customer"], ["c1"])
 
 
+def test_a_result_that_cannot_be_stored_is_the_tasks_failure():
+    found = {}
+    for library in LIBRARIES:
+        store = {"canvas": "memory://stored-eagerly", "celery": "cache+memory://"}[library]
+        _, app = make(library, task_store_eager_result=True, result_backend=store)
+
+        @app.task(name="made", shared=False)
+        def made():
+            return {1}
+
+        result = made.apply()
+        found[library] = [result.state, type(result.result).__name__, app.AsyncResult(result.id).state]
+        app.close()
+    assert found["canvas"] == found["celery"] == ["FAILURE", "EncodeError", "FAILURE"]
+
+
 # -- retries
 
 
@@ -195,6 +211,21 @@ def test_arguments_of_a_retry_are_merged_by_parameter(how):
     for first in firsts:
         for one in again:
             assert retried("canvas", first, one, how) == retried("celery", first, one, how), (first, one)
+
+
+@pytest.mark.parametrize("limit", [0, 0.5, 1, 1.5, True])
+def test_limits_of_retries_that_are_no_whole_numbers(limit):
+    runs = {library: [] for library in LIBRARIES}
+    for library in LIBRARIES:
+        _, app = make(library)
+
+        def limited(self, library=library):
+            runs[library].append(self.request.retries)
+            raise self.retry(max_retries=limit, countdown=0)
+
+        assert app.task(name="limited", bind=True, shared=False)(limited).apply().state == "FAILURE"
+        app.close()
+    assert runs["canvas"] == runs["celery"]
 
 
 def test_retries_that_are_used_up():

@@ -439,15 +439,26 @@ def replaces(tree):
 
 
 def silent(tree, around=False):
-    """Celery calls no errback of a body that is a chord itself when the header fails. ``around``: whether a composite
-    around has an errback, which is the body's as well."""
+    """Celery calls no errback of a body that is a chord itself when the header fails; and where that chord's header
+    fails, none of its own body if this is a chain. ``around``: whether a composite around has an errback, which is the
+    body's as well."""
     around = around or (isinstance(tree, Composite) and tree.errback)
     for header, body in _joins(tree):
-        failing = any(leaf.fails for part in header for leaf in leaves(part))
-        called = [one for part in body for one in _with_errback(part)]
-        if failing and _is_chord(body) and (called or around):
+        called = around or any(map(_with_errback, body))
+        if called and _is_chord(body) and (_fails(header) or _fails_before_a_chain(body)):
             return True
     return any(silent(part, around) for part in parts(tree))
+
+
+def _fails(header):
+    return any(leaf.fails for part in header for leaf in leaves(part))
+
+
+def _fails_before_a_chain(units):
+    """Whether the header of the chord with which these units start fails, and a chain is its body."""
+    first, *rest = units
+    body = rest if isinstance(first, Group) else [*_flat([first.body]), *rest]
+    return len(body) > 1 and _fails(first.members if isinstance(first, Group) else first.header)
 
 
 def _with_errback(tree):
