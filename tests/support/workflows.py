@@ -444,10 +444,16 @@ def silent(tree, around=False):
     body's as well."""
     around = around or (isinstance(tree, Composite) and tree.errback)
     for header, body in _joins(tree):
-        called = around or any(map(_with_errback, body))
+        called = around or any(map(_with_errback, body)) or any(one.errback for one in _chains_in(tree))
         if called and _is_chord(body) and (_fails(header) or _fails_before_a_chain(body)):
             return True
     return any(silent(part, around) for part in parts(tree))
+
+
+def _chains_in(tree):
+    """The chains that are steps of a chain, at any depth."""
+    own = [step for step in tree.steps if isinstance(step, Chain)] if isinstance(tree, Chain) else []
+    return own + [one for step in own for one in _chains_in(step)]
 
 
 def _fails(header):
