@@ -51,12 +51,12 @@ def set_default_app(make: Callable[[], ContextApp]) -> None:
 
 
 def set_app_argument(name: str) -> None:
-    """``name``: as ``-A`` of the command line names this process's app."""
+    """Remember the value of ``-A`` on this process's command line, for ``command``."""
     _argument[:] = [name]
 
 
 def command(words: str) -> str:
-    """A command of canvas for people to copy, with the app as this process's command line has named it."""
+    """A command line of canvas for people to copy, with the ``-A`` of this process's own command line."""
     program = "canvas celery" if "canvas.as_celery" in sys.modules else "canvas"
     return " ".join([program, *(f"-A {name}" for name in _argument), words])
 
@@ -79,12 +79,15 @@ def has_current_app() -> bool:
     return bool(_apps)
 
 
-class _OfTheObject(str):
-    """An attribute that each class has: the class gives its own value, and a proxy that of the object it stands for."""
+class _ForwardedText(str):
+    """The text of a class's attribute, which an instance reads from the object that it stands for.
+
+    It is text itself: Python reads ``__module__`` and ``__doc__`` out of the class's dict, past any descriptor.
+    """
 
     _name: str
 
-    def __new__(cls, name: str, own: str | None) -> "_OfTheObject":
+    def __new__(cls, name: str, own: str | None) -> "_ForwardedText":
         found = super().__new__(cls, own or "")
         found._name = name
         return found
@@ -161,8 +164,8 @@ class Proxy:
         return repr(self._found(None))
 
 
-Proxy.__module__ = _OfTheObject("__module__", Proxy.__module__)
-Proxy.__doc__ = _OfTheObject("__doc__", Proxy.__doc__)
+Proxy.__module__ = _ForwardedText("__module__", Proxy.__module__)
+Proxy.__doc__ = _ForwardedText("__doc__", Proxy.__doc__)
 
 
 class DirectCall(NamedTuple):

@@ -17,7 +17,6 @@ from canvas.errors import CanvasError
 from canvas.model import ids
 from canvas.model.call_options import unset
 from canvas.model.ids import Lineage
-from canvas.primitives.cycles import too_deep
 from canvas.primitives.signature import Signature, signature
 from canvas.task.arguments import check_call
 from canvas.task.pydantic_models import Models
@@ -68,7 +67,7 @@ class SendingApp(TaskDefinitions):
         self.conf.timezone = zone
 
     def now(self) -> datetime:
-        """The time, in the app's zone; in a worker by the broker's clock, should this machine's be wrong."""
+        """The current time in the app's time zone. A worker whose clock is wrong goes by the broker's clock."""
         now = datetime.now(self.timezone)
         return now + timedelta(seconds=self.clock_offset) if self.clock_offset else now
 
@@ -135,10 +134,7 @@ class SendingApp(TaskDefinitions):
         if kind is not None and sender.streams(sig):
             return sender.stream(sig, args, kwargs, options)
         try:
-            try:
-                plan = sender.plan(sig, args, kwargs, options)
-            except RecursionError as exc:
-                raise too_deep(sig) from exc
+            plan = sender.plan(sig, args, kwargs, options)
             if kind is None and self.sends_itself:
                 return sender.send_by_name(plan.dispatches[0])
             return sender.send(sig, plan, options)
@@ -159,11 +155,7 @@ class SendingApp(TaskDefinitions):
         if self.sender.streams(sig):
             return await self.sender.astream(sig, args, kwargs, options)
         try:
-            try:
-                plan = self.sender.plan(sig, args, kwargs, options)
-            except RecursionError as exc:
-                raise too_deep(sig) from exc
-            return await self.sender.asend(sig, plan, options)
+            return await self.sender.asend(sig, self.sender.plan(sig, args, kwargs, options), options)
         except CanvasError as exc:
             raise exc.with_traceback(None)  # noqa: B904 - its text explains it, frames in canvas do not
 

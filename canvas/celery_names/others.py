@@ -24,8 +24,8 @@ def _modules() -> dict[str, dict[str, Any]]:
 
 
 @cache
-def _places(module: str) -> dict[str, tuple[str, Any]]:
-    """By name in a module of Celery: the kind of its entry, and where it is, or its value."""
+def _entries(module: str) -> dict[str, tuple[str, Any]]:
+    """For each name in a module of Celery: the kind of its entry, and its module and attribute, or its value."""
     kinds = _modules().get(module, {})
     found: dict[str, tuple[str, Any]] = {name: ("stand-in", "") for name in kinds.get("stand-in", "").split()}
     for kind in ("value", "logger"):
@@ -39,7 +39,7 @@ def _places(module: str) -> dict[str, tuple[str, Any]]:
 
 def names(module: str) -> list[str]:
     """The names of a module of Celery that are found here."""
-    return list(_places(module))
+    return list(_entries(module))
 
 
 def attributes(module: str, name: str) -> list[str]:
@@ -53,7 +53,7 @@ def find(module: str, name: str, words: str | None) -> Any:
 
     Raises AttributeError for a name that Celery's module does not have.
     """
-    kind, what = _places(module).get(name, ("", None))
+    kind, what = _entries(module).get(name, ("", None))
     if kind == "value":
         return what
     if kind == "logger":

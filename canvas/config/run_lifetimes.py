@@ -23,7 +23,7 @@ LASTING = RunLifetimes(0, 0, 0)
 
 
 def run_lifetimes(conf: Config) -> RunLifetimes:
-    """Of the runs of an app: ``workflow_run_expires``, and no less than any result."""
+    """The lifetimes of an app's runs: ``workflow_run_expires``, and at least the longest of its results."""
     return _lifetimes(conf.workflow_run_expires, conf.result_expires)
 
 

@@ -67,7 +67,7 @@ def settings_of_environment(environ: Mapping[str, str]) -> dict[str, Any]:
 
 
 class ReadSettings(ABC):
-    """The ways to read settings that follow from finding one and listing their names; Celery's names among them."""
+    """The methods that read settings, under Celery's names too, made from two: one finds a value, one lists names."""
 
     @abstractmethod
     def _find(self, name: str) -> Any:

@@ -21,8 +21,8 @@ from canvas.primitives.registry import maybe_signature
 from canvas.primitives.signature import Signature
 from canvas.producer.sender import Sender
 from canvas.result import EagerResult
-from canvas.result.app_classes import ResultApp
 from canvas.result.backend import Backend
+from canvas.result.bases import ResultApp
 from canvas.task.pydantic_models import Models
 from canvas.task.task import Task
 from canvas.telemetry import emit

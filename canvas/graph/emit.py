@@ -106,8 +106,8 @@ class CeleryEmitter:
         return self._signature(units[0]) if len(units) == 1 else self._chain(units, member.options)
 
     def _chain(self, units: list[Unit], options: dict[str, Any]) -> Wire:
-        """A Celery worker links a chain's errbacks to its steps, and to the members of a group once more although they
-        have them: those members leave them to the chain."""
+        """A chain in wire form. A Celery worker links a chain's errbacks to its steps, and would link them twice to the
+        members of a group that have them already: these members leave them out."""
         steps = [self._signature(unit) for unit in units]
         if options.get("link_error"):
             self._end_of(steps[-1]).group.leave(Distinct(as_list(options["link_error"])))
@@ -142,7 +142,7 @@ class CeleryEmitter:
         return signature_dict("celery.chain", (), {"tasks": [step]}, options, "chain", False)
 
     def _of_all_steps(self, chord: Wire, errbacks: Distinct) -> Distinct:
-        """Those that each step of the chord's body has: a worker links the errbacks of a chain to all of them."""
+        """The errbacks that each step of the chord's body has: a worker links those of a chain to all of its steps."""
         body = chord["kwargs"]["body"]
         while body["subtask_type"] == "chord":
             body = body["kwargs"]["body"]

@@ -92,7 +92,7 @@ class WireEnd(NamedTuple):
 
     sig: Wire
     errbacks: Distinct
-    """Those of the tasks that give its result, without those of some members only; a composite's own come first."""
+    """The errbacks that all tasks share which give its result; a composite's own come first."""
     group: GroupEnd
     """The group that it ends in; one without members if it ends in a task."""
 

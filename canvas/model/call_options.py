@@ -11,7 +11,7 @@ class Option(NamedTuple):
 
     name: str
     effect: str
-    """What it does, for the reference."""
+    """Its line in the reference."""
     header: bool = True
     """Whether the header of a chord takes it from the chord (semantics.md H11)."""
     body: bool = True

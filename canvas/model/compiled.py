@@ -100,7 +100,7 @@ class Plan:
     trail: ResultRef | None = None
     """The task or group that starts the run: a task that sends the plan counts it among its children."""
     etas: list[datetime] | None = None
-    """In a slice of a composite: the etas of the earlier slices; those of this slice are added."""
+    """For a slice of a composite: the etas of the earlier slices, to which those of this slice are added."""
 
     def __str__(self) -> str:
         """A line for each message that is sent at once, with the tasks after it, and for each chord."""

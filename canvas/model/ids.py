@@ -5,7 +5,7 @@ from random import getrandbits
 from typing import NamedTuple
 
 _VARIANTS = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
-"""By a random digit, one of those that a UUID has in its place."""
+"""Maps a random digit to the digit of a UUID that names its variant: 8, 9, a or b."""
 
 
 def new_id() -> str:

@@ -50,7 +50,7 @@ class Record:
         self.about = {name: getattr(request, name, None) for name in ("argsrepr", "kwargsrepr", "periodic_task_name")}
 
     def meta(self) -> dict[str, Any]:
-        """By Celery's keys; children in tuple form."""
+        """The record as Celery's dict, with the children in tuple form."""
         around = {"group_id": self.group_id, "parent_id": self.parent_id}
         return {
             "status": self.status,

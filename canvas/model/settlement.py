@@ -17,7 +17,7 @@ def alive_for(*expires: int) -> int:
 
 
 def whole_seconds(duration: float | timedelta | None) -> int:
-    """For how long a setting has something kept, in seconds; 0: without an end."""
+    """A duration of the settings in seconds; 0: without an end."""
     return int(duration.total_seconds() if isinstance(duration, timedelta) else duration or 0)
 
 
@@ -37,7 +37,7 @@ class ResultWrite(NamedTuple):
     success: bool
     """A stored SUCCESS is never overwritten by anything else."""
     run_state: str = ""
-    """Of the record of a workflow's run: the state under which the index of runs lists it from then on."""
+    """For the record of a workflow's run: the state under which the index of runs lists the run from then on."""
     about: Mapping[str, Any] | None = None
     """Fields of the task that a store may show with its record: ``argsrepr``, ``kwargsrepr``, ``periodic_task_name``.
     Only with ``result_extended``."""
@@ -134,7 +134,7 @@ class MailboxStep(NamedTuple):
     mailbox: str
     kind: Literal["post", "take", "resolve"]
     id: str
-    """Of ``post``: the value's; of the others: the wait's."""
+    """The id of the value for ``post``, and of the wait for the others."""
     value: bytes | None = None
     group_id: str = ""
     """Of ``take``: the chord that becomes ready with the value as its part. The id begins with the run's and a dot: a
@@ -180,14 +180,14 @@ class SpeculativeDispatch(NamedTuple):
 
     @classmethod
     def of(cls, chord_dispatch: ChordDispatch, parts: Sequence[bytes]) -> "SpeculativeDispatch":
-        """The end that ``chord_dispatch`` is when these are the chord's parts, in their order."""
+        """``chord_dispatch``, to be applied if the chord's parts are exactly these, in this order."""
         from hashlib import sha1  # it loads OpenSSL, which most programs do not need
 
         return cls(chord_dispatch, sha1(b"".join(parts), usedforsecurity=False).hexdigest())
 
 
 Disposal = Literal["ack", "requeue", "redeliver", "dead_letter"]
-"""The end of the message; with ``again`` it returns to its queue, which counts as a delivery."""
+"""How the message ends. ``requeue`` and ``redeliver`` return it to its queue; ``redeliver`` counts as a delivery."""
 Fence = Literal["lease", "early_acked", "none"]
 
 
@@ -214,7 +214,7 @@ class Settlement(NamedTuple):
     reason: str = ""
     """Why, for ``dead_letter``."""
     releases_permits: Sequence[str] = ()
-    """Concurrency keys whose place this delivery gives up."""
+    """Concurrency keys whose permit this delivery gives up."""
     releases_locks: Sequence[UniqueLock] = ()
     """Locks of unique tasks that end with it."""
     mail: Sequence[MailboxStep] = ()

@@ -22,9 +22,9 @@ class NodeDefinition:
     name: str
     kind: Kind
     sig: dict[str, Any] | None = None
-    """Its signature in wire form, ``None`` in the places of ``binds``."""
+    """Its signature in wire form; it has ``None`` where ``binds`` puts inputs."""
     binds: list[InputBinding] = field(default_factory=list)
-    """Their slots are places in ``sources``."""
+    """The inputs; the slot of each is an index in ``sources``."""
     sources: list[IncomingEdge] = field(default_factory=list)
     continue_on_failure: bool = False
     default: Any = None

@@ -42,7 +42,7 @@ Kind = Literal[
 IN_ROUNDS: frozenset[Kind] = frozenset({"loop", "pages"})
 """Kinds of nodes that run two tasks in each of their rounds, or for each of their pages."""
 When = Literal["all_success", "all_done", "any_success", "any_done", "none_failed"]
-"""By which ends of its parents a node starts."""
+"""The rules that say after which ends of its parents a node starts."""
 ANY: frozenset[When] = frozenset({"any_success", "any_done"})
 """The rules by which a node starts with its first fitting input."""
 Edge = Literal["data", "order", "condition"]
@@ -113,7 +113,7 @@ class RunNode:
     kind: Kind
     slots: list[Edge] = field(default_factory=list)
     sig: dict[str, Any] | None = None
-    """The signature in wire form, ``None`` in the places of ``binds``."""
+    """The signature in wire form; it has ``None`` where ``binds`` puts inputs."""
     binds: Sequence[InputBinding] = ()
     outs: list[OutgoingEdge] = field(default_factory=list)
     continue_on_failure: bool = False
@@ -188,9 +188,9 @@ _DEFAULTS: list[list[Any]] = [
     [], [], _EMPTY, [None], _EMPTY, _EMPTY, [False], [None], _EMPTY, _EMPTY, [None], [False], [1], ["all_success"],
     [None], _EMPTY, [False], [{}],
 ]  # fmt: skip
-"""By field of a node, in their order, the values that are left out."""
+"""The values that are left out of the stored form, for each field of a node in order."""
 _FIELDS = range(len(_DEFAULTS) - 1, 1, -1)
-"""The places of the fields that may be left out, the last one first."""
+"""The indexes of the fields that may be left out, the last one first."""
 
 
 def last_nodes(nodes: Sequence[RunNode]) -> list[int]:

@@ -1,6 +1,6 @@
 """The handles of results: AsyncResult, GroupResult, ResultSet, EagerResult (semantics.md §4)."""
 
-from canvas.result.app_classes import ResultBase, class_of_app
+from canvas.result.bases import ResultBase, class_of_app
 from canvas.result.eager_result import EagerResult
 from canvas.result.handles import AsyncResult, GroupResult, result_from_tuple
 from canvas.result.result_set import ResultSet

@@ -10,7 +10,7 @@ from canvas.context import current_app
 from canvas.errors import DecodeError, TimeoutError
 from canvas.model import states
 from canvas.model.record import Handle
-from canvas.result.app_classes import ResultApp
+from canvas.result.bases import ResultApp
 from canvas.result.result_set import ResultSet
 from canvas.result.stored_result import StoredResult
 from canvas.result.waiting import awaiting, check_join_allowed, replies, warn_of_blocked_loop

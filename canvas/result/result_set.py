@@ -7,7 +7,7 @@ from canvas.context import current_app
 from canvas.errors import TimeoutError
 from canvas.model import states
 from canvas.model.record import Record
-from canvas.result.app_classes import ResultApp, ResultBase
+from canvas.result.bases import ResultApp, ResultBase
 from canvas.result.stored_result import StoredResult
 from canvas.result.waiting import (
     MemberCallbacks,

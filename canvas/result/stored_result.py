@@ -1,20 +1,17 @@
-"""The stored data of one task, read by its id: state, result, children, and the results before and below it."""
+"""The stored data of one task, read by its id: its state, its result, and the fields of an extended record."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from canvas.context import current_app
-from canvas.errors import DecodeError, IncompleteStream
+from canvas.errors import DecodeError
 from canvas.model import states
 from canvas.model.record import Handle, Record
-from canvas.result.app_classes import ResultApp, ResultBase
-
-if TYPE_CHECKING:
-    from canvas.result.result_graph import ResultGraph
+from canvas.result.bases import ResultApp, ResultTree
 
 
-class StoredResult(Handle, ResultBase):
+class StoredResult(ResultTree, Handle):
     """The stored state of one task. A final state is read once and kept; until then every look is one read."""
 
     id: str = ""
@@ -182,83 +179,6 @@ class StoredResult(Handle, ResultBase):
     def queue(self) -> Any:
         """The queue of its message; ``None`` unless ``result_extended`` is on."""
         return self._extended("queue")
-
-    @property
-    def root(self) -> Any:
-        """The first result of the line this one ends."""
-        return self._line()[-1]
-
-    # -- lineage
-
-    def leaves(self) -> list[Any]:
-        """The tasks this handle stands for."""
-        return [self]
-
-    def as_tuple(self) -> tuple[Any, ...]:
-        """``((id, parent), None)`` (semantics.md R1)."""
-        before: Any = None
-        for node in reversed(self._line()):
-            before = node.own_tuple(before)
-        return before  # type: ignore[no-any-return]
-
-    def _line(self) -> list[Any]:
-        """This result, its parent, and so on to the first."""
-        line: list[Any] = []
-        node: Any = self
-        while node is not None:
-            line.append(node)
-            node = node.parent
-        return line
-
-    def own_tuple(self, before: Any) -> tuple[Any, ...]:
-        """The tuple form, where ``before`` is that of its parent."""
-        return (self.id, before), None
-
-    def as_list(self) -> list[str]:
-        """Its id and those of its ancestors."""
-        return [node.id for node in self._line()]
-
-    def iterdeps(self, intermediate: bool = False) -> Iterator[tuple[Any, Any]]:
-        """``(parent, result)`` of this result and all below it, breadth first.
-
-        Raises IncompleteStream when one is not ready and ``intermediate`` is false.
-        """
-        pending: list[tuple[Any, Any]] = [(None, self)]
-        while pending:
-            parent, node = pending.pop(0)
-            yield parent, node
-            if node.ready():
-                pending.extend((node, child) for child in node.children or [])
-            elif not intermediate:
-                raise IncompleteStream(f"{node!r} is not ready: its children are not known yet")
-
-    def collect(self, intermediate: bool = False, **kwargs: Any) -> Iterator[tuple[Any, Any]]:
-        """``(result, value)`` of this result and all below it. ``intermediate`` is that of ``iterdeps``."""
-        for _, node in self.iterdeps(intermediate=intermediate):
-            yield node, node.get(**kwargs)
-
-    def get_leaf(self) -> Any:
-        """The value of the last result below this one."""
-        return [value for _, value in self.collect()][-1]
-
-    @property
-    def graph(self) -> "ResultGraph":
-        """``build_graph()``."""
-        return self.build_graph()
-
-    def build_graph(self, intermediate: bool = False) -> "ResultGraph":
-        """This result and each below it → the results that it waits for.
-
-        Raises IncompleteStream when one is not ready and ``intermediate`` is false.
-        """
-        from canvas.result.result_graph import ResultGraph  # most programs never look at it
-
-        found = ResultGraph()
-        for parent, node in self.iterdeps(intermediate=intermediate):
-            found.setdefault(node, [])
-            if parent is not None:
-                found[parent].append(node)
-        return found
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, StoredResult):

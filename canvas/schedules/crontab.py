@@ -202,7 +202,7 @@ class crontab(BaseSchedule):
 
 
 def _listed(spec: Any) -> Any:
-    """A field as it can be read more than once."""
+    """A field; an iterator, which can be read only once, becomes a list."""
     return (
         spec
         if isinstance(spec, int | str | set | list | tuple | frozenset) or not hasattr(spec, "__iter__")

@@ -117,7 +117,7 @@ def relative_end(start: datetime, every: timedelta) -> datetime:
 
 
 def _latest(moments: list[datetime], end: datetime) -> datetime:
-    """The latest that is not after ``end``; the earliest where all are."""
+    """The latest moment that is not after ``end``; the earliest one if all are after it."""
     early = [moment for moment in moments if moment <= end]
     return max(early) if early else min(moments)
 

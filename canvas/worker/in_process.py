@@ -134,8 +134,8 @@ class InProcess:
             if leased:
                 self._revocations.read()
                 self._run(leased[0])
-            elif unfired := self._settler.stale_ready_chords(0):
-                self._dispatch(unfired)
+            elif ready := self._settler.stale_ready_chords(0):
+                self._dispatch(ready)
             elif not self._skip_to_next():
                 return
 

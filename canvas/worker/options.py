@@ -27,7 +27,7 @@ class WorkerOptions:
     max_memory_per_child: int | None
     """KiB."""
     autoscale: tuple[int, int] | None
-    """The most and the fewest places."""
+    """The most and the fewest slots."""
     events: bool
     """Task events are sent, now."""
     events_always: bool

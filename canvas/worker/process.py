@@ -200,7 +200,7 @@ class WorkerProcess:
             thread.start()
 
     def resize(self, by: int) -> None:
-        """So many places more, or fewer; one stays at least. Raises ValueError where there is one place for good."""
+        """Add ``by`` slots, or remove slots if ``by`` is negative; one stays. Raises ValueError for the solo pool."""
         if self._plan.pool == "solo":
             raise ValueError("the solo pool has one place; only the others can grow and shrink")
         by = max(by, 1 - self._slots)

@@ -115,7 +115,7 @@ def warn_of_slips(app: Canvas, queues: Sequence[str]) -> None:
 
 
 def _known_queues(app: Canvas) -> Iterator[str]:
-    """Those in the settings, and those that tasks name."""
+    """The queues that settings, routes and tasks name."""
     for binding in app.router.consumed():
         yield binding.name
     routes = app.conf.task_routes

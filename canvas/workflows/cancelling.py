@@ -41,7 +41,7 @@ def _is_open(node: RunNode, record: Record) -> bool:
 def open_nodes(
     app: WorkflowServices, places: Sequence[NodeRef], nodes: Sequence[RunNode], records: Sequence[Record | None]
 ) -> list[tuple[NodeRef, RunNode]]:
-    """Those of these nodes that have not ended, or whose task may still run."""
+    """The nodes among these that have not ended, or whose task may still run."""
     return [
         (place, node)
         for place, node, record in zip(places, nodes, records, strict=True)

@@ -2,8 +2,8 @@
 
 import os
 import subprocess
-from contextlib import contextmanager
 
+import pytest
 from click.testing import CliRunner
 
 from canvas.cli import main
@@ -17,16 +17,17 @@ def start(bench, *arguments, library="canvas", **options):
     return WorkerProcess(library, broker, backend, *arguments, ledger=ledger, **options)
 
 
-@contextmanager
-def served(bench):
-    """The app of an emptied server, with a worker of four threads whose leases are short."""
-    broker, backend, ledger = bench.urls()
-    bench.server.client().flushall()
-    with (
-        make("canvas", broker, backend, ledger=ledger) as app,
-        start(bench, "-P", "threads", "-c", "4", short_leases=1),
-    ):
-        yield app
+def served_app(*arguments, **options):
+    """A fixture of a module: the app of an emptied server, with one worker for the tests of the module."""
+
+    @pytest.fixture(scope="module")
+    def app(bench):
+        broker, backend, ledger = bench.urls()
+        bench.empty()
+        with make("canvas", broker, backend, ledger=ledger) as app, start(bench, *arguments, **options):
+            yield app
+
+    return app
 
 
 def task(app, name):

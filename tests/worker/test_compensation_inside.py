@@ -5,13 +5,9 @@ import pytest
 from canvas import Workflow
 from canvas.errors import RunLost
 from canvas.testing.contract import eventually
-from tests.worker.commands import served, task
+from tests.worker.commands import served_app, task
 
-
-@pytest.fixture(scope="module")
-def app(bench):
-    with served(bench) as app:
-        yield app
+app = served_app("-P", "threads", "-c", "4", short_leases=1)
 
 
 def step(app, flow, name, key, after=()):

@@ -11,13 +11,9 @@ from canvas.model.run_index import RunQuery
 from canvas.testing.contract import eventually
 from tests.support.apps import make
 from tests.support.dying import killed_at
-from tests.worker.commands import canvas, named, served, states, task
+from tests.worker.commands import canvas, named, served_app, states, task
 
-
-@pytest.fixture(scope="module")
-def app(bench):
-    with served(bench) as app:
-        yield app
+app = served_app("-P", "threads", "-c", "4", short_leases=1)
 
 
 def listed(app, name):

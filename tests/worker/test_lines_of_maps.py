@@ -4,13 +4,9 @@ import pytest
 
 from canvas.errors import NodeTimeout
 from canvas.testing.contract import eventually
-from tests.worker.commands import served, states, task
+from tests.worker.commands import served_app, states, task
 
-
-@pytest.fixture(scope="module")
-def app(bench):
-    with served(bench) as app:
-        yield app
+app = served_app("-P", "threads", "-c", "4", short_leases=1)
 
 
 def test_an_item_does_not_wait_for_the_others(bench, app, flow):

@@ -7,21 +7,13 @@ import pytest
 from canvas import Workflow
 from canvas.testing.contract import eventually
 from canvas.workflows.steps import waits
-from tests.support.apps import make
-from tests.worker.commands import named, start, states, task
+from tests.worker.commands import named, served_app, states, task
 
 EVERY = 0.5
 """Seconds after which a worker looks for runs that wait, and timers look at their waits, here."""
 
 
-@pytest.fixture(scope="module")
-def app(bench):
-    broker, backend, ledger = bench.urls()
-    bench.server.client().flushall()
-    app = make("canvas", broker, backend, ledger=ledger)
-    with start(bench, "-P", "threads", "-c", "2", env={"APP_RENEWED_EVERY": str(EVERY)}):
-        yield app
-    app.close()
+app = served_app("-P", "threads", "-c", "2", env={"APP_RENEWED_EVERY": str(EVERY)})
 
 
 @pytest.fixture(autouse=True)

@@ -12,13 +12,9 @@ from canvas.testing.contract import eventually
 from canvas.workflows.resume import run_again_from
 from canvas.workflows.run import resume_in_place
 from tests.support.dying import killed_at
-from tests.worker.commands import canvas, invoked, served, states, task
+from tests.worker.commands import canvas, invoked, served_app, states, task
 
-
-@pytest.fixture(scope="module")
-def app(bench):
-    with served(bench) as app:
-        yield app
+app = served_app("-P", "threads", "-c", "4", short_leases=1)
 
 
 @pytest.fixture(params=["worker", "here"])

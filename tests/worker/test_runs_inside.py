@@ -6,18 +6,9 @@ from canvas import Workflow
 from canvas.errors import NodeTimeout
 from canvas.testing.contract import eventually
 from canvas.workflows.run import Run
-from tests.support.apps import make
-from tests.worker.commands import start, task
+from tests.worker.commands import served_app, task
 
-
-@pytest.fixture(scope="module")
-def app(bench):
-    broker, backend, ledger = bench.urls()
-    bench.server.client().flushall()
-    app = make("canvas", broker, backend, ledger=ledger)
-    with start(bench, "-P", "threads", "-c", "2", short_leases=1):
-        yield app
-    app.close()
+app = served_app("-P", "threads", "-c", "2", short_leases=1)
 
 
 def items(app, flow):

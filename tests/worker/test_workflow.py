@@ -21,18 +21,9 @@ from canvas.errors import (
 from canvas.model.workflow_run import OutgoingEdge, RunNode
 from canvas.testing.contract import eventually
 from canvas.workflows.status import ancestors
-from tests.support.apps import make
-from tests.worker.commands import canvas, invoked, named, start, states, task
+from tests.worker.commands import canvas, invoked, named, served_app, states, task
 
-
-@pytest.fixture(scope="module")
-def app(bench):
-    broker, backend, ledger = bench.urls()
-    bench.server.client().flushall()
-    app = make("canvas", broker, backend, ledger=ledger)
-    with start(bench, "-P", "threads", "-c", "4"):
-        yield app
-    app.close()
+app = served_app("-P", "threads", "-c", "4")
 
 
 def test_a_part_that_is_not_there_fails_its_node(app, flow):

@@ -4,18 +4,9 @@ import pytest
 
 from canvas import Workflow, chain, chord, group
 from canvas.errors import ChordError
-from tests.support.apps import make
-from tests.worker.commands import named, start, states, task
+from tests.worker.commands import named, served_app, states, task
 
-
-@pytest.fixture(scope="module")
-def app(bench):
-    broker, backend, ledger = bench.urls()
-    bench.server.client().flushall()
-    app = make("canvas", broker, backend, ledger=ledger)
-    with start(bench, "-P", "threads", "-c", "4"):
-        yield app
-    app.close()
+app = served_app("-P", "threads", "-c", "4")
 
 
 def outcome(run):

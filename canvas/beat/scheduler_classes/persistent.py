@@ -66,7 +66,7 @@ class PersistentScheduler(Scheduler):
         logger.debug("Current schedule:\n%s", "\n".join(map(repr, self.schedule.values())))
 
     def _create_schedule(self) -> None:
-        """Have the file hold entries: those that it has, if they can be read."""
+        """Keep the entries of the file if they can be read; otherwise empty the file."""
         try:
             readable = "entries" in self._store and bool(dict(self._store["entries"]) or True)
         except _UNREADABLE as exc:

@@ -14,7 +14,7 @@ __version__ = "5.7.0"
 def fxrange(
     start: float = 1.0, stop: float | None = None, step: float = 1.0, repeatlast: bool = False
 ) -> Iterator[float]:  # fmt: skip
-    """Numbers from ``start`` in steps; after ``stop`` the last one again and again, or an end."""
+    """Numbers from ``start`` in steps up to ``stop``; with ``repeatlast`` the last one is repeated without an end."""
     value = start * 1.0
     while stop is None or value <= stop:
         yield value

@@ -27,7 +27,7 @@ UNUSED = {
 }
 """Flags that are accepted without an effect, and why."""
 _SWITCHES = frozenset({"natural_time", "xheaders"})
-"""Those of them that may have no value."""
+"""The flags among them that may have no value."""
 
 
 def switch(*names: str, default: bool, help: str, envvar: list[str] | None = None) -> Any:

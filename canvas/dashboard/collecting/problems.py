@@ -1,4 +1,4 @@
-"""Sentences about what a person on call has to look at, each with the page that leads to the cause."""
+"""Problems that the dashboard reports in a sentence each, with the page that leads to the cause."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -32,7 +32,7 @@ class Problem(NamedTuple):
 
 
 def of_workers(workers: Iterable[Worker], answered: dict[str, float], now: float) -> list[Problem]:
-    """Workers that stopped without a farewell, and workers that answer no questions. ``answered``: unix times of the
+    """Workers that have stopped without an event, and workers that answer no command. ``answered``: unix times of the
     last answers, by worker."""
     found = []
     for worker in workers:

@@ -36,8 +36,8 @@ class ReadyChords:
         self._names = names
 
     def add(self, group_id: str, kind: Kind, callback: bytes) -> bool:
-        """Add a chord, unless it is in the list, or has ended; whether that was done. One that is
-        unsure may be added again when it is ready."""
+        """Add a chord to the list, unless it is there already or has ended. Returns whether it was added. A chord that
+        is listed as unsure may be added again when it is ready."""
         values, now = self._values, time.time()
         values.set(self._callback(group_id), callback, _DAY)
 

@@ -9,16 +9,16 @@ from canvas.model.settlement import ReadyChord
 
 
 class NewAttempt(NamedTuple):
-    """The attempt of a run that follows another one."""
+    """An attempt of a run, other than the first."""
 
     before: int
-    """The number of that one; the new attempt has the next number."""
+    """The number of the attempt before it."""
     fields: Mapping[str, bytes]
     """Fields of the run that the attempt sets."""
     expires: int | None = None
     """Seconds for which the run is kept from now on; ``None``: as long as before."""
     start: ReadyChord | None = None
-    """Ready from then on, as a chord is whose parts are all in."""
+    """A chord that is ready from then on: a worker dispatches it, which starts the attempt."""
     state: str = states.PENDING
     """The state under which the run is listed."""
     call: str = ""
@@ -46,7 +46,7 @@ class RunRecords(Protocol):
 
         ``created`` (unix time) and ``listing`` are given for a new run, which is listed from then on. If another run
         that is still kept has the ``key`` of the listing, nothing is done, and that run's id is returned: of many
-        callers one starts the run. ``start`` is ready from then on, as a chord is whose parts are all in. Safe to
+        callers one starts the run. ``start`` is a chord that is ready from then on: a worker dispatches it. Safe to
         repeat.
         """
 

@@ -35,7 +35,7 @@ from canvas.model.queue import Queue
 from canvas.model.settlement import DelayedPublish, Settlement, SettleResult
 
 Pushes: TypeAlias = dict[str, list[bytes]]
-"""By list, its payloads."""
+"""The payloads to push, by the key of the list."""
 
 
 class RedisBroker:
@@ -151,7 +151,7 @@ class RedisBroker:
     # -- stepwise
 
     def fences(self, settlements: Sequence[Settlement]) -> list[bool]:
-        """Of which settlements the fence holds now."""
+        """Whether the fence of each settlement holds now."""
         places = [(number, s) for number, s in enumerate(settlements) if s.delivery is not None and s.fence != "none"]
         looks = [(number, look) for number, s in places for look in self._looks(s)]
         holds = [True] * len(settlements)

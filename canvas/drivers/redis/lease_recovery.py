@@ -225,7 +225,7 @@ class LeaseRecovery:
         return [name for name, first in since.items() if first is not None and now - float(first) >= _MISSED_FOR]
 
     def _beyond_visibility(self) -> int:
-        """What Celery's workers took and never acked, and leases of canvas' workers of which nothing else is known."""
+        """Return messages that Celery's workers never acked, and messages leased by workers unknown to Redis."""
         keys = self._keys
         token = uuid4().hex
         if not self._link.command("SET", keys.unacked_mutex, token, "NX", "PX", _MUTEX_TTL):

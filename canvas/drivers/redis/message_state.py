@@ -123,7 +123,7 @@ class StateBroker(RedisBroker):
     def __init__(self, link: RedisClient, options: Mapping[str, Any]) -> None:
         super().__init__(link, options)
         self._sent: dict[str, list[Any]] = {}
-        """By worker, a token, the number of the first messages in its outbox that were sent, and the refused ones."""
+        """For each worker: a token, how many messages at the head of its outbox were sent, and which were refused."""
 
     @property
     def recovery(self) -> StateRecovery:

@@ -33,7 +33,7 @@ class QueueWait:
 
     def __init__(self) -> None:
         self._homes: dict[str, Home] = {}
-        """By list, where it is."""
+        """Where each list is, by its key."""
         self._pid = os.getpid()
         self._reset()
 

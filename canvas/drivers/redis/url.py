@@ -28,7 +28,7 @@ OPTIONS: Final = {
     "ssl_certfile": "text", "ssl_keyfile": "text", "ssl_password": "text", "ssl_check_hostname": "flag",
     "ssl_ciphers": "text", "ssl_min_version": "version",
 }  # fmt: skip
-"""Options of a connection, as redis-py names them, and how text is read as one."""
+"""Options of a connection by redis-py's names, and the kind of value that each is read as."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Address:
     options: dict[str, Any] = field(default_factory=dict, repr=False)
     """As redis-py takes them: timeouts, certificates."""
     sentinel_options: dict[str, Any] = field(default_factory=dict, repr=False)
-    """For the connections to the sentinels themselves."""
+    """Options of the connections to the sentinels themselves."""
 
     @property
     def user(self) -> str | None:

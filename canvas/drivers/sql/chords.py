@@ -130,7 +130,7 @@ class SqlChords:
             self._shared.extend(connection, [found[one] for one in new])
 
     def _known(self, connection: Connection, members: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
-        """Those of these members of groups that are counted already."""
+        """The pairs of group and member, among these, that are counted already."""
         table, found = self._parts, set[tuple[str, str]]()
         for some in slices(sorted(members)):
             known = select(table.c.group_id, table.c.member).where(

@@ -29,7 +29,7 @@ _SERVED = frozenset({"postgresql", "sqlite", *MYSQL})
 _NOT_DEFINED = ("42P01", "42703")
 """SQLSTATE of a table, and of a column, that is not there."""
 _NOT_DEFINED_IN_MYSQL = (1146, 1054)
-"""MySQL's numbers for them."""
+"""MySQL's error numbers for the same."""
 _NOT_LET_IN = (
     "password authentication failed", "no password supplied", "no pg_hba.conf entry", "does not exist",
     "Access denied for user", "Unknown database",

@@ -29,7 +29,7 @@ class _Addition(NamedTuple):
     success: bool
     expires: int | None
     fields: bytes | None
-    """Those that canvas adds, as one written object."""
+    """The fields that canvas adds to Celery's record, as one encoded object."""
 
 
 class SqlResults(BlockingReads):

@@ -15,7 +15,7 @@ class Net:
     ports: list[int] = field(default_factory=list)
     """The columns of their ends."""
     track: int | None = None
-    """The line on which they go sideways."""
+    """The row between the layers in which the lines run across."""
 
     @property
     def span(self) -> tuple[int, int]:

@@ -14,10 +14,10 @@ _LINE = "#555555"
 
 @dataclass(slots=True)
 class PlacedBox:
-    """A box at its place, in pixels."""
+    """A box with its position in pixels."""
 
     number: int
-    """Its place among the boxes of the picture; those beyond are places where lines meet."""
+    """Its index among the boxes of the picture; a higher number is a point where lines meet."""
     box: Box
     left: float
     top: float
@@ -38,7 +38,7 @@ class PlacedLine:
 
 @dataclass(slots=True)
 class Arrangement:
-    """A picture with a place for each of its parts, in pixels."""
+    """The boxes and lines of a picture, with their positions in pixels."""
 
     width: float
     height: float
@@ -49,7 +49,7 @@ class Arrangement:
 
 
 def arranged(picture: Picture) -> Arrangement:
-    """The parts of a picture at their places."""
+    """Lay a picture out."""
     picture = bundled(picture)
     found = layout(picture, lambda _: _HEIGHT, 8, _DOWN)
     widths = [max((_width(picture, cell) for cell in layer), default=0.0) for layer in found.layers]

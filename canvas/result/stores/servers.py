@@ -25,7 +25,7 @@ _OF_CELERY = frozenset(
         "set_chord_size", "task_cls", "taskset_cls", "ResultConsumer", "ResultSession",
     }
 )  # fmt: skip
-"""What Celery's own classes call, or read."""
+"""The attributes that Celery's own classes call or read."""
 
 
 def _starts(*beginnings: str) -> Callable[[Backend], bool]:

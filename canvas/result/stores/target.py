@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from canvas.config.config import Config
-from canvas.result.app_classes import ResultApp
+from canvas.result.bases import ResultApp
 
 if TYPE_CHECKING:
     from canvas.drivers.ports import Driver, StoreParts
@@ -31,7 +31,7 @@ class ResultTarget(NamedTuple):
     """Where results are kept."""
 
     url: str | None
-    """Of a driver; ``None``: nowhere, or in ``backend``."""
+    """The URL of a driver's store; ``None`` where results are stored nowhere, or in ``backend``."""
     backend: Any = None
     """The object of a class that ``result_backend`` names."""
 

@@ -23,8 +23,8 @@ from canvas.worker.pools.child_commands import (
     Terminate,
 )
 
-_MOST_PLACES = 100
-"""That one command adds or takes away."""
+_MOST_SLOTS = 100
+"""The slots that one command adds or removes at most."""
 
 
 def _number_of(signal: Any) -> int:
@@ -123,8 +123,8 @@ class Panel(Inspection):
     def _resize(self, by: int) -> None:
         if self._autoscaler is not None:
             raise ValueError("the pool is autoscaled; use the autoscale command")
-        if abs(by) > _MOST_PLACES:
-            raise ValueError(f"expected at most {_MOST_PLACES} places more or fewer; got {by}")
+        if abs(by) > _MOST_SLOTS:
+            raise ValueError(f"expected at most {_MOST_SLOTS} places more or fewer; got {by}")
         self._pool.resize(by)
 
     def autoscale(self, max: int | None = None, min: int | None = None) -> Answer:

@@ -10,7 +10,7 @@ from canvas.worker.pipeline.active_tasks import opened, opener, task_info
 
 _MOST = 1000
 _PRIORITY = 6
-"""What Celery gives every entry of its timer."""
+"""The priority of every entry of Celery's timer."""
 
 
 def scheduled(app: Canvas, hostname: str, queues: Collection[str]) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ _TRY_FOR = 0.05
 _PAUSE = 0.0005
 _held: list[logging.Handler] = []
 _turn = threading.RLock()
-"""Of the thread that forks."""
+"""Held by the thread that forks, from before the fork until after it."""
 
 
 @cache

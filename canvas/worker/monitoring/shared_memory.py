@@ -96,7 +96,7 @@ class ProcessStats:
             self._cells[cell] = 0
 
     def set_deadline(self, running: int, limit: float | None) -> None:
-        """Set which message runs, and for how many seconds it may; for a process that runs one at a time."""
+        """Set the number of the message that runs, and the seconds that it may run; for a process with one slot."""
         self._cells[self._at + _SINCE] = time.time_ns() // 1000
         self._cells[self._at + _TAG] = running
         self._cells[self._at + _LIMIT] = round((limit or 0) * 1000)

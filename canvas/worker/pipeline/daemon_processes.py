@@ -11,7 +11,7 @@ from typing import NoReturn
 from canvas.forks import in_forks
 
 _inherited: set[BaseProcess] = set()
-"""Those that a process from which this one was forked has started."""
+"""The daemonic processes that belong to a process from which this one was forked."""
 
 
 def exit_at_once(code: int) -> NoReturn:

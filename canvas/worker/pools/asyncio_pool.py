@@ -1,4 +1,4 @@
-"""The asyncio pool: many places on one event loop. Coroutine tasks run on the loop, all others in threads."""
+"""The asyncio pool: many slots on one event loop. Coroutine tasks run on the loop, all others in threads."""
 
 import asyncio
 import threading
@@ -14,7 +14,7 @@ from canvas.worker.consumer.buffer import Work
 from canvas.worker.consumer.loop import SIGNALS_WITHIN, ConsumerLoop
 from canvas.worker.pipeline.coroutine_pipeline import AwaitedPipeline, OnLoop, Returned
 from canvas.worker.pipeline.pipeline import TaskPipeline
-from canvas.worker.pools.coroutine_slots import Place, Places
+from canvas.worker.pools.coroutine_slots import CoroutineSlots, TaskSlot
 
 _MOST_THREADS = 4096
 _AWAITED_WITHIN = 5.0
@@ -22,26 +22,26 @@ _AWAITED_WITHIN = 5.0
 
 
 class AsyncioPool:
-    """``places`` pieces of work at once; ``run`` returns when the consumer loop has no more to give."""
+    """``slots`` pieces of work at once; ``run`` returns when the consumer loop has no more to give."""
 
-    def __init__(self, consumer: ConsumerLoop, task_pipeline: TaskPipeline, places: int, grace: float = 0) -> None:
+    def __init__(self, consumer: ConsumerLoop, task_pipeline: TaskPipeline, slots: int, grace: float = 0) -> None:
         """``grace``: seconds that tasks which await results have to end when the worker stops, at least."""
         self._grace = grace
         self._consumer = consumer
         self._task_pipeline = task_pipeline
-        self._places = Places(places)
+        self._slots = CoroutineSlots(slots)
         self._numbers = count()
         self._threads = ThreadPoolExecutor(_MOST_THREADS, "canvas-slot")
         self._forget_reset = in_forks(_forget_threads)
         self._pipeline = AwaitedPipeline(task_pipeline, self._threads)
         self._at_work: dict[int, OnLoop] = {}
         """The work that is in progress, by a number of its own."""
-        self._taken: dict[int, Place] = {}
-        """The places that this work occupies, by the same numbers."""
+        self._taken: dict[int, TaskSlot] = {}
+        """The slots that this work occupies, by the same numbers."""
 
     def resize(self, by: int) -> None:
-        """Add ``by`` places, or remove places as they become free. Safe from any thread."""
-        self._loop.call_soon_threadsafe(self._places.resize, by)
+        """Add ``by`` slots, or remove slots as they become free. Safe from any thread."""
+        self._loop.call_soon_threadsafe(self._slots.resize, by)
 
     def run(self) -> None:
         """Work until the loop stops."""
@@ -78,9 +78,7 @@ class AsyncioPool:
     def _only_awaits(self) -> bool:
         """Whether the worker stops, and all that runs awaits results, which may be those of tasks it does not start."""
         return (
-            self._consumer.stopping
-            and bool(self._taken)
-            and all(place.awaits_results for place in self._taken.values())
+            self._consumer.stopping and bool(self._taken) and all(slot.awaits_results for slot in self._taken.values())
         )
 
     def _return_all(self) -> None:
@@ -89,16 +87,16 @@ class AsyncioPool:
             self._at_work[number].return_to_queue()
 
     def _feed(self, over: asyncio.Event) -> None:
-        backlog, call = self._consumer.work, self._loop.call_soon_threadsafe
+        buffer, call = self._consumer.work, self._loop.call_soon_threadsafe
         # Functions that are called from here, and all that they start, run in this thread's context.
         with denied_join_result():
             while True:
-                self._places.take()
-                found = [backlog.get()]
+                self._slots.take()
+                found = [buffer.get()]
                 # Each call into the loop wakes it by a byte in a pipe: what is at hand goes in one.
-                while found[-1] is not None and not backlog.empty() and self._places.any_free():
-                    self._places.take()
-                    found.append(backlog.get())
+                while found[-1] is not None and not buffer.empty() and self._slots.any_free():
+                    self._slots.take()
+                    found.append(buffer.get())
                 call(self._start, [work for work in found if work is not None])
                 if found[-1] is None:
                     break
@@ -112,10 +110,10 @@ class AsyncioPool:
 
     async def _take(self, work: Work, number: int) -> None:
         consumer = self._consumer
-        await self._places.start()
+        await self._slots.start()
         consumer.begin(number)
-        place = self._taken[number] = Place(self._places, consumer, number)
-        let_coroutines_await(place.awaiting)
+        slot = self._taken[number] = TaskSlot(self._slots, consumer, number)
+        let_coroutines_await(slot.awaiting)
         done: Settlement | ChordDispatch | None
         try:
             done = await self._pipeline.do(work, self._at_work[number])
@@ -126,7 +124,7 @@ class AsyncioPool:
             if self._pipeline.closing:
                 raise
             done = self._task_pipeline.unrunnable.internal_error(work, exc)
-        place.end()
+        slot.end()
         consumer.complete(number, done)
         del self._at_work[number], self._taken[number]
 

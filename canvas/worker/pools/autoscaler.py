@@ -1,4 +1,4 @@
-"""How many places a node needs: between two bounds, by how much work there is (Celery's ``--autoscale``)."""
+"""How many slots a node needs: between two bounds, by how much work there is (Celery's ``--autoscale``)."""
 
 import os
 import time
@@ -15,12 +15,12 @@ _LOOK_EVERY = 0.5
 
 
 class Autoscaler:
-    """Grows a pool at once when work waits, and shrinks it when places have been idle for some time."""
+    """Grows a pool at once when work waits, and shrinks it when slots have been idle for some time."""
 
     def __init__(
         self, app: Canvas, plan: WorkerOptions, memory: SharedMemory, pool: Pool, most: int, fewest: int
     ) -> None:
-        """``AUTOSCALE_KEEPALIVE`` in the environment: seconds that idle places stay (30)."""
+        """``AUTOSCALE_KEEPALIVE`` in the environment: seconds that idle slots stay (30)."""
         self._app = app
         self._plan = plan
         self._memory = memory
@@ -41,13 +41,13 @@ class Autoscaler:
 
     def _look(self) -> float:
         now = time.monotonic()
-        places = self._plan.concurrency
+        slots = self._plan.concurrency
         needed = min(self._most, max(self._fewest, self._demand()))
-        if needed >= places:
+        if needed >= slots:
             self._needed_at = now
-        if needed > places or (needed < places and now - self._needed_at >= self._keep):
-            emit("worker.scaled", by=needed - places)
-            self._pool.resize(needed - places)
+        if needed > slots or (needed < slots and now - self._needed_at >= self._keep):
+            emit("worker.scaled", by=needed - slots)
+            self._pool.resize(needed - slots)
         return _LOOK_EVERY
 
     def _demand(self) -> int:

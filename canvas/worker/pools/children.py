@@ -46,7 +46,7 @@ class ChildProcess:
 
 
 class Children:
-    """Those that live, or whose end has not been noticed yet."""
+    """The children that live, or whose end has not been noticed yet."""
 
     def __init__(self, app: Canvas, plan: WorkerOptions, memory: SharedMemory, wait: SharedWait) -> None:
         self._app = app
@@ -66,7 +66,7 @@ class Children:
 
     @property
     def staying(self) -> list[ChildProcess]:
-        """Those that do not retire."""
+        """The children that do not retire."""
         return [one for one in self if not one.retiring]
 
     @property

@@ -1,4 +1,4 @@
-"""The places of a pool on an event loop: a task that awaits results gives its place to another task meanwhile."""
+"""The slots of a pool on an event loop: a task that awaits results gives its slot to another task meanwhile."""
 
 import asyncio
 from collections import deque
@@ -10,40 +10,40 @@ from canvas.result import check_join_allowed
 from canvas.worker.consumer.loop import ConsumerLoop
 
 
-class Places:
+class CoroutineSlots:
     """How many tasks may run at once. All but ``take`` belongs to the loop's thread.
 
-    Each place is free, or taken by a task that runs, or by the feeder, for a message. A task that comes back from a
-    wait goes before new ones. It may take the feeder's place: then the feeder's message waits for the next one.
+    Each slot is free, or taken by a task that runs, or by the feeder, for a message. A task that comes back from a
+    wait goes before new ones. It may take the feeder's slot: then the feeder's message waits for the next one.
     """
 
     def __init__(self, count: int) -> None:
         self._free: SimpleQueue[None] = SimpleQueue()
-        """Its items are free places; a semaphore takes five times as long."""
+        """Its items are free slots; a semaphore takes five times as long."""
         self._count = 0
         self._running = 0
         self._surplus = 0
-        """Places that are not passed on when they become free."""
+        """Slots that are not passed on when they become free."""
         self._coming_back: deque[asyncio.Future[None]] = deque()
         self._starting: deque[asyncio.Future[None]] = deque()
         self.resize(count)
 
     def resize(self, by: int) -> None:
-        """Add ``by`` places, or remove places as they become free."""
+        """Add ``by`` slots, or remove slots as they become free."""
         self._count += by
         for _ in range(by):
             self._pass_on()
         self._surplus += max(-by, 0)
 
     def take(self) -> None:
-        """Wait for a free place, and take it for a message; from the feeder's thread."""
+        """Wait for a free slot, and take it for a message; from the feeder's thread."""
         self._free.get()
 
     def any_free(self) -> bool:
         return not self._free.empty()
 
     async def start(self) -> None:
-        """A task starts in a place that was taken for it, or in the next one, where that has been taken from it."""
+        """A task starts in a slot that was taken for it, or in the next one, where that has been taken from it."""
         if self._surplus and self._running >= self._count:
             self._surplus -= 1
             await self._queue_up(self._starting)
@@ -51,7 +51,7 @@ class Places:
             self._running += 1
 
     def leave(self) -> None:
-        """A task that ran needs its place no more."""
+        """A task that ran needs its slot no more."""
         self._running -= 1
         self._pass_on()
 
@@ -68,7 +68,7 @@ class Places:
         self._free.put(None)
 
     async def come_back(self) -> None:
-        """Wait for a free place and take it, after the task has awaited results without one."""
+        """Wait for a free slot and take it, after the task has awaited results without one."""
         with suppress(Empty):
             self._free.get_nowait()
             self._running += 1
@@ -79,7 +79,7 @@ class Places:
         await self._queue_up(self._coming_back)
 
     async def _queue_up(self, line: deque[asyncio.Future[None]]) -> None:
-        """Wait for a place; it is taken at once where the wait is cancelled."""
+        """Wait for a slot; it is taken at once where the wait is cancelled."""
         waiting = asyncio.get_running_loop().create_future()
         line.append(waiting)
         try:
@@ -95,12 +95,12 @@ class Places:
         self._surplus += 1
 
 
-class Place:
-    """The place of one task."""
+class TaskSlot:
+    """The slot of one task."""
 
-    def __init__(self, places: Places, consumer: ConsumerLoop, number: int) -> None:
+    def __init__(self, slots: CoroutineSlots, consumer: ConsumerLoop, number: int) -> None:
         self._loop = asyncio.get_running_loop()
-        self._places = places
+        self._slots = slots
         self._consumer = consumer
         self._number = number
         self._waits = 0
@@ -113,7 +113,7 @@ class Place:
 
     @asynccontextmanager
     async def awaiting(self) -> AsyncIterator[None]:
-        """Within, another task may have the place. Raises RuntimeError on another thread's loop, as ``get()`` does."""
+        """Within, another task may have the slot. Raises RuntimeError on another thread's loop, as ``get()`` does."""
         if asyncio.get_running_loop() is not self._loop:
             check_join_allowed()
             yield
@@ -123,19 +123,19 @@ class Place:
             yield
         except BaseException:
             if self._comes_back():
-                self._places.come_back_at_once()
+                self._slots.come_back_at_once()
             raise
         if self._comes_back():
-            await self._places.come_back()
+            await self._slots.come_back()
 
     def _go(self) -> None:
         self._waits += 1
         if self._waits == 1 and not self._over:
             self._consumer.pause(self._number)
-            self._places.leave()
+            self._slots.leave()
 
     def _comes_back(self) -> bool:
-        """One wait is over; whether none is left, so that the task needs its place again."""
+        """One wait is over; whether none is left, so that the task needs its slot again."""
         self._waits -= 1
         if self._waits or self._over:
             return False
@@ -148,4 +148,4 @@ class Place:
         if self._waits:
             self._consumer.resume(self._number)
         else:
-            self._places.leave()
+            self._slots.leave()

@@ -20,7 +20,7 @@ class Pool(Protocol):
         """Every process's answer (``WorkerProcess.ask``)."""
 
     def resize(self, by: int) -> None:
-        """So many places more, or fewer. Raises ValueError where the pool cannot."""
+        """Add ``by`` slots, or remove slots if ``by`` is negative. Raises ValueError for a pool that cannot."""
 
     def restart(self) -> None:
         """Replace every process, warmly. Raises ValueError where the pool cannot."""

@@ -112,7 +112,7 @@ class Prefork:
     # -- how many children there are
 
     def resize(self, by: int) -> None:
-        """So many children more, or fewer; at least one stays. Safe from any thread."""
+        """Add ``by`` children, or remove some if ``by`` is negative; one stays. Safe from any thread."""
         self._wanted = max(1, self._wanted + by)
         self._plan.concurrency = self._wanted
 

@@ -9,7 +9,7 @@ from canvas.worker.pipeline.pipeline import TaskPipeline
 
 
 class WorkerThread:
-    """One place where a task can run. ``run`` returns when the loop has no more work to give."""
+    """One slot. ``run`` returns when the loop has no more work to give."""
 
     def __init__(self, loop: ConsumerLoop, pipeline: TaskPipeline, after: Callable[[], None] | None = None) -> None:
         """``after`` is called each time a task or a chord's end is finished."""

@@ -113,7 +113,7 @@ class UnresponsiveChildren:
         return running_tag(self._app.driver.recovery, one.worker, one.row)
 
     def _kill(self, one: ChildProcess, tag: str, reason: OrphanReason) -> bool:
-        """Kill a child for the task that it runs; False, and the child lives on, when that has ended."""
+        """Kill a child because of the task that it runs. False if the task has ended: then the child is not killed."""
         try:
             held = self._app.driver.recovery.orphan_lease(tag, reason.text)
         except BrokerError as exc:

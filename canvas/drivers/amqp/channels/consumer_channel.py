@@ -26,7 +26,7 @@ class Arrived(NamedTuple):
     link: Link
     queue: str
     number: int
-    """Its delivery tag: AMQP's, of that channel."""
+    """AMQP's delivery tag, which is valid on that channel only."""
     redelivered: bool
     exchange: str
     routing_key: str
@@ -41,7 +41,7 @@ class Held(NamedTuple):
     link: Link
     """The channel that delivered it. Once that is lost, the broker delivers the message again."""
     number: int
-    """Its delivery tag: AMQP's, of that channel."""
+    """AMQP's delivery tag, which is valid on that channel only."""
     message_id: str
     since: float
     """When it came, by this process's monotonic clock."""

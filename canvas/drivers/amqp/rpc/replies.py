@@ -19,7 +19,7 @@ class RpcOptions(NamedTuple):
     queue: Callable[[], str]
     """Returns the name of this process's queue for replies."""
     content_type: str = "application/json"
-    """Of the records."""
+    """The content type of the records."""
     content_encoding: str = "utf-8"
     persistent: bool = False
     """Whether results outlive a restart of RabbitMQ."""

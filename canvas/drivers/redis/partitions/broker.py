@@ -41,7 +41,7 @@ class PartitionedBroker:
         self._crossings = crossings
         self._permits = permits
         self._versions: dict[Partition, int] = {}
-        """Of the revocations, as each partition has last said it."""
+        """The version of the revocations that each partition has reported last."""
         self._away = partitions.away
 
     # -- sending
@@ -179,7 +179,7 @@ class PartitionedBroker:
     def effects(
         self, publishes: Iterable[Publish], deferrals: Iterable[DelayedPublish] = (), locks: Iterable[UniqueLock] = ()
     ) -> dict[Partition, Effects]:
-        """By partition, what messages and releases change in it."""
+        """The changes that messages and releases of locks make, by partition."""
         messages: dict[Partition, list[Publish]] = self._routed(publishes)
         later: dict[Partition, list[DelayedPublish]] = {}
         for deferral in deferrals:

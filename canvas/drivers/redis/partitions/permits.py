@@ -102,7 +102,7 @@ def _holder(home: Partition, delivery: Delivery) -> str:
 
 
 def _lost(home: Partition, holders: Collection[str]) -> list[str]:
-    """Those of these holders in a partition whose lease is gone."""
+    """The holders among these, in one partition, whose lease is gone."""
     looks = []
     for holder in holders:
         tag = holder.partition("|")[2]

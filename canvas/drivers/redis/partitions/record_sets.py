@@ -7,7 +7,7 @@ from typing import Any, Final
 from canvas.drivers.ports.chords import Records
 
 _ID_OF: Final = tuple(map(attrgetter, ("task_id", "group_id", "group_id", "group_id", "group_id", "run", "run")))
-"""By which id each kind is divided."""
+"""Returns, for each kind of records, the id that decides its partition."""
 
 
 def divided(number_of: Callable[[str], int], records: Records) -> list[tuple[int, Records]]:

@@ -89,7 +89,7 @@ class RedisRunIndex:
             continue
 
     def _sets(self, query: RunQuery) -> list[tuple[str, list[str]]]:
-        """By state, the sets whose common members are looked for, the smallest first; no state without any."""
+        """For each state that has runs, the sets whose common members the query asks for, the smallest first."""
         terms = query.terms
         states = {state: f"{self._prefix}:{state}" for state in query.states}
         every = {state: [f"{base}:{term}" for term in terms] or [base] for state, base in states.items()}

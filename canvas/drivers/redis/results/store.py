@@ -216,7 +216,7 @@ class RedisResults:
 
 
 def renewed(link: RedisClient, alive: str, broker_db: str, result_db: str, every: float) -> int:
-    """Renew what keeps the chords of a registry; how many were looked at."""
+    """Renew the keys of the chords that a registry lists. Returns how many chords it looked at."""
     first, looked, pause = 0, 0, max(1, int(every * 1000))
     seen, gone = _RENEWED_AT_ONCE, 0
     while seen == _RENEWED_AT_ONCE:

@@ -111,7 +111,7 @@ class ChordCounters:
         return found
 
     def ended(self, connection: Connection, task_ids: Collection[str]) -> set[str]:
-        """Those of these tasks whose records are final."""
+        """The ids among these whose records are final."""
         tasks = self._tables.tasks
         query = select(tasks.c.task_id).where(tasks.c.status.in_(states.READY_STATES))
         return set(connection.execute(query.where(tasks.c.task_id.in_(task_ids))).scalars()) if task_ids else set()

@@ -77,7 +77,7 @@ class SqlLeases:
         return next(iter(self._locked(connection, [tag])), None)
 
     def holds(self, connection: Connection, settlements: Sequence[Settlement], lock: bool) -> list[bool]:
-        """Of which settlements the fence holds; ``lock`` keeps it so until the end of the transaction."""
+        """Whether the fence of each settlement holds; with ``lock`` this stays so until the end of the transaction."""
         tags = {one.delivery.tag for one in settlements if one.delivery is not None and one.fence != "none"}
         leases, early = self._leases, dict[str, bool]()
         for some in _slices(sorted(tags)):

@@ -41,9 +41,9 @@ class _Sent:
 
     count: int
     refused: Sequence[bytes]
-    """Those of them that it did not take."""
+    """The messages that it did not take."""
     ids: Sequence[int] | None = None
-    """Of their rows, once they have been read."""
+    """The ids of the rows of the messages, once they have been read."""
 
 
 class SqlMessages:

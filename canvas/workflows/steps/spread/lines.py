@@ -25,7 +25,7 @@ class Share(NamedTuple):
 
     unit: int
     slot: int
-    """Its place among the shares of that unit, and their number."""
+    """Its index among the shares of that unit; ``shares`` is their number."""
     shares: int
     first: int
     """Its first item, among those of the feeder's unit, and the one after its last."""
