@@ -34,12 +34,13 @@ class Worker:
 
     def __init__(
         self, hostname: str | None = None, pid: int | None = None, freq: float = 60,
-        heartbeats: list[float] | None = None, clock: int = 0, **fields: Any,
+        heartbeats: list[float] | None = None, clock: int = 0, active: int | None = None, processed: int | None = None,
+        loadavg: Any = None, sw_ident: str | None = None, sw_ver: str | None = None, sw_sys: str | None = None,
     ) -> None:  # fmt: skip
         self.hostname, self.pid, self.freq, self.clock = hostname, pid, freq, clock
         self.heartbeats = list(heartbeats or ())
-        self.active = self.processed = self.loadavg = self.sw_ident = self.sw_ver = self.sw_sys = None
-        self.update(fields)
+        self.active, self.processed, self.loadavg = active, processed, loadavg
+        self.sw_ident, self.sw_ver, self.sw_sys = sw_ident, sw_ver, sw_sys
 
     def event(
         self, type_: str, timestamp: float | None = None, local_received: float | None = None,

@@ -2,7 +2,7 @@
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from operator import attrgetter
 from typing import Any
 
@@ -33,9 +33,15 @@ class State:
         self, callback: Callable[["State", Event], Any] | None = None, workers: Any = None, tasks: Any = None,
         taskheap: Any = None, max_workers_in_memory: int = 5000, max_tasks_in_memory: int = 10_000,
         on_node_join: Callable[[WorkerEntry], Any] | None = None,
-        on_node_leave: Callable[[WorkerEntry], Any] | None = None, **indexes: Any,
+        on_node_leave: Callable[[WorkerEntry], Any] | None = None,
+        tasks_by_type: Mapping[str, Iterable[TaskEntry]] | None = None,
+        tasks_by_worker: Mapping[str, Iterable[TaskEntry]] | None = None,
     ) -> None:  # fmt: skip
-        """``callback`` is called with each event; ``on_node_join`` and ``on_node_leave`` with workers."""
+        """``callback`` is called with each event; ``on_node_join`` and ``on_node_leave`` with workers.
+
+        ``workers``, ``tasks``, ``tasks_by_type`` and ``tasks_by_worker``: what the state knows at first. ``taskheap``
+        has no effect: tasks are sorted when they are listed.
+        """
         self.event_callback = callback
         self.workers: LRUCache[str, WorkerEntry] = LRUCache(max_workers_in_memory)
         self.tasks: LRUCache[str, TaskEntry] = LRUCache(max_tasks_in_memory)
@@ -46,6 +52,9 @@ class State:
         self.event_count = self.task_count = 0
         self.tasks_by_type = _Index(self._listed)
         self.tasks_by_worker = _Index(self._listed)
+        for index, known in ((self.tasks_by_type, tasks_by_type), (self.tasks_by_worker, tasks_by_worker)):
+            for name, listed in (known or {}).items():
+                index[name].update(listed)
         self.handlers: dict[str, Callable[..., Any]] = {}
         self._mutex = threading.RLock()
         for task in list(self.tasks.values()):

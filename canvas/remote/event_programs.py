@@ -1,12 +1,11 @@
-"""Events in programs, under Celery's names: ``app.events.Receiver`` and ``app.events.Dispatcher``."""
+"""``app.events.Receiver``: events in programs, under Celery's names."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
-from itertools import count
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
-from canvas.remote.events import Event, EventApp, Events, EventSource
+from canvas.errors import ConfigurationError
+from canvas.remote.events import Event, EventApp, Events
 
 
 class EventReceiver:
@@ -19,11 +18,32 @@ class EventReceiver:
 
     def __init__(
         self, channel: Any = None, handlers: Mapping[str, Callable[[Event], Any]] | None = None,
-        routing_key: str = "#", node_id: str | None = None, app: EventApp | None = None, **options: Any,
+        routing_key: str = "#", node_id: str | None = None, app: EventApp | None = None,
+        queue_prefix: str | None = None, accept: Collection[str] | None = None, queue_ttl: float | None = None,
+        queue_expires: float | None = None, queue_exclusive: bool | None = None, queue_durable: bool | None = None,
     ) -> None:  # fmt: skip
-        """``channel`` may be a connection; the app's own is used. ``routing_key``: the kinds of events to read."""
+        """``channel`` may be a connection; the app's own is used. ``routing_key``: the kinds of events to read.
+
+        The queue of events is the app's, by its settings ``event_queue_…``. Raises ConfigurationError for a
+        ``queue_…`` that differs from its setting, and for an ``accept`` without JSON, which events are written in.
+        """
         if app is not None:
             self.app = app
+        conf = self.app.conf
+        asked = {
+            "prefix": (queue_prefix, conf.event_queue_prefix), "ttl": (queue_ttl, conf.event_queue_ttl),
+            "expires": (queue_expires, conf.event_queue_expires),
+            "exclusive": (queue_exclusive, conf.event_queue_exclusive),
+            "durable": (queue_durable, conf.event_queue_durable),
+        }  # fmt: skip
+        for name, (given, setting) in asked.items():
+            if given is not None and given != setting:
+                raise ConfigurationError(
+                    f"EventReceiver: queue_{name}={given!r}: receivers of an app share their settings; set "
+                    f"event_queue_{name}, which is {setting!r}"
+                )
+        if accept is not None and not {"json", "application/json"} & set(accept):
+            raise ConfigurationError(f"EventReceiver: accept={list(accept)!r}: events are JSON; add 'json'")
         self.handlers = dict(handlers or {})
         self.routing_key = routing_key
         self.node_id = node_id
@@ -60,65 +80,13 @@ class EventReceiver:
         if handler is not None:
             handler(event)
 
-    def event_from_message(self, body: Event, localize: bool = True, **options: Any) -> tuple[str, Event]:
-        """The type of an event, and the event with ``local_received``, the unix time of now."""
-        return body["type"], {**body, "local_received": time.time()}
+    def event_from_message(
+        self, body: Event, localize: bool = True, now: Callable[[], float] = time.time
+    ) -> tuple[str, Event]:
+        """The type of an event, and the event with ``local_received``, the unix time ``now()``. ``localize`` has no
+        effect: the times of events are unix times, which are equal in all zones."""
+        return body["type"], {**body, "local_received": now()}
 
     def wakeup_workers(self, channel: Any = None) -> None:
         """Ask workers for a heartbeat."""
         self.app.control.broadcast("heartbeat")
-
-
-class EventDispatcher:
-    """Sends events of this program. As a context manager it is closed at the end."""
-
-    app: EventApp
-
-    def __init__(
-        self, connection: Any = None, hostname: str | None = None, enabled: bool = True, channel: Any = None,
-        buffer_while_offline: bool = True, app: EventApp | None = None, groups: Iterable[str] | None = None,
-        **options: Any,
-    ) -> None:  # fmt: skip
-        """``hostname``: the sender's, by default this machine's. ``groups``: the kinds that are sent, such as ``task``
-        for ``task-…``; all without them."""
-        if app is not None:
-            self.app = app
-        self.hostname = hostname or self.app.client.origin()
-        self.enabled = enabled
-        self.groups = set(groups or ())
-        self._source = EventSource(self.app, lambda: self.hostname, partial(next, count(1)))
-
-    def send(
-        self, type: str, blind: bool = False, utcoffset: Any = None, retry: bool = False, retry_policy: Any = None,
-        Event: Any = None, **fields: Any,
-    ) -> None:  # fmt: skip
-        """Send an event, unless the dispatcher is disabled or has other groups. Raises OperationalError.
-
-        ``fields`` are the event's; the other arguments are accepted, as Celery's.
-        """
-        group = type.partition("-")[0]
-        if self.enabled and (not self.groups or group in self.groups):
-            self._source.send(type.replace("-", "."), self._source.event(type, **fields))
-
-    def publish(self, type: str, fields: Mapping[str, Any], producer: Any = None, **options: Any) -> None:
-        """``send``."""
-        self.send(type, **fields)
-
-    def enable(self) -> None:
-        self.enabled = True
-
-    def disable(self) -> None:
-        self.enabled = False
-
-    def flush(self, *kinds: Any) -> None:
-        """Nothing: events are sent at once."""
-
-    def close(self) -> None:
-        """Send nothing more."""
-        self.enabled = False
-
-    def __enter__(self) -> "EventDispatcher":
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()

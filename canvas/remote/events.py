@@ -42,8 +42,11 @@ class EventApp(Protocol):
 class EventSource:
     """Makes the events of one process, and the envelopes they travel in."""
 
-    def __init__(self, app: EventApp, hostname: Callable[[], str], forward: Callable[[], int]) -> None:
-        """``forward`` advances a logical clock; each event carries a time of it."""
+    def __init__(
+        self, app: EventApp, hostname: Callable[[], str], forward: Callable[[], int], delivery_mode: int = 1
+    ) -> None:
+        """``forward`` advances a logical clock; each event carries a time of it. ``delivery_mode``: of messages."""
+        self._delivery_mode = delivery_mode
         self._app = app
         self._hostname = hostname
         self._forward = forward
@@ -65,7 +68,7 @@ class EventSource:
         """Tell one event, or several in one message. Raises EncodeError, BrokerError."""
         exchange, headers = self._app.conf.event_exchange, {"hostname": self._hostname()}
         driver = self._app.driver
-        message = wire.encode_plain(events, headers, delivery_mode=1)
+        message = wire.encode_plain(events, headers, delivery_mode=self._delivery_mode)
         driver.bus.broadcast(exchange, driver.broker.codec.encode(message, exchange, routing_key), routing_key)
 
 
@@ -139,7 +142,7 @@ class Events:
     @property
     def Dispatcher(self) -> Any:
         """The class of programs that send events: ``Dispatcher().send("task-progress", …)``."""
-        return _bound("canvas.remote.event_programs:EventDispatcher", self.app)
+        return _bound("canvas.remote.event_sender:EventDispatcher", self.app)
 
     @property
     def State(self) -> Any:
@@ -151,7 +154,9 @@ class Events:
         self, hostname: str | None = None, enabled: bool = True, buffer_while_offline: bool = False
     ) -> Iterator[Any]:
         """A dispatcher, closed at the end of the block."""
-        with self.Dispatcher(hostname=hostname, enabled=enabled) as dispatcher:
+        with self.Dispatcher(
+            hostname=hostname, enabled=enabled, buffer_while_offline=buffer_while_offline
+        ) as dispatcher:
             yield dispatcher
 
     def capture(self, limit: int | None = None, timeout: float | None = None, wakeup: bool = True) -> Iterator[Event]:

@@ -36,17 +36,17 @@ def is_naive(dt: datetime) -> bool:
     return dt.tzinfo is None or dt.tzinfo.utcoffset(dt) is None
 
 
-def maybe_make_aware(moment: datetime, tz: tzinfo | None = None, naive_as_utc: bool = True) -> datetime:
-    """``moment`` with a time zone.
+def maybe_make_aware(dt: datetime, tz: tzinfo | None = None, naive_as_utc: bool = True) -> datetime:
+    """``dt`` with a time zone.
 
     A naive time counts as UTC and is converted to ``tz`` (default: UTC); with ``naive_as_utc=False`` it counts as a
     time of ``tz``. Other times are returned as they are.
     """
-    if not is_naive(moment):
-        return moment
+    if not is_naive(dt):
+        return dt
     if naive_as_utc:
-        return moment.replace(tzinfo=UTC).astimezone(tz or UTC)
-    return moment.replace(tzinfo=tz or UTC)
+        return dt.replace(tzinfo=UTC).astimezone(tz or UTC)
+    return dt.replace(tzinfo=tz or UTC)
 
 
 def as_zone(tz: str | tzinfo) -> tzinfo:

@@ -59,7 +59,7 @@ CLASSES = {
     "celery.app.task.Context": ("celery.app.task:Context", "canvas.model.request:Request"),
     "celery.app.utils.Settings": ("celery.app.utils:Settings", "canvas.config.config:Config"),
     "celery.bootsteps.StartStopStep": ("celery.bootsteps:StartStopStep", "canvas.worker.steps.bootsteps:StartStopStep"),
-    "celery.events.EventDispatcher": ("celery.events:EventDispatcher", "canvas.remote.event_programs:EventDispatcher"),
+    "celery.events.EventDispatcher": ("celery.events:EventDispatcher", "canvas.remote.event_sender:EventDispatcher"),
     "celery.events.EventReceiver": ("celery.events:EventReceiver", "canvas.remote.event_programs:EventReceiver"),
     "celery.events.state.State": ("celery.events.state:State", "canvas.remote.cluster_state:State"),
     "celery.events.state.Task": ("celery.events.state:Task", "canvas.remote.cluster_entries:Task"),
@@ -102,8 +102,7 @@ ATTRIBUTES_WITHOUT = {
         "finalize": "",
     },
     "celery.events.EventDispatcher": {
-        "DISABLED_TRANSPORTS": "", "extend_buffer": "events are sent at once", "publisher": "`send`",
-        "on_enabled": "", "on_disabled": "",
+        "DISABLED_TRANSPORTS": "", "publisher": "`send`",
     },
     "celery.events.EventReceiver": {
         "connection": "`app.connection()`", "consume": "`capture`", "consumer_context": "`capture`",

@@ -9,10 +9,10 @@ from canvas.celery_names.names import ALIASES, MEMBERS
 from canvas.celery_names.stand_ins import StandIn
 
 MODULES = [
-    "celery", "celery.app.control", "celery.app.task", "celery.canvas", "celery.exceptions", "celery.result",
+    "celery", "celery.app.control", "celery.app.task", "celery.canvas", "celery.events", "celery.events.state", "celery.exceptions", "celery.result",
     "celery.schedules", "celery.states", "celery.utils", "celery.utils.dispatch", "celery.utils.functional",
     "celery.utils.imports", "celery.utils.log", "celery.utils.nodenames", "celery.utils.serialization",
-    "celery.utils.text", "celery.worker.control",
+    "celery.utils.collections", "celery.utils.text", "celery.utils.threads", "celery.utils.time", "celery.worker.control",
 ]  # fmt: skip
 OTHERWISE = {
     "Celery.broker_connection": "a URL says the rest",
@@ -30,6 +30,11 @@ OTHERWISE = {
     "AsyncResult.build_graph": "graphs are networkx's",
     "EagerResult.build_graph": "graphs are networkx's",
     "ResultSet()": "ready_barrier belongs to Celery's promises",
+    "ChainMap()": "Celery's takes names that it does not use",
+    "EventDispatcher.publish": "Celery's names of further arguments are given",
+    "EventReceiver.event_from_message": "Celery's own functions as defaults",
+    "Task.event": "Celery's own functions as defaults",
+    "heartbeat_expires": "Celery's own functions as defaults",
     "gen_unique_id": "the parameter is Celery's own",
     "uuid": "the parameter is Celery's own",
     "Panel()": "it has no objects",

@@ -1,8 +1,9 @@
 """``worker.timer`` of bootsteps."""
 
 import threading
+import time
 
-from canvas.worker.steps.timer import Timer
+from canvas.worker.steps.timer import Entry, Timer
 
 
 def test_none_of_its_functions_runs_after_it_has_stopped():
@@ -25,3 +26,16 @@ def test_a_function_may_stop_it():
     timer, stopped = Timer(), threading.Event()
     timer.call_after(0, lambda: (timer.stop(), stopped.set()))
     assert stopped.wait(30)
+
+
+def test_priority_and_the_handler_of_errors():
+    called, failed, done = [], [], threading.Event()
+    timer = Timer(on_error=lambda exc: (failed.append(repr(exc)), done.set()))
+    at = time.time() + 0.2
+    timer.call_at(at, called.append, ["later"], priority=2)
+    timer.call_at(at + 0.2, int, ["x"])
+    timer.enter_at(Entry(called.append, ["now"]))
+    assert done.wait(30)
+    assert called == ["now", "later"]
+    assert failed == ["ValueError(\"invalid literal for int() with base 10: 'x'\")"]
+    timer.stop()

@@ -12,7 +12,7 @@ _APPS = {"Celery": "canvas:Canvas", "shared_task": "canvas:shared_task"}
 _COMMANDS = "canvas.cli"
 _CONTRIB = "canvas.celery_names.contrib"
 _SECURITY = "canvas.celery_names.security"
-_EVENTS = "canvas.remote.event_programs"
+_RECEIVER, _DISPATCHER = "canvas.remote.event_programs", "canvas.remote.event_sender"
 _SCHEDULERS = "canvas.beat.scheduler_classes"
 _STORES = "canvas.result.stores"
 _ENTRIES = "canvas.remote.cluster_entries"
@@ -154,11 +154,12 @@ PROGRAMS: dict[str, Members] = {
     "celery.contrib.testing.tasks": of(f"{PARTS}.testing", "ping"),
     "celery.contrib.testing.worker": of("canvas.testing.worker", "start_worker"),
     "celery.events": {
-        **of(_EVENTS, "EventDispatcher EventReceiver"), **of(f"{PARTS}.apps", "Event group_from"),
+        **of(_RECEIVER, "EventReceiver"), **of(_DISPATCHER, "EventDispatcher"),
+        **of(f"{PARTS}.apps", "Event group_from"),
     },
-    "celery.events.dispatcher": of(_EVENTS, "EventDispatcher"),
+    "celery.events.dispatcher": of(_DISPATCHER, "EventDispatcher"),
     "celery.events.event": of(f"{PARTS}.apps", "Event group_from"),
-    "celery.events.receiver": of(_EVENTS, "EventReceiver"),
+    "celery.events.receiver": of(_RECEIVER, "EventReceiver"),
     "celery.events.snapshot": of(f"{PARTS}.snapshot", "Polaroid evcam"),
     "celery.events.state": {
         **of(_ENTRIES, "HEARTBEAT_EXPIRE_WINDOW TASK_EVENT_TO_STATE Task Worker heartbeat_expires"),

@@ -66,7 +66,7 @@ class Worker(_Part):
         self.hostname = plan.hostname
         self.options = dict(options)
         self.steps: list[Any] = []
-        self.timer = Timer(self._exit)
+        self.timer = Timer(on_exit=self._exit)
         self.loglevel = options.get("loglevel")
         self.logfile = options.get("logfile")
         self.pidfile = options.get("pidfile")

@@ -5,7 +5,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 from canvas.execution.background import NEVER, BackgroundService
@@ -41,12 +41,18 @@ class Entry:
 
 
 class Timer:
-    """Calls functions at their time. Its thread starts with the first of them."""
+    """Calls functions at their time, those of one time by their ``priority``, 0 first. Its thread starts with the first
+    of them."""
 
-    def __init__(self, on_exit: Callable[[SystemExit], object] | None = None, **options: Any) -> None:
-        """``on_exit``: called with the SystemExit that a function raises; ``options`` of Celery's are not needed."""
+    def __init__(
+        self, max_interval: float | None = None, on_error: Callable[[Exception], object] | None = None,
+        on_exit: Callable[[SystemExit], object] | None = None,
+    ) -> None:  # fmt: skip
+        """``max_interval`` has no effect: the thread sleeps until the next call. ``on_error``: called with the
+        exception that a function raises, which is logged otherwise. ``on_exit``: called with its SystemExit."""
+        self._on_error = on_error
         self._on_exit = on_exit
-        self._queue: list[tuple[float, int, Entry]] = []
+        self._queue: list[tuple[float, int, int, Entry]] = []
         self._number = 0
         self._lock = threading.Lock()
         self._service = BackgroundService("timer", self._call_due)
@@ -56,14 +62,14 @@ class Timer:
         kwargs: Mapping[str, Any] | None = None, priority: int = 0,
     ) -> Entry:  # fmt: skip
         """Call ``fun`` once, ``secs`` seconds from now."""
-        return self._enter(time.monotonic() + secs, Entry(fun, args, kwargs))
+        return self.enter_after(secs, Entry(fun, args, kwargs), priority)
 
     def call_at(
         self, eta: datetime | float, fun: Callable[..., Any], args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None, priority: int = 0,
     ) -> Entry:  # fmt: skip
         """Call ``fun`` once, at a datetime or a unix time."""
-        return self.call_after(to_timestamp(eta) - time.time(), fun, args, kwargs)
+        return self.enter_at(Entry(fun, args, kwargs), eta, priority)
 
     def call_repeatedly(
         self, secs: float, fun: Callable[..., Any], args: Sequence[Any] = (),
@@ -74,22 +80,27 @@ class Timer:
 
         def again() -> None:
             if not entry.canceled:
-                self.call_after(secs, again)
+                self.call_after(secs, again, priority=priority)
                 entry()
 
-        self.call_after(secs, again)
+        self.call_after(secs, again, priority=priority)
         return entry
 
     def enter_after(self, secs: float, entry: Entry, priority: int = 0) -> Entry:
-        return self._enter(time.monotonic() + secs, entry)
+        """Call an entry once, ``secs`` seconds from now."""
+        return self._enter(time.monotonic() + float(secs), priority, entry)
+
+    def enter_at(self, entry: Entry, eta: datetime | float | None = None, priority: int = 0) -> Entry:
+        """Call an entry once, at a datetime or a unix time (default: now)."""
+        return self.enter_after(0 if eta is None else to_timestamp(eta) - time.time(), entry, priority)
 
     def cancel(self, tref: Entry) -> None:
         tref.cancel()
 
-    def _enter(self, at: float, entry: Entry) -> Entry:
+    def _enter(self, at: float, priority: int, entry: Entry) -> Entry:
         with self._lock:
             self._number += 1
-            heapq.heappush(self._queue, (at, self._number, entry))
+            heapq.heappush(self._queue, (at, priority, self._number, entry))
             self._service.start()
         self._service.wake()
         return entry
@@ -101,7 +112,7 @@ class Timer:
                 left = self._queue[0][0] - time.monotonic() if self._queue else NEVER
                 if left > 0:
                     return left
-                entry = heapq.heappop(self._queue)[2]
+                entry = heapq.heappop(self._queue)[3]
             if not entry.canceled:
                 self._call(entry)
         return NEVER
@@ -112,8 +123,17 @@ class Timer:
         except SystemExit as exc:
             if self._on_exit is not None:
                 self._on_exit(exc)
-        except Exception:  # noqa: BLE001 - it is the user's code; it is logged, and the next call is made
-            _log.exception("Error in timer: %r", entry)
+        except Exception as exc:  # noqa: BLE001 - it is the user's code; its error is reported, and the next call is made
+            if self._on_error is None:
+                _log.exception("Error in timer: %r", entry)
+            else:
+                self._on_error(exc)
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    def __bool__(self) -> bool:
+        return True
 
     def clear(self) -> None:
         """Forget all entries."""
@@ -125,6 +145,8 @@ class Timer:
         self._service.stop(_ENDS_WITHIN)
 
 
-def to_timestamp(at: datetime | float, **zones: Any) -> float:
-    """A datetime as a unix time; numbers stay."""
-    return at.timestamp() if isinstance(at, datetime) else at
+def to_timestamp(d: datetime | float, default_timezone: tzinfo | None = None) -> float:
+    """A datetime as a unix time; numbers stay. One without a zone is taken to be in ``default_timezone``, or UTC."""
+    if not isinstance(d, datetime):
+        return d
+    return (d if d.tzinfo is not None else d.replace(tzinfo=default_timezone or UTC)).timestamp()
