@@ -7,6 +7,7 @@ import msgspec
 
 from canvas.errors import DecodeError, EncodeError, InvalidTaskError
 from canvas.model.message import NO_EMBED, EncodedMessage, Message
+from canvas.text import short_repr
 from canvas.wire import codecs, compression, typed_json
 from canvas.wire.depth import MAX_DEPTH, check_depth
 from canvas.wire.lazy_chain import LONG, body_with_links
@@ -210,6 +211,9 @@ def _v1(headers: dict[str, Any], body: dict[str, Any]) -> Message:
     task, task_id = _names(headers.get("task", body.get("task")), headers.get("id", body.get("id")))
     group = body.get("group") or body.get("taskset")
     known = {key: body.get(key) for key in _V1_TO_V2}
+    embed = _embed({key: body.get(key) for key in _EMBED})
+    args = _args(() if body.get("args") is None else body["args"])
+    kwargs = _kwargs({} if body.get("kwargs") is None else body["kwargs"])
     merged = {
         **known,
         "task": task,
@@ -217,12 +221,11 @@ def _v1(headers: dict[str, Any], body: dict[str, Any]) -> Message:
         "group": group,
         "root_id": None,
         "parent_id": None,
+        "argsrepr": short_repr(args),
+        "kwargsrepr": short_repr(kwargs),
         **headers,
     }
     merged["retries"] = merged.get("retries") or 0
-    embed = _embed({key: body.get(key) for key in _EMBED})
-    args = _args(() if body.get("args") is None else body["args"])
-    kwargs = _kwargs({} if body.get("kwargs") is None else body["kwargs"])
     return Message(task, task_id, args, kwargs, embed, merged, protocol=1)
 
 

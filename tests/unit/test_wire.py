@@ -21,6 +21,7 @@ from canvas.errors import ContentDisallowed, DecodeError, EncodeError, InvalidTa
 from canvas.model.message import Message
 from canvas.model.record import Record
 from canvas.wire import codecs, compression, record, run_compression, typed_json
+from canvas.wire.task_message import message_of
 from tests.support import messages
 from tests.support.odd import Unprintable
 
@@ -340,3 +341,12 @@ def test_a_field_of_a_run_is_compressed_and_one_that_is_damaged_is_refused(data)
     for damaged in (packed[:-1], b"\xff" + packed, b""):
         with pytest.raises(DecodeError, match="field of a run"):
             run_compression.inflate(damaged)
+
+
+def test_a_message_of_protocol_1_has_the_text_of_its_arguments():
+    """``self.request.argsrepr`` of the task; the sender writes it in protocol 2 only."""
+    body = {"task": "t", "id": "1", "args": [1, "x" * 5000], "kwargs": {"k": 2}}
+    headers = message_of({}, body).headers
+    assert headers["argsrepr"].startswith("[1, 'xxx")
+    assert len(headers["argsrepr"]) < 1100
+    assert headers["kwargsrepr"] == "{'k': 2}"
