@@ -17,7 +17,7 @@ def worker(name, *heartbeats):
 
 
 def queue(name, waiting=0, dead=0, oldest=None, consumers=()):
-    return QueueState(name, waiting, dead, 0.0, None, None, oldest, list(consumers))
+    return QueueState(name, waiting, dead, 0.0, None, None, oldest, name == "late", list(consumers))
 
 
 def test_workers_that_are_lost_or_silent_are_named_and_those_that_left_are_not():
@@ -33,10 +33,11 @@ def test_queues_without_consumers_come_before_slow_ones_and_dead_letters():
     queues = [
         queue("busy", waiting=9, oldest=3.0, consumers=["w@h"]), queue("a", dead=1),
         queue("slow", waiting=1, dead=1_200, oldest=7_300.0, consumers=["w@h"]), queue("unserved", waiting=3_000),
-        queue("idle"),
+        queue("idle"), queue("late", waiting=1, oldest=130.0, consumers=["w@h"]),
     ]  # fmt: skip
     assert [one.text for one in of_queues(queues)] == [
         "In slow 1 message waits, the next one for 2 h", "No worker consumes unserved, where 3,000 messages wait",
+        "In late 1 message waits, the next one for at least 2 min",
         "1 dead letter in a", "1,200 dead letters in slow",
     ]  # fmt: skip
 

@@ -1,9 +1,10 @@
 """``canvas top``: workers, queues and rates, live in a terminal."""
 
 import time
-from typing import Any
+from typing import Any, Literal
 
 import click
+from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
@@ -18,6 +19,8 @@ _PROBLEMS = 5
 """Sentences about problems that are listed."""
 _LISTED = 30
 """Workers and queues that are listed, each."""
+_NARROW = 72
+"""Columns of a terminal below which the tables leave out figures, so that names can be read."""
 
 
 @click.command()
@@ -36,21 +39,23 @@ def top(obj: Any, /, interval: float, once: float | None, enable_events: bool) -
     try:
         if once is not None:
             time.sleep(once)
-            console.print(picture(collector))
+            console.print(picture(collector, console.width))
             return
-        with Live(picture(collector), console=console, auto_refresh=False, screen=console.is_terminal) as live:
+        shown = picture(collector, console.width)
+        with Live(shown, console=console, auto_refresh=False, screen=console.is_terminal) as live:
             while True:
                 time.sleep(interval)
-                live.update(picture(collector), refresh=True)
+                live.update(picture(collector, console.width), refresh=True)
     except KeyboardInterrupt:
         return
     finally:
         collector.stop()
 
 
-def picture(collector: Collector) -> RenderableType:
-    """The figures, workers and queues of a collector, as tables."""
-    return Group(_head(collector), _workers(collector), _queues(collector))
+def picture(collector: Collector, width: int) -> RenderableType:
+    """The figures, workers and queues of a collector, as tables for a terminal with ``width`` columns."""
+    narrow = width < _NARROW
+    return Group(_head(collector), _workers(collector, narrow), _queues(collector, narrow))
 
 
 def _head(collector: Collector) -> Text:
@@ -86,10 +91,20 @@ def _time(seconds: float) -> str:
     return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
 
 
-def _workers(collector: Collector) -> Table:
-    table = Table("worker", "status", "pool", title="", expand=False)
-    for name in ("running", "processed", "load"):
-        table.add_column(name, justify="right")
+def _table(first: str, narrow: bool, *columns: tuple[str, Literal["left", "right"]]) -> Table:
+    """A table whose first column has names, which a narrow terminal shows whole, on several lines."""
+    table = Table(box=box.SIMPLE if narrow else box.HEAVY_HEAD, padding=(0, 1, 0, 0) if narrow else (0, 1))
+    table.add_column(first, overflow="fold", min_width=10)
+    for name, justify in columns:
+        table.add_column(name, justify=justify, no_wrap=not narrow)
+    return table
+
+
+def _workers(collector: Collector, narrow: bool) -> Table:
+    more: tuple[str, ...] = () if narrow else ("processed", "load")
+    table = _table(
+        "worker", narrow, ("status", "left"), ("pool", "left"), ("running", "right"), *((one, "right") for one in more)
+    )
     workers = sorted(collector.cluster.workers_now(), key=lambda worker: (not worker.alive, worker.hostname or ""))
     for worker in workers[:_LISTED]:
         pool = (collector.answers.one(worker.hostname or "").get("stats") or {}).get("pool") or {}
@@ -97,20 +112,22 @@ def _workers(collector: Collector) -> Table:
         status = Text("online", "green") if worker.alive else Text("offline", "red")
         size = f"{kind} × {pool.get('max-concurrency')}" if kind else ""
         load: Any = worker.loadavg
+        figures = [f"{worker.processed or 0:,}", f"{load[0]:.1f}" if load else ""]
         table.add_row(
-            Text(worker.hostname or ""), status, Text(size), str(worker.active or 0), f"{worker.processed or 0:,}",
-            f"{load[0]:.1f}" if load else "",
+            Text(worker.hostname or ""), status, Text(size), str(worker.active or 0), *figures[: len(more)]
         )  # fmt: skip
     return table
 
 
-def _queues(collector: Collector) -> Table:
-    table = Table("queue")
-    for name in ("waiting", "oldest", "in/s", "out/s", "dead letters", "consumers"):
-        table.add_column(name, justify="right")
+def _queues(collector: Collector, narrow: bool) -> Table:
+    more: tuple[str, ...] = () if narrow else ("dead letters", "in/s", "out/s")
+    names = ("waiting", "oldest", "consumers", *more)
+    table = _table("queue", narrow, *((one, "right") for one in names))
     for queue in list(collector.queues.states.values())[:_LISTED]:
-        dead = Text(f"{queue.dead:,}", "red" if queue.dead else "")
-        oldest = "" if queue.oldest is None else _time(queue.oldest)
         rates = ("–" if rate is None else f"{rate:,.1f}" for rate in (queue.incoming, queue.outgoing))
-        table.add_row(Text(queue.name), f"{queue.waiting:,}", oldest, *rates, dead, str(len(queue.consumers)))
+        figures: list[Text | str] = [Text(f"{queue.dead:,}", "red" if queue.dead else ""), *rates]
+        oldest = "" if queue.oldest is None else f"{'≥ ' if queue.oldest_at_least else ''}{_time(queue.oldest)}"
+        table.add_row(
+            Text(queue.name), f"{queue.waiting:,}", oldest, str(len(queue.consumers)), *figures[: len(more)]
+        )  # fmt: skip
     return table

@@ -241,7 +241,8 @@ class Collector:
     def overview(self) -> dict[str, Any]:
         """The figures of the first page."""
         workers, states_of_queues = self.cluster.workers_now(), list(self.queues.states.values())
-        ages = [one.oldest for one in states_of_queues if one.oldest is not None]
+        ages = [(one.oldest, one.oldest_at_least) for one in states_of_queues if one.oldest is not None]
+        oldest, at_least = max(ages, default=(None, False))
         return {
             "now": time.time(),
             "sources": self.health.as_dict(),
@@ -255,7 +256,8 @@ class Collector:
             "latency": self.series.latency(),
             "waiting": sum(one.waiting for one in states_of_queues),
             "dead": sum(one.dead for one in states_of_queues),
-            "oldest": max(ages, default=None),
+            "oldest": oldest,
+            "oldest_at_least": at_least,
             "queues": [one.as_dict() for one in states_of_queues],
             "in_flight": self.queues.in_flight,
             "runs": self.runs,

@@ -54,7 +54,8 @@ def of_queues(queues: Iterable[QueueState]) -> list[Problem]:
         if queue.waiting and not queue.consumers:
             found.append(Problem(f"No worker consumes {queue.name}, where {_waiting(queue.waiting)}", page, {}))
         elif queue.waiting and queue.oldest is not None and queue.oldest > _OLD:
-            text = f"In {queue.name} {_waiting(queue.waiting)}, the next one for {span(queue.oldest)}"
+            least = "at least " if queue.oldest_at_least else ""
+            text = f"In {queue.name} {_waiting(queue.waiting)}, the next one for {least}{span(queue.oldest)}"
             found.append(Problem(text, page, {}))
         if queue.dead:
             letters = "1 dead letter" if queue.dead == 1 else f"{queue.dead:,} dead letters"

@@ -31,7 +31,9 @@ class QueueState:
     outgoing: float | None
     """Messages a second that workers receive from it; ``None`` where that is not known."""
     oldest: float | None
-    """Seconds that the message has waited, at least, that is taken next; ``None`` where it is not known."""
+    """Seconds that the message has waited that is taken next; ``None`` where it is not known."""
+    oldest_at_least: bool
+    """Whether it may have waited for longer: no event says when it was sent."""
     consumers: list[str]
     """The workers that consume it."""
 
@@ -73,11 +75,12 @@ class Queues:
                     raise
                 continue  # an event may name anything, and this is no queue
             change, incoming, outgoing, oldest = self._flows.look(name, waiting, now)
+            at_least = True
             if waiting and (seen := self._oldest(name, now, sent_at)) is not None:
-                oldest = seen
+                oldest, at_least = seen
             dead = admin.dead_letter_count(name)
             found[name] = QueueState(
-                name, waiting, dead, change, incoming, outgoing, oldest, consumers.get(name, [])
+                name, waiting, dead, change, incoming, outgoing, oldest, at_least, consumers.get(name, [])
             )  # fmt: skip
         self.in_flight = admin.in_flight()._asdict()
         self._flows.forget_all_but(found)
@@ -85,7 +88,8 @@ class Queues:
             del self._first_seen[name]
         self.states = found
 
-    def _oldest(self, name: str, now: float, sent_at: "TimesOfSending") -> float | None:
+    def _oldest(self, name: str, now: float, sent_at: "TimesOfSending") -> tuple[float, bool] | None:
+        """Seconds for which the next message has waited, and whether it may be longer."""
         codec = self._app.driver.broker.codec
         ids = [task_id_of(codec, payload) for payload in self._app.driver.admin.next_messages(name)]
         if not ids:
@@ -97,7 +101,7 @@ class Queues:
         times = [at for task_id in ids if task_id is not None and (at := sent_at(task_id)) is not None]
         if not times and known[1] == now:
             return None
-        return max(0.0, now - min([*times, known[1]]))
+        return max(0.0, now - min([*times, known[1]])), not times
 
     def samples(self) -> dict[str, float]:
         """The values that charts show over time."""

@@ -41,5 +41,8 @@ export function time(value) {
 
 export const shortId = (id) => (id.length > 20 ? `${id.slice(0, 8)}…${id.slice(-4)}` : id);
 
+/** For how long the next message has waited, in a queue or in all; at least, where no event says when it was sent. */
+export const waited = ({ oldest, oldest_at_least }) => (oldest === null ? "" : `${oldest_at_least ? "≥\u00a0" : ""}${seconds(oldest)}`);
+
 /** The number of living workers; undefined while the broker, which carries their heartbeats, does not answer. */
 export const alive = ({ sources, workers }) => (sources.queues?.ok !== false && sources.events?.ok !== false ? count(workers.alive) : undefined);

@@ -1,7 +1,7 @@
 import { get } from "../api.js";
 import { chart } from "../charts.js";
 import { cell, fill, h, link, number, path, table, tile } from "../dom.js";
-import { alive, count, rate, seconds } from "../format.js";
+import { alive, count, rate, seconds, waited } from "../format.js";
 
 const PROBLEMS = 12;
 /** The pages behind the figures. */
@@ -24,7 +24,7 @@ export function page(place) {
     tiles["Tasks a second"].show(rate(o.rates.succeeded ?? 0), `${rate(o.rates.received ?? 0)} received a second`);
     tiles["Failed in the last hour"].show(count(o.totals.failed ?? 0), `${count(o.totals.retried ?? 0)} retried`, (o.totals.failed ?? 0) > 0);
     tiles["Waiting messages"].show(count(o.waiting), `${count(o.in_flight.leased ?? 0)} leased, ${count(o.in_flight.delayed ?? 0)} delayed`);
-    tiles["Oldest message"].show(o.oldest === null ? "–" : seconds(o.oldest));
+    tiles["Oldest message"].show(waited(o) || "–");
     tiles["Runtime, median"].show(seconds(o.latency.runtime.p50) || "–", `95 %: ${seconds(o.latency.runtime.p95) || "–"}, 99 %: ${seconds(o.latency.runtime.p99) || "–"}`);
     const wait = o.latency.wait;
     if (wait.p50 === null) tiles["Wait, median"].show("unknown", (o.rates.received ?? 0) > 0 ? "no events of sending: task_send_sent_event" : "no task started lately");
@@ -32,7 +32,7 @@ export function page(place) {
     tiles["Dead letters"].show(count(o.dead), "", o.dead > 0);
     tiles["Workflows running"].show(o.runs.running === undefined ? "–" : count(o.runs.running));
     tiles["Workflows failed"].show(o.runs.failed === undefined ? "–" : count(o.runs.failed), "", (o.runs.failed ?? 0) > 0);
-    queues.show(o.queues, (q) => q.name, (q) => h("tr", null, cell(link(`queues/${path(q.name)}`, q.name)), number(count(q.waiting)), number(q.oldest === null ? "" : seconds(q.oldest)),
+    queues.show(o.queues, (q) => q.name, (q) => h("tr", null, cell(link(`queues/${path(q.name)}`, q.name)), number(count(q.waiting)), number(waited(q)),
       number(q.incoming === null ? "–" : rate(q.incoming)), number(q.outgoing === null ? "–" : rate(q.outgoing)), number(count(q.dead)), number(count(q.consumers.length))), "No queue is known yet.");
   }
 

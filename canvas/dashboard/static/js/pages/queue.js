@@ -1,6 +1,6 @@
 import { act, get } from "../api.js";
 import { ask, cell, clipped, h, link, nowrap, path, table } from "../dom.js";
-import { many, seconds, shortId, time } from "../format.js";
+import { many, shortId, time, waited } from "../format.js";
 
 export function page(place, { rest: name, session, refresh }) {
   const free = !session?.read_only;
@@ -44,7 +44,7 @@ export function page(place, { rest: name, session, refresh }) {
     const left = new Set(found.letters.map((one) => one.key));
     for (const key of chosen) if (!left.has(key)) chosen.delete(key);
     const queue = (await get("queues")).queues.find((one) => one.name === name);
-    state.replaceChildren(queue ? `${many(queue.waiting, "message")} waiting${queue.oldest === null ? "" : `, the next one for ${seconds(queue.oldest)}`} · ${queue.consumers.length ? `consumed by ${queue.consumers.join(", ")}` : "no worker consumes it"}` : "", " · ", link(`tasks?queue=${path(name)}`, "its tasks"));
+    state.replaceChildren(queue ? `${many(queue.waiting, "message")} waiting${queue.oldest === null ? "" : `, the next one for ${waited(queue)}`} · ${queue.consumers.length ? `consumed by ${queue.consumers.join(", ")}` : "no worker consumes it"}` : "", " · ", link(`tasks?queue=${path(name)}`, "its tasks"));
     const messages = queue?.waiting ? (await get(`queues/${path(name)}/next`)).messages : [];
     next.hidden = !messages.length;
     first.show(messages, (one) => one.id, (one) => h("tr", null, cell(one.task ? link(`tasks/${path(one.id ?? "")}`, one.task) : "?", h("div", { class: "soft mono" }, shortId(one.id ?? ""))), clipped(one.unreadable ?? `${one.args} ${one.kwargs}`)), "");

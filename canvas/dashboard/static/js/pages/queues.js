@@ -1,6 +1,6 @@
 import { get } from "../api.js";
 import { cell, h, link, number, path, table } from "../dom.js";
-import { count, rate, seconds } from "../format.js";
+import { count, rate, waited } from "../format.js";
 
 export function page(place) {
   const flight = h("p", { class: "soft" });
@@ -9,7 +9,7 @@ export function page(place) {
   async function load() {
     const found = await get("queues");
     flight.textContent = `All queues: ${Object.entries(found.in_flight).map(([name, many]) => `${count(many)} ${name}`).join(", ")}; ${found.received.toFixed(1)} tasks received a second`;
-    rows.show(found.queues, (one) => one.name, (one) => h("tr", null, cell(link(`queues/${path(one.name)}`, one.name)), number(count(one.waiting)), number(one.oldest === null ? "" : seconds(one.oldest)), number(one.incoming === null ? "–" : rate(one.incoming)), number(one.outgoing === null ? "–" : rate(one.outgoing)), number(count(one.dead)), cell(one.consumers.length ? one.consumers.join(", ") : h("span", { class: one.waiting ? "state s-bad" : "soft" }, "none"))), "No queue is known yet.");
+    rows.show(found.queues, (one) => one.name, (one) => h("tr", null, cell(link(`queues/${path(one.name)}`, one.name)), number(count(one.waiting)), number(waited(one)), number(one.incoming === null ? "–" : rate(one.incoming)), number(one.outgoing === null ? "–" : rate(one.outgoing)), number(count(one.dead)), cell(one.consumers.length ? one.consumers.join(", ") : h("span", { class: one.waiting ? "state s-bad" : "soft" }, "none"))), "No queue is known yet.");
   }
   return { load };
 }
