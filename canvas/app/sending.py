@@ -17,6 +17,7 @@ from canvas.errors import CanvasError
 from canvas.model import ids
 from canvas.model.call_options import unset
 from canvas.model.ids import Lineage
+from canvas.primitives.cycles import too_deep
 from canvas.primitives.signature import Signature, signature
 from canvas.task.arguments import check_call
 from canvas.task.pydantic_models import Models
@@ -134,7 +135,7 @@ class SendingApp(TaskDefinitions):
         if kind is not None and sender.streams(sig):
             return sender.stream(sig, args, kwargs, options)
         try:
-            plan = sender.plan(sig, args, kwargs, options)
+            plan = self.plan(sig, args, kwargs, options)
             if kind is None and self.sends_itself:
                 return sender.send_by_name(plan.dispatches[0])
             return sender.send(sig, plan, options)
@@ -155,7 +156,7 @@ class SendingApp(TaskDefinitions):
         if self.sender.streams(sig):
             return await self.sender.astream(sig, args, kwargs, options)
         try:
-            return await self.sender.asend(sig, self.sender.plan(sig, args, kwargs, options), options)
+            return await self.sender.asend(sig, self.plan(sig, args, kwargs, options), options)
         except CanvasError as exc:
             raise exc.with_traceback(None)  # noqa: B904 - its text explains it, frames in canvas do not
 
@@ -190,7 +191,11 @@ class SendingApp(TaskDefinitions):
         options: Mapping[str, Any] | None = None,
     ) -> "Plan":
         """The plan of ``sig``: the messages that sending it would send."""
-        return self.sender.plan(sig, args, kwargs or {}, options or {})
+        try:
+            return self.sender.plan(sig, args, kwargs or {}, options or {})
+        except RecursionError as exc:
+            # Not in the planner: a worker that settles a task makes the plan again with a deeper stack.
+            raise too_deep(sig) from exc
 
     def send_task(
         self, name: str, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None,

@@ -10,7 +10,6 @@ from canvas.errors import InvalidTaskError
 from canvas.model.compiled import Plan, ResultRef, TaskCall
 from canvas.model.ids import Lineage
 from canvas.model.message import Message
-from canvas.primitives.cycles import too_deep
 from canvas.primitives.fields import KINDS
 from canvas.primitives.lazy_list import LazyList
 from canvas.primitives.misuse import advice
@@ -120,23 +119,20 @@ class Planner:
             together = {**sig["options"], **options}
             check_options(sig["task"], together)
             warn_of_call_options(sig["task"], together)
-        try:
-            if kind in _COMPOSITES or type(sig).__name__ == "chunks":
-                # Programs that send single tasks only do without the compiler.
-                from canvas.graph.compile import compile
+        if kind in _COMPOSITES or type(sig).__name__ == "chunks":
+            # Programs that send single tasks only do without the compiler.
+            from canvas.graph.compile import compile
 
-                sent = _without_connections(options) if options else {}
-                plan = compile(
-                    sig, args, kwargs, sent, new_id=app.new_id, reply_to=app.oid,
-                    errback_on_header=bool(app.conf.task_allow_error_cb_on_chord_header),
-                )  # fmt: skip
-            else:
-                if sig.route_name is not None:
-                    options = {"route_name": sig.route_name, **options}
-                plan = plan_task(sig, args, kwargs, options, app.new_id)
-            self._check(plan, typed)
-        except RecursionError as exc:
-            raise too_deep(sig) from exc
+            sent = _without_connections(options) if options else {}
+            plan = compile(
+                sig, args, kwargs, sent, new_id=app.new_id, reply_to=app.oid,
+                errback_on_header=bool(app.conf.task_allow_error_cb_on_chord_header),
+            )  # fmt: skip
+        else:
+            if sig.route_name is not None:
+                options = {"route_name": sig.route_name, **options}
+            plan = plan_task(sig, args, kwargs, options, app.new_id)
+        self._check(plan, typed)
         return plan
 
     def plan_wire(self, sig: Any, args: tuple[Any, ...], options: Mapping[str, Any]) -> Plan:

@@ -72,3 +72,7 @@ async def test_what_cannot_be_compiled_says_so():
         body.apply_async()
     with pytest.raises(CompositionError, match=r"^celery\.chord: its signatures are nested too deeply"):
         await body.aapply_async()
+    with pytest.raises(CompositionError, match=r"^celery\.chord: its signatures are nested too deeply"):
+        app.plan(body)
+    with pytest.raises(RecursionError):  # a worker that settles a task sees it, and plans again with a deeper stack
+        app.sender.plan(body, (), {}, {})
