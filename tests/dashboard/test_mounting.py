@@ -44,6 +44,9 @@ async def test_below_a_path_of_another_application(celery_app):
         assert (await client.get("/canvas/static/js/main.js")).status_code == 200
         assert (await client.get("/canvas/api/v1/session")).json()["app"] == "shop"
         assert (await client.get("/canvas/healthcheck")).text == "OK"
+        flowers = {"task/a-1": "tasks/a-1", "worker/w@h 1": "workers/w@h%201", "broker": "queues"}
+        found = {path: (await client.get(f"/canvas/{path}")).headers["location"] for path in flowers}
+        assert found == {path: f"/canvas/{page}" for path, page in flowers.items()}
     transport = httpx.ASGITransport(outer, client=("10.0.0.5", 1))
     async with httpx.AsyncClient(transport=transport, base_url="http://shop.example") as client:
         assert (await client.get("/canvas/api/v1/session")).status_code == 403

@@ -1,9 +1,10 @@
 """Flower's paths, and the page of metrics."""
 
 from typing import Any
+from urllib.parse import quote
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from canvas.dashboard.context import context_of
@@ -28,8 +29,17 @@ def _with(handler: Any, **fixed: str) -> Any:
     return answer
 
 
+def _page_of(ours: str) -> Any:
+    def lead(request: Request) -> Response:
+        name = quote(request.path_params.get("name", ""), safe="@")
+        root = request.scope.get("root_path", "")
+        return RedirectResponse(f"{root}/{ours}/{name}".rstrip("/"), 301)
+
+    return lead
+
+
 def routes() -> list[Route]:
-    """The routes of Flower's API."""
+    """The routes of Flower's API, and of its pages, which lead to the dashboard's own."""
     found = [
         Route("/api/workers", workers.list_workers),
         Route("/api/tasks", tasks.list_tasks),
@@ -38,6 +48,9 @@ def routes() -> list[Route]:
         Route("/api/task/info/{task:path}", tasks.info),
         Route("/api/task/result/{task:path}", tasks.result),
         Route("/metrics", metrics),
+        Route("/worker/{name:path}", _page_of("workers")),
+        Route("/task/{name:path}", _page_of("tasks")),
+        Route("/broker", _page_of("queues")),
     ]
     actions = [("worker", action, "worker", workers.act, "action") for action in workers.ACTIONS]
     actions += [("task", how, "name", tasks.apply, "how") for how in ("apply", "async-apply", "send-task")]
