@@ -24,11 +24,12 @@ LASTING = RunLifetimes(0, 0, 0)
 
 def run_lifetimes(conf: Config) -> RunLifetimes:
     """The lifetimes of an app's runs: ``workflow_run_expires``, and at least the longest of its results."""
-    return _lifetimes(conf.workflow_run_expires, conf.result_expires)
+    return lifetimes(conf.workflow_run_expires, conf.result_expires)
 
 
 @lru_cache(maxsize=16)
-def _lifetimes(run_expires: Any, result_expires: Any) -> RunLifetimes:
+def lifetimes(run_expires: Any, result_expires: Any) -> RunLifetimes:
+    """Of runs, by the values of these two settings."""
     run = whole_seconds(run_expires)
     records = longer(run, whole_seconds(result_expires))
     return RunLifetimes(alive_for(records), run, records)

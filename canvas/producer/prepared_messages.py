@@ -12,7 +12,7 @@ from canvas.producer.routing import Route
 from canvas.text import short_repr
 from canvas.wire.depth import LONG_TEXT, check_depth
 from canvas.wire.task_message import embed_of, readable
-from canvas.wire.typed_json import LazyArray, MemoEncoder, Written, dumps
+from canvas.wire.typed_json import LazyArray, MemoEncoder, Written, dumps, dumps_known
 
 if TYPE_CHECKING:
     from canvas.config.config import Config
@@ -92,7 +92,7 @@ class PreparedMessages:
             options.get("reply_to") or replies,
             short_repr(call.args, levels=self._levels),
             short_repr(call.kwargs, levels=self._levels) if call.kwargs else "{}",
-            *((options[RUN_HEADER], options[STAMP]) if of_node else ()),
+            *((_written(options[RUN_HEADER]), options[STAMP]) if of_node else ()),
         )
         try:
             if _LINKS.isdisjoint(options):
@@ -145,13 +145,20 @@ class PreparedMessages:
 def _fixed(options: Mapping[str, Any]) -> tuple[str, bool]:
     """The options that are the same in many calls, as text, or ``"?"`` where there are others; whether the call is that
     of a workflow's node."""
-    of_node = bool(options.get(RUN_HEADER)) and options.get("stamped_headers") == _STAMPED and STAMP in options
+    # Operators take no calls: each node of a workflow passes.
+    of_node = STAMP in options and RUN_HEADER in options and bool(options[RUN_HEADER])
+    of_node = of_node and "stamped_headers" in options and options["stamped_headers"] == _STAMPED
     own = _OPEN_OF_NODES if of_node else _OPEN
     rest = {name: options[name] for name in options if name not in own}
-    if len(rest) == 1 and rest.get("ignore_result") is False:
+    if "ignore_result" in rest and rest["ignore_result"] is False and len(rest) == 1:
         return "{'ignore_result': False}", of_node
     simple = _FIXED.issuperset(rest) and _SIMPLE.issuperset(map(type, rest.values()))
     return (repr(rest) if simple else "?"), of_node
+
+
+def _written(header: Any) -> Any:
+    """The header of a node, which is a list of text and numbers, as JSON; another one as it is."""
+    return Written(dumps_known(header)) if _SIMPLE.issuperset(map(type, header)) else header
 
 
 def _has_form(options: Mapping[str, Any], fixed: str) -> bool:

@@ -7,7 +7,7 @@ from operator import eq
 from typing import TYPE_CHECKING, Any
 
 from canvas.config.config import Config
-from canvas.config.run_lifetimes import run_lifetimes
+from canvas.config.run_lifetimes import lifetimes
 from canvas.model import states
 from canvas.model.ids import new_id
 from canvas.model.record import Record, children_of
@@ -104,7 +104,8 @@ class Backend:
     def run_lives(self) -> int:
         """Seconds for which a workflow's run that has not ended is kept, with the records of its nodes; 0: without an
         end."""
-        return run_lifetimes(self._conf).alive
+        conf = self._conf
+        return lifetimes(conf.workflow_run_expires, conf.result_expires).alive
 
     @property
     def hides_success(self) -> bool:

@@ -55,13 +55,9 @@ class RunStore:
     """Reads and writes runs; nodes that were read stay in memory for a while, for they never change."""
 
     def __init__(
-        self,
-        results: "RunRecords | None",
-        serializer: str,
-        lifetimes: RunLifetimes,
-        persist: Callable[[Callable[[], Any]], Any],
-        signer: Signer = UNSIGNED,
-    ) -> None:
+        self, results: "RunRecords | None", serializer: str, lifetimes: RunLifetimes,
+        persist: Callable[[Callable[[], Any]], Any], signer: Signer = UNSIGNED,
+    ) -> None:  # fmt: skip
         """``persist`` makes each call to a server, and may repeat it."""
         self._driver = results
         self._serializer = serializer
@@ -171,13 +167,16 @@ class RunStore:
 
     def node(self, run: str, attempt: int, number: int) -> RunNode:
         """One node. Raises RunLost."""
-        chunk, place = divmod(number, NODES_PER_CHUNK)
         known = self._unstored.get(run)
         if known is not None and known.attempt == attempt:
             return known.nodes[number]
-        nodes = self._chunks.get((run, attempt, chunk)) or self._load(run, attempt, [chunk])
+        chunk = number // NODES_PER_CHUNK
         try:
-            return nodes[place]
+            nodes = self._chunks[run, attempt, chunk]
+        except KeyError:
+            nodes = self._load(run, attempt, [chunk])
+        try:
+            return nodes[number % NODES_PER_CHUNK]
         except IndexError:
             raise RunLost(f"run {run} has no node {number}") from None
 

@@ -47,10 +47,11 @@ class Attempt:
         """Values that this settlement stores, by the ids of their records."""
 
     def _node(self, number: int) -> RunNode:
-        found = self._nodes.get(number)
-        if found is None:
+        try:
+            return self._nodes[number]
+        except KeyError:
             found = self._nodes[number] = self._runs.node(self._run, self._attempt, number)
-        return found
+            return found
 
     def _source_of(self, number: int) -> NameOf:
         """Finds the names of a node's parents, in the first attempt's nodes: later attempts leave edges out."""
@@ -124,7 +125,8 @@ class Attempt:
     def _part(self, name: str, slot: int, state: str, value: Any, step: list[Any], size: int) -> None:
         backend, group = self._app.backend, f"{self._run}.{self._attempt}.{name}"
         payload = backend.encode_part(str(slot), state, value)
-        payload = self._app.signer.seal(part_of(group), payload)
+        if self._app.signer.signs:
+            payload = self._app.signer.seal(part_of(group), payload)
         self._effects.parts.append(
             Part(group, str(slot), slot, payload, self._sealed_step(group, step), backend.run_lives, size)
         )
@@ -135,7 +137,8 @@ class Attempt:
             callback["parent_id"] = self._parent
         # The timeout of a run, which may be any number, stands in its first step.
         dumps = typed_json.dumps if step[0] == "start" else typed_json.dumps_known
-        return self._app.signer.seal(end_of(group), dumps(callback))
+        signer, written = self._app.signer, dumps(callback)
+        return signer.seal(end_of(group), written) if signer.signs else written
 
     def _end(self, number: int, state: str, value: Any) -> None:
         self._ended.append((number, 0, *by_policy(self._node(number), state, value)))

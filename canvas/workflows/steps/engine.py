@@ -165,20 +165,21 @@ class RunEngine(NodeAttempt):
     def _start(self, number: int, came: Sequence[KnownInput]) -> None:
         """Start a node that has all its inputs."""
         node = self._node(number)
-        inputs = inputs_of(node, came)
+        alone = len(came) == len(node.slots) == 1  # most nodes have one input
+        inputs = came if alone else inputs_of(node, came)
         if node.kind == "end":
             self._finish(node, inputs)
             return
-        how = verdict(node, inputs)
-        if isinstance(how, KnownInput):
-            self._fail(number, upstream_failure(node.name, how.value))
-        elif how == "skip":
-            self._skip(number)
-        else:
+        how = "run" if alone and came[0].state == states.SUCCESS else verdict(node, inputs)
+        if how == "run":
             self._expect_end(number, node)
             problem = problem_of(lambda: self._run_node(number, node, inputs))
             if problem is not None:
                 self._fail(number, problem)
+        elif isinstance(how, KnownInput):
+            self._fail(number, upstream_failure(node.name, how.value))
+        else:
+            self._skip(number)
 
     # -- the end
 

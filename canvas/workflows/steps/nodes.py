@@ -45,12 +45,12 @@ class NodeAttempt(PagesAttempt):
         if node.binds:
             sig = bind_inputs(sig, node.binds, _values(inputs), self._source_of(number))
         place = NodeRef(self._run, self._attempt, number)
-        if not self._goes_on(place, node):
+        if self._attempt == 0 or not self._goes_on(place, node):
             self._send_together(sig, (), place, partial(self._fail, number))
 
     def _goes_on(self, place: NodeRef, node: RunNode) -> bool:
         """Go on with the run of a workflow that the node's task has returned in an earlier attempt, if there is one."""
-        if place.attempt == 0 or not goes_on_inside(node):
+        if not goes_on_inside(node):
             return False
         earlier = child_before(self._runs, place)
         if earlier is None:
