@@ -238,10 +238,21 @@ class Node:
                     revoked.update(one for one in answer.get("revoked") or () if isinstance(one, str))
                     self._memory.adjust(int(answer.get("clock") or 0))
             app.control.keep_revoked(sorted(revoked.difference(known)))
+            answered = {node: answer for found in answers for node, answer in found.items() if node != me}
+            self._look_at_celery([node for node, answer in answered.items() if "canvas_node" not in (answer or ())])
         except BrokerError as exc:
             emit("broker.unreachable", error=str(exc))
         except (CanvasError, ValueError, TypeError) as exc:
             emit("control.undecodable", reason=repr(exc))
+
+    def _look_at_celery(self, others: list[str]) -> None:
+        """Report the workers of Celery that consume a queue of this one."""
+        asked: Any = {"destination": others, "reply": True, "timeout": _MINGLE_FOR}
+        for answer in self._app.control.broadcast("active_queues", **asked) if others else ():
+            for node, queues in answer.items():
+                names = {one.get("name") for one in queues if isinstance(one, dict)} if isinstance(queues, list) else ()
+                if shared := sorted(set(self._plan.queues).intersection(names)):
+                    emit("worker.beside_celery", hostname=node, queues=shared)
 
 
 def _metrics(app: Canvas, plan: WorkerOptions, memory: SharedMemory) -> Metrics | None:

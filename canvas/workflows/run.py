@@ -20,6 +20,7 @@ from canvas.workflows.cancelling import end_waits, is_ending, open_nodes, runs_i
 from canvas.workflows.compose.other_names import refuse_other_names
 from canvas.workflows.labels import labels_of
 from canvas.workflows.progress.async_run import AsyncRun
+from canvas.workflows.progress.celery_workers import has_items_of_celery, nodes_of_celery
 from canvas.workflows.resume import NOTHING, Again, RunAttempt, node_of_path, resume, run_again_from, without_expiry
 from canvas.workflows.run_keys import check_same
 from canvas.workflows.services import WorkflowServices
@@ -153,7 +154,15 @@ class Run(AsyncRun["Run"]):
         end_waits(self.app, places)
         left = open_nodes(self.app, [place for place, _ in places], self.nodes, self._look()[:-1])
         _cancel_runs(self.app, runs_inside(self.app, left), terminate, signal)
+        if nodes_of_celery(self.about, self.nodes, records) or has_items_of_celery(self.app, left):
+            self._end_cancelled()
         return True
+
+    def _end_cancelled(self) -> None:
+        """End a cancelled run whose next nodes nothing starts, by an attempt that is cancelled from its start on."""
+        self.app.run_store.cancel(self.id, self.attempt + 1, False)
+        self.app.control.revoke_by_stamped_headers({STAMP: stamp_of(self.id, self.attempt + 1)})
+        self._begin_attempt(self._look(), failed=False)
 
     @refuse_other_names("signal")
     def signal(self, name: str, payload: Any = None, key: str | None = None) -> None:

@@ -14,6 +14,7 @@ from canvas.result import AsyncResult
 from canvas.result.waiting import awaiting, deadline
 from canvas.workflows.compose.other_names import OtherMethods
 from canvas.workflows.lifetimes import page_work
+from canvas.workflows.progress.celery_workers import nodes_of_celery
 from canvas.workflows.progress.unfinished import timeout_error
 from canvas.workflows.services import WorkflowServices
 from canvas.workflows.status import NodeStatus, RunStatus, ancestors, node_state, run_state, run_status
@@ -244,7 +245,10 @@ class RunResults(OtherMethods):
 
     def _status(self, found: list[Record | None]) -> RunStatus:
         *records, own = found
-        return run_status(self.id, self.about, self.nodes, records, self._of_this_attempt(own), self._ids())
+        status = run_status(self.id, self.about, self.nodes, records, self._of_this_attempt(own), self._ids())
+        if not status.over:
+            status.ran_by_celery = nodes_of_celery(self.about, self.nodes, records)
+        return status
 
     def _of_this_attempt(self, own: Record | None) -> Record | None:
         """The run's own record; ``None`` for one that an earlier attempt has left."""

@@ -5,6 +5,8 @@ import time
 
 import pytest
 
+from canvas import Workflow
+from canvas.errors import TaskRevokedError
 from canvas.testing.contract import eventually
 from tests.chaos.workload import workload
 from tests.support.apps import make
@@ -147,3 +149,44 @@ def test_every_kind_of_argument(bench, client, worker):
         for value in values:
             found = app.tasks["t.kinds"].apply_async((value,), queue="kinds").get(timeout=30)
             assert found == [type(value).__name__, value]
+
+
+@pytest.mark.parametrize("shape", ["task", "failure", "map"])
+def test_a_run_whose_tasks_a_stock_worker_takes(bench, shape):
+    """The run stops there, visibly; it can be cancelled, and resumed once canvas workers alone consume the queue."""
+    broker, backend, ledger = bench.urls()
+    app = make("canvas", broker, backend, ledger=ledger)
+    queue = bench.new_key()
+    flow = Workflow("shared", app)
+    first = {
+        "task": lambda: flow.add(app.tasks["t.ident"].s(1).set(queue=queue), name="first"),
+        "failure": lambda: flow.add(app.tasks["t.fail"].s("no").set(queue=queue), name="first"),
+        "map": lambda: flow.map(app.tasks["t.ident"].s().set(queue=queue), over=[1], name="first"),
+    }[shape]()
+    flow.add(app.tasks["t.ident"].s(first).set(queue=queue), name="second")
+    flow.finally_(app.tasks["t.noted"].si(1, queue).set(queue=queue), name="clean")
+    with WorkerProcess("celery", broker, backend, "-P", "solo", "-Q", queue, "-n", "stock@%h", ledger=ledger):
+        run = flow.apply_async()
+        task = run["first"].id
+        eventually(app.AsyncResult(f"{task}.0" if shape == "map" else task).ready)
+        if shape != "map":
+            with pytest.raises(
+                TimeoutError, match="Celery workers ran first, and they do not start the nodes after it"
+            ):
+                run.get(timeout=0.1)
+            assert run.status().ran_by_celery == ["first"]
+            assert "Celery workers ran first" in str(run.status())
+        with WorkerProcess("canvas", broker, backend, "-P", "solo", "-Q", queue, ledger=ledger) as ours:
+            eventually(lambda: any(f"consumes {queue} too: runs of workflows" in line for line in ours.log))
+    with WorkerProcess("canvas", broker, backend, "-P", "threads", "-c", "2", "-Q", queue, ledger=ledger):
+        assert run.cancel()
+        eventually(lambda: run.query() == "CANCELLED")
+        with pytest.raises(TaskRevokedError):
+            run.get(timeout=20)
+        assert run.query("second") in ("REVOKED", "UPSTREAM_FAILED")
+        assert len(bench.ledger(queue, 1)) == 1
+        if shape != "failure":
+            assert run.resume()
+            assert run.get(timeout=20) == {"task": 1, "map": [1]}[shape]
+        assert run.status().ran_by_celery == []
+    app.close()

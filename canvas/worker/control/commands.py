@@ -158,7 +158,7 @@ class Panel(Inspection):
         ids = [one for one in revoked or () if isinstance(one, str)]
         self._app.control.keep_revoked(ids)
         self._pool.ask(ReadRevoked())
-        return {"revoked": self.revoked(), "clock": self._memory.time}
+        return {"revoked": self.revoked(), "clock": self._memory.time, "canvas_node": self._plan.id}
 
     def shutdown(self, msg: str = "", **_more: Any) -> Answer | None:
         self._pool.stop()

@@ -10,6 +10,7 @@ from canvas.telemetry import attach
 from canvas.text import safe_repr
 from canvas.worker.logs.control_lines import CONTROL_LINES
 from canvas.worker.logs.debug_lines import DEBUG_LINES
+from canvas.worker.logs.other_workers import beside_celery, same_name
 from canvas.worker.logs.run_lines import run_ended
 from canvas.worker.logs.task_lines import RECEIVED, TRACE, handle, task_finished, task_received
 from canvas.worker.stopping import exit_status
@@ -120,14 +121,6 @@ def _returned(running: list[str], waiting: int, ended: list[str], **_: Any) -> N
 def _listed(names: list[str]) -> str:
     shown = ", ".join(names[:_MOST_NAMES])
     return shown if len(names) <= _MOST_NAMES else f"{shown} and {len(names) - _MOST_NAMES} more"
-
-
-def _same_name(hostname: str, **_: Any) -> None:
-    _worker.warning(
-        "Another worker has the node name %s too: remote control cannot tell the two apart; start each with a name of "
-        "its own (-n)",
-        hostname,
-    )
 
 
 def _child_lost(pid: int, exitcode: int | None, task: str | None, **_: Any) -> None:
@@ -266,7 +259,8 @@ _LINES: list[tuple[str, Callable[..., None], logging.Logger, int]] = [
     ("broker.retrying", _awaited, _worker, logging.ERROR),
     ("broker.outage_over", _back, _worker, logging.INFO),
     ("worker.ready", _ready, _worker, logging.INFO),
-    ("worker.same_name", _same_name, _worker, logging.WARNING),
+    ("worker.same_name", same_name, _worker, logging.WARNING),
+    ("worker.beside_celery", beside_celery, _worker, logging.WARNING),
     ("worker.stopping", _stopping, _worker, logging.WARNING),
     ("worker.draining", _draining, _worker, logging.WARNING),
     ("worker.returned", _returned, _worker, logging.WARNING),

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from canvas.errors import TimeoutError
-from canvas.workflows.status import ENDED, WAITING, NodeStatus, RunStatus
+from canvas.workflows.status import CELERYS, ENDED, WAITING, NodeStatus, RunStatus
 
 _NODES = 200
 """Of a larger run the records of the nodes are not read."""
@@ -16,7 +16,10 @@ def timeout_error(run: str, timeout: float | None, nodes: int, status: Callable[
     waits: list[str] = []
     if nodes <= _NODES:
         try:
-            waits = [_described(node) for node in status().nodes if node.state not in ENDED and node.state != WAITING]
+            found = status()
+            if found.ran_by_celery:
+                return TimeoutError(f"{text}; {CELERYS.format(', '.join(found.ran_by_celery[:_NAMED]))}")
+            waits = [_described(node) for node in found.nodes if node.state not in ENDED and node.state != WAITING]
         except Exception as exc:  # noqa: BLE001 - whatever a store raises, the wait has timed out
             return TimeoutError(f"{text}; the states of its nodes cannot be read: {exc}")
     if not waits:

@@ -52,6 +52,8 @@ class RunEngine(NodeAttempt):
 
     _begins = False
     """Whether the settlement starts the attempt."""
+    _cancelled = False
+    """Whether the attempt was cancelled before it began."""
 
     # -- entrances
 
@@ -74,7 +76,7 @@ class RunEngine(NodeAttempt):
         self._begins = True
         self._record_run(Record(self._run, states.STARTED, None, None, []))
         if self._attempt:
-            self._end_earlier_waits()
+            self._follow_attempts()
         self.schedule_cancellation(timeout)
         self._end(0, states.SUCCESS, None)
         self._drain()
@@ -85,9 +87,10 @@ class RunEngine(NodeAttempt):
             sig = self._app.signature(CANCEL, (self._run, self._attempt), countdown=timeout, ignore_result=True)
             self._effects.send(sig, Lineage(self._run))
 
-    def _end_earlier_waits(self) -> None:
+    def _follow_attempts(self) -> None:
         """End waits for signals of earlier attempts, so that they take none from this one."""
         about, _ = self._runs.metadata(self._run)
+        self._cancelled = about["cancelled"]
         for number, node in enumerate(self._runs.nodes(self._run, 0, about["nodes"])):
             for before in range(self._attempt) if node.kind == "wait" else ():
                 wait = wait_id(before, number, "value")
@@ -171,7 +174,9 @@ class RunEngine(NodeAttempt):
             self._finish(node, inputs)
             return
         how = "run" if alone and came[0].state == states.SUCCESS else verdict(node, inputs)
-        if how == "run":
+        if how == "run" and self._cancelled and not (node.always or node.hidden):
+            self._revoke(number)
+        elif how == "run":
             self._expect_end(number, node)
             problem = problem_of(lambda: self._run_node(number, node, inputs))
             if problem is not None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from canvas.errors import NodeTimeout, UpstreamFailed
+from canvas.errors import NodeTimeout, TaskRevokedError, UpstreamFailed
 from canvas.model import states
 from canvas.model.workflow_run import (
     SKIPPED,
@@ -129,6 +129,13 @@ class NodeAttempt(PagesAttempt):
         self._record(number, states.SUCCESS, None, canvas=SKIPPED)
         self._ended.append((number, 0, SKIPPED, None))
         self._end_line(number, SKIPPED, None)
+
+    def _revoke(self, number: int) -> None:
+        """End a node of an attempt that was cancelled before it began."""
+        revoked = TaskRevokedError("cancelled")
+        self._record(number, states.REVOKED, revoked)
+        self._end_line(number, states.REVOKED, revoked)
+        self._end(number, states.REVOKED, revoked)
 
     def _fail(self, number: int, exc: BaseException) -> None:
         self._record(number, states.FAILURE, exc)
