@@ -111,8 +111,8 @@ print(json.dumps(found))
     *loaded, backend, strategy, pool, tracer = run(program)
     assert loaded == [False, "Mine", 60, True]
     assert backend == (
-        "ConfigurationError: celery.backends.mongodb.MongoBackend: canvas keeps results in Redis, SQL or memory by drivers of "
-        "its own; results are read by AsyncResult; see https://canvas-workflows.readthedocs.io/reference/from-celery/"
+        "ConfigurationError: celery.backends.mongodb.MongoBackend: canvas keeps results in Redis, SQL, Memcached, files or memory by "
+        "drivers of its own; results are read by AsyncResult; see https://canvas-workflows.readthedocs.io/reference/from-celery/"
     )
     assert "celery.worker.strategy.default: canvas takes messages without strategies, and calls none" in strategy
     assert "-P solo, threads, prefork or asyncio" in pool

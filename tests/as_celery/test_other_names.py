@@ -78,8 +78,8 @@ print(json.dumps([App is Celery, BaseTask is Task, RetryTaskError is Retry, hasa
 """
     *same, called, missing = run(program)
     words = (
-        "celery.backends.mongodb.MongoBackend: canvas keeps results in Redis, SQL or memory by drivers of its own; results "
-        "are read by AsyncResult; see https://canvas-workflows.readthedocs.io/reference/from-celery/"
+        "celery.backends.mongodb.MongoBackend: canvas keeps results in Redis, SQL, Memcached, files or memory by drivers of its own; "
+        "results are read by AsyncResult; see https://canvas-workflows.readthedocs.io/reference/from-celery/"
     )
     assert same == [True, True, True, True]
     assert called == ["ConfigurationError", words]
