@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from canvas import result as handles
 from canvas.app.definition import TaskDefinitions
 from canvas.app.registry import TaskRegistry
-from canvas.caller_warnings import AlwaysEagerIgnored, warn_caller
+from canvas.caller_warnings import AlwaysEagerIgnored, ends_in_caller, warn_caller
 from canvas.context import called_task, current_request
 from canvas.errors import CanvasError
 from canvas.model import ids
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from canvas.producer.message_builder import OwnMessages
 
 
+@ends_in_caller("send_task", "asend_task")
 class SendingApp(TaskDefinitions):
     """An app that sends tasks and signatures, or runs them in this process."""
 

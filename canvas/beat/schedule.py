@@ -12,6 +12,7 @@ from canvas.beat.service import schedule_name
 from canvas.beat.state import EntryState, new_state
 from canvas.beat.store import EntryStore, Known
 from canvas.beat.ticks import tick_of
+from canvas.caller_warnings import ends_in_caller
 from canvas.errors import ConfigurationError
 from canvas.model.ids import new_id
 from canvas.wire import typed_json
@@ -30,6 +31,7 @@ class EntryInfo(NamedTuple):
     """Unix time, seconds; ``None`` while it is paused."""
 
 
+@ends_in_caller("add", "update", "remove", "pause", "resume", "run", "list")
 class Schedule:
     """The entries of an app's schedule. A change is seen by every beat within a second (``beat_max_loop_interval``)."""
 

@@ -11,7 +11,7 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
-from canvas.caller_warnings import warn_caller
+from canvas.caller_warnings import ends_in_caller, warn_caller
 from canvas.config.kinds import WRONG, checked, expected, parsed
 from canvas.config.settings import SETTINGS, hint, nearest, nearest_zone
 from canvas.config.sources import (
@@ -33,6 +33,7 @@ _LINKS = ("tcp://", "udp://")
 """The value that Kubernetes puts into ``<SERVICE>_PORT`` of each service."""
 
 
+@ends_in_caller("__setattr__", "__setitem__", "update")
 class Config(ReadSettings):
     """The settings of an app, as attributes and as items; assign to change them.
 
@@ -86,8 +87,6 @@ class Config(ReadSettings):
     def __getstate__(self) -> dict[str, Any]:
         """The state of a copy: the settings, without their app and without the object that they came from."""
         return {**self.__dict__, "_changed": _ignored, "_source": None}
-
-    # -- setting
 
     def bind_to(self, changed: Callable[[str], None]) -> None:
         """Call ``changed`` with the name of each setting that is set from now on."""

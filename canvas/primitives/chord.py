@@ -5,6 +5,7 @@ from itertools import chain as chained
 from reprlib import recursive_repr
 from typing import Any, Self
 
+from canvas.caller_warnings import leave_out
 from canvas.errors import CompositionError
 from canvas.model.call_options import BODY_LACKS, HEADER_LACKS
 from canvas.primitives.composite import Composite, clone_of, follow, linkable, same
@@ -105,7 +106,11 @@ class chord(Composite[Any]):
             ("router", router), ("result_cls", result_cls),
         )  # fmt: skip
         named_options = {name: value for name, value in named if value is not None}
-        return super().apply_async(args, kwargs, **options, **named_options)
+        try:
+            return super().apply_async(args, kwargs, **options, **named_options)
+        except Exception as exc:
+            leave_out(exc)
+            raise
 
     def apply(
         self, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None, propagate: bool = True,

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from reprlib import recursive_repr
 from typing import Any, Self, TypeVar
 
+from canvas.caller_warnings import ends_in_caller
 from canvas.errors import CompositionError
 from canvas.primitives.composite import TaskList, linkable, same
 from canvas.primitives.cycles import refusing_cycles
@@ -18,6 +19,7 @@ R = TypeVar("R")
 
 
 @subtype("group")
+@ends_in_caller("apply_async", "aapply_async")
 class group(TaskList[list[Any]]):
     """``group(a, b)``, ``group([a, b])``, ``group(s for …)``: tasks that may run at the same time.
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from reprlib import recursive_repr
 from typing import Any, Generic, NamedTuple, Self, TypeVar
 
+from canvas.caller_warnings import ends_in_caller, leave_out
 from canvas.context import current_app
 from canvas.errors import CompositionError, CycleError
 from canvas.primitives.cycles import refused
@@ -37,6 +38,7 @@ class Position(NamedTuple):
 
 
 @subtype(TASK)
+@ends_in_caller("adelay", "aapply_async")
 class Signature(LinkedSignature, Generic[R]):
     """``{"task", "args", "kwargs", "options", "subtask_type", "immutable"}`` with Celery's methods.
 
@@ -111,8 +113,6 @@ class Signature(LinkedSignature, Generic[R]):
     def type(self, value: Any) -> None:
         self.own_type = value
 
-    # -- sending
-
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the task in this process, now."""
         merged_args, merged_kwargs, _ = self.merged_with(args, kwargs)
@@ -120,7 +120,11 @@ class Signature(LinkedSignature, Generic[R]):
 
     def delay(self, *args: Any, **kwargs: Any) -> Any:
         """``apply_async(args, kwargs)``."""
-        return self.apply_async(args, kwargs)
+        try:
+            return self.apply_async(args, kwargs)
+        except Exception as exc:
+            leave_out(exc)
+            raise
 
     def apply_async(
         self, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
@@ -129,11 +133,15 @@ class Signature(LinkedSignature, Generic[R]):
 
         Returns the handle of its result. Raises CompositionError, EncodeError, OperationalError.
         """
-        task, app = self._sent_by()
-        if task is None:
-            return app.apply_signature(self, args or (), kwargs or {}, options)
-        args, kwargs, options = self.merged_with(args or (), kwargs or {}, options)
-        return task.apply_async(args, kwargs, **options)
+        try:
+            task, app = self._sent_by()
+            if task is None:
+                return app.apply_signature(self, args or (), kwargs or {}, options)
+            args, kwargs, options = self.merged_with(args or (), kwargs or {}, options)
+            return task.apply_async(args, kwargs, **options)
+        except Exception as exc:
+            leave_out(exc)
+            raise
 
     async def adelay(self, *args: Any, **kwargs: Any) -> Any:
         """``delay``, without blocking the event loop."""
@@ -164,8 +172,6 @@ class Signature(LinkedSignature, Generic[R]):
     def __invert__(self) -> Any:
         return self.apply_async().get()
 
-    # -- stamping
-
     def stamp(self, visitor: StampingVisitor | None = None, append_stamps: bool = False, **headers: Any) -> Self:
         """Put stamps (a visitor's, ``headers``) on its tasks. ``append_stamps``: add to stamps of the same name."""
         try:
@@ -179,8 +185,6 @@ class Signature(LinkedSignature, Generic[R]):
     def stamp_links(self, visitor: StampingVisitor | None, append_stamps: bool = False, **headers: Any) -> None:
         """``stamp`` its callbacks and errbacks only."""
         stamp_links(self, visitor, append_stamps, headers)
-
-    # -- composing
 
     def __or__(self, other: Any) -> Any:
         if not isinstance(other, Signature):
@@ -200,8 +204,6 @@ class Signature(LinkedSignature, Generic[R]):
     def iter_members(self) -> Iterator["Signature[Any]"]:
         """``members``, one by one: members that an iterator gives are read as they are asked for."""
         return iter(self.members())
-
-    # -- freezing
 
     def freeze(
         self, _id: str | None = None, group_id: str | None = None, chord: Any = None, root_id: str | None = None,
@@ -231,8 +233,6 @@ class Signature(LinkedSignature, Generic[R]):
         if position.group_index is not None:
             options["group_index"] = position.group_index
         return self.app.AsyncResult(options["task_id"])
-
-    # -- forms
 
     @classmethod
     def from_dict(cls, d: Mapping[str, Any], app: SignatureApp | None = None) -> "Signature[Any]":

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
+from canvas.caller_warnings import ends_in_caller
 from canvas.config.config import Config
 from canvas.drivers.ports.bus import Inbox
 from canvas.model.ids import new_id
@@ -40,6 +41,7 @@ def _ids(given: Any) -> list[str]:
     return list(given)
 
 
+@ends_in_caller("broadcast")
 class Control:
     """``app.control``: broadcasts commands that workers of canvas and of Celery understand."""
 

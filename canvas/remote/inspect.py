@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from canvas.caller_warnings import DuplicateNodenameWarning
+from canvas.caller_warnings import DuplicateNodenameWarning, ends_in_caller
 from canvas.context import current_app
 
 
@@ -54,6 +54,7 @@ def warn_of_duplicates(answers: list[dict[str, Any]]) -> None:
         )
 
 
+@ends_in_caller("_ask")
 class Inspect:
     """Questions to workers; each answers ``{node: answer}``, or ``None`` when no worker answers."""
 

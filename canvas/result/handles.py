@@ -6,6 +6,7 @@ The result of a task has children, which may be groups, and a group has members,
 from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Generic
 
+from canvas.caller_warnings import ends_in_caller
 from canvas.context import current_app
 from canvas.errors import DecodeError, TimeoutError
 from canvas.model import states
@@ -25,6 +26,7 @@ else:
     R_co = TypeVar("R_co", covariant=True)
 
 
+@ends_in_caller("get", "aget")
 class AsyncResult(StoredResult, Generic[R_co]):
     """A handle on one task, by its id.
 

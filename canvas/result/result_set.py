@@ -3,6 +3,7 @@
 from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any
 
+from canvas.caller_warnings import ends_in_caller
 from canvas.context import current_app
 from canvas.errors import TimeoutError
 from canvas.model import states
@@ -21,6 +22,7 @@ from canvas.result.waiting import (
 )
 
 
+@ends_in_caller("get", "aget")
 class ResultSet(ResultBase):
     """Results that are waited for together; values come in the order of the results."""
 
@@ -87,8 +89,6 @@ class ResultSet(ResultBase):
     def leaves(self) -> list[StoredResult]:
         """The results of its tasks, also of those in nested groups."""
         return [leaf for result in self.results for leaf in result.leaves()]
-
-    # -- looking
 
     def _refresh(self) -> list[StoredResult]:
         """The tasks in it whose results are kept, after one read of all that are not final yet."""

@@ -6,6 +6,7 @@ from operator import attrgetter
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, overload
 
+from canvas.caller_warnings import ends_in_caller
 from canvas.context import composing, current_request, direct_call, enter_call, leave_call, reduced_task, request_of
 from canvas.errors import Ignore, Replaced, Retry
 from canvas.model.call_options import ATTRIBUTES, given, unset
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 _attributes_of = attrgetter(*ATTRIBUTES)
 
 
+@ends_in_caller("delay", "apply_async", "adelay", "aapply_async")
 class Task(CheckedCalls[P, R]):
     """Base of all tasks. ``@app.task`` makes one subclass and one instance of it per function."""
 
@@ -103,8 +105,6 @@ class Task(CheckedCalls[P, R]):
     def chunks(self, it: Iterable[Any], n: int) -> chunks:
         """The items of ``it`` in tasks of ``n`` items each, which call this one with each item as its arguments."""
         return chunks(self.s(), it, n, app=self.app)
-
-    # -- sending
 
     def delay(self, *args: P.args, **kwargs: P.kwargs) -> "AsyncResult[R]":
         """``apply_async(args, kwargs)``."""

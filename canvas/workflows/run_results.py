@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Generator, Iterator
 from itertools import count
 from typing import Any, Self
 
+from canvas.caller_warnings import ends_in_caller
 from canvas.errors import TaskRevokedError, TimeoutError, WorkflowFailed
 from canvas.model import states
 from canvas.model.record import Record
@@ -21,6 +22,7 @@ from canvas.workflows.status import NodeStatus, RunStatus, ancestors, node_state
 from canvas.workflows.steps.earlier_attempts import usable_before
 
 
+@ends_in_caller("get", "aget")
 class RunResults(OtherMethods):
     """The results of one run."""
 

@@ -7,7 +7,8 @@ WITHOUT = {
     "celery.app.builtins": "defines the built-in tasks itself",
     "celery.app.routes": "takes the setting task_routes",
     "celery.apps.multi": "starts several workers by canvas multi",
-    "celery.backends": "keeps results in Redis, SQL, Memcached, files or memory by drivers of its own; results are read by AsyncResult",
+    "celery.backends": "keeps results in Redis, SQL, Memcached, files or memory by drivers of its own; "
+    "results are read by AsyncResult",
     "celery.concurrency": "chooses pools by name: -P solo, threads, prefork or asyncio",
     "celery.contrib.testing.manager": "has canvas.testing; tests of programs that kill workers need Celery's",
     "celery.events.cursesmon": "shows events by canvas events",

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
+from canvas.caller_warnings import ends_in_caller
 from canvas.context import composing
 from canvas.errors import CompositionError
 from canvas.model.workflow_definition import IncomingEdge, NodeDefinition
@@ -22,6 +23,7 @@ _START_OPTIONS = ("expires", "timeout", "target", "inputs", "labels", "run_key",
 _TIMES = ("countdown", "eta")
 
 
+@ends_in_caller("add", "map", "branch", "loop", "apply_async", "aapply_async", "draw")
 class Workflow(PageComposition):
     """A graph of tasks. Handles that ``add``, ``map`` and ``branch`` return stand for results to come.
 

@@ -1,0 +1,101 @@
+"""The traceback of a mistake ends in the line that made it."""
+
+import asyncio
+import logging
+import traceback
+
+import pytest
+
+from canvas import Canvas, Workflow, chain, chord, group
+from canvas.testing.worker import start_worker
+
+app = Canvas("own", broker="memory://own-frames", backend="memory://own-frames", set_as_current=False)
+away = Canvas(
+    "away", broker="redis://localhost:1/0", backend="redis://localhost:1/1", set_as_current=False, task_publish_retry=False
+)  # fmt: skip
+
+
+@app.task(name="own.add")
+def add(a, b):
+    return a + b
+
+
+@app.task(name="own.fail")
+def fail():
+    raise ValueError("as asked")
+
+
+def flow(*members):
+    flow = Workflow("w", app)
+    for one in members:
+        flow.add(one)
+    return flow
+
+
+MISTAKES = {
+    "delay": lambda: add.delay(1),
+    "apply_async": lambda: add.apply_async((1,)),
+    "adelay": lambda: asyncio.run(add.adelay(1)),
+    "option": lambda: add.apply_async((1, 2), countdown="3"),
+    "serializer": lambda: add.delay(object(), 1),
+    "signature": lambda: add.s(1).delay(),
+    "chain": lambda: chain(add.s(1), add.s(1)).delay(),
+    "group": lambda: group(add.s(1), add.s(1)).apply_async(),
+    "chord": lambda: chord([add.s(1)], add.s()).delay(),
+    "chord's apply_async": lambda: chord([add.s(1)], add.s()).apply_async(),
+    "setting": lambda: setattr(app.conf, "worker_concurrency", "four"),
+    "settings": lambda: app.conf.update(worker_concurrency="four"),
+    "item": lambda: app.conf.__setitem__("worker_concurrency", "four"),
+    "node": lambda: flow(3),
+    "node's arguments": lambda: flow(add.s(1)),
+    "workflow": lambda: flow().apply_async(),
+    "result": lambda: add.AsyncResult("nope").get(timeout=0.01),
+    "name": lambda: away.send_task("away.f"),
+    "server": lambda: away.task(name="away.f")(lambda: 1).delay(),
+    "schedule": away.schedule.list,
+    "control": lambda: away.control.broadcast("ping"),
+}
+
+
+def frames(call):
+    with pytest.raises(Exception) as caught:
+        call()
+    return traceback.extract_tb(caught.value.__traceback__)
+
+
+def is_here(frame):
+    return frame.filename == __file__ or "asyncio" in frame.filename
+
+
+@pytest.mark.parametrize("call", MISTAKES.values(), ids=MISTAKES)
+def test_it_ends_in_the_callers_line(call):
+    assert all(map(is_here, frames(call)))
+
+
+def test_failures_of_tasks_and_runs_end_in_the_line_that_asks_for_them():
+    with start_worker(app, pool="threads"):
+        for waiting in (fail.delay(), group(fail.s(), fail.s()).delay(), flow(fail.s()).apply_async()):
+            assert all(map(is_here, frames(lambda waiting=waiting: waiting.get(timeout=20))))
+
+
+def test_the_level_debug_keeps_all_frames(caplog):
+    with caplog.at_level(logging.DEBUG, "canvas"):
+        assert not is_here(frames(MISTAKES["delay"])[-1])
+
+
+def test_frames_of_the_program_are_kept_with_all_others():
+    def router(name, args, kwargs, options, task=None):
+        raise RuntimeError("a mistake of the router")
+
+    other = Canvas("other", broker="memory://own-frames", set_as_current=False, task_routes=(router,))
+    found = [frame.name for frame in frames(lambda: other.send_task("x"))]
+    assert found[-1] == "router"
+    assert "send_task" in found
+
+
+def test_an_error_within_canvas_keeps_its_frames(monkeypatch):
+    def broken(*_args):
+        return {}["a mistake of canvas"]
+
+    monkeypatch.setattr("canvas.task.arguments.CheckedCalls.check_arguments", broken)
+    assert [frame.name for frame in frames(MISTAKES["delay"])][-1] == "broken"
