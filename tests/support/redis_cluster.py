@@ -134,6 +134,17 @@ class RedisCluster:
         for node in [target, source, *self.masters]:
             if node.process is not None:
                 node.client().execute_command("CLUSTER", "SETSLOT", slot, "NODE", self.id_of(target))
+        # A node that did not know the target's new epoch could take the slot back from the next one.
+        self.until(self.agreed)
+
+    def agreed(self):
+        """Whether the running nodes have the same epochs and slots for each other."""
+        running = [node for node in self.nodes if node.process is not None]
+        views = [
+            {address.partition("@")[0]: (one["epoch"], one["slots"]) for address, one in self.known(node).items()}
+            for node in running
+        ]
+        return all(view == views[0] for view in views)
 
     def _move(self, here, target, keys):
         if keys:
