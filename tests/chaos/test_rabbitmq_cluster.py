@@ -1,7 +1,8 @@
-"""A RabbitMQ cluster of three nodes that loses the leader of a quorum queue: nothing is lost and nothing is twice."""
+"""A RabbitMQ cluster of three nodes with quorum queues that loses nodes: nothing is lost and nothing is twice."""
 
 import signal
 import tempfile
+import time
 from contextlib import ExitStack, contextmanager
 
 import pytest
@@ -43,6 +44,44 @@ class Leader:
         self._stopped.start()
 
 
+class Majority:
+    """Two of the three nodes: without them, no queue takes or delivers a message."""
+
+    def __init__(self, nodes):
+        self._nodes = nodes[1:]
+        self.kills = 0
+
+    def stop(self, number):
+        assert number == signal.SIGKILL
+        for node in self._nodes:
+            node.kill()
+        self.kills += 1
+
+    def start(self):
+        """Start them after some seconds."""
+        time.sleep(5)
+        for node in self._nodes:
+            node.start()
+
+
+class Removed:
+    """A node that is killed and removed from its cluster, once and for all."""
+
+    def __init__(self, nodes):
+        self._first, self._node = nodes[0], nodes[2]
+        self.kills = 0
+
+    def stop(self, number):
+        assert number == signal.SIGKILL
+        if not self.kills:
+            self._node.kill()
+            self._first.control("forget_cluster_node", self._node.name)
+            self.kills += 1
+
+    def start(self):
+        assert self._node.name not in self._first.control("cluster_status")
+
+
 @contextmanager
 def cluster_of_three():
     """Three nodes that have started."""
@@ -67,13 +106,27 @@ def of_all(nodes, vhost):
     return ";".join(node.url(vhost) for node in nodes)
 
 
-def test_state_in_redis(nodes):
+def storm(nodes, vhost, killed):
+    """Kill ``killed`` under load. The state is in Redis."""
     with RedisServer() as server, RedisServer() as ledger:
-        bench = RabbitBench(server, of_all(nodes, "t0"), ledger)
-        bench.node, bench.queue_type = Leader(nodes, "t0"), "quorum"
+        bench = RabbitBench(server, of_all(nodes, vhost), ledger)
+        bench.node, bench.queue_type = killed, "quorum"
         with bench.client() as app:
             with_redis.weather(bench, app, ("kill_broker", "kill"), 1, 30, 3.0)
-        assert bench.node.kills
+        assert killed.kills
+
+
+def test_state_in_redis(nodes):
+    storm(nodes, "t0", Leader(nodes, "t0"))
+
+
+def test_the_quorum_is_lost_for_a_while(nodes):
+    storm(nodes, "t2", Majority(nodes))
+
+
+def test_a_node_is_removed():
+    with cluster_of_three() as nodes:
+        storm(nodes, "t3", Removed(nodes))
 
 
 def test_state_in_postgresql(nodes, postgres):
