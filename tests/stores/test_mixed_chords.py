@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -93,3 +95,29 @@ def test_chords_end_whoever_sends_them_and_runs_their_members(request, tmp_path,
             about = {"APP_LIBRARY": client, "APP_BROKER": redis_url, "APP_BACKEND": url, **environment}
             found = json.loads(told(about).splitlines()[-1])
             assert {case: one for case, one in found.items() if one[0] != one[1]} == {}
+
+
+RECORD, DISPATCH = "canvas.drivers.sql.chords:SqlChords.write", "canvas.drivers.two_step:TwoStepSettler.dispatch_chord"
+KILLS = [f"{RECORD}:before:3", f"{RECORD}:after:3", f"{RECORD}:after:9", f"{DISPATCH}:before:1", f"{DISPATCH}:after:1"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("name", ["django_sqlite", "django_postgresql"])
+def test_chords_of_a_django_project_end_though_workers_of_canvas_are_killed(request, tmp_path, redis_url, name):
+    """One worker after the other dies before or after it settles a member, or sends a body."""
+    url, environment, settings = getattr(Stores(request, tmp_path), name)()
+    environment = {**environment, "APP_MORE": json.dumps({**LOOKS, **settings}), "CHORDS_WITHIN": "120"}
+    ours = ("-P", "threads", "-c", "4", "-Q", "celery,ours")
+    about = {"APP_LIBRARY": "canvas", "APP_BROKER": redis_url, "APP_BACKEND": url, **environment}
+    with (
+        WorkerProcess("celery", redis_url, url, "-P", "prefork", "-c", "2", "-Q", "celery,theirs", env=environment),
+        ThreadPoolExecutor(1) as threads,
+    ):
+        found = threads.submit(told, about)
+        for instant in KILLS:
+            worker = WorkerProcess("canvas", redis_url, url, *ours, env=environment, short_leases=1, die_in=instant)
+            assert worker.wait(60) == -signal.SIGKILL, instant
+        with WorkerProcess("canvas", redis_url, url, *ours, env=environment, short_leases=1):
+            values = json.loads(found.result(150).splitlines()[-1])
+    assert {case: one for case, one in values.items() if one[0] != one[1]} == {}

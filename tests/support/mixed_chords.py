@@ -120,7 +120,7 @@ def main():
     found = {}
     for name, result, value in sent:
         try:
-            come = result.get(timeout=20, propagate=False)
+            come = result.get(timeout=float(os.environ.get("CHORDS_WITHIN", "20")), propagate=False)
             found[name] = [type(come).__name__ if isinstance(come, Exception) else come, value]
         except TimeoutError as exc:
             found[name] = [type(exc).__name__, value]
