@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from canvas.cli import main
+from canvas.testing.contract import eventually
 from tests.support import forked
 from tests.support.apps import make
 from tests.support.processes import WorkerProcess
@@ -60,3 +61,8 @@ def named(app, flow, name, *args, **options):
 
 def states(run):
     return {node.name: node.state for node in run.status().nodes}
+
+
+def reached(run, name, state):
+    """Wait until a node is in this state."""
+    eventually(lambda: states(run)[name] == state)

@@ -13,7 +13,6 @@ from canvas.errors import (
     ChordError,
     CompositionError,
     InvalidTaskError,
-    RunLost,
     TaskRevokedError,
     UpstreamFailed,
     WorkflowFailed,
@@ -138,62 +137,10 @@ def test_a_node_that_may_fail_gives_its_default(app, flow):
     assert states(run) == {"fail": "FAILURE", "after": "SUCCESS"}
 
 
-@pytest.mark.parametrize("size", [0, 1, 3, 1300])
-def test_a_map_runs_a_task_for_each_item(app, flow, size):
-    items = flow.add(task(app, "upto").s(size))
-    one = flow.add(task(app, "ident").s(100), name="one")
-    mapped = flow.map(task(app, "add").s(one), over=items, name="mapped")
-    again = flow.map(task(app, "add").s(y=1), over=mapped, name="again")
-    flow.add(task(app, "tsum").s(again))
-    run = flow.apply_async()
-    assert run.get(timeout=60) == sum(range(101, 101 + size))
-    assert run["mapped"].get() == list(range(100, 100 + size))
-
-
-def test_a_map_over_lists_of_lists(app, flow):
-    items = flow.add(task(app, "ident").s([[1, 2], [], [3]]), name="items")
-    flow.map(task(app, "add").s(10), over=items, depth=2, name="nested")
-    run = flow.apply_async()
-    assert run.get(timeout=20) == [[11, 12], [], [13]]
-    empty = Workflow("empty", app)
-    empty.map(task(app, "add").s(1), over=empty.add(task(app, "ident").s([[], []])), depth=2, name="nested")
-    assert empty.apply_async().get(timeout=20) == [[], []]
-
-
-@pytest.mark.slow
-def test_a_map_over_100_000_items(app, flow):
-    items = flow.add(task(app, "upto").s(100_000))
-    flow.add(task(app, "tsum").s(flow.map(task(app, "ident").s(), over=items)))
-    assert flow.apply_async().get(timeout=110) == sum(range(100_000))
-
-
-def test_a_map_of_composites_and_of_what_is_no_list(app, flow):
-    items = flow.add(task(app, "upto").s(3))
-    add = task(app, "add")
-    flow.map(chain(add.s(1), group(add.s(10), add.s(20))), over=items, name="groups")
-    run = flow.apply_async()
-    assert run.get(timeout=20) == [[11, 21], [12, 22], [13, 23]]
-    wrong = Workflow("wrong", app)
-    wrong.map(add.s(1), over=wrong.add(task(app, "ident").s(5)), name="over five")
-    with pytest.raises(Exception, match="over five: expected a list to map over; got int 5"):
-        wrong.apply_async().get(timeout=20)
-
-
 def test_a_map_none_of_whose_items_can_be_sent(unaware):
     lists = unaware.add(unchecked("ident", [[1, 2], [3]]), name="lists")
     unaware.map(unchecked("rec", tag=5), over=lists, name="soft", depth=2, on_failure="continue", default=0)
     assert unaware.apply_async().get(timeout=20) == [[0, 0], [0]]
-
-
-def test_items_that_fail_fail_their_map_or_give_its_default(app, flow):
-    items = flow.add(task(app, "ident").s([1, "x", 3]), name="items")
-    flow.map(task(app, "add").s(1), over=items, name="hard")
-    flow.map(task(app, "add").s(1), over=items, name="soft", on_failure="continue", default=0)
-    run = flow.apply_async()
-    with pytest.raises(TypeError):
-        run.get(timeout=20)
-    assert run["soft"].get(timeout=20) == [2, 0, 4]
-    assert states(run) == {"items": "SUCCESS", "hard": "FAILURE", "soft": "SUCCESS"}
 
 
 @pytest.mark.parametrize(("value", "chosen"), [("a", "one"), ("b", "two"), ("c", "else"), (1, "else")])
@@ -249,63 +196,6 @@ def test_many_successors_of_one_node(app, flow):
     ends = [flow.add(task(app, "add").s(first, n), name=f"n{n}") for n in range(700)]
     flow.add(task(app, "tsum").s(ends))
     assert flow.apply_async().get(timeout=60) == sum(range(1, 701))
-
-
-def test_compensations_run_backwards_whatever_becomes_of_them(bench, app, flow):
-    key = bench.new_key()
-    noted, add = task(app, "noted"), task(app, "add")
-    a = flow.add(add.s(1, 1), name="a", compensate=noted.s(key))
-    b = flow.add(add.s(a, 1), name="b", compensate=task(app, "fail").s())
-    c = flow.add(add.s(b, 1), name="c", compensate=noted.si("all", key))
-    flow.add(task(app, "fail").s(c), compensate=noted.s(key))
-    run = flow.apply_async()
-    with pytest.raises(ValueError, match="boom"):
-        run.get(timeout=20)
-    assert bench.ledger(key, 2) == ["'all'", "2"]
-    undo = app.workflow(f"{run.id}.0.undo")
-    undo.get(timeout=20)
-    assert states(undo) == {"undo a": "SUCCESS", "undo b": "FAILURE", "undo c": "SUCCESS"}
-
-
-def test_what_succeeds_as_the_run_fails_is_compensated(bench, app, flow):
-    """Its own settlement may be the one that ends the run."""
-    key = bench.new_key()
-    noted = task(app, "noted")
-    beside = flow.add(noted.s("beside", bench.new_key()), name="beside", compensate=noted.s(key))
-    before = flow.add(task(app, "ident").s({"x": "before"}), name="before", compensate=noted.si("before", key))
-    flow.add(task(app, "ident").s(before["nothing"]), name="wanting", after=[beside])
-    run = flow.apply_async()
-    with pytest.raises(KeyError):
-        run.get(timeout=20)
-    assert sorted(bench.ledger(key, 2)) == ["'before'", "'beside'"]
-
-
-def test_what_was_compensated_runs_again_with_what_stands_on_it(bench, app, flow):
-    ran, undone, gate, other = (bench.new_key() for _ in range(4))
-    noted = task(app, "noted")
-    paid = flow.add(noted.s(1, ran), name="paid", compensate=noted.s(undone))
-    below = flow.add(noted.s(paid, ran), name="below")
-    flow.add(noted.s(1, other), name="beside")
-    flow.add(task(app, "gated").s(below, key=gate), name="gated")
-    run = flow.apply_async()
-    with pytest.raises(ValueError, match="closed"):
-        run.get(timeout=20)
-    bench.ledger(undone, 1)
-    bench.open(gate)
-    assert run.resume() is True
-    assert run.get(timeout=20) == {"beside": 1, "gated": [1]}
-    assert [len(bench.ledger(key, 1)) for key in (ran, undone, other)] == [4, 1, 1]
-
-
-def test_nothing_is_compensated_when_all_is_well(bench, app, flow):
-    flow.add(task(app, "ident").s(1), compensate=task(app, "noted").s(bench.new_key()))
-    run = flow.apply_async()
-    assert run.get(timeout=20) == 1
-    with pytest.raises(RunLost):
-        app.workflow(f"{run.id}.0.undo")
-
-
-# -- steering
 
 
 def test_resume_runs_only_what_did_not_succeed(bench, app, flow):

@@ -1,11 +1,11 @@
-"""When a run fails, the nodes of workflows inside of it are undone too: each once, the last to end first."""
+"""When a run fails, its nodes are undone, and those of workflows inside of it: each once, the last to end first."""
 
 import pytest
 
 from canvas import Workflow
 from canvas.errors import RunLost
 from canvas.testing.contract import eventually
-from tests.worker.commands import served_app, task
+from tests.worker.commands import served_app, states, task
 
 app = served_app("-P", "threads", "-c", "4", short_leases=1)
 
@@ -114,3 +114,60 @@ def kept(app, run):
         return app.workflow(run)
     except RunLost:
         return None
+
+
+def test_compensations_run_backwards_whatever_becomes_of_them(bench, app, flow):
+    key = bench.new_key()
+    noted, add = task(app, "noted"), task(app, "add")
+    a = flow.add(add.s(1, 1), name="a", compensate=noted.s(key))
+    b = flow.add(add.s(a, 1), name="b", compensate=task(app, "fail").s())
+    c = flow.add(add.s(b, 1), name="c", compensate=noted.si("all", key))
+    flow.add(task(app, "fail").s(c), compensate=noted.s(key))
+    run = flow.apply_async()
+    with pytest.raises(ValueError, match="boom"):
+        run.get(timeout=20)
+    assert bench.ledger(key, 2) == ["'all'", "2"]
+    undo = app.workflow(f"{run.id}.0.undo")
+    undo.get(timeout=20)
+    assert states(undo) == {"undo a": "SUCCESS", "undo b": "FAILURE", "undo c": "SUCCESS"}
+
+
+def test_what_succeeds_as_the_run_fails_is_compensated(bench, app, flow):
+    """Its own settlement may be the one that ends the run."""
+    key = bench.new_key()
+    noted = task(app, "noted")
+    beside = flow.add(noted.s("beside", bench.new_key()), name="beside", compensate=noted.s(key))
+    before = flow.add(task(app, "ident").s({"x": "before"}), name="before", compensate=noted.si("before", key))
+    flow.add(task(app, "ident").s(before["nothing"]), name="wanting", after=[beside])
+    run = flow.apply_async()
+    with pytest.raises(KeyError):
+        run.get(timeout=20)
+    assert sorted(bench.ledger(key, 2)) == ["'before'", "'beside'"]
+
+
+def test_what_was_compensated_runs_again_with_what_stands_on_it(bench, app, flow):
+    ran, undone, gate, other = (bench.new_key() for _ in range(4))
+    noted = task(app, "noted")
+    paid = flow.add(noted.s(1, ran), name="paid", compensate=noted.s(undone))
+    below = flow.add(noted.s(paid, ran), name="below")
+    flow.add(noted.s(1, other), name="beside")
+    flow.add(task(app, "gated").s(below, key=gate), name="gated")
+    run = flow.apply_async()
+    with pytest.raises(ValueError, match="closed"):
+        run.get(timeout=20)
+    bench.ledger(undone, 1)
+    bench.open(gate)
+    assert run.resume() is True
+    assert run.get(timeout=20) == {"beside": 1, "gated": [1]}
+    assert [len(bench.ledger(key, 1)) for key in (ran, undone, other)] == [4, 1, 1]
+
+
+def test_nothing_is_compensated_when_all_is_well(bench, app, flow):
+    flow.add(task(app, "ident").s(1), compensate=task(app, "noted").s(bench.new_key()))
+    run = flow.apply_async()
+    assert run.get(timeout=20) == 1
+    with pytest.raises(RunLost):
+        app.workflow(f"{run.id}.0.undo")
+
+
+# -- steering

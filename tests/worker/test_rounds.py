@@ -1,10 +1,11 @@
-"""``flow.pages``: a source that is read page by page, with a worker."""
+"""Nodes that run in rounds, with a worker: ``flow.pages``, whose source is read page by page, and ``flow.loop``."""
 
 import pytest
 
-from canvas import Workflow
+from canvas import Workflow, chain
+from canvas.errors import LoopExhausted
 from canvas.testing.contract import eventually
-from tests.worker.commands import served_app, states, task
+from tests.worker.commands import named, served_app, states, task
 
 app = served_app("-P", "threads", "-c", "4", short_leases=1)
 
@@ -96,3 +97,47 @@ def test_a_workflow_for_each_page(bench, app, flow):
     run = flow.apply_async()
     assert run.get(timeout=20) == 5
     assert list(run.pages("paged")) == [5, 9, 6]
+
+
+def test_a_loop_ends_when_its_condition_is_met(app, flow):
+    start_value = flow.add(task(app, "ident").s({"at": 1}), name="start")
+    found = flow.loop(task(app, "add").s(2), start_value["at"], until=task(app, "above").s(6), at_most=10, name="loop")
+    named(app, flow, "end", found)
+    run = flow.apply_async()
+    assert run.get(timeout=20) == ["end", [7], {}]
+    (loop,) = [node for node in run.status().nodes if node.name == "loop"]
+    assert loop.rounds == 3
+    first_round = app.AsyncResult(f"{loop.task_id}.0")
+    assert (first_round.get(timeout=20), app.AsyncResult(f"{loop.task_id}.1").get(timeout=20)) == (3, False)
+
+
+def test_a_loop_takes_results_besides_and_may_just_count(app, flow):
+    step = flow.add(task(app, "ident").s(5), name="step")
+    assert flow.loop(task(app, "add").s(step), 0, at_most=4).name == "add"
+    assert flow.apply_async().get(timeout=20) == 20
+
+
+def test_a_loop_that_is_exhausted_fails(app, flow):
+    flow.loop(task(app, "add").s(1), 0, until=task(app, "above").s(100), at_most=3, name="loop")
+    with pytest.raises(LoopExhausted, match="loop: its condition was not met in 3 rounds"):
+        flow.apply_async().get(timeout=20)
+
+
+def test_a_loop_is_resumed_where_it_failed(bench, app, flow):
+    key, gate = bench.new_key(), bench.new_key()
+    flow.loop(
+        chain(task(app, "noted").s(key), task(app, "gated").s(key=gate), task(app, "tsum").s()),
+        7, until=task(app, "above").s(100), at_most=2, name="loop", on_failure="continue", default=None,
+    )  # fmt: skip
+    assert flow.apply_async().get(timeout=20) is None
+    again = Workflow("again", app)
+    rounds = again.loop(task(app, "noted").s(key), 1, until=task(app, "gated_above").s(gate), at_most=9, name="loop")
+    named(app, again, "end", rounds)
+    run = again.apply_async()
+    with pytest.raises(ValueError, match="closed"):
+        run.get(timeout=20)
+    ran = len(bench.ledger(key, 1))
+    bench.open(gate)
+    assert run.resume() is True
+    assert run.get(timeout=20) == ["end", [1], {}]
+    assert len(bench.ledger(key, 1)) == ran + 1
