@@ -138,7 +138,7 @@ class SendingApp(TaskDefinitions):
         try:
             plan = self.plan(sig, args, kwargs, options)
             if kind is None and self.sends_itself:
-                return sender.send_by_name(plan.dispatches[0])
+                return sender.send_by_name(sig, plan, options)
             return sender.send(sig, plan, options)
         except CanvasError as exc:
             raise exc.with_traceback(None)  # noqa: B904 - its text explains it, frames in canvas do not

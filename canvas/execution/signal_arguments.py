@@ -21,6 +21,16 @@ class RefusedMessage(NamedTuple):
     content_encoding: str | None
 
 
+_PRIVATE = {
+    "_payload": "body",
+    **{f"_{name}": name for name in (
+        "app", "args", "argsrepr", "body", "delivery_info", "eta", "expires", "hostname", "ignore_result", "kwargs",
+        "kwargsrepr", "message", "parent_id", "request_dict", "root_id", "task", "type",
+    )},
+}  # fmt: skip
+"""Attributes of Celery's worker request that programs read though they are not public, and the public ones."""
+
+
 class ReceivedRequest:
     """The names of Celery's worker request; every other name is a field of the task's own request."""
 
@@ -83,6 +93,8 @@ class ReceivedRequest:
         return f"{self.name}[{self.id}]"
 
     def __getattr__(self, name: str) -> Any:
+        if name in _PRIVATE:
+            return getattr(self, _PRIVATE[name])
         if name.startswith("_"):
             raise AttributeError(name)
         return getattr(self._context, name)

@@ -1,12 +1,13 @@
 """Calls that a plan leaves to a task with its own ``apply_async``, or to an app with its own ``send_task``."""
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from canvas.model.call_options import ATTRIBUTES
 from canvas.model.compiled import Plan, TaskCall
 from canvas.producer.planner import SenderApp
 
-_PASSED = (*ATTRIBUTES, "immediate", "mandatory", "link", "link_error", "shadow")
+_PASSED = (*ATTRIBUTES, "immediate", "mandatory", "task_id", "producer", "link", "link_error", "shadow")
 """Options that ``send_task`` gets with a value or without."""
 
 
@@ -30,17 +31,20 @@ def send_own(app: SenderApp, plan: Plan, own: list[TaskCall]) -> Any:
         if task is not None and task.sends_itself:
             result = task.apply_async(dispatch.args, dispatch.kwargs, **dispatch.options)
         else:
-            result = send_by_name(app, dispatch)
+            result = send_task(app, dispatch.task, dispatch.args, dispatch.kwargs, dispatch.options)
         if plan.result is not None and plan.result.parent is None and plan.result.id == dispatch.options["task_id"]:
             return result
     return None
 
 
-def send_by_name(app: SenderApp, dispatch: TaskCall) -> Any:
-    """Have the app's own ``send_task`` send the call, with the options that its task gives."""
-    task = app.tasks.get(dispatch.task)
-    options = dispatch.options
-    if task is not None:
-        # An option without a value is passed too, as Celery does: `setdefault` in a `send_task` then keeps it so.
-        options = {**dict.fromkeys(_PASSED), **task.exec_options(), **options}
-    return app.send_task(dispatch.task, dispatch.args, dispatch.kwargs, task_type=task, **options)
+def send_task(
+    app: SenderApp, name: str, args: Iterable[Any] | None, kwargs: Mapping[str, Any] | None, options: Mapping[str, Any]
+) -> Any:
+    """Have the app's own ``send_task`` send a call, with the arguments as they are and the options of its task."""
+    task = app.tasks.get(name)
+    if task is None:
+        return app.send_task(name, args, kwargs, task_type=None, **options)
+    # An option without a value is passed too, as Celery does: `setdefault` in a `send_task` then keeps it so.
+    return app.send_task(
+        name, args, kwargs, task_type=task, **{**dict.fromkeys(_PASSED), **task.exec_options(), **options}
+    )

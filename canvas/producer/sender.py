@@ -18,6 +18,7 @@ from canvas.primitives.cycles import refuse_cycles
 from canvas.primitives.signature import Signature
 from canvas.producer.planner import Planner
 from canvas.producer.result_handles import handle_of
+from canvas.task.task import Task
 from canvas.telemetry import emit
 
 _GC_PAUSE_FROM = 100
@@ -130,11 +131,23 @@ class Sender(Planner):
 
         return send_own(self._app, sending.plan, sending.own)
 
-    def send_by_name(self, dispatch: TaskCall) -> Any:
-        """Have the app's own ``send_task`` send the call, with the options that its task gives."""
-        from canvas.producer.own_apply_async import send_by_name
+    def send_by_name(self, sig: Signature[Any], plan: Plan, options: Mapping[str, Any]) -> Any:
+        """Have the app's own ``send_task`` send the signature of a task, with the options that its task gives."""
+        from canvas.producer.own_apply_async import send_task
 
-        return send_by_name(self._app, dispatch)
+        call = plan.dispatches[0]
+        own = {"task_id": options.get("task_id") or (sig.get("options") or {}).get("task_id")}
+        return send_task(self._app, call.task, call.args, call.kwargs, {**call.options, **own})
+
+    def send_call(
+        self, task: Task[Any], args: Iterable[Any] | None, kwargs: Mapping[str, Any] | None, options: Mapping[str, Any]
+    ) -> Any:
+        """Have the app's own ``send_task`` send a task's own call, as it was made. Raises TypeError for arguments that
+        do not fit the function."""
+        from canvas.producer.own_apply_async import send_task
+
+        task.check_arguments(tuple(args or ()), kwargs or {})
+        return send_task(self._app, task.name, args, kwargs, options)
 
     def _announce(self, messages: list[BuiltMessage]) -> None:
         for out in messages:

@@ -258,10 +258,5 @@ class Backend:
             payload, serializer=self.serializer, accept=self.accept, max_depth=self.max_depth
         )
 
-    def restore_group(self, group_id: str) -> Any:
-        """The tuple form kept under ``group_id``; ``None`` when there is none."""
-        saved = self.saved_group(group_id)
-        return None if saved is None else saved.structure
-
     def delete_group(self, group_id: str) -> None:
         self._results.delete_group(group_id)

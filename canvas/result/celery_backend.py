@@ -1,7 +1,7 @@
 """``app.backend`` with the methods that code written for Celery calls."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from canvas.errors import TaskRevokedError, TimeoutError
 from canvas.masking import masked_url
@@ -10,6 +10,9 @@ from canvas.model.settlement import ResultWrite, whole_seconds
 from canvas.result.backend import Backend
 from canvas.wire import codecs
 from canvas.wire import record as wire
+
+if TYPE_CHECKING:
+    from canvas.result.handles import GroupResult
 
 _TASK, _GROUP, _CHORD = "celery-task-meta-", "celery-taskset-meta-", "chord-unlock-"
 
@@ -84,6 +87,19 @@ class CeleryBackend(Backend):
         if found is None:
             raise ValueError("fail_from_current_stack: no exception is being handled; give one as exc")
         return self.mark_as_failure(task_id, found, without_pages("".join(format_exception(found))))
+
+    # -- groups
+
+    def save_group(self, group_id: str, structure: Any, ignored: Collection[str] = ()) -> None:
+        """Keep a GroupResult, or its tuple form, for ``restore_group``; ``ignored``: ids of tasks without a result."""
+        as_tuple = getattr(structure, "as_tuple", None)
+        super().save_group(group_id, structure if as_tuple is None else as_tuple(), ignored)
+
+    def restore_group(self, group_id: str, cache: bool = True) -> "GroupResult | None":
+        """The GroupResult kept under ``group_id``; ``None`` where there is none. Nothing is cached."""
+        from canvas.result.handles import GroupResult
+
+        return GroupResult.restore(group_id, backend=self)
 
     # -- records as dictionaries
 

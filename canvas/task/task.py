@@ -116,9 +116,8 @@ class Task(CheckedCalls[P, R]):
     ) -> "AsyncResult[R]":  # fmt: skip
         """Send it; returns its AsyncResult.
 
-        ``link``, ``link_error``: signatures called with the result, or after a failure. ``task_id``, ``shadow``: its id
-        and its name in logs. ``producer`` is ignored. ``options`` are in the reference of calls. Raises TypeError when
-        ``args`` and ``kwargs`` don't fit the function, EncodeError, OperationalError."""
+        ``link``, ``link_error``: signatures called with the result, or after a failure. ``shadow``: its name in logs.
+        The reference of calls has the ``options``. Raises TypeError, EncodeError, OperationalError."""
         self._check_call(args, kwargs)
         if task_id is producer is link is link_error is shadow is None:
             sent = self.app.plain_calls.send(self.name, args, kwargs, options, self)
@@ -126,6 +125,8 @@ class Task(CheckedCalls[P, R]):
                 return sent  # type: ignore[no-any-return]
         shadow = shadow or self.shadow_name(args, kwargs, options)
         named = {"task_id": task_id, "producer": producer, "link": link, "link_error": link_error, "shadow": shadow}
+        if self.app.sends_itself and not self.app.conf.task_always_eager:
+            return self.app.sender.send_call(self, args, kwargs, options | named)  # type: ignore[no-any-return]
         sig = self.signature(args, kwargs, unset(options) if options else None)
         return self.app.apply_signature(sig, (), {}, {**options, **given(named)})  # type: ignore[no-any-return]
 

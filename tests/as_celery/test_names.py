@@ -91,7 +91,7 @@ def test_what_is_absent_can_be_imported_and_says_what_to_use():
     """A program may name it, test with it, subclass it or patch it; only its use is an error."""
     program = """
 import canvas.as_celery, json
-from celery.app.trace import setup_worker_optimizations
+from celery.app.trace import traceback_clear
 from celery.backends.mongodb import MongoBackend
 from celery.concurrency import asynpool
 from celery.concurrency.prefork import TaskPool
@@ -101,7 +101,7 @@ class Mine(MongoBackend):
     def get(self, key) -> "MongoBackend":
         return super().get(key)
 found = [isinstance(1, MongoBackend), Mine.__name__, asynpool.PROC_ALIVE_TIMEOUT, MongoBackend is MongoBackend]
-for use in (lambda: Mine(), lambda: strategy.default(), TaskPool, setup_worker_optimizations):
+for use in (lambda: Mine(), lambda: strategy.default(), TaskPool, traceback_clear):
     try:
         use()
     except Exception as exc:
@@ -116,7 +116,7 @@ print(json.dumps(found))
     )
     assert "celery.worker.strategy.default: canvas takes messages without strategies, and calls none" in strategy
     assert "-P solo, threads, prefork or asyncio" in pool
-    assert "celery.app.trace.setup_worker_optimizations: canvas keeps this inside" in tracer
+    assert "celery.app.trace.traceback_clear: canvas keeps this inside" in tracer
 
 
 def test_every_name_of_an_absent_module_can_be_imported():

@@ -114,7 +114,11 @@ def test_a_patched_send_task_and_a_patched_apply_async(app):
     with patch.object(app, "send_task") as send:
         add.delay(1)
         add.s(2).apply_async()
-    assert [call.args[1] for call in send.call_args_list] == [(1,), (2,)]
+        add.apply_async([3], task_id="mine")
+        add.s(4).set(task_id="own").apply_async()
+    assert [call.args[1:] for call in send.call_args_list] == [((1,), {}), ((2,), {}), ([3], None), ((4,), {})]
+    assert [call.kwargs["task_id"] for call in send.call_args_list] == [None, None, "mine", "own"]
+    assert {call.kwargs["producer"] for call in send.call_args_list} == {None}
     with patch.object(add, "apply_async") as apply:
         add.delay(1)
         add.s(2).delay()

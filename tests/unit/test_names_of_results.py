@@ -1,6 +1,6 @@
 """Names of Celery's results that packages use although they are not documented."""
 
-from canvas import Canvas, group
+from canvas import Canvas, GroupResult, group
 
 
 def test_the_stored_record_by_celerys_keys():
@@ -20,4 +20,17 @@ def test_the_stored_record_by_celerys_keys():
     assert (result.id, result.task_id) == ("2", "2")
     assert result.supports_native_join
     assert group(add.s(1, 1), app=app).apply().supports_native_join
+    app.close()
+
+
+def test_groups_that_the_backend_keeps():
+    app = Canvas("kept", broker="memory://kept", backend="memory://kept", set_as_current=False)
+    backend = app.backend
+    given = app.GroupResult("g", [app.AsyncResult("1"), app.AsyncResult("2")])
+    backend.save_group("g", given)
+    found = backend.restore_group("g")
+    assert isinstance(found, GroupResult)
+    assert (found.id, [one.id for one in found.results]) == ("g", ["1", "2"])
+    backend.delete_group("g")
+    assert backend.restore_group("g") is None
     app.close()

@@ -2,8 +2,13 @@
 
 import pytest
 
-from canvas import Canvas
-from canvas.celery_names.parts.tracing import build_tracer, trace_task
+from canvas import Canvas, current_app
+from canvas.celery_names.parts.tracing import (
+    build_tracer,
+    reset_worker_optimizations,
+    setup_worker_optimizations,
+    trace_task,
+)
 from canvas.errors import ConfigurationError, Ignore, Retry
 from canvas.model.outcome import ExceptionInfo
 
@@ -57,3 +62,15 @@ def test_exceptions_that_are_raised(task):
 def test_messages_have_canvas_own_pipeline(task):
     with pytest.raises(ConfigurationError, match="without eager=True"):
         build_tracer(task.name, task)
+
+
+def test_a_worker_of_a_program(app, task):
+    before = current_app._get_current_object()
+    try:
+        setup_worker_optimizations(app)
+        assert current_app.main == "traced"
+        reset_worker_optimizations()
+        assert run(task, "well").retval[0] == "well"
+    finally:
+        before.set_current()
+        before.set_default()

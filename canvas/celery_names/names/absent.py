@@ -35,7 +35,6 @@ NAMES_WITHOUT: dict[str, dict[str, str]] = {
         "has the values of settings in app.conf, and describes them in the reference of settings"),
     "celery.app.trace": {
         "task_has_custom": _INTERNAL, "traceback_clear": _INTERNAL,
-        "setup_worker_optimizations": _INTERNAL, "reset_worker_optimizations": _INTERNAL,
     },
     "celery.backends.base": dict.fromkeys(
         ("SyncBackendMixin", "pending_results_t"),

@@ -57,7 +57,9 @@ PROGRAMS: dict[str, Members] = {
     ),
     "celery.app.events": of("canvas.remote.events", "Events"),
     "celery.app.trace": {
-        **of(f"{PARTS}.tracing", "TraceInfo build_tracer trace_task"), "trace_ok_t": f"{PARTS}.tracing:Traced",
+        **of(f"{PARTS}.tracing",
+             "TraceInfo build_tracer reset_worker_optimizations setup_worker_optimizations trace_task"),
+        "trace_ok_t": f"{PARTS}.tracing:Traced",
     },
     "celery.app.log": {**of("canvas.log", "TaskFormatter"), **of(f"{PARTS}.logging_setup", "Logging")},
     "celery.app.registry": {

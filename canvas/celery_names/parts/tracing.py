@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from canvas.context import enter_request, leave_request
 from canvas.errors import ConfigurationError
@@ -14,6 +14,9 @@ from canvas.model.outcome import ExceptionInfo, Failure, Outcome, Retried, Succe
 from canvas.model.request import Request
 from canvas.text import safe_repr
 from canvas.version import DOCUMENTATION
+
+if TYPE_CHECKING:
+    from canvas.app.application import Canvas
 
 
 class TraceInfo:
@@ -100,3 +103,14 @@ def trace_task(
         return tracer(uuid, args, kwargs, request)
     except Exception as exc:  # noqa: BLE001 - the caller gets every exception as a failure, as in Celery
         return Traced(Failure(exc).einfo, TraceInfo(states.FAILURE, exc), 0.0, None)
+
+
+def setup_worker_optimizations(app: "Canvas", hostname: str | None = None) -> None:
+    """Make ``app`` the current and the default app, and register its tasks. ``hostname`` has no effect."""
+    app.set_current()
+    app.set_default()
+    app.finalize()
+
+
+def reset_worker_optimizations(app: "Canvas | None" = None) -> None:
+    """Undo what Celery's workers patch into ``Task``: nothing, since canvas patches no class."""
