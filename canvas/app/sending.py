@@ -136,7 +136,10 @@ class SendingApp(TaskDefinitions):
         if kind is not None and sender.streams(sig):
             return sender.stream(sig, args, kwargs, options)
         try:
-            plan = self.plan(sig, args, kwargs, options)
+            try:
+                plan = sender.plan(sig, args, kwargs, options)
+            except RecursionError as exc:
+                raise too_deep(sig) from exc
             if kind is None and self.sends_itself:
                 return sender.send_by_name(sig, plan, options)
             return sender.send(sig, plan, options)
