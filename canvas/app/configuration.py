@@ -31,7 +31,11 @@ class ConfiguredApp(Services):
                 source = imported(source)
             except (ImportError, AttributeError):
                 source = None
-        conf = Config.load(obj=source, namespace=namespace, environ=os.environ, overrides=self._overrides)
+        try:
+            conf = Config.load(obj=source, namespace=namespace, environ=os.environ, overrides=self._overrides)
+        except ImportError as exc:
+            exc.add_note(f"Settings are read from {source!r}, which config_from_object() names")
+            raise
         conf.bind_to(self.reconfigure)
         return conf
 

@@ -13,9 +13,13 @@ def check_packages(packages: Packages) -> None:
 
 
 def import_modules(names: Iterable[str]) -> None:
-    """Import each module. Raises ImportError."""
+    """Import each module that the settings ``include`` and ``imports`` name. Raises ImportError."""
     for name in names:
-        importlib.import_module(name)
+        try:
+            importlib.import_module(name)
+        except ImportError as exc:
+            exc.add_note(f"The setting include, or imports, names {name!r}")
+            raise
 
 
 def import_related_modules(packages: Packages, related_name: str | None) -> None:

@@ -26,6 +26,10 @@ _DATABASES = frozenset({"postgresql", "postgres", "mysql", "mariadb", "sqlite"})
 """Schemes of URLs of SQLAlchemy, which Celery writes with ``db+`` in front."""
 _CACHES = frozenset({"cache", "django-cache"})
 """The part before the ``+`` in URLs of result stores in caches, and the schemes of Celery's and Django's."""
+_STORES = frozenset(
+    {"db+postgresql", "db+mysql", "db+mariadb", "db+sqlite", "django-db", "cache+memcached", "django-cache", "file"}
+)
+"""Where results may be, but no messages; some of several names of each."""
 _AMQP = frozenset({"amqp", "amqps", "pyamqp"})
 _REDIS = frozenset({"redis", "rediss", "redis+socket", "unix", "sentinel"})
 _CLUSTER = frozenset({"redis+cluster", "rediss+cluster"})
@@ -168,7 +172,8 @@ def _opened(scheme: str, url: str, options: Mapping[str, Any], part: str) -> Any
     others = third_party.entry_point_names()
     if scheme in others:
         return third_party.open_entry(scheme, part, url, options)
-    known = sorted({*_REDIS, *_CLUSTER, *(_AMQP if part == "broker" else ()), "memory", *others})
+    served = _AMQP if part == "broker" else _STORES
+    known = sorted({*_REDIS, *_CLUSTER, *served, "memory", *others})
     what = f"no driver for scheme {scheme!r}; expected one of {', '.join(known)}"
     raise ConfigurationError(f"{part} URL: {what}{_remedy(scheme, url, known)}")
 
@@ -179,6 +184,8 @@ def _remedy(scheme: str, url: str, known: list[str]) -> str:
         return ": a variable of the environment is named and not replaced by its value"
     if ":/" in url and "://" not in url:
         return f": write {masked_url(url).replace(':/', '://', 1)}"
+    if "//" in url and "://" not in url:
+        return f": write {masked_url(url).replace('//', '://', 1)}"
     if scheme in _DATABASES:
         return f": write db+{scheme}://…"
     if "://" not in url:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from canvas.config.queue_forms import of_type, queue_list, queue_of
 from canvas.errors import ConfigurationError, QueueNotFound
 from canvas.model.queue import Queue
+from canvas.producer.option_checks import warn_of_call_options
 
 if TYPE_CHECKING:
     from canvas.config.config import Config
@@ -238,6 +239,8 @@ def _table(pairs: Any) -> RouteFunction:
             raise ConfigurationError(
                 f"task_routes: {key}: expected a queue's name or a mapping of options; got {target!r:.100}"
             )
+        if isinstance(target, Mapping):
+            warn_of_call_options(f"task_routes: {key if isinstance(key, str) else key.pattern}", target)
         if isinstance(key, re.Pattern):
             patterns.append((key, target))
         elif "*" in key or "?" in key:

@@ -102,8 +102,8 @@ def expanded(spec: Cronspec, max_: int, min_: int = 0) -> set[int]:
     elif isinstance(spec, Iterable):
         found = set(spec)
     else:
-        raise TypeError(f"a field of a crontab: expected a number, text or numbers; got {type(spec).__name__}")
+        raise TypeError(f"expected a number, text or numbers; got {type(spec).__name__}")
     for number in found:
         if not min_ <= number < max_ + min_:
-            raise ValueError(f"a field of a crontab: expected numbers from {min_} to {max_ + min_ - 1}; got {number!r}")
+            raise ValueError(f"expected numbers from {min_} to {max_ + min_ - 1}; got {number!r}")
     return found

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Any
 
 from canvas.schedules.base_schedule import BaseSchedule, as_zone, between, schedstate
-from canvas.schedules.cron_fields import Cronspec, expanded
+from canvas.schedules.cron_fields import Cronspec, crontab_parser, expanded
 
 _DAYS_IN = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _LAST_YEAR = 9999
@@ -75,15 +75,21 @@ class crontab(BaseSchedule):
         self._orig_minute, self._orig_hour, self._orig_day_of_week = given[:3]
         self._orig_day_of_month, self._orig_month_of_year = given[3:]
         self._orig_kwargs = kwargs
-        self.minute = self._expand_cronspec(given[0], 60)
-        self.hour = self._expand_cronspec(given[1], 24)
-        self.day_of_week = self._expand_cronspec(given[2], 7)
-        self.day_of_month = self._expand_cronspec(given[3], 31, 1)
-        self.month_of_year = self._expand_cronspec(given[4], 12, 1)
+        self.minute = self._numbers("minute", given[0], 60)
+        self.hour = self._numbers("hour", given[1], 24)
+        self.day_of_week = self._numbers("day_of_week", given[2], 7)
+        self.day_of_month = self._numbers("day_of_month", given[3], 31, 1)
+        self.month_of_year = self._numbers("month_of_year", given[4], 12, 1)
         self._check()
         super().__init__(**kwargs)
 
     _expand_cronspec = staticmethod(expanded)
+
+    def _numbers(self, name: str, spec: Cronspec, max_: int, min_: int = 0) -> set[int]:
+        try:
+            return self._expand_cronspec(spec, max_, min_)
+        except (crontab_parser.ParseException, ValueError, TypeError) as exc:
+            raise type(exc)(f"crontab: {name}: {exc}") from None
 
     def _check(self) -> None:
         if not any(day <= _DAYS_IN[month - 1] for month in self.month_of_year for day in self.day_of_month):

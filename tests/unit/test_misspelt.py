@@ -59,7 +59,7 @@ def test_options_of_celery_and_of_plug_ins_are_left_alone(app):
     [
         ("redi://h", r"did you mean redis://\?"), ("zookeeper://h", "canvas keeps messages in Redis"),
         ("mongodb://u:hush@h/d", "results in Redis, in SQL"), ("localhost:6379", "write redis://localhost:6379/0"),
-        ("sqs://", "canvas keeps messages in Redis"), ("xyz://h", "expected one of (amqp, amqps, )?memory, (pyamqp, )?redis"),
+        ("sqs://", "canvas keeps messages in Redis"), ("xyz://h", "expected one of (amqp, amqps, |cache.*, file, )memory, (pyamqp, )?redis"),
     ],
 )  # fmt: skip
 def test_an_address_that_no_driver_serves(url, text):

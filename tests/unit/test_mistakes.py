@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from canvas import Canvas, Workflow, chain, chord, group
 from canvas.cli.main import canvas as command
 from canvas.config.sources import settings_of_environment
+from canvas.schedules import crontab
 from canvas.testing.worker import start_worker
 from tests.support.redis_server import RedisServer, free_port
 
@@ -179,6 +180,10 @@ async def blocking():
 
 
 REFUSED = {
+    96: (lambda: sent_by(backend="rediss//x"), "results URL: no driver for scheme 'rediss//x'; …: write rediss://x"),
+    97: (lambda: crontab(hour=25), "crontab: hour: expected numbers from 0 to 23; got 25"),
+    98: (lambda: crontab(minute="a"), "crontab: minute: expected a number, or the name of a day or a month; got 'a'"),
+    99: (lambda: Workflow(app), "Workflow: name: expected text; got <…>: write Workflow(name, app)"),
     1: (lambda: sent_by(broker="redi://x"), "…no driver for scheme 'redi'; …: did you mean redis://?"),
     2: (lambda: sent_by(broker="sqs://x"), f"…no driver for scheme 'sqs'; …: {WHERE}"),
     3: (lambda: sent_by(broker="localhost:6379"), "…: write redis://localhost:6379/0"),
@@ -257,6 +262,7 @@ IN_A_WORKER = {
 }  # fmt: skip
 """Those that a worker reports."""
 WARNED = {
+    100: (lambda: sent_by(task_routes={"other.f": {"queu": "low"}}), "task_routes: other.f: unknown option 'queu'; did you mean queue?"),
     43: (lambda: another(task_ack_late=True).conf.task_acks_late, "unknown setting 'task_ack_late' from a keyword argument; did you mean task_acks_late? …"),
     48: (lambda: app.task(name="m.q", ack_late=True)(lambda: 1), "m.q: unknown task option 'ack_late'; did you mean acks_late?"),
     49: (lambda: add.apply_async((1, 2), cuntdown=5), "mapp.add: unknown option 'cuntdown'; did you mean countdown?"),
@@ -348,7 +354,7 @@ def test_a_mistake_that_is_accepted(number, worker):
 
 def test_each_mistake_is_held():
     tables = (REFUSED, IN_A_WORKER, WARNED, ON_THE_COMMAND_LINE, ACCEPTED, HELD_ELSEWHERE)
-    assert {int(str(number).split(",")[0]) for table in tables for number in table} == set(range(1, 96))
+    assert {int(str(number).split(",")[0]) for table in tables for number in table} == set(range(1, 101))
     folder = Path(__file__).parent.parent
     assert [number for number, (file, text) in HELD_ELSEWHERE.items() if text not in (folder / file).read_text()] == []
 
@@ -374,6 +380,17 @@ def test_a_mistake_on_the_command_line(number, tmp_path, monkeypatch):
     done = CliRunner().invoke(command, words.split(), prog_name="canvas")
     assert done.exit_code == (2 if expected.startswith("Error") else 0)
     assert matches(expected, " ".join(done.output[done.output.index(expected[:5]) :].split())), done.output
+
+
+def test_a_module_that_a_setting_names_and_that_is_missing():
+    for missing in (
+        lambda: another(include=["nosuch_tasks"]).import_task_modules(),
+        lambda: another().config_from_object("nosuch_settings", force=True),
+    ):
+        with pytest.raises(ModuleNotFoundError) as raised:
+            missing()
+        [note] = raised.value.__notes__
+        assert repr(raised.value.name) in note and re.search(r"include|config_from_object\(\)", note)
 
 
 def test_a_variable_that_cannot_be_read_is_left_alone():

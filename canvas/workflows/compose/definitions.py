@@ -26,6 +26,8 @@ class NodeDefinitions(OtherMethods):
     """The nodes of one workflow, in the order in which they were added."""
 
     def __init__(self, name: str = "workflow", app: "ComposingApp | None" = None) -> None:
+        if not isinstance(name, str):
+            raise CompositionError(f"Workflow: name: expected text; got {name!r:.100}: write Workflow(name, app)")
         self.name = name
         self._app = app
         self.entries: list[NodeDefinition] = []
