@@ -33,7 +33,7 @@ subtask = signature
 
 
 def _draw(sig: Any, form: str) -> str:
-    # Drawing needs networkx, which most programs never load.
+    # Imported late: drawing needs networkx, which most programs never load.
     from canvas.graph.pictures.drawing import draw_signature
 
     return draw_signature(sig, form)

@@ -36,7 +36,7 @@ class CanvasError(Exception):
     @cached_property
     def __notes__(self) -> list[str]:  # type: ignore[override]
         """The notes below its message, of which the first names its page. Raises AttributeError if it has none."""
-        from canvas.error_pages import notes_of  # most errors are never shown
+        from canvas.error_pages import notes_of  # imported late: most errors are never shown
 
         return notes_of(type(self))
 

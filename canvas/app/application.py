@@ -159,7 +159,7 @@ class Canvas(CeleryNames, SendingApp):
 
     async def aworkflow(self, run: str) -> "Run":
         """``workflow``, without blocking the event loop."""
-        import asyncio  # not at the top: programs that import canvas without an event loop need none of it
+        import asyncio  # imported late: programs without an event loop need none of it
 
         return await asyncio.to_thread(self.workflow, run)
 
@@ -198,7 +198,7 @@ class Canvas(CeleryNames, SendingApp):
 
     def bugreport(self) -> str:
         """Versions, the platform, and the settings that were given, secrets masked: for bug reports."""
-        # Most programs never report.
+        # Imported late: most programs never report.
         from canvas.app.report import report
 
         return report(self.conf.table())

@@ -97,7 +97,7 @@ def _is_key_function(option: str, value: Any) -> bool:
 
 def _signal(name: str) -> "cached_property[Signal]":
     def make(app: "TaskDefinitions") -> "Signal":
-        # Most programs listen to none of them.
+        # Imported late: most programs listen to none of them.
         from canvas.signals.signal import Signal
 
         return Signal(f"app.{name}")

@@ -59,7 +59,7 @@ class SendingApp(TaskDefinitions):
             return name
         if name in (None, "UTC"):
             return UTC
-        # Most programs keep to UTC.
+        # Imported late: most programs keep to UTC.
         from zoneinfo import ZoneInfo
 
         return ZoneInfo(name)
@@ -91,7 +91,7 @@ class SendingApp(TaskDefinitions):
     @property
     def hostname(self) -> str:
         """The name of this machine."""
-        # Few programs ask for the name, and the module takes time to import.
+        # Imported late: few programs ask for the name, and the module takes time to import.
         import socket
 
         return socket.gethostname()
@@ -153,7 +153,7 @@ class SendingApp(TaskDefinitions):
         if self.conf.task_always_eager:
             return self._send_eagerly(sig, tuple(args), dict(kwargs), options)
         if self.sends_itself:
-            # A program on an event loop has imported it already; all others do without.
+            # Imported late: a program on an event loop has imported it already; all others do without.
             import asyncio
 
             return await asyncio.to_thread(self.apply_signature, sig, args, kwargs, options)
@@ -182,7 +182,7 @@ class SendingApp(TaskDefinitions):
         self, sig: Signature[Any], args: tuple[Any, ...], kwargs: dict[str, Any], options: Mapping[str, Any]
     ) -> Any:
         """Run ``sig`` in this process; an EagerResult."""
-        # Most programs run nothing in their own process.
+        # Imported late: most programs run nothing in their own process.
         from canvas.execution.eager import apply_eagerly
 
         return apply_eagerly(self, sig, args, kwargs, dict(options))
@@ -236,7 +236,7 @@ class SendingApp(TaskDefinitions):
     ) -> Any:
         """``send_task`` on an event loop; options by name only."""
         if self.sends_itself:
-            # A program on an event loop has imported it already; all others do without.
+            # Imported late: a program on an event loop has imported it already; all others do without.
             import asyncio
 
             return await asyncio.to_thread(lambda: self.send_task(name, args, kwargs, **options))

@@ -178,7 +178,7 @@ def ids_of(result: ResultRef | None) -> list[str]:
 
 
 def _run_of(app: BeatApp, entry: Entry) -> Tick:
-    # Most entries are tasks, which need none of these.
+    # Imported late: most entries are tasks, which need none of these.
     from canvas.workflows.run import Run
     from canvas.workflows.start import prepared
     from canvas.workflows.steps.chord_callbacks import go_on_here

@@ -111,7 +111,7 @@ def _names(value: Any) -> Any:
 
 
 def _serializers(value: Any) -> Any:
-    # The codecs are loaded with the first message, or the first setting that names some.
+    # Imported late: the codecs are loaded with the first message, or the first setting that names some.
     from canvas.wire.codecs import is_known
 
     names = _names(value)
@@ -147,7 +147,7 @@ def _backend(value: Any) -> Any:
 def _timezone(value: Any) -> Any:
     if value is None or isinstance(value, tzinfo):
         return value
-    # Most programs keep to UTC.
+    # Imported late: most programs keep to UTC.
     from zoneinfo import ZoneInfo
 
     try:

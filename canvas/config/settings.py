@@ -269,7 +269,7 @@ SETTINGS: Final[dict[str, Setting]] = {
 
 def nearest(name: str, known: Iterable[str] = (), like: float = _LIKE) -> str | None:
     """The setting whose name ``name`` resembles, if one does."""
-    # Only wrong names need it.
+    # Imported late: only wrong names need it.
     from difflib import get_close_matches
 
     return next(iter(get_close_matches(name, list(known or SETTINGS), n=1, cutoff=like)), None)
@@ -285,7 +285,7 @@ def nearest_zone(name: str, value: Any) -> str:
     """The end of an error about a setting's value: the time zone that it resembles, if it is to be one."""
     if name != "timezone" or not isinstance(value, str):
         return ""
-    # It reads a whole folder.
+    # Imported late: the module reads a whole folder.
     from zoneinfo import available_timezones
 
     near = nearest(value, available_timezones(), like=0.6)

@@ -21,7 +21,7 @@ def dashboard(app: "Canvas | CeleryApp", **options: Any) -> "Dashboard":
     Without one of ``basic_auth``, ``user_header`` and ``host_auth`` only programs on the same machine are answered.
     Raises ConfigurationError for options that contradict each other, and without Starlette.
     """
-    from canvas.dashboard.application import application  # Starlette is an extra
+    from canvas.dashboard.application import application  # imported late: Starlette is an extra
 
     return application(app, DashboardOptions(**options))
 
@@ -34,6 +34,6 @@ def dashboard_urls(
     ``allowed``: whether the user of a request may use the dashboard, by default the users who may enter Django's admin;
     others are sent to Django's login. ``options``: the fields of :class:`DashboardOptions`. Raises ConfigurationError.
     """
-    from canvas.integrations.django_asgi import is_staff, urls  # Django is the site's
+    from canvas.integrations.django_asgi import is_staff, urls  # imported late: Django is the site's
 
     return urls(dashboard(app, **{"host_auth": True, **options}), "canvas_dashboard", allowed or is_staff)

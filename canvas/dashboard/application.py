@@ -100,7 +100,7 @@ def _history(collector: Collector, options: DashboardOptions) -> History | None:
     if options.store is None:
         return None
     try:
-        from canvas.drivers.sql.history import SQLHistory  # SQLAlchemy is an extra
+        from canvas.drivers.sql.history import SQLHistory  # imported late: SQLAlchemy is an extra
     except ImportError as exc:
         raise ConfigurationError("store needs SQLAlchemy: install canvas-workflows[sql]") from exc
     limits = options.store_age, options.store_tasks, options.store_bytes

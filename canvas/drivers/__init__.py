@@ -164,7 +164,7 @@ def _opened(scheme: str, url: str, options: Mapping[str, Any], part: str) -> Any
         from canvas.drivers import keyvalue
 
         return keyvalue.open_results(url, options)
-    # Few programs have a driver of their own.
+    # Imported late: few programs have a driver of their own.
     from canvas.drivers import third_party
 
     if part == "results" and third_party.is_path(url):
@@ -197,7 +197,7 @@ def _remedy(scheme: str, url: str, known: list[str]) -> str:
             ": canvas keeps messages in Redis or RabbitMQ, and results in Redis, in SQL (db+postgresql://, "
             "db+mysql://, db+sqlite:///, django-db), in Memcached (cache+memcached://) or in files (file:///path)"
         )
-    # Only wrong names need it.
+    # Imported late: only wrong names need it.
     from difflib import get_close_matches
 
     near = get_close_matches(scheme, known, n=1)

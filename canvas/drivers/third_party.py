@@ -47,7 +47,7 @@ def entry_point_names() -> list[str]:
 
 
 def _entry_points() -> dict[str, Any]:
-    # importlib.metadata is slow to import, and few programs have a driver of their own.
+    # Imported late: importlib.metadata is slow to import, and few programs have a driver of their own.
     from importlib.metadata import entry_points
 
     return {entry.name: entry for entry in entry_points(group="canvas.drivers")}

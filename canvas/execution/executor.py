@@ -177,7 +177,7 @@ def shared_loop(loop: "AbstractEventLoop | None") -> Iterator[None]:
 
 def run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
     """Run it on the calling thread's own loop. The loop is kept: connections that tasks keep open stay usable."""
-    # asyncio takes longer to import than the rest of canvas, and most programs have no async tasks.
+    # Imported late: asyncio takes longer to import than the rest of canvas, and most programs have no async tasks.
     import asyncio
 
     from canvas.execution.cancellation import ThreadCoroutine, driven_elsewhere

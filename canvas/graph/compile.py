@@ -73,7 +73,7 @@ def _compiled(sig: Signature[Any], call: PartialCall, rest: list[Any] | None, lo
 
 def graph_of(sig: Signature[Any], new_id: Callable[[], str]) -> "Graph":
     """The checked graph alone, for pictures and measurements."""
-    # networkx takes longer to load than all else that a program needs for its chains, groups and chords.
+    # Imported late: networkx takes longer to load than all else that a program needs for its chains, groups and chords.
     from canvas.graph.digraph import digraph
 
     refuse_cycles(sig)

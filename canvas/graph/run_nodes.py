@@ -19,7 +19,7 @@ def topological(entries: Sequence[NodeDefinition]) -> list[int]:
     """The entries' numbers, parents first. Raises CompositionError that shows a cycle."""
     if all(source.number < number for number, entry in enumerate(entries) for source in entry.sources):
         return list(range(len(entries)))
-    # networkx takes longer to load than all else that starts a run, and most workflows are written parents first.
+    # Imported late: networkx takes longer to load than all else that starts a run, and most workflows are in order.
     from canvas.graph.dag import sorted_numbers
 
     return sorted_numbers(entries)

@@ -181,7 +181,7 @@ class SpeculativeDispatch(NamedTuple):
     @classmethod
     def of(cls, chord_dispatch: ChordDispatch, parts: Sequence[bytes]) -> "SpeculativeDispatch":
         """``chord_dispatch``, to be applied if the chord's parts are exactly these, in this order."""
-        from hashlib import sha1  # it loads OpenSSL, which most programs do not need
+        from hashlib import sha1  # imported late: it loads OpenSSL, which most programs do not need
 
         return cls(chord_dispatch, sha1(b"".join(parts), usedforsecurity=False).hexdigest())
 

@@ -165,7 +165,7 @@ class MessageBuilder:
                     raise
                 payload = self._written(message, serializer, compression, None)
         except EncodeError as exc:
-            from canvas.producer.send_errors import find_unencodable  # most values can be encoded
+            from canvas.producer.send_errors import find_unencodable  # imported late: most values can be encoded
 
             place = find_unencodable(message.task, (message.args, message.kwargs, message.embed), serializer)
             # The error of the serializer is a part of this text; the program's own, in a __json__ method, is not.

@@ -120,7 +120,7 @@ class Planner:
             check_options(sig["task"], together)
             warn_of_call_options(sig["task"], together)
         if kind in _COMPOSITES or type(sig).__name__ == "chunks":
-            # Programs that send single tasks only do without the compiler.
+            # Imported late: programs that send single tasks only do without the compiler.
             from canvas.graph.compile import compile
 
             sent = _without_connections(options) if options else {}
@@ -168,7 +168,7 @@ class Planner:
 
         The queue of a task that is not registered here may be an attribute of it that only workers know.
         """
-        # Most apps make missing queues and end chords.
+        # Imported late: most apps make missing queues and end chords.
         from canvas.drivers.ports.capabilities import missing
         from canvas.producer.embedded_signatures import embedded_signatures
 

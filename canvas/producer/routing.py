@@ -244,7 +244,7 @@ def _table(pairs: Any) -> RouteFunction:
         if isinstance(key, re.Pattern):
             patterns.append((key, target))
         elif "*" in key or "?" in key:
-            from fnmatch import translate  # most routes name tasks
+            from fnmatch import translate  # imported late: most routes name tasks
 
             patterns.append((re.compile(translate(key)), target))
         else:

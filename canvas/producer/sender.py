@@ -76,7 +76,7 @@ class Sender(Planner):
         app = self._app
         own: list[TaskCall] = []
         if sig.get("subtask_type") is not None and (app.sends_itself or self._any_sends_itself(plan)):
-            # Few programs override apply_async or send_task.
+            # Imported late: few programs override apply_async or send_task.
             from canvas.producer.own_apply_async import take_own
 
             own = take_own(app, plan)
@@ -99,7 +99,7 @@ class Sender(Planner):
         task = self._tasks.get(plan.dispatches[0].task)
         if task is None or not task.unique_for:
             return None
-        # Few programs have unique tasks.
+        # Imported late: few programs have unique tasks.
         from canvas.producer.unique import lock_of
 
         lock = lock_of(plan, task)
@@ -250,7 +250,7 @@ class Sender(Planner):
         return messages, chords
 
     def _unlocking(self, plan: Plan, ambient: Lineage) -> list[BuiltMessage]:
-        # Most result backends count the parts of chords.
+        # Imported late: most result backends count the parts of chords.
         from canvas.graph.chord_unlock import unlock_call
 
         app = self._app
@@ -275,7 +275,7 @@ def _moment(eta: str) -> datetime:
 
 async def _in_thread(call: Callable[[], T]) -> T:
     """``call`` on a thread: the event loop is not blocked."""
-    # A program on an event loop has imported it already; all others do without.
+    # Imported late: a program on an event loop has imported it already; all others do without.
     import asyncio
 
     return await asyncio.to_thread(call)

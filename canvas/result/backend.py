@@ -50,7 +50,7 @@ class Backend:
     @property
     def _results(self) -> "ResultStore":
         if self._driver is None:
-            from canvas.drivers.ports.capabilities import missing  # only to say what is wrong
+            from canvas.drivers.ports.capabilities import missing  # imported late: only to say what is wrong
 
             raise missing("results")
         return self._driver
@@ -68,7 +68,7 @@ class Backend:
     def ensure_chords_allowed(self) -> None:
         """Raise NoResultBackend if chords cannot end: there is no store, or none that all workers read."""
         if not self.ends_chords:
-            from canvas.drivers.ports.capabilities import missing  # only to say what is wrong
+            from canvas.drivers.ports.capabilities import missing  # imported late: only to say what is wrong
 
             raise missing("chords")
 
@@ -76,7 +76,7 @@ class Backend:
         """Raise NoResultBackend if the app does not count the parts of chords, which ``feature`` needs."""
         self.ensure_chords_allowed()
         if self.unlocks_chords:
-            from canvas.drivers.ports.capabilities import missing  # only to say what is wrong
+            from canvas.drivers.ports.capabilities import missing  # imported late: only to say what is wrong
 
             raise missing("parts", feature)
 
@@ -144,14 +144,16 @@ class Backend:
     @contextmanager
     def watch(self, task_ids: Iterable[str]) -> Iterator["RecordWatch"]:
         """Watch ids; nothing stored from now on, or before, is missed."""
-        from canvas.result.record_watch import RecordWatch  # programs that only send tasks do without
+        from canvas.result.record_watch import RecordWatch  # imported late: programs that only send tasks do without
 
         with self._results.watch(task_ids) as watch:
             yield RecordWatch(watch, self._decode)
 
     @asynccontextmanager
     async def awatch(self, task_ids: Iterable[str]) -> AsyncIterator["AsyncRecordWatch"]:
-        from canvas.result.record_watch import AsyncRecordWatch  # programs that only send tasks do without
+        from canvas.result.record_watch import (
+            AsyncRecordWatch,  # imported late: programs that only send tasks do without
+        )
 
         async with self._results.awatch(task_ids) as watch:
             yield AsyncRecordWatch(watch, self._decode)

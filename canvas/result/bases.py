@@ -147,7 +147,7 @@ class ResultTree(ResultBase):
 
         Raises IncompleteStream when one is not ready and ``intermediate`` is false.
         """
-        from canvas.result.result_graph import ResultGraph  # most programs never look at it
+        from canvas.result.result_graph import ResultGraph  # imported late: most programs never look at it
 
         found = ResultGraph()
         for parent, node in self.iterdeps(intermediate=intermediate):

@@ -75,7 +75,7 @@ class AsyncResult(StoredResult, Generic[R_co]):
             check_join_allowed()
         if self.final_record is None:
             warn_of_blocked_loop()
-            # Programs that only send tasks do without.
+            # Imported late: programs that only send tasks do without.
             from canvas.result.single_wait import wait
 
             wait(self, timeout, propagate and follow_parents, on_message, on_interval)

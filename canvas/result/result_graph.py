@@ -18,7 +18,7 @@ class ResultGraph(dict[Any, list[Any]]):
 
     def topsort(self) -> list[Any]:
         """The results in an order in which each comes after those that it waits for."""
-        # Most programs never sort results.
+        # Imported late: most programs never sort results.
         from graphlib import TopologicalSorter
 
         return list(TopologicalSorter(self).static_order())

@@ -130,7 +130,7 @@ async def wait_async(
             if found is None or found[1].status in states.PROPAGATE_STATES:
                 await ancestors.acheck()
             if found is None and left() == 0:
-                # A program on an event loop has imported it already; all others do without.
+                # Imported late: a program on an event loop has imported it already; all others do without.
                 import asyncio
 
                 raise TimeoutError(await asyncio.to_thread(_timeout_text, result, timeout))

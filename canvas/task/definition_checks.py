@@ -67,7 +67,7 @@ def warn_of_task_options(task: str, options: Mapping[str, Any], base: type) -> N
 @lru_cache(maxsize=1024)
 def nearest_name(name: str, known: frozenset[str]) -> str | None:
     """The known name of which ``name`` looks like a misspelling; ``None`` if it resembles none."""
-    # Only wrong names need it.
+    # Imported late: only wrong names need it.
     from difflib import get_close_matches
 
     return next(iter(get_close_matches(name, known, n=1, cutoff=_LIKE)), None)

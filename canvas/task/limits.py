@@ -87,11 +87,11 @@ def _key(task: Limited, chosen: KeyFunction, args: Any, kwargs: Mapping[str, Any
             raise TypeError(f"{task.name}(): {exc}") from None
         bound.apply_defaults()
         values = {name: bound.arguments[name] for name in chosen} if chosen is not None else dict(bound.arguments)
-    # Few programs have unique tasks.
+    # Imported late: few programs have unique tasks.
     from canvas.wire import typed_json
 
     written = typed_json.dumps(sorted(values.items()) if isinstance(values, dict) else values)
-    import hashlib  # it loads OpenSSL, which most programs do not need
+    import hashlib  # imported late: it loads OpenSSL, which most programs do not need
 
     return f"{task.name}:{hashlib.sha256(written).hexdigest()[:32]}"
 

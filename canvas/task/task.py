@@ -140,7 +140,7 @@ class Task(CheckedCalls[P, R]):
         """``apply_async``, without blocking the event loop."""
         self._check_call(args, kwargs)
         if self.sends_itself:
-            # A program on an event loop has imported it already; all others do without.
+            # Imported late: a program on an event loop has imported it already; all others do without.
             import asyncio
 
             return await asyncio.to_thread(lambda: self.apply_async(args, kwargs, **options))
@@ -233,7 +233,7 @@ class Task(CheckedCalls[P, R]):
         MaxRetriesExceededError if it is not an exception, ``exc`` when the task was called directly, and
         InvalidTaskError for a time that cannot be read.
         """
-        from canvas.task.retry import retry  # most tasks never retry
+        from canvas.task.retry import retry  # imported late: most tasks never retry
 
         return retry(self, args, kwargs, exc, throw, eta, countdown, max_retries, options)
 
@@ -244,7 +244,7 @@ class Task(CheckedCalls[P, R]):
         never = (Ignore, Retry, *exception_classes(self.dont_autoretry_for))
         if not isinstance(exc, exception_classes(self.autoretry_for)) or isinstance(exc, never):
             return None
-        from canvas.task.retry import autoretry  # most tasks never retry
+        from canvas.task.retry import autoretry  # imported late: most tasks never retry
 
         return autoretry(self, exc, caller)
 
@@ -252,7 +252,7 @@ class Task(CheckedCalls[P, R]):
         self, request: Any = None, args: Any = None, kwargs: Any = None, queue: Any = None, **options: Any
     ) -> Signature[R]:
         """This call, or that of ``request``, again: with its id, its place and its count of retries (semantics.md)."""
-        from canvas.task.retry import signature_again  # most tasks never retry
+        from canvas.task.retry import signature_again  # imported late: most tasks never retry
 
         return signature_again(self, args, kwargs, {**options, "queue": queue}, request)
 
@@ -279,7 +279,7 @@ class Task(CheckedCalls[P, R]):
         signature is returned for the caller to send. Raises ValueError outside a chord, CompositionError for an empty
         chain.
         """
-        from canvas.task.replace import add_to_chord  # most tasks never do so
+        from canvas.task.replace import add_to_chord  # imported late: most tasks never do so
 
         return add_to_chord(self, sig, lazy)
 

@@ -148,7 +148,7 @@ def _of_kombu(serializer: str) -> Codec | None:
 
 
 def _msgpack_dumps(value: Any) -> bytes:
-    # Most programs write JSON only.
+    # Imported late: most programs write JSON only.
     import msgpack
 
     try:

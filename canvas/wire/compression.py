@@ -96,14 +96,14 @@ def _brotli_bounded(data: bytes, limit: int) -> bytes:
 
 
 def _bz2() -> Any:
-    # Few programs compress with it.
+    # Imported late: few programs compress with it.
     import bz2
 
     return bz2
 
 
 def _lzma() -> Any:
-    # Few programs compress with it.
+    # Imported late: few programs compress with it.
     import lzma
 
     return lzma

@@ -141,7 +141,7 @@ def end_of(group_id: str) -> str:
 
 
 def _digest(key: bytes, what: bytes) -> str:
-    # Few programs sign; the others need not load this.
+    # Imported late: few programs sign; the others need not load this.
     import hmac
 
     return hmac.new(key, what, "sha256").hexdigest()

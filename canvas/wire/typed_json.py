@@ -198,7 +198,7 @@ def _by_registration(value: Any) -> Any:
         if isinstance(value, kind):
             written = _reduced(value, partial(encode, value))
             return written if marker is None else {"__type__": marker, "__value__": written}
-    # Most values can be written.
+    # Imported late: most values can be written.
     from canvas.wire.unwritable import advice_on
 
     raise EncodeError(

@@ -177,7 +177,7 @@ class WorkerProcess:
     def _run_slots(self) -> None:
         match self._plan.pool:
             case "asyncio":
-                # asyncio takes longer to import than the rest of canvas; the other pools do without.
+                # Imported late: asyncio takes longer to import than the rest of canvas; the other pools do without.
                 from canvas.worker.pools.asyncio_pool import AsyncioPool
 
                 timeout = self._app.conf.worker_soft_shutdown_timeout

@@ -24,7 +24,7 @@ def embed_run(
     The values of nodes that have ``ended`` come from identity tasks. Raises CompositionError for a message that would
     be larger than ``task_message_max_bytes``.
     """
-    # networkx takes longer to load than all else that a worker needs.
+    # Imported late: networkx takes longer to load than all else that a worker needs.
     from canvas.graph.celery_form import Embedding
     from canvas.graph.wire_signature import estimated_bytes
 

@@ -72,7 +72,7 @@ class RunStore:
     @property
     def _results(self) -> "RunRecords":
         if self._driver is None:
-            from canvas.drivers.ports.capabilities import missing  # only to say what is wrong
+            from canvas.drivers.ports.capabilities import missing  # imported late: only to say what is wrong
 
             raise missing("runs")
         return self._driver
@@ -104,7 +104,7 @@ class RunStore:
     ) -> bool:
         """Store the next attempt of a run, with the ready chord that starts it; False when it has begun already."""
         fields = {"about": self._encode(run, about), **self._encoded(run, attempt + 1, nodes)}
-        from canvas.drivers.ports.runs import NewAttempt  # programs that begin no attempt do without
+        from canvas.drivers.ports.runs import NewAttempt  # imported late: programs that begin no attempt do without
 
         new = NewAttempt(attempt, fields, self._alive, start, run_listing(about).state, new_id())
         return bool(self.persist(lambda: self._results.begin_attempt(run, new)))
@@ -279,7 +279,7 @@ def run_metadata(name: str, nodes: Sequence[RunNode], now: datetime, target: str
 
 def run_listing(about: dict[str, Any]) -> "RunListing":
     """The listing of a new run, or of a new attempt."""
-    # Programs that start no workflow do without these.
+    # Imported late: programs that start no workflow do without these.
     from canvas.model import states
     from canvas.model.run_index import OF_CELERY, RunListing, in_celery_form
     from canvas.workflows.labels import label_terms, labels_of

@@ -46,7 +46,7 @@ def setup_security(
             "setup_security: expected the settings security_key, security_certificate and security_cert_store"
         )
     try:
-        # Most programs do without cryptography.
+        # Imported late: most programs do without cryptography.
         from canvas.celery_names.security.serialization import register_auth
     except ModuleNotFoundError as exc:
         raise ConfigurationError("setup_security needs cryptography: install canvas-workflows[auth]") from exc

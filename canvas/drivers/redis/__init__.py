@@ -45,7 +45,7 @@ def open_redis(
 
 def open_state(url: str, options: Mapping[str, Any], store: StoreParts | None) -> StateParts:
     """The state of messages that another broker carries, at a Redis URL; ``store``: where the results are."""
-    # Only apps whose broker is not Redis need it.
+    # Imported late: only apps whose broker is not Redis need it.
     from canvas.drivers.redis.message_state import StateBroker
 
     broker = StateBroker(RedisClient(parse(url, options)), options)

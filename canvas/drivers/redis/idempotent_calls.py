@@ -81,7 +81,7 @@ class IdempotentCalls:
 
     async def acall(self, name: str, keys: Sequence[str], arguments: Sequence[Any], delays: Delays) -> Any:
         """``call`` on an event loop."""
-        # A program on an event loop has imported it already; all others do without.
+        # Imported late: a program on an event loop has imported it already; all others do without.
         import asyncio
 
         guard, token = self._guards.take(), next(self._tokens)

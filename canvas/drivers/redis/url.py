@@ -208,14 +208,14 @@ def _of_kind(key: str, kind: str, text: str) -> Any:
 
 
 def _like(name: str) -> str | None:
-    # Most names are right.
+    # Imported late: most names are right.
     from difflib import get_close_matches
 
     return next(iter(get_close_matches(name, OPTIONS, n=1)), None)
 
 
 def _tls_versions() -> Mapping[str, Any]:
-    # Most connections are made without TLS.
+    # Imported late: most connections are made without TLS.
     from ssl import TLSVersion
 
     return TLSVersion.__members__

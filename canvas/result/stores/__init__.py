@@ -17,7 +17,7 @@ def result_target(app: BackendApp) -> ResultTarget:
     given, aliases = app.backend_cls or app.conf.result_backend or None, app.backend_aliases
     if not aliases and (given is None or (isinstance(given, str) and serves_results(given))):
         return ResultTarget(given)
-    # Most programs give a URL.
+    # Imported late: most programs give a URL.
     from canvas.result.stores.finding import target_of
 
     return target_of(app, given, aliases)

@@ -71,7 +71,7 @@ def by_url(given: str) -> tuple[str, str | None]:
 
 def _entry_point(name: str) -> str | None:
     """The class that a package registers as a backend of Celery's, under a name."""
-    from importlib.metadata import entry_points  # few programs have a backend of their own
+    from importlib.metadata import entry_points  # imported late: few programs have a backend of their own
 
     found = entry_points(group="celery.result_backends", name=name)
     return next((one.value for one in found), None)

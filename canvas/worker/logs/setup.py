@@ -93,7 +93,7 @@ class WorkerLog:
         return False
 
     def _taken_over(self) -> bool:
-        # Most programs connect to no signal.
+        # Imported late: most programs connect to no signal.
         from canvas.signals import setup_logging
 
         answers = setup_logging.send(None, format=self._conf.worker_log_format, **self._facts())

@@ -134,7 +134,7 @@ class SlotClient(RedisClient):
         return [await self.acommand(*words, retry=False) for words in commands]
 
     async def _arouted(self, call: Callable[[RedisClient], Any], retry: bool) -> Any:
-        # A program on an event loop has imported it already; all others do without.
+        # Imported late: a program on an event loop has imported it already; all others do without.
         import asyncio
 
         tries = _Tries(self._cluster, self._slot, retry)

@@ -108,7 +108,7 @@ class RedisClient:
         self._clients()
         loops = self._loops
         if loops is None:
-            # Most programs have no event loop, and the library takes as long to load as all of canvas.
+            # Imported late: most programs have no event loop, and the library takes as long to load as all of canvas.
             from canvas.drivers.redis.connection.event_loops import LoopClients
             from canvas.drivers.redis.connection.redis_py import loop_client
 

@@ -33,7 +33,7 @@ class Connector:
     def _maker(self) -> Callable[[], Connection]:
         address = self._address
         if address.ssl or address.sentinels:
-            # Most servers are reached without either, and the library takes as long to load as all of canvas.
+            # Imported late: most servers need neither, and the library takes as long to load as all of canvas.
             from canvas.drivers.redis.connection.redis_py import connections_to
 
             return connections_to(address)

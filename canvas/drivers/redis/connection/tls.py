@@ -47,7 +47,7 @@ def expects_tls(host: str, port: int) -> bool:
         pass
     except OSError:
         return False  # a server with TLS refuses the command at once
-    import ssl  # which takes long to load, and only servers with TLS need it
+    import ssl  # imported late: it takes long to load, and only servers with TLS need it
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE

@@ -159,7 +159,7 @@ class Watching:
     @asynccontextmanager
     async def awatch(self, task_ids: Iterable[str]) -> AsyncIterator[AsyncQueueWatch]:
         """A watch for the calling coroutine."""
-        # Most programs have no event loop.
+        # Imported late: most programs have no event loop.
         import asyncio
 
         from canvas.drivers.redis.connection.shared_subscription import SharedSubscription
