@@ -103,6 +103,13 @@ def postgres():
 
 
 @pytest.fixture(scope="module")
+def own_server():
+    """A server of the module's own, which no other fixture uses."""
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
 def bench():
     """A server of the module's own, for tests that run worker processes."""
     with RedisServer() as server:

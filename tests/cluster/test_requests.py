@@ -9,40 +9,33 @@ from canvas.drivers.ports.values import Lease
 from canvas.model.settlement import ResultWrite, Settlement
 from canvas.testing.contract import publish
 from tests.support.rabbitmq import SharedRabbitMQ
-from tests.support.redis_server import RedisServer
 
 SUCCESS = b'{"status":"SUCCESS","result":1}'
 
 
-@pytest.fixture(scope="module")
-def second():
-    with RedisServer() as server:
-        yield server
-
-
 @contextmanager
-def one(cluster, first, second):
+def one(cluster, first, own_server):
     yield open_driver(first.url(0), first.url(1)), [first]
 
 
 @contextmanager
-def two(cluster, first, second):
-    yield open_driver(first.url(0), second.url(1)), [first, second]
+def two(cluster, first, own_server):
+    yield open_driver(first.url(0), own_server.url(1)), [first, own_server]
 
 
 @contextmanager
-def in_cluster(cluster, first, second):
+def in_cluster(cluster, first, own_server):
     yield open_driver(cluster.url(), cluster.url()), cluster.masters
 
 
 @contextmanager
-def shards(cluster, first, second):
-    rules = {first.url(0): ["q1"], second.url(0): ["*"]}
-    yield open_driver("", second.url(1), broker_shards=rules), [first, second]
+def shards(cluster, first, own_server):
+    rules = {first.url(0): ["q1"], own_server.url(0): ["*"]}
+    yield open_driver("", own_server.url(1), broker_shards=rules), [first, own_server]
 
 
 @contextmanager
-def on_rabbitmq(cluster, first, second):
+def on_rabbitmq(cluster, first, own_server):
     with SharedRabbitMQ() as node:
         yield open_driver(node.url(), first.url(1)), [first]
 
@@ -53,10 +46,10 @@ Redis."""
 
 
 @pytest.mark.parametrize("arrangement", REQUESTS, ids=lambda made: made.__name__)
-def test_requests_of_a_settlement(cluster, redis_server, second, arrangement):
-    for server in (redis_server, second):
+def test_requests_of_a_settlement(cluster, redis_server, own_server, arrangement):
+    for server in (redis_server, own_server):
         server.client().flushall()
-    with arrangement(cluster, redis_server, second) as (driver, servers):
+    with arrangement(cluster, redis_server, own_server) as (driver, servers):
         driver.broker.publish([publish(str(number), "q1") for number in range(8)])
         lease = Lease("w", ("q1",), 1)
         held = driver.broker.lease(lease)
@@ -74,10 +67,10 @@ def test_requests_of_a_settlement(cluster, redis_server, second, arrangement):
     assert (min(found["q1"][1:]), min(found["q2"][1:])) == REQUESTS[arrangement]
 
 
-def test_a_heartbeat_is_one_request_to_each_partition(redis_server, second):
-    servers = (redis_server, second)
+def test_a_heartbeat_is_one_request_to_each_partition(redis_server, own_server):
+    servers = (redis_server, own_server)
     shards = {server.url(0): [pattern] for server, pattern in zip(servers, ("far", "*"), strict=True)}
-    driver = open_driver("", second.url(1), broker_shards=shards)
+    driver = open_driver("", own_server.url(1), broker_shards=shards)
     driver.recovery.heartbeat("w", ["far", "near"], 60)
     requests = Requests(servers)
     found = []

@@ -21,20 +21,14 @@ PATIENT = {"socket_timeout": 0.5}
 
 
 @pytest.fixture(scope="module")
-def far():
-    with RedisServer() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def bench(redis_server, far):
+def bench(redis_server, own_server):
     with RedisServer() as second:
-        yield ShardedBench(far, second, redis_server)
+        yield ShardedBench(own_server, second, redis_server)
 
 
 @pytest.fixture
-def driver(bench, far):
-    for server in (far, bench.second):
+def driver(bench, own_server):
+    for server in (own_server, bench.second):
         server.client().flushall()
     driver = open_driver("", bench.second.url(1), broker_shards=bench.shards, broker_options=PATIENT)
     yield driver
@@ -57,25 +51,25 @@ def asking():
     return [thread for thread in threading.enumerate() if thread.name == "canvas-away"]
 
 
-def test_a_closed_driver_asks_no_more(driver, far):
+def test_a_closed_driver_asks_no_more(driver, own_server):
     driver.recovery.heartbeat("w1", ["far", "celery"], 60)
-    stopped(far)
+    stopped(own_server)
     try:
         leased(driver, "far", "celery")
         assert asking()
         driver.close()
         eventually(lambda: not asking())
     finally:
-        gone_on(far)
+        gone_on(own_server)
 
 
-def test_what_is_owed_to_a_silent_server_is_settled_when_it_is_back(driver, far):
+def test_what_is_owed_to_a_silent_server_is_settled_when_it_is_back(driver, own_server):
     """The other server's settlements and leases are made in the same call."""
     driver.recovery.heartbeat("w1", ["far", "celery"], 60)
     driver.broker.publish([publish("one", "far"), publish("two", "celery")])
     held = {delivery.queue: delivery for delivery in leased(driver, "far", "celery")}
     driver.broker.publish([publish("three", "celery")])
-    stopped(far)
+    stopped(own_server)
     try:
         batch = [Settlement(held[name], stores=[ResultWrite(name, b"{}", 60, True)]) for name in ("far", "celery")]
         with pytest.raises(PartlySettled) as raised:
@@ -89,33 +83,33 @@ def test_what_is_owed_to_a_silent_server_is_settled_when_it_is_back(driver, far)
         driver.recovery.heartbeat("w1", ["far", "celery"], 60)
         assert driver.recovery.recover_dead_workers() == 0
     finally:
-        gone_on(far)
+        gone_on(own_server)
     assert eventually(lambda: not driver.settler.settle([], Lease("w1", ("far", "celery"), 9)).leased.partial)
     verdicts = [driver.settler.settle([batch[0]]).verdicts[0] for _ in range(2)]
     assert [one.held for one in verdicts] == [True, False]
     assert driver.results.get(["far"]) == [b"{}"]
 
 
-def test_a_server_that_is_back_gets_the_heartbeats_that_it_missed(driver, far):
+def test_a_server_that_is_back_gets_the_heartbeats_that_it_missed(driver, own_server):
     driver.recovery.heartbeat("w1", ["far", "celery"], 60)
-    far.client().flushall()
-    stopped(far)
+    own_server.client().flushall()
+    stopped(own_server)
     try:
         assert not driver.recovery.heartbeat("w2", ["far", "celery"], 60).known
     finally:
-        gone_on(far)
-    eventually(lambda: far.client().hlen("canvas:workers") == 2)
+        gone_on(own_server)
+    eventually(lambda: own_server.client().hlen("canvas:workers") == 2)
 
 
-def test_both_servers_are_away(driver, bench, far):
+def test_both_servers_are_away(driver, bench, own_server):
     leased(driver, "far", "celery")
-    stopped(far)
+    stopped(own_server)
     stopped(bench.second)
     try:
         with pytest.raises(OperationalError):
             leased(driver, "far", "celery")
     finally:
-        gone_on(far)
+        gone_on(own_server)
         gone_on(bench.second)
 
 

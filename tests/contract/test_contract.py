@@ -10,7 +10,6 @@ from canvas.drivers.memory import open_memory
 from canvas.errors import DecodeError, EncodeError
 from canvas.model.message import EncodedMessage
 from canvas.testing.contract import DriverContract
-from tests.support.redis_server import RedisServer
 
 
 def close(driver):
@@ -106,19 +105,13 @@ class TestRedisUnixSocket(DriverContract):
         close(driver)
 
 
-@pytest.fixture(scope="module")
-def other_server():
-    with RedisServer() as server:
-        yield server
-
-
 class TestTwoServers(DriverContract):
     """Broker and results apart: in steps."""
 
     @pytest.fixture
-    def driver(self, redis_url, other_server):
-        other_server.client().flushall()
-        driver = open_driver(redis_url, other_server.url(0))
+    def driver(self, redis_url, own_server):
+        own_server.client().flushall()
+        driver = open_driver(redis_url, own_server.url(0))
         yield driver
         close(driver)
 

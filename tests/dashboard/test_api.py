@@ -6,32 +6,16 @@ import signal
 import pytest
 
 from canvas import Workflow
+from tests.support import dashboards
 from tests.support.apps import make
-from tests.support.dashboards import eventually, served
-from tests.support.processes import WorkerProcess
+from tests.support.dashboards import eventually
 from tests.worker.commands import invoked
 
 
 @pytest.fixture(scope="module")
 def fleet(bench):
-    """A dashboard, a canvas worker and a Celery worker."""
-    broker, backend, ledger = bench.urls()
-    app = make("canvas", broker, backend, ledger=ledger, result_extended=True)
-    with (
-        WorkerProcess(
-            "canvas", broker, backend, "-E", "-c", "1", "-P", "threads", "-n", "ours@h", ledger=ledger
-        ) as ours,
-        WorkerProcess(
-            "celery", broker, backend, "-E", "-c", "1", "-P", "solo", "-n", "theirs@h", "-Q", "other"
-        ) as theirs,
-        served(app, inspect_timeout=0.5) as page,
-    ):
-        ours.ready()
-        theirs.ready()
-        page.app, page.bench, page.ours = app, bench, ours
-        eventually(lambda: page.get("/overview")["sources"].get("events", {}).get("ok"))
+    with dashboards.fleet(bench, result_extended=True) as page:
         yield page
-    app.close()
 
 
 def test_workers_of_both_libraries(fleet):

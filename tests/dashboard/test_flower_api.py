@@ -7,34 +7,27 @@ from canvas.dashboard.collecting.cluster import Cluster
 from canvas.dashboard.flower.search import QueryError, compiled
 from canvas.integrations import dashboard_metrics
 from canvas.remote.cluster_entries import Task, Worker
-from tests.support.apps import make
-from tests.support.dashboards import eventually, served
+from tests.support import dashboards
+from tests.support.dashboards import eventually
 from tests.support.flower import Flower
-from tests.support.processes import WorkerProcess
 
 VARYING = {"clock", "timestamp", "sent", "local_received", "uptime", "rusage", "worker_state_db"}
 
 
 @pytest.fixture(scope="module")
-def pair(bench):
+def fleet(bench):
+    with dashboards.fleet(bench, inspect_timeout=3.0) as page:
+        yield page
+
+
+@pytest.fixture(scope="module")
+def pair(bench, fleet):
     """Clients of a dashboard and of Flower, on a canvas worker and a Celery worker."""
-    broker, backend, ledger = bench.urls()
-    app = make("canvas", broker, backend, ledger=ledger)
-    with (
-        WorkerProcess(
-            "canvas", broker, backend, "-E", "-c", "1", "-P", "threads", "-n", "ours@h", ledger=ledger
-        ) as ours,
-        WorkerProcess(
-            "celery", broker, backend, "-E", "-c", "1", "-P", "solo", "-n", "theirs@h", "-Q", "other"
-        ) as theirs,
-        Flower(broker, backend) as flower,
-        served(app, inspect_timeout=3.0) as page,
-    ):
-        ours.ready()
-        theirs.ready()
-        page.app, page.bench = app, bench
+    broker, backend, _ = bench.urls()
+    page, app, known = fleet, fleet.app, bench.subscriptions()
+    with Flower(broker, backend) as flower:
+        eventually(lambda: bench.subscriptions() > known)
         page.flower = httpx.Client(base_url=flower.url, timeout=40)
-        eventually(lambda: page.get("/overview")["sources"].get("events", {}).get("ok"))
         done = [app.send_task("t.add", (20, number)) for number in range(3)]
         done += [app.send_task("t.fail", ("<x>",)), app.send_task("t.add", (1, 2), queue="other")]
         for one in done:
@@ -47,7 +40,6 @@ def pair(bench):
         )
         yield page
         page.flower.close()
-    app.close()
 
 
 def both_know(pair):

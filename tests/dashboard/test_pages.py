@@ -7,10 +7,9 @@ import pytest
 
 from canvas import Workflow
 from canvas.graph.pictures.collapsed import run_picture
-from tests.support.apps import make
+from tests.support import dashboards
 from tests.support.chromium import Page, browser
-from tests.support.dashboards import eventually, served
-from tests.support.processes import WorkerProcess
+from tests.support.dashboards import eventually
 
 pytestmark = pytest.mark.timeout(400)
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>&amp;"
@@ -19,25 +18,10 @@ PAGES = ["", "workflows", "tasks", "workers", "workers/ours@h", "queues", "queue
 
 @pytest.fixture(scope="module")
 def fleet(bench):
-    broker, backend, ledger = bench.urls()
-    app = make("canvas", broker, backend, ledger=ledger)
-    app.conf.beat_schedule = {"nightly": {"task": "t.add", "schedule": 3600.0, "args": (1, 2)}}
-    with (
-        WorkerProcess(
-            "canvas", broker, backend, "-E", "-c", "2", "-P", "threads", "-n", "ours@h", ledger=ledger
-        ) as ours,
-        WorkerProcess(
-            "celery", broker, backend, "-E", "-c", "1", "-P", "solo", "-n", "theirs@h", "-Q", "other"
-        ) as theirs,
-        served(app, inspect_timeout=0.5) as page,
-        browser() as chromium,
-    ):
-        ours.ready()
-        theirs.ready()
-        page.app, page.bench, page.chromium = app, bench, chromium
-        eventually(lambda: page.get("/overview")["sources"].get("events", {}).get("ok"))
+    schedule = {"nightly": {"task": "t.add", "schedule": 3600.0, "args": (1, 2)}}
+    with dashboards.fleet(bench, slots=2, beat_schedule=schedule) as page, browser() as chromium:
+        page.chromium = chromium
         yield page
-    app.close()
 
 
 @pytest.fixture

@@ -9,15 +9,7 @@ import pytest
 from canvas.testing.contract import eventually
 from tests.interop.test_events import Listener
 from tests.support.apps import make
-from tests.support.ledger import Bench
 from tests.support.processes import WorkerProcess
-from tests.support.redis_server import RedisServer
-
-
-@pytest.fixture(scope="module")
-def server():
-    with RedisServer() as server:
-        yield Bench(server)
 
 
 def deferred(asking, listener):
@@ -62,14 +54,14 @@ def sent(asking, listener, library):
 
 
 @pytest.fixture(scope="module")
-def told(server):
+def told(bench):
     found = {}
-    broker, backend, ledger = server.urls()
+    broker, backend, ledger = bench.urls()
     for library in ("celery", "canvas"):
-        server.server.client().flushall()
+        bench.empty()
         asking = make("celery", broker, backend, ledger=ledger, task_send_sent_event=True)
         with (
-            Listener(asking, server) as listener,
+            Listener(asking, bench) as listener,
             WorkerProcess(
                 library, broker, backend, "-P", "threads", "-c", "2", "-E", "-n", "one@here", ledger=ledger,
                 sent_events="1",

@@ -5,7 +5,6 @@ import pytest
 from kombu import Exchange, Queue
 
 from canvas import Canvas
-from tests.support.redis_server import RedisServer
 
 QUEUES = [
     Queue("videos", Exchange("media", type="topic"), routing_key="video.#"),
@@ -20,18 +19,12 @@ CALLS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def server():
-    with RedisServer() as server:
-        yield server
-
-
-def kept(server, make, call):
+def kept(own_server, make, call):
     """What is in Redis after one call, but for the messages' contents."""
     # kombu remembers for each URL what it has declared.
     db = CALLS.index(call) + len(CALLS) * (make is Canvas)
-    client = server.client(db)
-    app = make("sender", broker=server.url(db), set_as_current=False)
+    client = own_server.client(db)
+    app = make("sender", broker=own_server.url(db), set_as_current=False)
     app.conf.update(task_queues=QUEUES)
     app.send_task("media.cut", (1,), **call)
     app.close()
@@ -40,8 +33,8 @@ def kept(server, make, call):
 
 
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: "-".join(call.values()))
-def test_a_queue_is_made_and_bound_as_celery_does(server, call):
-    ours, theirs = kept(server, Canvas, call), kept(server, celery.Celery, call)
+def test_a_queue_is_made_and_bound_as_celery_does(own_server, call):
+    ours, theirs = kept(own_server, Canvas, call), kept(own_server, celery.Celery, call)
     assert ours[0] == theirs[0]
     ours_bound = {key: value for key, value in ours[1].items() if value}
     # Celery's client binds a queue also where a message reaches its list without an exchange.
@@ -53,10 +46,10 @@ def test_a_queue_is_made_and_bound_as_celery_does(server, call):
     ("images", "direct", "image.small", "image.small"), ("images", "topic", "image.#", "image.a.b"),
     ("images", "fanout", "", "anything"),
 ])  # fmt: skip
-def test_the_queue_of_an_exchange_that_the_settings_name(server, broker, exchange, kind, bound, sent):
+def test_the_queue_of_an_exchange_that_the_settings_name(own_server, broker, exchange, kind, bound, sent):
     """Celery's client loses the message where no worker has declared the queue."""
-    server.client(15).flushdb()
-    url = server.url(15) if broker == "redis" else f"memory://of-exchange-{kind}"
+    own_server.client(15).flushdb()
+    url = own_server.url(15) if broker == "redis" else f"memory://of-exchange-{kind}"
     app = Canvas("sender", broker=url, set_as_current=False)
     app.conf.task_default_queue = "default"
     app.conf.task_queues = [

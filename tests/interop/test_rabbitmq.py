@@ -10,7 +10,6 @@ from tests.interop.conftest import PAIRINGS, Pair
 from tests.support.apps import make
 from tests.support.processes import WorkerProcess
 from tests.support.rabbit_bench import RabbitBench
-from tests.support.redis_server import RedisServer
 from tests.support.shapes import SHAPES, Shapes
 from tests.worker.commands import invoked, start
 
@@ -18,17 +17,11 @@ OURS = [pairing for pairing in PAIRINGS if "canvas" in pairing]
 SAMPLED = SHAPES[:: max(1, len(SHAPES) // 6)]
 
 
-@pytest.fixture(scope="module")
-def server():
-    with RedisServer() as server:
-        yield server
-
-
 @pytest.fixture(scope="module", params=OURS, ids=lambda p: f"{p[0]}-client-{p[1]}-worker")
-def pair(request, server, rabbitmq):
+def pair(request, own_server, rabbitmq):
     client, worker = request.param
-    server.client().flushall()
-    bench = RabbitBench(server, rabbitmq.url())
+    own_server.client().flushall()
+    bench = RabbitBench(own_server, rabbitmq.url())
     broker, backend, ledger = bench.urls()
     with WorkerProcess(worker, broker, backend, "-P", "threads", "-c", "4", "-E", "-n", "one@here", ledger=ledger):
         app = make(client, broker, backend, ledger=ledger)
@@ -100,10 +93,10 @@ def heard_by_canvas(bench):
     return found
 
 
-def test_messages_move_between_redis_and_rabbitmq(server, rabbitmq):
-    server.client().flushall()
-    redis_url, rabbit = server.url(0), rabbitmq.url()
-    bench = RabbitBench(server, rabbit)
+def test_messages_move_between_redis_and_rabbitmq(own_server, rabbitmq):
+    own_server.client().flushall()
+    redis_url, rabbit = own_server.url(0), rabbitmq.url()
+    bench = RabbitBench(own_server, rabbit)
     backend = bench.urls()[1]
     app = make("canvas", redis_url, backend)
     result = app.tasks["t.add"].apply_async((1, 2))
@@ -123,9 +116,9 @@ def test_messages_move_between_redis_and_rabbitmq(server, rabbitmq):
     again.close()
 
 
-def test_dead_letters_and_queues(server, rabbitmq):
-    server.client().flushall()
-    bench = RabbitBench(server, rabbitmq.url())
+def test_dead_letters_and_queues(own_server, rabbitmq):
+    own_server.client().flushall()
+    bench = RabbitBench(own_server, rabbitmq.url())
     app = make("canvas", *bench.urls()[:2])
     app.send_task("t.unknown_here")
     with start(bench, "-P", "solo") as worker:

@@ -14,17 +14,9 @@ from canvas.testing.contract import eventually
 from canvas.wire.task_message import encode_plain
 from tests.support import forked
 from tests.support.apps import make
-from tests.support.ledger import Bench
 from tests.support.processes import WorkerProcess
-from tests.support.redis_server import RedisServer
 
 POOLS = [("solo",), ("threads", "-c", "2"), ("asyncio", "-c", "2"), ("prefork", "-c", "2")]
-
-
-@pytest.fixture(scope="module")
-def server():
-    with RedisServer() as server:
-        yield Bench(server)
 
 
 @pytest.fixture(
@@ -34,24 +26,24 @@ def server():
     ],
     scope="module",
 )
-def ours(request, server):
+def ours(request, bench):
     """A worker of each pool; a test leaves it as it was."""
-    broker, backend, ledger = server.urls()
-    server.server.client().flushall()
+    broker, backend, ledger = bench.urls()
+    bench.empty()
     with WorkerProcess("canvas", broker, backend, "-P", *request.param, "-n", "ours@here", ledger=ledger) as worker:
         yield worker, request.param[0]
 
 
 @pytest.fixture(params=["celery", "canvas"])
-def asking(request, server):
+def asking(request, bench):
     """An app of either kind, to ask with."""
-    broker, backend, ledger = server.urls()
+    broker, backend, ledger = bench.urls()
     app = make(request.param, broker, backend, ledger=ledger)
     yield app
     app.close()
 
 
-def test_questions(ours, asking, server):
+def test_questions(ours, asking, bench):
     _, pool = ours
     asked = asking.control.inspect(destination=["ours@here"], timeout=20)
     assert asked.ping() == {"ours@here": {"ok": "pong"}}
@@ -86,8 +78,8 @@ def test_questions(ours, asking, server):
 @pytest.mark.parametrize(
     ("command", "method", "count"), [(inspect, "ping", "\n1 node online.\n"), (control, "heartbeat", "")]
 )
-def test_replies_on_a_terminal(ours, server, command, method, count):
-    broker, backend, ledger = server.urls()
+def test_replies_on_a_terminal(ours, bench, command, method, count):
+    broker, backend, ledger = bench.urls()
     app = make("canvas", broker, backend, ledger=ledger)
     done = CliRunner().invoke(command, [method, "-d", "ours@here", "-t", "20"], obj=SimpleNamespace(app=app))
     app.close()
@@ -95,13 +87,13 @@ def test_replies_on_a_terminal(ours, server, command, method, count):
     assert (first, "".join(rest)) == ("->  ours@here: OK\n", count)
 
 
-def test_what_runs_and_what_waits(ours, asking, server):
+def test_what_runs_and_what_waits(ours, asking, bench):
     _, pool = ours
-    key = server.new_key()
+    key = bench.new_key()
     slots = 1 if pool == "solo" else 2
     for _ in range(slots):
         asking.tasks["t.until_open"].apply_async((key,), {})
-    server.ledger(key, slots)
+    bench.ledger(key, slots)
     asked = asking.control.inspect(destination=["ours@here"], timeout=20)
     active = asked.active()["ours@here"]
     assert [info["type"] for info in active] == ["t.until_open"] * slots
@@ -110,41 +102,41 @@ def test_what_runs_and_what_waits(ours, asking, server):
     }  # fmt: skip
     assert active[0]["args"] == [key]
     assert asked.query_task(active[0]["id"])["ours@here"][active[0]["id"]][0] == "active"
-    server.open(key)
-    eventually(lambda: len(server.ledger(key, slots)) == 2 * slots)
+    bench.open(key)
+    eventually(lambda: len(bench.ledger(key, slots)) == 2 * slots)
     eventually(lambda: asked.active() == {"ours@here": []})
 
 
-def test_revoking(ours, asking, server):
-    key = server.new_key()
+def test_revoking(ours, asking, bench):
+    key = bench.new_key()
     late = asking.tasks["t.add"].apply_async((1, 1), expires="2001-01-01T00:00:00+00:00")
     due = datetime.now(UTC) + timedelta(seconds=5)
     later = asking.tasks["t.slow_then"].apply_async((0, key), eta=due.replace(tzinfo=None).isoformat())
     asked = asking.control.inspect(destination=["ours@here"], timeout=20)
     eventually(lambda: [entry["eta"] for entry in asked.scheduled()["ours@here"]] == [due.isoformat()])
     asking.control.revoke(later.id)
-    assert server.wait_state(asking, later.id) == "REVOKED"
+    assert bench.wait_state(asking, later.id) == "REVOKED"
     eventually(lambda: {later.id, late.id} <= set(asked.revoked()["ours@here"]))
-    eventually(lambda: not server.broker.exists("canvas:delayed", "celery", "unacked"))
-    assert server.ledgers.llen(f"ledger:{key}") == 0
+    eventually(lambda: not bench.broker.exists("canvas:delayed", "celery", "unacked"))
+    assert bench.ledgers.llen(f"ledger:{key}") == 0
 
 
-def test_terminating_what_runs(ours, asking, server):
+def test_terminating_what_runs(ours, asking, bench):
     _, pool = ours
-    key = server.new_key()
+    key = bench.new_key()
     result = asking.tasks["t.until_open"].apply_async((key,))
-    server.ledger(key, 1)
+    bench.ledger(key, 1)
     asking.control.revoke(result.id, terminate=True)
     if pool != "prefork":
-        server.open(key)
+        bench.open(key)
     # Only a process of its own can be ended for a function that runs; elsewhere the function returns, as in Celery.
-    assert server.wait_state(asking, result.id) == ("REVOKED" if pool == "prefork" else "SUCCESS")
+    assert bench.wait_state(asking, result.id) == ("REVOKED" if pool == "prefork" else "SUCCESS")
     if pool != "prefork":
-        assert server.ledger(key, 2) == ["start", "end"]
+        assert bench.ledger(key, 2) == ["start", "end"]
     assert asking.tasks["t.add"].delay(1, 1).get(timeout=20) == 2
 
 
-def test_queues_come_and_go(ours, asking, server):
+def test_queues_come_and_go(ours, asking, bench):
     reply = {"reply": True, "timeout": 20, "destination": ["ours@here"]}
     assert asking.control.add_consumer("extra", **reply) == [{"ours@here": {"ok": "add consumer extra"}}]
     assert asking.tasks["t.add"].apply_async((1, 2), queue="extra").get(timeout=20) == 3
@@ -152,10 +144,10 @@ def test_queues_come_and_go(ours, asking, server):
     assert gone == [{"ours@here": {"ok": "no longer consuming from extra"}}]
     asking.tasks["t.add"].apply_async((1, 2), queue="extra")
     assert asking.tasks["t.add"].delay(1, 1).get(timeout=20) == 2
-    assert server.broker.llen("extra") == 1
+    assert bench.broker.llen("extra") == 1
 
 
-def test_a_queue_that_is_added_keeps_its_exchange(ours, asking, server):
+def test_a_queue_that_is_added_keeps_its_exchange(ours, asking, bench):
     reply = {"reply": True, "timeout": 20, "destination": ["ours@here"]}
     about = {"exchange": "media", "exchange_type": "direct", "routing_key": "media.video"}
     assert asking.control.add_consumer("bound", **about, **reply) == [{"ours@here": {"ok": "add consumer bound"}}]
@@ -173,7 +165,7 @@ def test_a_queue_that_is_added_keeps_its_exchange(ours, asking, server):
     asking.control.cancel_consumer("bound", **reply)
 
 
-def test_growing_and_shrinking(ours, asking, server):
+def test_growing_and_shrinking(ours, asking, bench):
     _, pool = ours
     asked = asking.control.inspect(destination=["ours@here"], timeout=20)
     reply = {"reply": True, "timeout": 20, "destination": ["ours@here"]}
@@ -183,18 +175,18 @@ def test_growing_and_shrinking(ours, asking, server):
         return
     assert found == {"ok": "pool will grow"}
     eventually(lambda: _places(asked, pool) == 4)
-    key = server.new_key()
+    key = bench.new_key()
     for _ in range(4):
         asking.tasks["t.until_open"].delay(key)
-    assert server.ledger(key, 4) == ["start"] * 4
+    assert bench.ledger(key, 4) == ["start"] * 4
     assert asking.control.pool_shrink(3, **reply)[0]["ours@here"] == {"ok": "pool will shrink"}
-    server.open(key)
+    bench.open(key)
     eventually(lambda: _places(asked, pool) == 1)
-    server.ledger(key, 8)
-    key = server.new_key()
+    bench.ledger(key, 8)
+    key = bench.new_key()
     for _ in range(2):
         asking.tasks["t.slow_then"].delay(0.3, key)
-    assert server.ledger(key, 4) == ["start", "end"] * 2
+    assert bench.ledger(key, 4) == ["start", "end"] * 2
     assert asking.control.pool_grow(1, **reply)[0]["ours@here"] == {"ok": "pool will grow"}
     eventually(lambda: _places(asked, pool) == 2)
     assert asking.tasks["t.add"].delay(1, 1).get(timeout=20) == 2
@@ -205,24 +197,24 @@ def _places(asked, pool):
     return len(stats["processes"]) if pool == "prefork" else stats["max-concurrency"]
 
 
-def test_time_limits_from_afar(ours, asking, server):
+def test_time_limits_from_afar(ours, asking, bench):
     reply = {"reply": True, "timeout": 20, "destination": ["ours@here"]}
     assert asking.control.time_limit("t.busy", soft=0.5, hard=30, **reply) == [
         {"ours@here": {"ok": "time limits set successfully"}}
     ]
     assert asking.control.time_limit("t.nobody", soft=1, hard=2, **reply) == [{"ours@here": {"error": "unknown task"}}]
     result = asking.signature("t.busy", (60,)).apply_async()
-    assert server.wait_state(asking, result.id) == "FAILURE"
+    assert bench.wait_state(asking, result.id) == "FAILURE"
 
 
-def test_bad_commands_are_answered(ours, asking, server):
+def test_bad_commands_are_answered(ours, asking, bench):
     reply = {"reply": True, "timeout": 20, "destination": ["ours@here"]}
     assert asking.control.broadcast("no_such_command", **reply) == [
         {"ours@here": {"error": "KeyError('no_such_command')"}}
     ]
     answer = asking.control.broadcast("revoke", arguments={"bad": 1}, **reply)[0]["ours@here"]
     assert answer["error"].startswith("TypeError")
-    server.broker.publish("/0.celery.pidbox", b"no message at all")
+    bench.broker.publish("/0.celery.pidbox", b"no message at all")
     assert asking.control.ping(timeout=20, destination=["ours@here"]) == [{"ours@here": {"ok": "pong"}}]
     assert asking.control.broadcast("ping", pattern="elsewhere*", matcher="glob", reply=True, timeout=0.3) in ([], None)
     assert asking.control.broadcast("ping", pattern="(", matcher="pcre", reply=True, timeout=0.3) in ([], None)
@@ -231,20 +223,20 @@ def test_bad_commands_are_answered(ours, asking, server):
         broken = ENVELOPE.encode(
             encode_plain({**request, "reply_to": reply_to}, {}, delivery_mode=2), "celery.pidbox", ""
         )
-        server.broker.publish("/0.celery.pidbox", broken)
+        bench.broker.publish("/0.celery.pidbox", broken)
     assert asking.control.ping(timeout=20, destination=["ours@here"]) == [{"ours@here": {"ok": "pong"}}]
 
 
 @pytest.mark.parametrize("pool", POOLS, ids=lambda pool: pool[0])
-def test_shutdown_is_warm(server, asking, pool):
-    broker, backend, ledger = server.urls()
+def test_shutdown_is_warm(bench, asking, pool):
+    broker, backend, ledger = bench.urls()
     worker = WorkerProcess("canvas", broker, backend, "-P", *pool, "-n", "theirs@here", ledger=ledger).ready()
     asking.control.shutdown(destination=["theirs@here"])
     assert worker.wait() == 0
 
 
-def test_our_client_asks_celerys_worker(server):
-    broker, backend, ledger = server.urls()
+def test_our_client_asks_celerys_worker(bench):
+    broker, backend, ledger = bench.urls()
     with WorkerProcess("celery", broker, backend, "-P", "solo", "-n", "stock@here", ledger=ledger):
         app = make("canvas", broker, backend, ledger=ledger)
         asked = app.control.inspect(timeout=20, destination="stock@here")
@@ -257,8 +249,8 @@ def test_our_client_asks_celerys_worker(server):
 
 @pytest.mark.parametrize("ours", POOLS[:1], indirect=True, ids=["solo"])
 @pytest.mark.parametrize("library", ["canvas", "celery"])
-def test_the_command_lines(ours, server, library):
-    broker, backend, _ = server.urls()
+def test_the_command_lines(ours, bench, library):
+    broker, backend, _ = bench.urls()
 
     def call(*arguments):
         environment = {**os.environ, "APP_LIBRARY": library, "APP_BROKER": broker, "APP_BACKEND": backend}

@@ -11,7 +11,6 @@ from tests.interop.conftest import PAIRINGS, Pair
 from tests.support.apps import make
 from tests.support.processes import WorkerProcess
 from tests.support.rabbit_bench import RabbitBench
-from tests.support.redis_server import RedisServer
 from tests.support.shapes import Shapes
 
 OURS = [pairing for pairing in PAIRINGS if "canvas" in pairing]
@@ -24,16 +23,10 @@ class RpcBench(RabbitBench):
         return self.url, "rpc://", self._ledger
 
 
-@pytest.fixture(scope="module")
-def server():
-    with RedisServer() as server:
-        yield server
-
-
 @pytest.fixture(scope="module", params=OURS, ids=lambda p: f"{p[0]}-client-{p[1]}-worker")
-def pair(request, server, rabbitmq):
+def pair(request, own_server, rabbitmq):
     client, worker = request.param
-    bench = RpcBench(server, rabbitmq.url())
+    bench = RpcBench(own_server, rabbitmq.url())
     broker, backend, ledger = bench.urls()
     with WorkerProcess(worker, broker, backend, "-P", "threads", "-c", "4", "-n", "one@here", ledger=ledger):
         app = make(client, broker, backend, ledger=ledger)
@@ -75,11 +68,11 @@ def test_results_are_awaited(pair):
     assert asyncio.run(main()) == [1, 2, 3, 4, 5]
 
 
-def test_prefork_and_a_state_server(server, rabbitmq):
-    bench = RpcBench(server, rabbitmq.url())
+def test_prefork_and_a_state_server(own_server, rabbitmq):
+    bench = RpcBench(own_server, rabbitmq.url())
     broker, backend, ledger = bench.urls()
     with (
-        WorkerProcess("canvas", broker, backend, "-P", "prefork", "-c", "2", ledger=ledger, state=server.url(3)),
+        WorkerProcess("canvas", broker, backend, "-P", "prefork", "-c", "2", ledger=ledger, state=own_server.url(3)),
         make("canvas", broker, backend, ledger=ledger) as app,
     ):
         shapes = Shapes(canvas, app)
@@ -87,8 +80,8 @@ def test_prefork_and_a_state_server(server, rabbitmq):
         assert shapes.s("retried_once", 0.2, "value").apply_async().get(timeout=30) == "value"
 
 
-def test_results_that_came_before_the_first_look_are_read_at_once(server, rabbitmq):
-    bench = RpcBench(server, rabbitmq.url())
+def test_results_that_came_before_the_first_look_are_read_at_once(own_server, rabbitmq):
+    bench = RpcBench(own_server, rabbitmq.url())
     broker, backend, ledger = bench.urls()
     app = make("canvas", broker, backend, ledger=ledger)
     key = bench.new_key()

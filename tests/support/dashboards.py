@@ -8,6 +8,8 @@ import httpx
 import uvicorn
 
 from canvas.dashboard import dashboard
+from tests.support.apps import make
+from tests.support.processes import WorkerProcess
 
 
 def eventually(look, timeout=30):
@@ -62,3 +64,22 @@ class Served:
 def served(app, **options):
     with Served(app, **options) as found:
         yield found
+
+
+@contextmanager
+def fleet(bench, slots=1, inspect_timeout=0.5, **settings):
+    """A dashboard, and behind it a canvas worker, and a Celery worker of the queue ``other``."""
+    broker, backend, ledger = bench.urls()
+    ours = ("-E", "-c", str(slots), "-P", "threads", "-n", "ours@h")
+    theirs = ("-E", "-c", "1", "-P", "solo", "-n", "theirs@h", "-Q", "other")
+    with (
+        make("canvas", broker, backend, ledger=ledger, **settings) as app,
+        WorkerProcess("canvas", broker, backend, *ours, ledger=ledger) as worker,
+        WorkerProcess("celery", broker, backend, *theirs) as other,
+        served(app, inspect_timeout=inspect_timeout) as page,
+    ):
+        worker.ready()
+        other.ready()
+        page.app, page.bench, page.ours = app, bench, worker
+        eventually(lambda: page.get("/overview")["sources"].get("events", {}).get("ok"))
+        yield page

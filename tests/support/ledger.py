@@ -35,6 +35,10 @@ class Bench:
         app.close()
         assert_accounted_for(self)
 
+    def subscriptions(self):
+        """How many patterns of channels the clients of the broker have subscribed to: events come to these."""
+        return sum(int(client["psub"]) for client in self.broker.client_list())
+
     def new_key(self):
         return uuid.uuid4().hex
 

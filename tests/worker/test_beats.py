@@ -19,15 +19,8 @@ from canvas.model import states
 from tests.support.beats import make_app
 from tests.support.messages import decode
 from tests.support.processes import ROOT, WorkerProcess
-from tests.support.redis_server import RedisServer
 
 INSTANTS = [("claiming", 1), ("claimed", 2), ("sent", 3)]
-
-
-@pytest.fixture(scope="module")
-def other_server():
-    with RedisServer() as server:
-        yield server
 
 
 @pytest.fixture(params=["one server", "two servers", pytest.param("rabbitmq and sql", marks=pytest.mark.slow)])
@@ -36,7 +29,7 @@ def urls(request, redis_url, result_url):
         return request.getfixturevalue("rabbitmq").url(), request.getfixturevalue("postgres").new_database()
     if request.param == "one server":
         return redis_url, result_url
-    other = request.getfixturevalue("other_server")
+    other = request.getfixturevalue("own_server")
     other.client().flushall()
     return redis_url, other.url(0)
 
