@@ -25,6 +25,8 @@ class ContextApp(Protocol):
 _apps: list[ContextApp] = []
 _default: list[Callable[[], ContextApp]] = []
 _argument: list[str] = []
+retried_call: ContextVar[str | None] = ContextVar("canvas_retried_call", default=None)
+"""The name of the task that another one calls as a function and whose retries are retries of that call."""
 _request: ContextVar[Any] = ContextVar("canvas_request", default=None)
 
 

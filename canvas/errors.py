@@ -249,18 +249,18 @@ class TaskPredicate(CanvasError):
 
 
 class Retry(TaskPredicate):
-    """The task is to run again. ``when`` is the delay in seconds or the moment it is due, ``exc`` the reason."""
+    """The task is to run again: ``when`` is the delay in seconds or the moment it is due, ``exc`` the reason.
+    ``asked``: the arguments of a ``retry`` of the batch that has called the task as a function."""
+
+    asked: dict[str, Any] | None = None
 
     def __init__(
         self, message: str | None = None, exc: BaseException | str | None = None, when: Any = None,
         is_eager: bool = False, sig: Any = None,
     ) -> None:  # fmt: skip
-        self.message = message
+        self.message, self.when, self.is_eager, self.sig = message, when, is_eager, sig
         self.exc = exc if isinstance(exc, BaseException) else None
         self.excs = exc if isinstance(exc, str) else (safe_repr(exc) if exc is not None else None)
-        self.when = when
-        self.is_eager = is_eager
-        self.sig = sig
         super().__init__(message, exc, when)
 
     def humanize(self) -> str:

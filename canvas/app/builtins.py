@@ -1,11 +1,12 @@
 """The tasks that every worker has, under Celery's names (semantics.md M1–M5)."""
 
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from inspect import isasyncgenfunction, iscoroutinefunction
 from typing import TYPE_CHECKING, Any, Protocol
 
-from canvas.context import current_request
-from canvas.errors import TaskPredicate
+from canvas.context import current_request, retried_call
+from canvas.errors import Retry, TaskPredicate
 from canvas.model.workflow_run import BATCH, CANCEL, CANCEL_NODES, RESUME_RUN, RUN_OUTCOME, RUN_WORKFLOW, WAKE
 from canvas.primitives.mapping import YIELDED_PAGE, chunks
 from canvas.primitives.ports import SignatureApp
@@ -57,33 +58,39 @@ def xstarmap(self: Task[Any], task: Any, it: Any) -> Any:
 
 def run_batch(self: Task[Any], task: Any, it: Any) -> Any:
     """``[task(item, *args, **kwargs) for item in it]`` with the arguments of ``task``; of a coroutine task, a coroutine
-    that gives it. It is retried as a whole where ``task`` has ``autoretry_for``."""
+    that gives it. It is retried as a whole where ``task`` has ``autoretry_for`` or calls ``self.retry``."""
     sig = maybe_signature(task, self.app)
     function = self.app.tasks[sig.task]
     if iscoroutinefunction(function.run):
         return _await_retried(self, function, _await_each(function(item, *sig.args, **sig.kwargs) for item in it))
-    try:
+    with _retried_as(self, function):
         return [function(item, *sig.args, **sig.kwargs) for item in it]
-    except Exception as exc:
-        _retry_as(self, function, exc)
-        raise
 
 
 async def _await_retried(caller: Task[Any], function: Task[Any], call: Coroutine[Any, Any, Any]) -> Any:
-    try:
+    with _retried_as(caller, function):
         return await call
-    except Exception as exc:
-        _retry_as(caller, function, exc)
+
+
+@contextmanager
+def _retried_as(caller: Task[Any], function: Task[Any]) -> Iterator[None]:
+    """Raise Retry, with the call of ``caller``, if the task that it calls as a function here is to be retried."""
+    token = retried_call.set(function.name)
+    try:
+        yield
+    except Retry as exc:
+        if exc.asked is None:
+            raise
+        caller.retry(**exc.asked)
+    except TaskPredicate:
         raise
-
-
-def _retry_as(caller: Task[Any], function: Task[Any], exc: Exception) -> None:
-    """Raise Retry, with the call of ``caller``, if the task that it has called as a function is retried after
-    ``exc``."""
-    if not isinstance(exc, TaskPredicate):
+    except Exception as exc:
         retry = function.autoretry(exc, caller)
         if retry is not None:
             raise retry from exc
+        raise
+    finally:
+        retried_call.reset(token)
 
 
 def _mapped(app: TaskApp, task: Any) -> Any:
@@ -166,7 +173,7 @@ def resume_run(
 def yielded_page(self: Task[Any], cursor: Any, task: Any) -> Any:
     """A page that the generator ``task`` yields: with ``None`` for ``cursor`` it runs, and the page is the first one.
     Of an asynchronous generator, a coroutine that gives it. The generator runs again from its start where ``task`` has
-    ``autoretry_for``."""
+    ``autoretry_for`` or calls ``self.retry``."""
     from canvas.workflows.steps import yielded_pages
 
     sig = maybe_signature(task, self.app)
@@ -178,11 +185,8 @@ def yielded_page(self: Task[Any], cursor: Any, task: Any) -> Any:
         return _await_retried(self, function, first)
     if cursor is not None:
         return yielded_pages.kept_page(self.app, cursor)
-    try:
+    with _retried_as(self, function):
         return yielded_pages.first_page(self.app, function(*sig.args, **sig.kwargs))
-    except Exception as exc:
-        _retry_as(self, function, exc)
-        raise
 
 
 def run_workflow(self: Task[Any], value: Any, name: str, inputs: dict[str, Any]) -> Any:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn, Protocol
 
+from canvas.context import retried_call
 from canvas.errors import Retry
 from canvas.model.request import Request, options_again
 from canvas.primitives.signature import Signature
@@ -61,6 +62,8 @@ def retry(
         request.retry_limit = max_retries
     limit = task.max_retries if max_retries is None else max_retries
     if request.called_directly:
+        if throw and retried_call.get() == task.name:
+            raise _asked_of_caller(task, args, kwargs, exc, eta, countdown, max_retries, options)
         _raise_from_current(cause or Retry("Task can be retried", None))
     if not eta and countdown is None:
         countdown = task.default_retry_delay
@@ -75,6 +78,25 @@ def retry(
     if throw:
         raise retry from cause
     request.retries_sent.append(retry)
+    return retry
+
+
+def _asked_of_caller(
+    task: RetriedTask, args: Any, kwargs: Any, exc: Any, eta: Any, countdown: float | None, max_retries: int | None,
+    options: Mapping[str, Any],
+) -> Retry:  # fmt: skip
+    """The Retry that asks the task which has called this one as a function to run its own call again. Raises
+    TypeError."""
+    if args is not None or kwargs is not None:
+        raise TypeError(
+            f"{task.name}: retry() inside a batch, or of a generator of pages, runs the whole call again: it takes no "
+            "args and no kwargs"
+        )
+    if not eta and countdown is None:
+        countdown = task.default_retry_delay
+    limit = task.max_retries if max_retries is None else max_retries
+    retry = Retry(exc=exc if isinstance(exc, str) else _as_exception(exc), when=eta or countdown)
+    retry.asked = {**options, "exc": exc, "eta": eta, "countdown": countdown, "max_retries": limit}
     return retry
 
 

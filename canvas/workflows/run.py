@@ -25,7 +25,7 @@ from canvas.workflows.resume import NOTHING, Again, RunAttempt, node_of_path, re
 from canvas.workflows.run_keys import check_same
 from canvas.workflows.services import WorkflowServices
 from canvas.workflows.signals import pending_signals, send_signal
-from canvas.workflows.steps.child_runs import child_before
+from canvas.workflows.steps.child_runs import child_before, refuse_inside
 from canvas.workflows.steps.chord_callbacks import go_on_here
 from canvas.workflows.store import run_metadata
 
@@ -193,8 +193,9 @@ class Run(AsyncRun["Run"]):
 
         False when there is nothing to do: the run has succeeded, has not ended, or another client has just resumed it.
         With ``force`` a run that has not ended is resumed, for a run whose next step is lost; tasks of it that are
-        still running have no further effect.
+        still running have no further effect. Raises CompositionError for a run in the place of another run's node.
         """
+        refuse_inside(self.id, self.about)
         return self._take_step(lambda run: run._resume(force))
 
     def again(self, from_node: str) -> bool:

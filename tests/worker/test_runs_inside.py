@@ -90,6 +90,9 @@ def test_the_failure_of_a_workflow_inside_fails_its_node_and_resume_goes_on_insi
         run.get(timeout=20)
     assert states(run) == {"inner": "FAILURE", "end": "UPSTREAM_FAILED"}
     bench.open(gate)
+    for force in (False, True):
+        with pytest.raises(CompositionError, match=f"in the place of a node of run {run.id}: resume that run"):
+            run.child("inner").resume(force)
     assert run.resume() is True
     assert run.get(timeout=20) == ["end", [[1]], {}]
     assert len(bench.ledger(key, 1)) == 1

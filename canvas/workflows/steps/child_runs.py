@@ -101,6 +101,16 @@ def save_child(app: WorkflowServices, runs: RunStore, effects: Outbox, new: Chil
     return child
 
 
+def refuse_inside(run: str, about: Mapping[str, Any]) -> None:
+    """Raise CompositionError for the resumption of a run in the place of another run's node: only that one can go on
+    with its value. ``about``: its metadata."""
+    place = NodeRef.of(about.get("place"))
+    if place is not None:
+        raise CompositionError(
+            f"run {run} stands in the place of a node of run {place.run}: resume that run, which goes on inside"
+        )
+
+
 def _give_outcome(nodes: Sequence[RunNode], last: list[list[Any]], outcome: Mapping[str, Any], began: str) -> None:
     """Have the end of a run know the values of its ``last`` nodes, and what it ends besides."""
     end, by_slot = nodes[-1], []
