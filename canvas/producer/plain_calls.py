@@ -193,7 +193,10 @@ class PlainCalls:
             values = [task_id, self._app.oid, short_repr(args, levels=self._levels), shown]
             if form.times:
                 values += self._times(form.times, options)
-            payload = form.fill(self._body(args, kwargs), values)
+            body = dumps((args, kwargs, NO_LINKS))
+            if len(body) > self._max_depth and self._may_be_deep(body):
+                check_depth(body, self._max_depth, EncodeError)
+            payload = form.fill(body, values)
         except (EncodeError, InvalidTaskError, RecursionError):
             return None
         if self._max_bytes and len(payload) > self._max_bytes:
@@ -201,13 +204,8 @@ class PlainCalls:
         exchange, routing_key, priority, _, queue = form.address
         return form, Publish(exchange, routing_key, priority, payload, queue), task_id
 
-    def _body(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bytes:
-        body = dumps((args, kwargs, NO_LINKS))
-        if len(body) > self._max_depth:
-            deep = len(body) >= LONG_TEXT or body.count(b"[") + body.count(b"{") > self._max_depth
-            if deep:
-                check_depth(body, self._max_depth, EncodeError)
-        return body
+    def _may_be_deep(self, body: bytes) -> bool:
+        return len(body) >= LONG_TEXT or body.count(b"[") + body.count(b"{") > self._max_depth
 
     def _times(self, times: tuple[str, ...], options: Mapping[str, Any]) -> list[Any]:
         values: list[Any] = [eta_text(options, self._app)]
@@ -246,9 +244,9 @@ class PlainCalls:
         if self._pid != getpid():
             self._forms, self._pid = {}, getpid()
         form = self._forms.get(key)
-        if len(self._forms) > _FORMS_KEPT:
-            self._forms.clear()
         if form is None or form.decisive != (None if known is None else _decisive(known)):
+            if len(self._forms) >= _FORMS_KEPT:
+                self._forms.clear()
             form = self._forms[key] = self._form(name, options, known)
         return form
 
