@@ -215,12 +215,20 @@ def test_errors_of_a_program_s_own_class(kind, raised):
         app.AsyncResult("one").state
 
 
-def test_methods_that_count_chords_are_named():
-    class Counting(Kept):
-        def on_chord_part_return(self, request, state, result, **kwargs):
-            return None
+class Counting(Kept):
+    def on_chord_part_return(self, request, state, result, **kwargs):
+        return None
 
-    with pytest.warns(
-        UserWarning, match="Counting is a result backend whose on_chord_part_return canvas does not call"
-    ):
-        made(result_backend=Counting).backend
+
+class Incrementing(KeyValueStoreBackend):
+    implements_incr = True
+
+    def incr(self, key):
+        return 1
+
+
+@pytest.mark.parametrize(("backend", "method"), [(Counting, "on_chord_part_return"), (Incrementing, "incr")])
+def test_methods_that_count_chords_are_named(backend, method):
+    text = f"{backend.__name__} is a result backend whose {method} canvas does not call"
+    with pytest.warns(UserWarning, match=text):
+        made(result_backend=backend).backend

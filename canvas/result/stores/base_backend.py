@@ -71,6 +71,8 @@ class BaseBackend(CeleryBackend, metaclass=Kind):
         self.expires = self.prepare_expires(expires, expires_type)
         self.always_retry = bool(app.conf.result_backend_always_retry)
         found = [name for name in _NOT_CALLED if _is_own(type(self), name)]
+        if getattr(self, "implements_incr", False):
+            found.append("incr")
         if found:
             warn_caller(
                 f"{type(self).__name__} is a result backend whose {', '.join(found)} canvas does not call: chords are "
