@@ -38,7 +38,7 @@ _MOST_DELIVERIES = 10
 
 
 class AmqpBroker:
-    """The Broker of ``canvas.drivers.ports`` except for its half of a settlement (``AmqpSettlingBroker``)."""
+    """The Broker of ``canvas.drivers.ports`` except for its half of a settlement (``AmqpSettler``)."""
 
     codec: MessageCodec = ENVELOPE
     round_robin = True

@@ -30,38 +30,40 @@ class Broker(Protocol):
         """Make each queue, and make it reachable through its exchange. Idempotent, and cheap when repeated."""
 
     def publish(self, messages: Sequence[Publish], delays: Delays = None) -> None:
-        """Append messages to their queues, in order within a queue, and once, however often that is tried.
+        """Append messages to their queues, in order within a queue. A call that is tried again appends none twice.
 
-        A message to a named exchange goes to every queue whose binding matches; to none, silently, where no
-        binding does (as kombu). The message's own ``queue`` is bound to its exchange first.
+        A message to a named exchange goes to every queue whose binding matches. If no binding matches, it is dropped
+        without an error, as in kombu. The message's own ``queue`` is bound to its exchange first.
         """
 
     async def apublish(self, messages: Sequence[Publish], delays: Delays = None) -> None: ...
 
     def lease(self, request: Lease) -> list[Delivery]:
-        """Move up to ``limit`` messages from the queues under this worker's lease; atomic, never blocks."""
+        """Lease up to ``limit`` messages of the queues to a worker, in one atomic step. It never blocks."""
 
     def wait(self, worker: str, queues: Sequence[str], timeout: float) -> int:
-        """Block until one of the queues has something to lease, ``wake`` is called, or the time (seconds)
-        is over. Returns how many messages it moved aside; where it was interrupted, or moves none, 1 when a lease is
-        worth trying, else 0. Never leaves a message in memory only."""
+        """Block until one of the queues has a message to lease, ``wake`` is called, or ``timeout`` seconds have passed.
+
+        Returns the number of messages that it moved aside for the worker. A broker that moves none, and a call that
+        was interrupted, return 1 if a lease may succeed, else 0. No message is ever in memory only."""
 
     def wake(self) -> None:
         """Make a ``wait`` in progress, or the next one, return at once. Safe from any thread and signal."""
 
     def release(self, deliveries: Sequence[Delivery]) -> int:
-        """Return messages that have not started to the head of their queue, in order, also those acked ahead of their
-        turn; how many were still held."""
+        """Return messages that have not started to the head of their queue, in order, also those that were acked early.
+        Returns the number of those that were still held."""
 
     def stop_waiting(self, worker: str) -> None:
         """Move nothing aside for this worker until it waits again, and return the messages that were moved."""
 
     def release_prefetched(self, worker: str) -> int:
-        """Return the messages that ``wait`` moved aside for this worker and that are not leased; how many."""
+        """Return the messages that ``wait`` moved aside for this worker, and that are not leased, to their queues.
+        Returns their number."""
 
     def enqueue_due(self, limit: int) -> int:
-        """Move deferred messages that are due into their queues; how many. One that its queue does not take is a dead
-        letter then."""
+        """Move up to ``limit`` deferred messages that are due into their queues. Returns the number of those moved. A
+        message that its queue refuses becomes a dead letter."""
 
     def next_due(self) -> float | None:
         """Seconds until the next deferred message is due (0 or less: now); ``None`` when there is none."""

@@ -20,23 +20,23 @@ class Coordination(Protocol):
         """The version of the revocations (as in ``LeaseReply``), and the entries that are kept now."""
 
     def reserve_rate_slot(self, key: str, interval: float) -> float:
-        """Take the next turn of what may happen once in ``interval`` seconds: its unix time by the server's clock; 0
-        when it is now."""
+        """Reserve the next start of a task that may start once in ``interval`` seconds. Returns its unix time by the
+        server's clock; 0: now."""
 
     def acquire_permit(self, key: str, limit: int, delivery: Delivery) -> bool:
-        """Take one of a key's permits for a leased message, until a settlement ``frees`` it or its lease is gone.
+        """Take one of a key's permits for a leased message, until a settlement releases it or the lease is gone.
 
-        False: it is not to run. All permits are taken, and the message waits, no longer leased, for one to be free;
-        or the lease was lost already. Safe to call again.
+        Returns False if the message must not run: either the lease was lost, or all permits are taken. In the second
+        case the message is no longer leased, and is blocked until a permit is free. Safe to call again.
         """
 
     def enqueue_blocked(self) -> int:
-        """Return messages that wait for a permit to their queues, where permits are free because their holders died;
-        how many were returned."""
+        """Return blocked messages to their queues where permits are free because their holders died. Returns their
+        number."""
 
     def publish_unique(self, message: Publish, lock: UniqueLock, seconds: float, delays: Delays = None) -> str | None:
-        """Publish a message and take the lock, for ``seconds`` at most. Where the lock is taken, send nothing, and
-        return its owner."""
+        """Publish a message and take the lock for ``seconds`` at most. If the lock is taken already, publish nothing
+        and return its owner."""
 
     def release_lock(self, lock: UniqueLock) -> None:
         """Free the lock, if it is still the owner's."""

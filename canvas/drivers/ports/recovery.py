@@ -30,10 +30,11 @@ class Recovery(Protocol):
         """A message that was given back before is about to run: if its worker dies now, that counts."""
 
     def recover_worker(self, worker: str) -> int:
-        """The worker is known to be dead: give back at once what it held.
+        """Return at once the messages that a worker held which is known to be dead.
 
-        Deliveries are counted in the header ``canvas_delivery_count``: the first time of each message, and then only of
-        those that ``mark_started`` was called for: a message that was only held beside a deadly one is not blamed.
+        The header ``canvas_delivery_count`` counts deliveries: the first one of each message, and after that only those
+        for which ``mark_started`` was called. So a message is not counted that was only held while another one killed
+        the worker.
         """
 
     def has_orphans(self) -> bool:
@@ -53,11 +54,12 @@ class Recovery(Protocol):
         """The messages that a worker holds and has not acked."""
 
     def leased_message(self, tag: str) -> bytes | None:
-        """The message of a lease that is held, or was acked and runs."""
+        """The message of a lease that is held, or that was acked early and whose task runs."""
 
     def orphan_lease(self, tag: str, reason: str) -> bool:
-        """The process that runs this lease's message is killed for it: make an orphan of it; whether it was held."""
+        """Make an orphan of a leased message, because the process that runs its task is about to be killed for it.
+        Returns whether the lease was held."""
 
     def recover_dead_workers(self) -> int:
-        """Give back what dead workers held (marked redelivered); how many messages. One caller at a time
-        does the work, others return 0."""
+        """Return the messages that dead workers held to their queues, marked as redelivered. Returns their number. One
+        caller at a time does the work; meanwhile others return 0."""
