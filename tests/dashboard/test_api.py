@@ -100,7 +100,14 @@ def test_a_run_that_a_worker_of_celery_has_stopped_names_it(fleet):
     run = flow.apply_async()
     about = eventually(lambda: [one for one in [fleet.get(f"/workflows/{run.id}")["run"]] if one["stopped_by"]])[0]
     assert (about["stopped_by"], about["can"]["force"], about["state"]) == (["theirs@h"], True, "STARTED")
+    page = ["workflows", run.id]
+
+    def named():
+        return [one["text"] for one in fleet.get("/overview")["problems"] if one["page"] == page]
+
+    assert eventually(named, 20) == ["Run mixed has stopped: the Celery worker theirs@h ran tasks of it"]
     assert run.cancel()
+    assert eventually(lambda: not named(), 20)
 
 
 def test_a_node_that_runs_is_shown_as_running(fleet):

@@ -3,8 +3,9 @@
 from types import SimpleNamespace
 
 from canvas.beat.schedule import EntryInfo
-from canvas.dashboard.collecting.problems import of_queues, of_schedule, of_tasks, of_workers
+from canvas.dashboard.collecting.problems import Problem, of_queues, of_runs, of_schedule, of_tasks, of_workers
 from canvas.dashboard.collecting.queues import QueueState
+from canvas.dashboard.collecting.stopped_runs import StoppedRun
 from canvas.remote.cluster_entries import Task, Worker
 
 NOW = 1_000_000.0
@@ -51,6 +52,17 @@ def test_the_tasks_that_fail_most_often_are_named_with_the_list_of_their_failure
         "b has failed 2 times in the last 5 min", "a has failed once in the last 5 min",
     ]  # fmt: skip
     assert (found[0].page, found[0].query) == (("tasks",), {"state": "FAILURE", "name": "b"})
+
+
+def test_runs_that_celery_workers_have_stopped_are_named():
+    stopped = [StoppedRun("r-1", "nightly", "theirs@h"), StoppedRun("r-2", "weekly", "theirs@h")]
+    assert of_runs([]) == []
+    assert of_runs(stopped[:1])[0].text == "Run nightly has stopped: the Celery worker theirs@h ran tasks of it"
+    assert of_runs(stopped) == [
+        Problem(
+            "Run nightly and 1 more have stopped: the Celery worker theirs@h ran tasks of it", ("workflows", "r-1"), {}
+        )
+    ]
 
 
 def test_entries_that_no_beat_has_sent_are_named():

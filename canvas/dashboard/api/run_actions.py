@@ -6,9 +6,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from canvas.dashboard.answers import ApiError, acting, json_answer
-from canvas.dashboard.api.workers import library_of
+from canvas.dashboard.collecting.stopped_runs import workers_of_celery
 from canvas.dashboard.context import Context, context_of
 from canvas.model import states
+from canvas.model.run_index import in_celery_form
 from canvas.workflows.run import Run
 from canvas.workflows.status import RunStatus
 
@@ -16,17 +17,11 @@ from canvas.workflows.status import RunStatus
 def stopped_by(context: Context, run: Run, status: RunStatus) -> list[str]:
     """Workers of Celery that have run tasks of a run which workers of canvas have to advance: these tasks' ends are
     lost to it."""
-    if status.over or run.about["target"] != "canvas":
+    if status.over or in_celery_form(run.about):
         return []
-    tasks = [
-        task for task in context.collector.cluster.tasks_now() if str(task.uuid).startswith(f"{run.id}.{run.attempt}.")
-    ]
-    ran = {
-        task.worker.hostname or ""
-        for task in tasks
-        if task.ready and task.worker is not None and library_of(context, task.worker) == "celery"
-    }
-    return sorted(ran)
+    collector = context.collector
+    ran = workers_of_celery(collector.cluster.tasks_now(), collector.answers)
+    return sorted(ran.get((run.id, str(run.attempt)), ()))
 
 
 def possible(context: Context, status: RunStatus) -> dict[str, bool]:

@@ -27,7 +27,7 @@ def row(context: Context, worker: Worker) -> dict[str, Any]:
     return {
         "name": worker.hostname,
         "alive": worker.alive,
-        "library": library_of(context, worker),
+        "library": context.collector.answers.library_of(worker),
         "version": worker.sw_ver,
         "pid": worker.pid,
         "active": worker.active,
@@ -49,15 +49,6 @@ def _memory_by_process(stats: dict[str, Any]) -> dict[str, int]:
     """KiB by process id, as workers of canvas answer; those of Celery tell only the peak of their main process."""
     found = stats.get("memory")
     return {pid: size for pid, size in found.items() if isinstance(size, int)} if isinstance(found, dict) else {}
-
-
-def library_of(context: Context, worker: Worker) -> str:
-    """``canvas`` or ``celery``, as its events or its answers say."""
-    stats = context.collector.answers.one(worker.hostname or "").get("stats")
-    pool = stats.get("pool") if isinstance(stats, dict) else None
-    implementation = pool.get("implementation") if isinstance(pool, dict) else ""
-    named = (str(worker.sw_ident or ""), str(implementation or ""))
-    return "canvas" if any(one.startswith("canvas") for one in named) else "celery"
 
 
 def _pool_name(pool: Any) -> str | None:

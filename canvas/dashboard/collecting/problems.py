@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from canvas.beat.schedule import EntryInfo
 from canvas.dashboard.collecting.queues import QueueState
+from canvas.dashboard.collecting.stopped_runs import StoppedRun
 from canvas.model import states
 from canvas.remote.cluster_entries import Task, Worker
 
@@ -76,6 +77,15 @@ def of_tasks(tasks: Iterable[Task], now: float) -> list[Problem]:
         )
         for name, count in failed.most_common(_NAMES)
     ]
+
+
+def of_runs(stopped: Sequence[StoppedRun]) -> list[Problem]:
+    """Workflow runs that have stopped at a task that a Celery worker ran."""
+    if not stopped:
+        return []
+    run, others = stopped[0], len(stopped) - 1
+    runs = f"Run {run.name} has stopped" if not others else f"Run {run.name} and {others:,} more have stopped"
+    return [Problem(f"{runs}: the Celery worker {run.worker} ran tasks of it", ("workflows", run.id), {})]
 
 
 def of_schedule(entries: Sequence[EntryInfo], now: float) -> list[Problem]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from canvas.app.application import Canvas
 from canvas.caller_warnings import DuplicateNodenameWarning
+from canvas.remote.cluster_entries import Worker
 
 OF_ALL = ("active_queues", "stats")
 """Questions that are asked regularly."""
@@ -48,6 +49,14 @@ class Answers:
         """All that a worker has answered."""
         with self._lock:
             return dict(self._known.get(worker, {}))
+
+    def library_of(self, worker: Worker) -> str:
+        """``canvas`` or ``celery``, as the worker's events or its answers say."""
+        stats = self.one(worker.hostname or "").get("stats")
+        pool = stats.get("pool") if isinstance(stats, dict) else None
+        implementation = pool.get("implementation") if isinstance(pool, dict) else ""
+        named = (str(worker.sw_ident or ""), str(implementation or ""))
+        return "canvas" if any(one.startswith("canvas") for one in named) else "celery"
 
     def all(self) -> dict[str, dict[str, Any]]:
         """All that workers have answered, by worker."""
