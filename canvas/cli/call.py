@@ -9,7 +9,7 @@ import click
 from canvas.model import states
 
 
-class Json(click.ParamType[Any]):
+class Json(click.ParamType):  # type: ignore[type-arg]
     """A JSON value of one kind."""
 
     name = "json"

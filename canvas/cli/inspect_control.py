@@ -65,7 +65,7 @@ _CONTROL: dict[str, _Command] = {
 _NUMBERS = {"n": int, "max": int, "min": int, "soft": float, "hard": float}
 
 
-class _Method(click.Choice[str]):
+class _Method(click.Choice):  # type: ignore[type-arg]
     """The name of a command of canvas, or of one that the app's modules register."""
 
     def __init__(self, kind: str, commands: dict[str, _Command]) -> None:

@@ -1,4 +1,4 @@
-"""Sentry: a transaction for each task, an event for each failure, traces through messages. Needs sentry-sdk 2.
+"""Sentry: a transaction for each task, an event for each failure, traces through messages. For sentry-sdk 1 and 2.
 
 ``sentry_sdk.init(integrations=[CeleryIntegration()])`` with this module's ``CeleryIntegration`` enables it. Where
 canvas serves the name ``celery``, ``sentry_sdk.integrations.celery`` is this module, and sentry-sdk enables it
@@ -7,7 +7,7 @@ both.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from contextvars import ContextVar
 from functools import partial
@@ -16,11 +16,10 @@ from typing import Any
 import sentry_sdk
 from sentry_sdk.integrations import Integration
 from sentry_sdk.integrations.logging import ignore_logger
-from sentry_sdk.scope import should_send_default_pii
 from sentry_sdk.utils import event_from_exception
 
-from canvas.errors import SoftTimeLimitExceeded
-from canvas.integrations.sentry_crons import Monitors
+from canvas.errors import ConfigurationError, SoftTimeLimitExceeded
+from canvas.integrations.sentry_sdks import HAS_SCOPES, SDK
 from canvas.model.message import Message
 from canvas.model.outcome import Failure, Outcome, Success
 from canvas.telemetry import attach
@@ -45,9 +44,10 @@ class CeleryIntegration(Integration):  # type: ignore[misc, unused-ignore]
         exclude_beat_tasks: list[str] | None = None,
     ) -> None:  # fmt: skip
         """``propagate_traces``: messages carry the trace. ``monitor_beat_tasks``: each entry of beat has a cron
-        monitor, except those whose names match one of the regular expressions ``exclude_beat_tasks``."""
+        monitor, except those whose names match one of the regular expressions ``exclude_beat_tasks``; this raises
+        ConfigurationError with sentry-sdk 1."""
         self.propagate_traces = propagate_traces
-        self.monitors = Monitors(exclude_beat_tasks) if monitor_beat_tasks else None
+        self.monitors = _monitors(exclude_beat_tasks) if monitor_beat_tasks else None
 
     @staticmethod
     def setup_once() -> None:
@@ -56,31 +56,40 @@ class CeleryIntegration(Integration):  # type: ignore[misc, unused-ignore]
         attach(_started, "task.started")
         attach(_finished, "task.finished")
         attach(_flush, "worker.process_shutdown", "worker.shutdown")
-        attach(partial(_monitor, Monitors.composing), "beat.composing")
-        attach(partial(_monitor, Monitors.sent), "beat.sent")
-        attach(partial(_monitor, Monitors.finished), "task.finished")
+        attach(partial(_monitor, "composing"), "beat.composing")
+        attach(partial(_monitor, "sent"), "beat.sent")
+        attach(partial(_monitor, "finished"), "task.finished")
         for logger in _QUIET:
             ignore_logger(logger)
 
 
 def _integration() -> Any:
     """The integration of the current client; None for one that does not have it."""
-    return sentry_sdk.get_client().get_integration(CeleryIntegration)
+    return SDK.integration(CeleryIntegration)
 
 
-def _monitor(report: Callable[..., None], **facts: Any) -> None:
+def _monitors(excluded: list[str] | None) -> Any:
+    if not HAS_SCOPES:
+        raise ConfigurationError("CeleryIntegration(monitor_beat_tasks=True) needs sentry-sdk 2; install sentry-sdk>=2")
+    # Most programs have no cron monitors.
+    from canvas.integrations.sentry_crons import Monitors
+
+    return Monitors(excluded)
+
+
+def _monitor(report: str, **facts: Any) -> None:
     """Report what concerns cron monitors, where the program has them."""
     integration = _integration()
     if integration is not None and integration.monitors is not None:
-        report(integration.monitors, **facts)
+        getattr(integration.monitors, report)(**facts)
 
 
 def _publishing(message: Message, **_: Any) -> None:
     integration = _integration()
     if integration is None or not message.headers.get("sentry-propagate-traces", integration.propagate_traces):
         return
-    with sentry_sdk.start_span(op="queue.submit.celery", name=message.task, origin=_ORIGIN) as span:
-        carried = dict(sentry_sdk.get_isolation_scope().iter_trace_propagation_headers(span=span))
+    with SDK.span("queue.submit.celery", message.task, _ORIGIN) as span:
+        carried = dict(SDK.trace_headers(span))
     carried["sentry-task-enqueued-time"] = f"{time.time():.9f}"
     message.headers.update(carried)
     inner = message.headers.get("headers")
@@ -93,15 +102,12 @@ def _started(message: Message, task: Any, **_: Any) -> None:
         return
     carried = {key: value for key, value in message.headers.items() if isinstance(value, str)}
     with ExitStack() as stack:
-        scope = stack.enter_context(sentry_sdk.isolation_scope())
+        scope = SDK.own_scope(stack)
         scope.clear_breadcrumbs()
         scope.add_event_processor(_describing(message, task))
         name = message.headers.get("shadow") or message.task
-        transaction = sentry_sdk.continue_trace(
-            carried, op="queue.task.celery", name=name, source="task", origin=_ORIGIN
-        )
-        stack.enter_context(sentry_sdk.start_transaction(transaction))
-        span = stack.enter_context(sentry_sdk.start_span(op="queue.process", name=name, origin=_ORIGIN))
+        transaction = SDK.transaction(stack, carried, "queue.task.celery", name, _ORIGIN)
+        span = stack.enter_context(SDK.span("queue.process", name, _ORIGIN))
         _describe(span, message)
         _running.set((message.id, stack.pop_all(), transaction))
 
@@ -123,7 +129,7 @@ def _describing(message: Message, task: Any) -> Any:
 
     def process(event: Any, hint: Any) -> Any:
         event.setdefault("tags", {})["celery_task_id"] = message.id
-        shown = should_send_default_pii()
+        shown = SDK.shows_data()
         arguments: Any = (list(message.args), message.kwargs) if shown else (_HIDDEN, _HIDDEN)
         job = {"task_name": message.task, "args": arguments[0], "kwargs": arguments[1]}
         event.setdefault("extra", {})["celery-job"] = job
@@ -155,10 +161,10 @@ def _finished(message: Message, outcome: Outcome, **_: Any) -> None:
 
 def _capture(exc: BaseException) -> None:
     event, hint = event_from_exception(
-        (type(exc), exc, exc.__traceback__), client_options=sentry_sdk.get_client().options,
+        (type(exc), exc, exc.__traceback__), client_options=SDK.options(),
         mechanism={"type": "celery", "handled": False},
     )  # fmt: skip
-    sentry_sdk.capture_event(event, hint=hint)
+    SDK.capture(event, hint)
 
 
 def _flush(**_: Any) -> None:

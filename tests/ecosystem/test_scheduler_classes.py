@@ -10,11 +10,12 @@ EXPECTED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("named", ["scheduled.TenantScheduler", "scheduled:TenantScheduler"])
+@pytest.mark.parametrize("named", ["scheduled.TenantScheduler", "scheduled:TenantScheduler", None])
 def test_a_scheduler_of_the_project(redis_server, tmp_path, named):
-    env = environment(redis_server, tmp_path)
+    """``None``: ``beat_scheduler`` is the class itself."""
+    env = environment(redis_server, tmp_path, **({} if named else {"BY_SETTING": "1"}))
     notes, file = tmp_path / "notes", tmp_path / "schedule"
-    words = ["-S", named, "-s", str(file), "--max-interval", "0.2"]
+    words = [*(("-S", named) if named else ()), "-s", str(file), "--max-interval", "0.2"]
     with running("scheduled", "beat", *words, env=env, folder=tmp_path, ready="beat: Starting...") as log:
         until(lambda: notes.exists() and set(notes.read_text().splitlines()) >= EXPECTED, log)
     lines = log.read_text()

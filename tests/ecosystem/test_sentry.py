@@ -1,16 +1,39 @@
 """Sentry in an unchanged project: a transaction for each task in the caller's trace, an event for each failure."""
 
 import json
+import subprocess
+import sys
+import venv
+from pathlib import Path
 
 import pytest
 
 from tests.ecosystem.running import client, environment, until, worker
 
+ROOT = Path(__file__).parent.parent.parent
+OLDEST = ["click==8.1.3", "sentry-sdk==1.45.1"]
+"""Versions that projects for Celery 5.3 pin."""
 
-@pytest.mark.parametrize("as_celery", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["canvas", "celery"])
-def test_tasks_are_reported(redis_server, tmp_path, as_celery):
-    """``as_celery``: the client is canvas, too; else it is Celery with sentry-sdk's own integration."""
+
+def python_of(client_is, folder):
+    """The Python of the worker: with the libraries beside the tests, or in an environment with older ones."""
+    if client_is != "older libraries":
+        return sys.executable
+    venv.create(folder / "env")
+    python = folder / "env" / "bin" / "python"
+    install = [sys.executable, "-m", "pip", "--python", python, "install", "-q", "-e", ROOT, *OLDEST]
+    subprocess.run(install, check=True, timeout=300)
+    return str(python)
+
+
+@pytest.mark.parametrize("client_is", [
+    "canvas", pytest.param("celery", marks=pytest.mark.slow),
+    pytest.param("older libraries", marks=[pytest.mark.slow, pytest.mark.timeout(400)]),
+])  # fmt: skip
+def test_tasks_are_reported(redis_server, tmp_path, client_is):
+    """With a client of canvas; of Celery, with sentry-sdk's own integration; and both of canvas, with older libraries."""
     redis_server.client().flushall()
+    python = python_of(client_is, tmp_path)
     env = environment(redis_server, tmp_path)
     path = tmp_path / "sentry"
 
@@ -20,8 +43,8 @@ def test_tasks_are_reported(redis_server, tmp_path, as_celery):
             one for one in found if one.get("contexts", {}).get("trace", {}).get("op") == "queue.task.celery"
         ]
 
-    with worker("watched", "-c", "2", env=env, folder=tmp_path) as log:
-        trace = client("watched_client.py", env, as_celery).strip()
+    with worker("watched", "-c", "2", env=env, folder=tmp_path, python=python) as log:
+        trace = client("watched_client.py", env, client_is != "celery", python=python).strip()
         until(lambda: len([one for one in tasks()[1] if one["type"] == "transaction"]) >= 5, log)
     found, transactions = tasks()
     transactions = [one for one in transactions if one["type"] == "transaction"]

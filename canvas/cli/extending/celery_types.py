@@ -75,7 +75,7 @@ JSON_ARRAY = JsonArray()
 JSON_OBJECT = JsonObject()
 
 
-class LogLevel(click.Choice[str]):
+class LogLevel(click.Choice):  # type: ignore[type-arg]
     """The name of a level, as its number."""
 
     def __init__(self) -> None:

@@ -12,7 +12,7 @@ from canvas.worker.options import POOLS
 _GREEN = ("gevent", "eventlet")
 
 
-class Pool(click.Choice[str]):
+class Pool(click.Choice):  # type: ignore[type-arg]
     """The name of a pool."""
 
     def __init__(self) -> None:

@@ -48,3 +48,7 @@ class TenantScheduler(PersistentScheduler):
     def apply_entry(self, entry, producer=None):
         note("applied", entry.name)
         super().apply_entry(entry, producer=producer)
+
+
+if "BY_SETTING" in os.environ:
+    app.conf.beat_scheduler = TenantScheduler
