@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from weakref import WeakSet
 
 from canvas.drivers.redis.connection.resp import CONNECTIONS, Connection, SocketConnection
 from canvas.drivers.redis.url import Address
@@ -12,7 +13,8 @@ class Connector:
 
     def __init__(self, address: Address) -> None:
         self._address = address
-        self._open: set[Connection] = set()
+        # Weakly: a call that an exception of a signal's handler breaks off may lose its connection, which closes it.
+        self._open: WeakSet[Connection] = WeakSet()
         self._most = int(address.options.get("max_connections") or CONNECTIONS)
         self._make: Callable[[], Connection] | None = None
         self._lock = threading.Lock()
@@ -46,5 +48,5 @@ class Connector:
 
     def close_inherited(self) -> None:
         """In a forked process: close its copies of the parent's sockets, without a word to the server."""
-        for connection in self._open:
+        for connection in list(self._open):
             connection.close_inherited()

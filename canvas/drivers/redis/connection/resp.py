@@ -62,6 +62,7 @@ _PASSING = ("LOADING", "READONLY", "MASTERDOWN", "NOREPLICAS", "BUSY", "MISCONF"
 few replicas, runs a long script, cannot write its file, or is out of memory."""
 _ELSEWHERE = ("MOVED", "ASK")
 _NOT_SERVED = (*_ELSEWHERE, "TRYAGAIN", "CLUSTERDOWN", "CROSSSLOT")
+_NUMBERS = frozenset((int, float))
 ERRORS: tuple[type[Exception], ...] = (Refusal, OSError, UnicodeEncodeError)
 """The errors that a command raises."""
 
@@ -92,10 +93,15 @@ class Connection(Protocol):
 
 def packed(commands: Sequence[Command]) -> bytes:
     """Commands as they are sent. Raises Refusal for an argument that is neither text, bytes nor a number."""
+    # Numbers become text here: hiredis crashes the process where a signal's handler raises while it writes a number, as
+    # at a soft time limit or Ctrl-C.
+    written: list[tuple[Any, ...]] = [
+        tuple([repr(w) if type(w) in _NUMBERS else w for w in words]) for words in commands
+    ]
     try:
-        if len(commands) == 1:
-            return hiredis.pack_command(tuple(commands[0]))  # type: ignore[no-any-return]
-        return b"".join([hiredis.pack_command(tuple(words)) for words in commands])
+        if len(written) == 1:
+            return hiredis.pack_command(written[0])  # type: ignore[no-any-return]
+        return b"".join([hiredis.pack_command(words) for words in written])
     except TypeError as exc:
         raise Refusal(f"cannot be sent to Redis: {exc}") from None
 
@@ -113,7 +119,7 @@ def error_of(text: str) -> Exception:
 class SocketConnection:
     """A connection to Redis that sends commands and reads their replies; it has no pool and no retries."""
 
-    __slots__ = ("_address", "_answered", "_asleep", "_poll", "_reader", "_socket", "used_at")
+    __slots__ = ("__weakref__", "_address", "_answered", "_asleep", "_poll", "_reader", "_socket", "used_at")
 
     def __init__(self, address: Address) -> None:
         """Connect, log in and choose the database. Raises OSError, Refusal."""
