@@ -22,6 +22,7 @@ from canvas.model.message import Publish
 from canvas.model.queue import Queue
 from canvas.model.settlement import Settlement
 from canvas.testing.contract import eventually, ids, publish
+from tests.support.interrupted import interrupt
 from tests.support.rabbit_bench import ByteProxy, sockets_to, through
 from tests.support.redis_server import free_port
 
@@ -349,3 +350,8 @@ def test_a_message_whose_queue_cannot_be_declared_at_once_is_sent(rabbitmq, redi
         assert not proxy.times
         assert driver.admin.queue_length("declared.first") == 1
         driver.close()
+
+
+def test_a_signal_may_interrupt_a_call(rabbitmq):
+    """Its handler raises, as at a soft time limit or Ctrl-C. The next call does not take the answer for its own."""
+    assert interrupt("lengths", rabbitmq.url()) == 0

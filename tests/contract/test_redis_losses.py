@@ -1,8 +1,6 @@
 """Lost connections, answers and scripts, and forks: nothing is lost or done twice."""
 
 import asyncio
-import subprocess
-import sys
 import threading
 import time
 
@@ -15,6 +13,7 @@ from canvas.drivers.redis.connection.script_texts import script
 from canvas.errors import OperationalError, RefusedError
 from canvas.model.settlement import ChordStart, ResultWrite
 from canvas.testing.contract import envelope, eventually, ids, publish
+from tests.support.interrupted import interrupt
 from tests.support.lost_answers import answers_lost
 from tests.support.proxy import Proxy
 from tests.support.redis_server import RedisServer, free_port
@@ -257,54 +256,8 @@ def test_queues_are_found_among_other_lists(redis_server, redis_url):
         assert set().union(*looks) == {"q", "urgent"}
 
 
-INTERRUPTED = """
-import random
-import signal
-import sys
-
-from canvas import Canvas
-from canvas.drivers.redis.connection.resp import packed
-
-class Interrupted(Exception):
-    pass
-
-armed = False
-
-def interrupt(*_):
-    if armed:
-        raise Interrupted
-
-def interrupted(call, within, times):
-    global armed
-    caught = 0
-    while caught < times:
-        try:
-            armed = True
-            signal.setitimer(signal.ITIMER_REAL, within())
-            call()
-            armed = False
-        except Interrupted:
-            armed = False
-            caught += 1
-
-signal.signal(signal.SIGALRM, interrupt)
-if sys.argv[1] == "numbers":
-    command = ("SET", "key", *[1, 0.5] * 25)
-    interrupted(lambda: [packed([command]) for _ in range(200)], lambda: 0.00002, 300)
-else:
-    options = {"max_connections": 3}
-    app = Canvas("interrupted", broker=sys.argv[2], broker_transport_options=options, set_as_current=False)
-    measure = app.driver.admin.queue_length
-    measure("q")
-    drawn = random.Random(1)
-    interrupted(lambda: measure("q"), lambda: 0.00001 + drawn.random() / 5000, 2000)
-    assert measure("q") == 0
-"""
-
-
 @pytest.mark.parametrize("what", ["numbers", "connections"])
 def test_a_signal_may_interrupt_a_command(what, redis_url):
     """Its handler raises, as at a soft time limit or Ctrl-C: hiredis would crash the process where it writes a number,
     and the connection of a call that is broken off does not count as open."""
-    ended = subprocess.run([sys.executable, "-c", INTERRUPTED, what, redis_url], timeout=60, check=False)
-    assert ended.returncode == 0
+    assert interrupt(what, redis_url) == 0

@@ -138,11 +138,11 @@ class Topology:
             return self._called(call)
 
     def _called(self, call: Callable[[Any], T]) -> T:
-        if self._channel is None:
-            if self._connection is None:
-                self._connection = self._connect()
-            self._channel = self._connection.channel()
         try:
+            if self._channel is None:
+                if self._connection is None:
+                    self._connection = self._connect()
+                self._channel = self._connection.channel()
             return call(self._channel)
         except NotFound as exc:
             self._channel = None
@@ -150,6 +150,12 @@ class Topology:
         except PreconditionFailed as exc:
             self._channel = None
             raise _Differs(exc.reply_text) from None
+        except (OSError, AMQPError):
+            raise
+        except BaseException:
+            # An exception of a signal's handler. The next call would take the answer to this one for its own.
+            self._drop()
+            raise
 
     def close(self) -> None:
         """Close the connection. Using the object again opens another."""
@@ -161,8 +167,12 @@ class Topology:
 
     def forget(self) -> None:
         """In a forked process: close the copy of the parent's socket without a word to the broker."""
-        connection, self._connection, self._channel = self._connection, None, None
         self._lock = threading.RLock()
+        self._drop()
+
+    def _drop(self) -> None:
+        """Close the socket without a word to the broker."""
+        connection, self._connection, self._channel = self._connection, None, None
         if connection is not None and connection.transport is not None:
             connection.transport.sock.close()
             connection.transport.connected = False

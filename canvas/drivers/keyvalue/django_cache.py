@@ -7,7 +7,7 @@ import pickle
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from canvas.errors import ConfigurationError, OperationalError, RefusedError
+from canvas.errors import ConfigurationError, OperationalError, RefusedError, SoftTimeLimitExceeded
 
 
 class DjangoCache:
@@ -33,6 +33,8 @@ class DjangoCache:
     def _call(self, call: Callable[[Any], Any]) -> Any:
         try:
             return call(self._caches[self._alias])
+        except SoftTimeLimitExceeded:
+            raise
         except Exception as exc:
             raise OperationalError(f"Django's cache {self._alias!r}: {type(exc).__name__}: {exc}") from exc
 

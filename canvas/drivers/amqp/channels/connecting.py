@@ -2,6 +2,7 @@
 
 import socket
 import ssl
+import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final
@@ -13,6 +14,18 @@ from canvas.drivers.amqp.url import Address
 from canvas.drivers.silence import reported
 from canvas.errors import OperationalError, RefusedError
 
+_FAILURES: Final = (
+    OSError,
+    AMQPError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
+"""The errors of py-amqp, also where the other end closes in the middle of the handshake, or speaks TLS. Others are
+raised by handlers of signals, as at a soft time limit."""
 _SOCKET: Final = {
     # py-amqp closes a connection whose peer reads nothing for a second. RabbitMQ reads nothing for as long as it is
     # short of memory or of disk space; heartbeats and ``answer_within`` bound the waits for a broker that is gone.
@@ -48,7 +61,7 @@ def _connect(address: Address, answer_within: float, heartbeat: bool) -> Any:
         with reported(address.where):
             connection.connect()
         connection.transport.sock.settimeout(answer_within)
-    except Exception as exc:
+    except _FAILURES as exc:
         raise _explained(address, exc) from exc
     return connection
 
@@ -65,7 +78,6 @@ def _explained(address: Address, exc: Exception) -> Exception:
     if isinstance(exc, ssl.SSLError):
         hint = "" if isinstance(exc, ssl.SSLCertVerificationError) else "; use amqp:// if that port has no TLS"
         return RefusedError(f"{where}: TLS: {exc}{hint}")
-    # py-amqp raises errors of many kinds where the other end closes in the middle of the handshake, or speaks TLS.
     hint = "" if address.ssl or not _cut_off(exc) else "; use amqps:// if that port expects TLS"
     return OperationalError(f"{where} does not answer: {exc or type(exc).__name__}{hint}")
 

@@ -2,7 +2,8 @@
 
 import threading
 from collections.abc import Callable
-from weakref import WeakSet
+from functools import partial
+from weakref import ref
 
 from canvas.drivers.redis.connection.resp import CONNECTIONS, Connection, SocketConnection
 from canvas.drivers.redis.url import Address
@@ -14,7 +15,7 @@ class Connector:
     def __init__(self, address: Address) -> None:
         self._address = address
         # Weakly: a call that an exception of a signal's handler breaks off may lose its connection, which closes it.
-        self._open: WeakSet[Connection] = WeakSet()
+        self._open: dict[int, ref[Connection]] = {}
         self._most = int(address.options.get("max_connections") or CONNECTIONS)
         self._make: Callable[[], Connection] | None = None
         self._lock = threading.Lock()
@@ -29,7 +30,7 @@ class Connector:
             with self._lock:
                 make = self._make = self._make or self._maker()
         made = make()
-        self._open.add(made)
+        self._open[id(made)] = ref(made, partial(self._open.pop, id(made)))
         return made
 
     def _maker(self) -> Callable[[], Connection]:
@@ -43,10 +44,11 @@ class Connector:
 
     def drop(self, connection: Connection) -> None:
         """Close a connection."""
-        self._open.discard(connection)
+        self._open.pop(id(connection), None)
         connection.close()
 
     def close_inherited(self) -> None:
         """In a forked process: close its copies of the parent's sockets, without a word to the server."""
-        for connection in list(self._open):
-            connection.close_inherited()
+        for found in list(self._open.values()):
+            if (connection := found()) is not None:
+                connection.close_inherited()

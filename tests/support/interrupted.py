@@ -1,0 +1,77 @@
+"""Calls that a signal's handler breaks off with an exception, over and over: ``python -m tests.support.interrupted``."""
+
+import random
+import signal
+import subprocess
+import sys
+
+from canvas import Canvas
+
+
+def interrupt(what, url):
+    """The exit code of a program that does so."""
+    command = [sys.executable, "-m", "tests.support.interrupted", what, url]
+    return subprocess.run(command, timeout=60, check=False).returncode
+
+
+class Interrupted(Exception):
+    pass
+
+
+class Interrupter:
+    def __init__(self):
+        self.armed = False
+        signal.signal(signal.SIGALRM, self.handle)
+
+    def handle(self, *_):
+        if self.armed:
+            raise Interrupted
+
+    def run(self, call, seconds, times):
+        """Call until it was interrupted so many times, each time after as many seconds as ``seconds()`` says."""
+        caught = 0
+        while caught < times:
+            try:
+                self.armed = True
+                signal.setitimer(signal.ITIMER_REAL, seconds())
+                call()
+                self.armed = False
+            except Interrupted:
+                self.armed = False
+                caught += 1
+
+
+def numbers(interrupter, url):
+    from canvas.drivers.redis.connection.resp import packed
+
+    command = ("SET", "key", *[1, 0.5] * 25)
+    interrupter.run(lambda: [packed([command]) for _ in range(200)], lambda: 0.00002, 300)
+
+
+def connections(interrupter, url):
+    options = {"max_connections": 3}
+    app = Canvas("interrupted", broker=url, broker_transport_options=options, set_as_current=False)
+    measure, drawn = app.driver.admin.queue_length, random.Random(1)
+    assert measure("q") == 0
+    interrupter.run(lambda: measure("q"), lambda: 0.00001 + drawn.random() / 5000, 2000)
+    assert measure("q") == 0
+
+
+def lengths(interrupter, url):
+    app = Canvas("interrupted", broker=url, set_as_current=False)
+    for _ in range(3):
+        app.send_task("t", queue="three")
+    app.send_task("t", queue="one")
+    measure, drawn = app.driver.admin.queue_length, random.Random(1)
+
+    def check():
+        found = measure("three"), measure("one")
+        assert found == (3, 1), found
+
+    check()
+    interrupter.run(check, lambda: 0.00001 + drawn.random() / 500, 100)
+    check()
+
+
+if __name__ == "__main__":
+    {"numbers": numbers, "connections": connections, "lengths": lengths}[sys.argv[1]](Interrupter(), sys.argv[2])
