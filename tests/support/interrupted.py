@@ -69,7 +69,7 @@ def lengths(interrupter, url):
         assert found == (3, 1), found
 
     check()
-    interrupter.run(check, lambda: 0.00001 + drawn.random() / 500, 100)
+    interrupter.run(check, lambda: 0.00001 + drawn.random() / 500, 20)
     check()
 
 

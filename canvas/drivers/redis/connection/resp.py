@@ -93,15 +93,16 @@ class Connection(Protocol):
 
 def packed(commands: Sequence[Command]) -> bytes:
     """Commands as they are sent. Raises Refusal for an argument that is neither text, bytes nor a number."""
-    # Numbers become text here: hiredis crashes the process where a signal's handler raises while it writes a number, as
-    # at a soft time limit or Ctrl-C.
-    written: list[tuple[Any, ...]] = [
-        tuple([repr(w) if type(w) in _NUMBERS else w for w in words]) for words in commands
-    ]
+    written = []
     try:
-        if len(written) == 1:
-            return hiredis.pack_command(written[0])  # type: ignore[no-any-return]
-        return b"".join([hiredis.pack_command(words) for words in written])
+        for words in commands:
+            # Numbers become text here: hiredis crashes the process where a signal's handler raises while it writes a
+            # number, as at a soft time limit or Ctrl-C.
+            sent: list[Any] = []
+            for word in words:
+                sent.append(repr(word) if type(word) in _NUMBERS else word)  # noqa: PERF401 - costs no call
+            written.append(hiredis.pack_command(tuple(sent)))
+        return written[0] if len(written) == 1 else b"".join(written)
     except TypeError as exc:
         raise Refusal(f"cannot be sent to Redis: {exc}") from None
 
