@@ -12,6 +12,7 @@ EFFECTS: Final[dict[str, str]] = {
     "include": "Further modules to import, as `Canvas(include=…)` and `-I` give them.",
     "timezone": "The time zone of schedules and of times without an offset. Default: UTC.",
     "beat_max_loop_interval": "The longest time in seconds between two looks for entries that are due. `0`: 1 second.",
+    "beat_enable_remote_control": "Beat answers `canvas inspect ping`, as with `--enable-remote-control`.",
     "beat_schedule": "The entries of `canvas beat`, by name.",
     "beat_scheduler": "Where entries are kept: the broker (the default), `django`, `redbeat`, Celery's names for "
     "these, or a scheduler class by its path.",

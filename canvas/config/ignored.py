@@ -37,7 +37,6 @@ _NAMES: Final = {
     "database_short_lived_sessions": "connections are kept in a pool: see database_engine_options",
     "enable_utc": "times are sent with their offset",
     "beat_sync_every": "the state of an entry is stored with each tick",
-    "beat_enable_remote_control": _NO_BEAT_CONTROL,
     "beat_remote_control_max_tick_age": _NO_BEAT_CONTROL,
     "broker_read_url": _URL,
     "broker_write_url": _URL,

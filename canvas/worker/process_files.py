@@ -14,6 +14,10 @@ _SLACK = 2.0
 """Seconds by which the system's clocks for processes and for files may differ."""
 
 
+class PidFileInUse(ConfigurationError):
+    """A running worker, or beat, has the pid file."""
+
+
 class ProcessFiles:
     """The files of one node. A file is written whole or not at all, and deleted when the node ends."""
 
@@ -30,7 +34,7 @@ class ProcessFiles:
             return
         owner = _owner(self._pid_file)
         if owner is not None and owner != os.getpid():
-            raise ConfigurationError(
+            raise PidFileInUse(
                 f"--pidfile {self._pid_file}: process {owner} is running with it; stop that one, or name another file"
             )
         _write(self._pid_file, f"{os.getpid()}\n")

@@ -2,12 +2,14 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 
 import pytest
 
+from canvas import Canvas
 from canvas.testing.contract import eventually
 from tests.support.beats import make_app
 from tests.support.processes import ROOT, WorkerProcess
@@ -20,7 +22,7 @@ from tests.worker.test_metrics import get, value
 def beat(redis_url, result_url):
     """A beat with an HTTP port and remote control; its port and its app."""
     port = free_port()
-    options = ("--http-address", str(port), "--enable-remote-control", "-l", "INFO")
+    options = ("--http-address", str(port), "--max-interval", "0", "-l", "INFO", "--", "beat.enable_remote_control=1")
     command = [sys.executable, "-m", "canvas", "-A", "tests.support.embedded:app", "beat", *options]
     environment = {**os.environ, "APP_BROKER": redis_url, "APP_BACKEND": result_url}
     process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
@@ -73,6 +75,21 @@ def test_a_beat_that_does_not_look_for_due_entries_is_not_healthy(redis_url, res
     assert service.trouble() == ""
     moment[0] += 32
     assert service.trouble() == "beat has not looked for due entries for 32 s"
+
+
+@pytest.mark.parametrize("command", ["beat", "worker"])
+@pytest.mark.parametrize(
+    ("word", "error"),
+    [
+        ("nosuch.thing=3", "nosuch.thing is no setting"), ("thing", "unexpected extra argument .thing."),
+        ("beat.max_loop_interval=x", "beat_max_loop_interval: expected a number; got 'x'"),
+    ],
+)  # fmt: skip
+def test_words_that_are_no_settings(command, word, error):
+    with Canvas("words", broker="memory://words", set_as_current=False) as app:
+        done = invoked(app, command, word, check=False)
+    assert done.returncode == 2
+    assert re.search(error, done.stderr)
 
 
 def test_a_worker_with_beat_has_its_metrics_too(redis_url, result_url):

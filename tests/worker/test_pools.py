@@ -193,7 +193,7 @@ def test_a_node_shows_that_it_is_there(bench, app, tmp_path):
         assert int(pid_file.read_text()) == worker.process.pid
         eventually(ready_file.exists)
         second = start(bench, "-P", "solo", *files)
-        assert second.wait() == 2
+        assert second.wait() == os.EX_CANTCREAT
         assert f"process {worker.process.pid} is running with it" in "".join(second.log)
     assert not pid_file.exists()
     assert not ready_file.exists()

@@ -1,5 +1,6 @@
 """Options that an app adds to ``canvas worker`` and ``canvas beat``: ``app.user_options``, as in Celery."""
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,6 +9,7 @@ import click
 from canvas.app.application import Canvas
 from canvas.errors import ConfigurationError
 from canvas.telemetry import emit
+from canvas.worker.process_files import PidFileInUse
 
 
 def options_of(app: Canvas, command: str) -> list[click.Option]:
@@ -35,6 +37,30 @@ def taken(context: click.Context, app: Canvas, command: str, given: dict[str, An
         preload = {str(option.name): values[str(option.name)] for option in app.user_options["preload"]}
         emit("command.starting", command=context.command, app=app, options=preload)
     return values
+
+
+def take_settings(context: click.Context, app: Canvas, namespace: str = "celery") -> None:
+    """Take the settings at the end of the command line, such as ``beat.max_loop_interval=2``; ``.name=value`` is of the
+    ``namespace``. Raises UsageError."""
+    for word in context.args:
+        name, sign, _ = word.partition("=")
+        if not sign:
+            raise click.UsageError(f"Got unexpected extra argument ({word}); a setting is written NAME=VALUE", context)
+        setting = (name if not name.startswith(".") else namespace + name).replace(".", "_").lower()
+        if setting.removeprefix("celery_") not in app.conf:
+            raise click.UsageError(
+                f"Unable to parse extra configuration from command line: {name} is no setting", context
+            )
+    app.config_from_cmdline(context.args, namespace)
+
+
+def usage_error(exc: ConfigurationError) -> click.UsageError:
+    """The error of a command line that ``exc`` refuses; for a pid file in use it ends with Celery's exit code."""
+    return _InUse(str(exc)) if isinstance(exc, PidFileInUse) else click.UsageError(str(exc))
+
+
+class _InUse(click.UsageError):
+    exit_code = os.EX_CANTCREAT
 
 
 class OpenCommand(click.Command):

@@ -12,7 +12,7 @@ from canvas.app.application import Canvas
 from canvas.app.broker_address import broker_address
 from canvas.beat.running import BeatService
 from canvas.beat.sources import service_of
-from canvas.cli.extending.user_options import OpenCommand, taken
+from canvas.cli.extending.user_options import OpenCommand, take_settings, taken, usage_error
 from canvas.cli.options import host_and_port
 from canvas.cli.periodic.monitoring import monitored
 from canvas.cli.worker import daemon
@@ -28,7 +28,7 @@ _LEVELS = ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", "FATAL"]
 _NAME = "celerybeat@%h"
 
 
-@click.command(name="beat", cls=OpenCommand)
+@click.command(name="beat", cls=OpenCommand, context_settings={"allow_extra_args": True})
 @click.option("--detach", is_flag=True, help="Run in the background; use with --logfile and --pidfile.")
 @click.option("-s", "--schedule", "schedule_filename", type=click.Path(),
               help="The file of Celery's beat: when entries ran last is taken over from it once."
@@ -36,7 +36,7 @@ _NAME = "celerybeat@%h"
 @click.option("-S", "--scheduler",
               help="Where entries are kept: django (django-celery-beat's tables), redbeat (celery-redbeat's keys); "
                    "a scheduler class by its path; in the broker without it.")  # fmt: skip
-@click.option("--max-interval", type=click.FloatRange(min=0.01), help="Longest wait between two looks, in seconds.")
+@click.option("--max-interval", type=click.FloatRange(min=0), help="Longest wait between two looks, in seconds.")
 @click.option("-l", "--loglevel", default="WARNING", show_default=True,
               type=click.Choice(_LEVELS, case_sensitive=False), help="INFO logs each task that is sent.")  # fmt: skip
 @click.option("-f", "--logfile", type=click.Path(), help="Write the log here instead of stderr.")
@@ -49,8 +49,8 @@ _NAME = "celerybeat@%h"
 @click.option("--http-address", callback=host_and_port,
               help="Serve /health and /metrics on HOST:PORT (a bare PORT binds 127.0.0.1).")  # fmt: skip
 @click.option("-n", "--hostname", help="Name of this beat, such as beat1@%h.  [default: celerybeat@%h]")
-@click.option("--enable-remote-control/--no-enable-remote-control", default=False,
-              help="Answer canvas inspect ping and canvas status.")  # fmt: skip
+@click.option("--enable-remote-control/--no-enable-remote-control", default=None,
+              help="Answer canvas inspect ping and canvas status.  [default: beat_enable_remote_control]")  # fmt: skip
 @click.pass_context
 def beat(context: click.Context, /, **given: Any) -> None:
     """Send periodic tasks, and start periodic workflows, when they are due.
@@ -60,10 +60,11 @@ def beat(context: click.Context, /, **given: Any) -> None:
     app = _app(context)
     try:
         taken(context, app, "beat", given)
+        take_settings(context, app)
         if not daemon.in_background(given, context.obj.started_in):
             _run(context, app, given)
     except ConfigurationError as exc:
-        raise click.UsageError(str(exc)) from exc
+        raise usage_error(exc) from exc
 
 
 def _app(context: click.Context) -> Canvas:
@@ -80,18 +81,22 @@ def _run(context: click.Context, app: Canvas, given: dict[str, Any]) -> None:
         app, given["scheduler"] or app.conf.beat_scheduler, given["max_interval"], given["schedule_filename"]
     )
     files = ProcessFiles(given["pidfile"])
-    name = node_name(given["hostname"] or _NAME)
+    name, remote_control = node_name(given["hostname"] or _NAME), given["enable_remote_control"]
+    if remote_control is None:
+        remote_control = app.conf.beat_enable_remote_control
     log = WorkerLog(app.conf, name, given["loglevel"], given["logfile"], given["log_json"], context.color, app.tasks)
     if not context.obj.quiet:
         click.echo(f"canvas beat v{__version__} is starting.")
         click.echo(banner(app, service, given["logfile"], given["loglevel"]))
+        if remote_control:
+            click.echo(f"    . remote control -> {name}")
     with put_back_afterwards():
         files.acquire()
         try:
             log.open()
             stop: Callable[..., None] = partial(_stop, service)
             handle({signal.SIGTERM: stop, signal.SIGINT: stop})
-            with monitored(app, service, name, given["http_address"], given["enable_remote_control"]):
+            with monitored(app, service, name, given["http_address"], remote_control):
                 service.start()
         finally:
             log.close()

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from canvas.app.application import Canvas
-from canvas.cli.extending.user_options import OpenCommand, all_options, taken
+from canvas.cli.extending.user_options import OpenCommand, all_options, take_settings, taken, usage_error
 from canvas.cli.options import bounds, comma_separated, host_and_port
 from canvas.cli.worker import daemon
 from canvas.cli.worker.embedded_beat import embedded_beat
@@ -34,7 +34,7 @@ _DAEMON = ("logfile", "pidfile", "uid", "gid", "umask", "executable")
 """Options that may be settings, after ``worker_``."""
 
 
-@click.command(name="worker", cls=OpenCommand)
+@click.command(name="worker", cls=OpenCommand, context_settings={"allow_extra_args": True})
 @click.option(
     "-n",
     "--hostname",
@@ -133,11 +133,12 @@ def worker(context: click.Context, /, http_address: tuple[str, int] | None, **gi
         end_while_loading()
         app = _app(context)
         try:
+            take_settings(context, app, "worker")
             own = all_options(context, taken(context, app, "worker", given))
             started = _start(context, app, {key: given.pop(key) for key in _DAEMON}, given)
             code = 0 if started is None else _run(context, app, started, http_address, given, own)
         except ConfigurationError as exc:
-            raise click.UsageError(str(exc)) from exc
+            raise usage_error(exc) from exc
     streams.drop_unwritable()
     context.exit(code)
 
