@@ -194,7 +194,7 @@ class SendingApp(TaskDefinitions):
         kwargs: Mapping[str, Any] | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> "Plan":
-        """The plan of ``sig``: the messages that sending it would send."""
+        """The plan of ``sig``: the messages that sending it would send. Raises CompositionError."""
         try:
             return self.sender.plan(sig, args, kwargs or {}, options or {})
         except RecursionError as exc:
