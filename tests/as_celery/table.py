@@ -29,7 +29,7 @@ DIFFERS = {
     "celery.worker.request.Request": "hooks only; it does not ack or run the message",
     "celery.worker.consumer.consumer.Consumer": "a name to require; steps get a consumer with fewer attributes",
     "celery.worker.WorkController": "`start` and `stop` only",
-    "celery.app.log.Logging": "sets up canvas' worker log",
+    "celery.app.log.Logging": "sets up no logger of multiprocessing's",
     "celery.app.trace.build_tracer": "with `eager=True`; workers do not call it",
     "celery.app.amqp.AMQP": "queues, router; kombu's producers and consumers",
     "celery.app.amqp.Queues": "made of the settings",

@@ -85,7 +85,9 @@ def test_what_is_printed_goes_to_a_logger(app, monkeypatch, caplog):
     ]
     app.log.redirect_stdouts("ERROR")
     assert sys.stderr.logger.name == "celery.redirected"
-    assert str(app.log.colored(enabled=True).red("no")) == "\x1b[1;31mno\x1b[0m"
+    theirs = celery.Celery("theirs", broker="memory://", set_as_current=False)
+    for enabled in (None, True, False):
+        assert str(app.log.colored(enabled=enabled).red("no")) == str(theirs.log.colored(enabled=enabled).red("no"))
 
 
 def test_a_lazy_task_and_its_options(app):

@@ -7,7 +7,7 @@ from canvas.app.application import Canvas
 from canvas.beat.service import Service
 from canvas.celery_names.utils.functional import maybe_list
 from canvas.errors import ConfigurationError
-from canvas.worker.logs.setup import WorkerLog
+from canvas.worker.logs.setup import WorkerLog, own_log
 from canvas.worker.node import NodeSetup, plan_node, run_node
 from canvas.worker.options import WorkerOptions
 
@@ -47,7 +47,7 @@ class Worker:
         plan = self.plan()
         self.hostname = plan.hostname
         level = "WARNING" if self._level is None else str(self._level)
-        log = WorkerLog(self.app.conf, plan.hostname, level, self._logfile, tasks=self.app.tasks)
+        log = WorkerLog(self.app.conf, plan.hostname, level, self._logfile, tasks=self.app.tasks, own=own_log(self.app))
         try:
             log.open()
             self.exitcode = run_node(self.app, plan, NodeSetup(options=self.options))
@@ -80,7 +80,7 @@ class Beat:
         """Send periodic tasks until the process ends."""
         self.app.import_task_modules()
         level, logfile = self._log
-        log = WorkerLog(self.app.conf, "beat", level, logfile, tasks=self.app.tasks)
+        log = WorkerLog(self.app.conf, "beat", level, logfile, tasks=self.app.tasks, own=own_log(self.app))
         try:
             log.open()
             self._service().start()

@@ -19,7 +19,7 @@ from canvas.cli.worker import daemon
 from canvas.errors import ConfigurationError
 from canvas.masking import masked_url
 from canvas.version import __version__
-from canvas.worker.logs.setup import WorkerLog
+from canvas.worker.logs.setup import WorkerLog, own_log
 from canvas.worker.names import node_name
 from canvas.worker.process_files import ProcessFiles
 from canvas.worker.signal_handlers import handle, put_back_afterwards
@@ -84,7 +84,8 @@ def _run(context: click.Context, app: Canvas, given: dict[str, Any]) -> None:
     name, remote_control = node_name(given["hostname"] or _NAME), given["enable_remote_control"]
     if remote_control is None:
         remote_control = app.conf.beat_enable_remote_control
-    log = WorkerLog(app.conf, name, given["loglevel"], given["logfile"], given["log_json"], context.color, app.tasks)
+    lines = given["loglevel"], given["logfile"], given["log_json"]
+    log = WorkerLog(app.conf, name, *lines, context.color, app.tasks, own_log(app))
     if not context.obj.quiet:
         click.echo(f"canvas beat v{__version__} is starting.")
         click.echo(banner(app, service, given["logfile"], given["loglevel"]))

@@ -20,7 +20,7 @@ from canvas.errors import ConfigurationError
 from canvas.integrations import prometheus
 from canvas.telemetry import attach
 from canvas.worker.logs import streams
-from canvas.worker.logs.setup import WorkerLog, log_level
+from canvas.worker.logs.setup import WorkerLog, log_level, own_log
 from canvas.worker.monitoring.heartbeat import HEARTBEAT_INTERVAL
 from canvas.worker.names import file_name, node_name
 from canvas.worker.node import NodeSetup, plan_node, run_node
@@ -194,7 +194,7 @@ def _run(
     plan = plan_node(app, **given, others={**options, "loglevel": log_level("loglevel", level)})
     say = None if getattr(context.obj, "quiet", False) else partial(click.echo, file=sys.stdout)
     files = ProcessFiles(*(file_name(path, plan.hostname) if path else None for path in (about["pidfile"], ready_file)))
-    log = WorkerLog(app.conf, plan.hostname, level, about["logfile"], log_json, context.color, app.tasks)
+    log = WorkerLog(app.conf, plan.hostname, level, about["logfile"], log_json, context.color, app.tasks, own_log(app))
     try:
         log.open()
         warn_of_slips(app, plan.queues)
