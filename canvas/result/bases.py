@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 from canvas.errors import IncompleteStream
+from canvas.model.states import PROPAGATE_STATES
 
 if TYPE_CHECKING:
     from canvas.drivers.ports import Driver
@@ -65,6 +66,11 @@ class ResultBase:
         if not leaves:
             ended()
         return self
+
+    def _failed_join_report(self) -> Iterator[Any]:
+        """The results of tasks that failed or were revoked, among those that this handle has read."""
+        records = ((leaf, leaf.final_record) for leaf in self.leaves())
+        return (leaf for leaf, record in records if record is not None and record.status in PROPAGATE_STATES)
 
 
 def _call(callback: Callable[[Any], Any], on_error: Callable[[Exception], Any] | None, result: Any) -> None:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _TASK, _GROUP, _CHORD = "celery-task-meta-", "celery-taskset-meta-", "chord-unlock-"
 
+_RETRY_POLICY = {"max_retries": 20, "interval_start": 0, "interval_step": 1, "interval_max": 1}
+
 
 class CeleryBackend(Backend):
     """The result side of an app, by Celery's names too."""
@@ -26,6 +28,12 @@ class CeleryBackend(Backend):
     supports_native_join = True
     """Whether results of a group are read together: in every store."""
     task_keyprefix, group_keyprefix, chord_keyprefix = _TASK.encode(), _GROUP.encode(), _CHORD.encode()
+
+    @property
+    def retry_policy(self) -> dict[str, Any]:
+        """Celery's policy for a result store that is away, changed by ``retry_policy`` in
+        ``result_backend_transport_options``; drivers try again by ``result_backend_…`` settings of their own."""
+        return {**_RETRY_POLICY, **(self._conf.result_backend_transport_options.get("retry_policy") or {})}
 
     # -- states of tasks that another program performs
 

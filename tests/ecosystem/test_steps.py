@@ -26,6 +26,7 @@ def test_a_worker_with_parts_of_its_users(redis_server, tmp_path, pool):
     assert "never" not in after
     assert "loader: worker init" in before
     assert "bound steps" in before
+    assert f"pool celery.concurrency.{pool.removesuffix('s')} TaskPool" in before
     if pool == "prefork":
         expected = {
             "accepted steps.slow", "timeout soft 0.2", "success was told", "retry Retry in 0s", "success flaky is done",

@@ -112,3 +112,20 @@ def test_the_arguments_of_a_connection_for_a_url(app, url):
     theirs = celery.Celery("theirs", broker="memory://", backend="redis://", set_as_current=False).backend
     ours = RedisBackend(app=app, url="redis://")
     assert ours._params_from_url(url, dict(defaults)) == theirs._params_from_url(url, dict(defaults))
+
+
+def test_the_policy_of_the_result_store_and_the_report_of_a_failed_join(app):
+    theirs = celery.Celery("theirs", broker="memory://", backend="redis://", set_as_current=False)
+    assert app.backend.retry_policy == theirs.backend.retry_policy
+    options = {"retry_policy": {"max_retries": 3}}
+    theirs = celery.Celery("theirs", backend="redis://", result_backend_transport_options=options, set_as_current=False)
+    theirs.conf.result_backend_transport_options = app.conf.result_backend_transport_options = options
+    assert app.backend.retry_policy == theirs.backend.retry_policy
+
+    one, other = app.AsyncResult("one"), app.AsyncResult("other")
+    app.backend.store_result("one", 1, "SUCCESS")
+    app.backend.store_result("other", ValueError("no"), "FAILURE")
+    report = app.GroupResult("g", [one, other])._failed_join_report
+    assert list(report()) == []
+    assert (one.ready(), other.ready()) == (True, True)
+    assert list(report()) == [other]

@@ -22,6 +22,9 @@ _INSTEAD = {
     "blueprint": "steps are in app.steps, and are started in the order that their requires give",
 }
 
+_POOL_MODULES = {name: f"celery.concurrency.{name.removesuffix('s')}" for name in ("prefork", "solo", "threads")}
+"""By pool, the module of Celery's class."""
+
 
 class _Part:
     """Refuses attributes of Celery's that canvas does not have, with the alternative."""
@@ -57,6 +60,13 @@ class PoolView:
         self._pool.restart()
 
 
+def _pool_view(pool: Pool, plan: WorkerOptions) -> PoolView:
+    """The view of a pool, of a class whose module programs compare with Celery's."""
+    module = _POOL_MODULES.get(plan.pool)
+    kind: type[PoolView] = PoolView if module is None else type("TaskPool", (PoolView,), {"__module__": module})
+    return kind(pool, plan)
+
+
 class Worker(_Part):
     """The parent of the steps in ``app.steps["worker"]``."""
 
@@ -70,7 +80,7 @@ class Worker(_Part):
         self.loglevel = options.get("loglevel")
         self.logfile = options.get("logfile")
         self.pidfile = options.get("pidfile")
-        self.pool = PoolView(pool, plan)
+        self.pool = _pool_view(pool, plan)
         self._plan = plan
         self._pool = pool
 

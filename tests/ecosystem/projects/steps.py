@@ -161,4 +161,5 @@ def at_ready(sender=None, **kwargs):
     with sender.app.connection() as connection:
         queue = connection.default_channel.queue_declare(queue="other")
     note(f"ready {queue.message_count} {sender.controller.concurrency} {sender.hostname}")
+    note(f"pool {type(sender.pool).__module__} {type(sender.controller.pool).__name__}")
     note(f"takes {[queue.name for queue in sender.task_consumer.queues]}")
