@@ -75,12 +75,16 @@ def call(obj: Any, /, name: str, arguments: list[Any], keywords: dict[str, Any],
 @click.option("--timeout", type=float, default=None, help="The longest wait, in seconds.")
 @click.pass_obj
 def result(obj: Any, /, task_id: str, task: str | None, traceback: bool, timeout: float | None) -> None:
-    """Wait for the result of TASK_ID and print it; exit code 1 when the task failed."""
+    """Wait for the result of TASK_ID and print it; exit code 1 when the task failed. --traceback does not wait, unless
+    --timeout says how long."""
     handle = obj.app.AsyncResult(task_id)
-    value = handle.get(propagate=False, timeout=timeout)
     if traceback:
-        click.echo(handle.traceback)
-    elif handle.state in states.PROPAGATE_STATES:
+        if timeout is not None:
+            handle.get(propagate=False, timeout=timeout)
+        click.echo(handle.traceback or "")
+        return
+    value = handle.get(propagate=False, timeout=timeout)
+    if handle.state in states.PROPAGATE_STATES:
         raise click.ClickException(f"{type(value).__name__}: {value}")
     else:
         click.echo(value)

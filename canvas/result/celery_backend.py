@@ -31,8 +31,7 @@ class CeleryBackend(Backend):
 
     @property
     def retry_policy(self) -> dict[str, Any]:
-        """Celery's policy for a result store that is away, changed by ``retry_policy`` in
-        ``result_backend_transport_options``; drivers try again by ``result_backend_…`` settings of their own."""
+        """Celery's, changed by ``result_backend_transport_options``; drivers try again by settings of their own."""
         return {**_RETRY_POLICY, **(self._conf.result_backend_transport_options.get("retry_policy") or {})}
 
     # -- states of tasks that another program performs
@@ -52,13 +51,9 @@ class CeleryBackend(Backend):
     def mark_as_failure(
         self,
         task_id: str,
-        exc: BaseException,
-        traceback: str | None = None,
-        request: Any = None,
-        store_result: bool = True,
-        call_errbacks: bool = True,
-        state: str = states.FAILURE,
-    ) -> Any:
+        exc: BaseException, traceback: str | None = None, request: Any = None, store_result: bool = True,
+        call_errbacks: bool = True, state: str = states.FAILURE,
+    ) -> Any:  # fmt: skip
         """Store the exception of a task that failed. ``call_errbacks`` has no effect: a worker calls them."""
         return self._marked(store_result, task_id, exc, state, traceback, request)
 

@@ -4,8 +4,10 @@ import io
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from celery.bin.celery import celery as celery_command
 from celery.bin.multi import MultiTool
 from click.testing import CliRunner
 
@@ -76,10 +78,42 @@ def test_options_of_single_nodes(run):
 
 
 def test_mistakes_of_a_line(run):
-    assert run("multi", "begin", "a")[0] == 2
-    assert run("multi", "start")[0] == 2
     code, text = run("multi", "show", "a", "-c:2", "3")
     assert (code, "names node 2; there are 1" in text) == (2, True)
+
+
+CODES = [
+    "multi", "multi begin a", "multi help", "multi names", "multi show", "multi get", "multi get a", "multi get a a", "multi expand",
+    "multi start", "multi restart", "multi stop", "multi stopwait", "multi kill", "upgrade settings", "upgrade settings missing.py",
+    "-A proj purge -f", "-A proj purge -f -Q a,b", "-A proj purge -f -X celery", "-A proj result --traceback nothing",
+    "-A proj amqp", "-A proj list bindings", "-A proj list",
+]  # fmt: skip
+SAID = ("multi names", "multi show", "multi get a", "multi get a a", "-A proj purge -f", "-A proj purge -f -Q a,b",
+        "-A proj purge -f -X celery", "-A proj result --traceback nothing", "-A proj list bindings")  # fmt: skip
+"""Whose output is Celery's, but for the space in tables."""
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "proj.py").write_text(APP)
+    monkeypatch.setenv("BROKER", "memory://codes")
+    monkeypatch.setenv("RESULTS", "cache+memory://")
+    yield
+    sys.modules.pop("proj", None)
+
+
+@pytest.mark.parametrize("line", CODES)
+def test_exit_codes_are_celerys(run, project, monkeypatch, line):
+    monkeypatch.setattr(sys, "argv", ["celery", *line.split()])
+    theirs = CliRunner().invoke(celery_command, line.split())
+    sys.modules.pop("proj", None)
+    path = Path("proj.py")
+    path.write_text(path.read_text().replace("from celery import Celery", "from canvas import Canvas as Celery"))
+    ours = run(*line.split())
+    assert ours[0] == theirs.exit_code, (ours, theirs.output)
+    if line in SAID:
+        assert ours[1].split() == [word for word in theirs.output.split() if not set(word) <= {"-"}]
 
 
 @pytest.mark.slow

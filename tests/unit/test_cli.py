@@ -69,8 +69,8 @@ def test_call_result_and_purge(run, redis_server):
     waiting = run("-A", "proj", "result", sent.stdout.strip(), "--timeout", "0.1")
     assert waiting.returncode == 1
     assert "timed out" in waiting.stderr
-    assert run("-A", "proj", "purge", "-f").stdout.startswith("Purged 1 messages")
-    assert run("-A", "proj", "purge", "-f").stdout.startswith("No messages")
+    assert run("-A", "proj", "purge", "-f").stdout.startswith("Purged 1 message from 1 known task queue.")
+    assert run("-A", "proj", "purge", "-f").stdout.startswith("No messages purged from 1 queue.")
     assert run("-A", "proj", "purge").returncode == 1
 
 
@@ -151,7 +151,9 @@ def test_settings_of_a_module_stand_in_for_the_apps_own(run, tmp_path):
     (tmp_path / "settings.py").write_text("task_default_queue = 'elsewhere'\n")
     sent = run("-A", "proj", "--config", "settings", "call", "proj.add", "-a", "[1, 2]")
     assert sent.returncode == 0
-    assert run("-A", "proj", "--config", "settings", "purge", "-f").stdout.startswith("Purged 1 messages")
+    assert run("-A", "proj", "--config", "settings", "purge", "-f").stdout.startswith(
+        "Purged 1 message from 1 known task queue."
+    )
     missing = run("-A", "proj", "--config", "nowhere", "report")
     assert (missing.returncode, "nowhere" in missing.stderr) == (2, True)
 

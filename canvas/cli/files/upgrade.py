@@ -15,14 +15,17 @@ def upgrade() -> None:
 
 
 @upgrade.command()
-@click.argument("filename", type=click.Path(exists=True, dir_okay=False))
+@click.argument("filename", type=click.Path(dir_okay=False))
 @click.option("--django", is_flag=True, help="The new names are upper-case, and begin with CELERY_.")
 @click.option("--compat", is_flag=True, help="As --django, for settings without a namespace.")
 @click.option("--no-backup", is_flag=True, help="Keep no copy of the file, which would end in .orig.")
 def settings(filename: str, django: bool, compat: bool, no_backup: bool) -> None:
     """Replace old names of settings in a Python file; the names in texts and comments, too."""
     path = Path(filename)
-    before = path.read_text(encoding="utf-8")
+    try:
+        before = path.read_text(encoding="utf-8")
+    except OSError as exc:
+        raise click.ClickException(f"{filename}: {exc.strerror}") from exc
     names = {old: _today(new, django, compat) for old, new in BY_OLD_NAME.items()}
     pattern = re.compile(rf"\b({'|'.join(sorted(map(re.escape, names), key=len, reverse=True))})\b")
     after = pattern.sub(lambda found: names[found[1]], before)

@@ -4,7 +4,9 @@ from typing import Any
 
 import click
 
+from canvas.app.application import Canvas
 from canvas.errors import ConfigurationError
+from canvas.masking import masked_url
 
 
 def _channel(obj: Any) -> Any:
@@ -15,9 +17,18 @@ def _channel(obj: Any) -> Any:
         raise click.UsageError(str(exc)) from exc
 
 
-@click.group()
-def amqp() -> None:
-    """Work on exchanges, queues and messages of the broker; see canvas queues for those of tasks."""
+@click.group(invoke_without_command=True)
+@click.pass_context
+def amqp(ctx: click.Context, /) -> None:
+    """Work on exchanges, queues and messages of the broker; see canvas queues for those of tasks.
+
+    Without a command: connect to the broker, and report it.
+    """
+    if ctx.invoked_subcommand is None:
+        app = ctx.obj.app
+        click.echo(f"-> connecting to {masked_url(app.conf.broker_url)}.")
+        app.driver.broker.check()
+        click.echo("-> connected.")
 
 
 @amqp.command("exchange.declare")
@@ -129,18 +140,25 @@ def list_() -> None:
 @click.pass_obj
 def bindings(obj: Any, /) -> None:
     """List queues, the exchanges that they are bound to, and their routing keys."""
-    app = obj.app
-    with app.amqp.connect() as connection:
-        for queue in app.amqp.queues.values():
-            queue(connection.default_channel).declare()
-        rows = _bindings(connection)
+    rows = _bindings(obj.app)
     click.echo(f"{'Queue':<28} {'Exchange':<28} Routing Key")
     for row in rows:
         click.echo(f"{row['destination']:<28} {row['source']:<28} {row['routing_key']}")
 
 
-def _bindings(connection: Any) -> Any:
+def _bindings(app: Canvas) -> Any:
+    """The bindings of the broker; of one that kombu does not know, those of the app's queues."""
     try:
-        return connection.manager.get_bindings()
-    except NotImplementedError:
-        raise click.UsageError("the broker cannot list its bindings; canvas queues shows the queues") from None
+        connection = app.amqp.connect()
+    except ConfigurationError:
+        return [
+            {"destination": queue.name, "source": queue.exchange or queue.name, "routing_key": queue.routing_key}
+            for queue in app.router.consumed([], [])
+        ]
+    with connection:
+        for queue in app.amqp.queues.values():
+            queue(connection.default_channel).declare()
+        try:
+            return connection.manager.get_bindings()
+        except NotImplementedError:
+            raise click.UsageError("the broker cannot list its bindings; canvas queues shows the queues") from None

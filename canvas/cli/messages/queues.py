@@ -19,11 +19,16 @@ def purge(obj: Any, /, force: bool, queues: list[str], exclude_queues: list[str]
     app = obj.app
     names = [queue.name for queue in app.router.consumed(queues, exclude_queues)]
     if not names:
-        raise click.UsageError(f"no queue is left to purge when {', '.join(exclude_queues)} are excluded")
+        return
     if not force:
         click.confirm(f"This deletes all messages of {', '.join(names)}. Go on?", abort=True)
     deleted = sum(purge_queue(app, name) for name in names)
-    click.echo(f"Purged {deleted} messages from {len(names)} known task queues." if deleted else "No messages purged.")
+    queue = "queue" if len(names) == 1 else "queues"
+    if deleted:
+        message = "message" if deleted == 1 else "messages"
+        click.echo(f"Purged {deleted} {message} from {len(names)} known task {queue}.")
+    else:
+        click.echo(f"No messages purged from {len(names)} {queue}.")
 
 
 @click.command()

@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import click
@@ -38,12 +38,16 @@ def multi(ctx: click.Context, /, words: tuple[str, ...]) -> None:
     """
     command, *rest = [word for word in words if word not in _FLAGS] or ["help"]
     if command not in _COMMANDS:
-        raise click.UsageError(f"canvas multi: expected one of {', '.join(_COMMANDS)}; got {command!r}", ctx)
-    if command == "help":
+        # As in Celery, whose scripts do not see the mistake either.
+        click.echo(f"Invalid command: {command}; expected one of {', '.join(_COMMANDS)}", err=True)
+    if command == "help" or command not in _COMMANDS:
         click.echo(ctx.get_help())
         return
     quiet = ctx.obj.quiet or "--quiet" in words or "-q" in words
-    first = [rest.pop(0)] if command in ("get", "expand") and rest else []
+    takes = {"get": "the name of a node", "expand": "a template"}.get(command)
+    if takes and not rest:
+        raise click.ClickException(f"canvas multi {command}: expected {takes}")
+    first = [rest.pop(0)] if takes else []
     line = parsed(rest)
     line.options = {**_global_options(ctx.obj), **line.options}
     try:
@@ -93,16 +97,19 @@ def _run(command: str, nodes: list[Node], number: signal.Signals, first: list[st
             _stop(nodes, number, say, waits=True)
             return _start(nodes, say, verbose)
         case "show":
-            click.echo("\n".join(node.shown() for node in nodes))
+            _print(node.shown() for node in nodes)
         case "names":
-            click.echo("\n".join(node.name for node in nodes))
+            _print(node.name for node in nodes)
         case "expand":
-            click.echo("\n".join(expanded(first[0], node.name) for node in nodes))
+            _print(expanded(first[0], node.name) for node in nodes)
         case _:
-            found = [node for node in nodes if node.name in first or node.name.partition("@")[0] in first]
-            click.echo("\n".join(node.shown() for node in found))
-            return int(not found)
+            _print(node.shown() for node in nodes if node.name in first)
     return 0
+
+
+def _print(lines: Iterable[str]) -> None:
+    for line in lines:
+        click.echo(line)
 
 
 def _start(nodes: list[Node], say: Any, verbose: bool) -> int:

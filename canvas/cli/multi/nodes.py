@@ -115,11 +115,8 @@ def _words(name: str, value: str | None) -> list[str]:
 
 
 def nodes_of(line: Line) -> list[Node]:
-    """The nodes of a line: its names, or ``celery1`` to ``celeryN`` for a number. Raises ConfigurationError."""
-    if not line.names:
-        raise ConfigurationError(
-            "canvas multi: name the nodes, or give their number, as in: canvas multi start 3 -A proj"
-        )
+    """The nodes of a line: its names, or ``celery1`` to ``celeryN`` for a number; none without either. Raises
+    ConfigurationError."""
     options = dict(line.options)
     special = {name: options.pop(name, None) for name in _OF_MULTI}
     if special["--cmd"] or special["--append"]:
