@@ -14,8 +14,9 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from canvas.cli.extending.known_commands import KnownCommands
 from canvas.cli.options import UNAVAILABLE, no_loader
-from canvas.context import set_app_argument
+from canvas.context import current_app, has_current_app, set_app_argument
 from canvas.drivers import silence
 from canvas.error_pages import message_and_page
 from canvas.errors import CanvasError, OperationalError
@@ -146,21 +147,23 @@ def _listed(ctx: click.Context) -> Iterator[None]:
 
 
 class Commands(click.Group):
-    """Loads a command when it is used; knows the commands of plugins."""
+    """Loads a command when it is used; knows the commands of plugins, and those that a program has added."""
+
+    def __init__(self, *args: Any, **attributes: Any) -> None:
+        super().__init__(*args, **attributes)
+        self.commands: KnownCommands = KnownCommands(COMMANDS, _loaded)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted({*COMMANDS, *_plugins(ctx)})
+        return sorted({*self.commands, *_plugins(ctx)})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         plugins = _plugins(ctx)
-        if cmd_name in COMMANDS and not (cmd_name == "flower" and cmd_name in plugins):
-            place, summary = COMMANDS[cmd_name]
+        if cmd_name in self.commands.added:
+            return self.commands[cmd_name]
+        if cmd_name in self.commands and not (cmd_name == "flower" and cmd_name in plugins):
             if ctx.meta.get(_LISTED):
-                return click.Command(cmd_name, short_help=summary)
-            module, _, attribute = place.partition(":")
-            command = _with_page(getattr(import_module(module), attribute), cmd_name)
-            command.short_help = summary
-            return command
+                return click.Command(cmd_name, short_help=COMMANDS[cmd_name][1])
+            return self.commands[cmd_name]
         if cmd_name in plugins:
             return _plugin(plugins[cmd_name])
         near = ["--help"] if cmd_name == "help" else get_close_matches(cmd_name, self.list_commands(ctx), n=1)
@@ -186,6 +189,14 @@ class Commands(click.Group):
                 f"as in: canvas -A proj {exc.ctx.info_name}",
                 exc.ctx,
             ) from exc
+
+
+def _loaded(name: str) -> click.Command:
+    place, summary = COMMANDS[name]
+    module, _, attribute = place.partition(":")
+    command = _with_page(getattr(import_module(module), attribute), name)
+    command.short_help = summary
+    return command
 
 
 def _with_page(command: click.Command, name: str) -> click.Command:
@@ -254,7 +265,9 @@ def canvas(
         os.environ["CELERY_SKIP_CHECKS"] = "true"
     if ctx.invoked_subcommand not in _LASTING and not quiet:
         silence.watch(_reporter())
-    ctx.obj = Context(app, broker, result_backend, config, quiet, started_in, ctx.obj)
+    # A program that has canvas' commands run them may have made its app itself.
+    own = ctx.obj or (current_app() if app is None and has_current_app() else None)
+    ctx.obj = Context(app, broker, result_backend, config, quiet, started_in, own)
 
 
 def main() -> None:

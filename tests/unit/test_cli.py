@@ -284,3 +284,36 @@ def test_what_waits_in_queues(run):
     found = json.loads(run("-A", "proj", "queues", "-Q", "other", "--json").stdout)
     row = {"queue": "other", "exchange": "other", "routing_key": "other", "waiting": 1, "dead": 0}
     assert found == {"queues": [row], "leased": 0, "delayed": 0, "blocked": 0}
+
+
+PROGRAM = """
+import sys
+import canvas.as_celery
+import click
+from celery import Celery
+from celery.bin.celery import celery
+app = Celery("own", broker="memory://")
+app.conf.task_default_queue = "of_the_program"
+del celery.commands["shell"]
+
+@celery.command()
+@click.argument("name")
+def unlock(name):
+    click.echo(f"unlocked {name}")
+
+celery(sys.argv[1:])
+"""
+
+
+def test_a_program_changes_the_commands(tmp_path):
+    (tmp_path / "program.py").write_text(PROGRAM)
+
+    def run(*words):
+        command = [sys.executable, "program.py", *words]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+
+    assert run("unlock", "it").stdout == "unlocked it\n"
+    listed = run("--help").stdout
+    assert ("  unlock" in listed, "  worker" in listed, "  shell" in listed) == (True, True, False)
+    assert (run("shell").returncode, "No such command 'shell'" in run("shell").stderr) == (2, True)
+    assert "of_the_program" in run("report").stdout
