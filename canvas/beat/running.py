@@ -4,6 +4,7 @@ import os
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextvars import copy_context
 
 from canvas.execution.background import NEVER, BackgroundService
 
@@ -54,9 +55,11 @@ class BeatService(ABC):
 def start_thread(service: BeatService) -> Callable[[], None]:
     """Run a service in a thread of this process, as ``canvas worker -B`` does; returns what ends it."""
     service.keep_from_forks()
+    # Schedulers of programs read their context, such as Flask's application; Celery's beat inherits it by a fork.
+    context = copy_context()
 
     def run() -> float:
-        service.start(True)
+        context.run(service.start, True)
         return NEVER
 
     background = BackgroundService("beat", run)

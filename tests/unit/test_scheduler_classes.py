@@ -1,5 +1,6 @@
 """Classes of schedulers: those of ``celery.beat``, subclassed as programs do, on Celery and on canvas alike."""
 
+import contextvars
 import shelve
 import threading
 from datetime import timedelta
@@ -10,6 +11,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError as KombuError
 
 from canvas import Canvas
+from canvas.beat.running import start_thread
 from canvas.beat.scheduler_classes import entries, persistent, scheduler
 from canvas.beat.scheduler_classes.entries import event_t as heap_event
 from canvas.beat.scheduler_classes.service import EmbeddedService, SchedulerService, scheduler_class
@@ -279,6 +281,24 @@ def test_a_scheduler_class_sends_to_a_worker_on_a_thread():
     assert pinged.wait(20)
     service.stop()
     assert not service.is_alive()
+
+
+def test_a_scheduler_in_a_worker_has_the_context_of_its_program():
+    tenant = contextvars.ContextVar("tenant", default="none")
+    seen = []
+
+    class Asking(scheduler.Scheduler):
+        def setup_schedule(self):
+            seen.append(tenant.get())
+
+    def program():
+        tenant.set("first")
+        return start_thread(SchedulerService(Ours.app(), scheduler_cls=Asking))
+
+    end = contextvars.copy_context().run(program)
+    until(lambda: seen)
+    end()
+    assert (seen, tenant.get()) == (["first"], "none")
 
 
 def test_classes_are_found_by_path_and_by_the_name_that_a_package_gives(monkeypatch):

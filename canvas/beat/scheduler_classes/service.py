@@ -2,7 +2,8 @@
 
 import threading
 import time
-from functools import cached_property
+from contextvars import copy_context
+from functools import cached_property, partial
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -126,7 +127,8 @@ class EmbeddedService:
         self.service = SchedulerService(
             app, max_interval, options.get("schedule_filename"), options.get("scheduler_cls")
         )
-        self._thread = threading.Thread(target=self.service.start, args=(True,), name="Beat", daemon=True)
+        run = partial(copy_context().run, self.service.start, True)
+        self._thread = threading.Thread(target=run, name="Beat", daemon=True)
 
     def start(self) -> None:
         """Run until ``stop``."""
