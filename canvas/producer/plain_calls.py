@@ -16,8 +16,8 @@ from canvas.context import current_request
 from canvas.drivers.ports import Driver
 from canvas.drivers.ports.broker import Broker
 from canvas.drivers.ports.codec import FilledIn
-from canvas.drivers.retry_policy import Delays, delays
-from canvas.errors import CanvasError, EncodeError, InvalidTaskError
+from canvas.drivers.retry_policy import Delays, check_policy, delays
+from canvas.errors import CanvasError, ConfigurationError, EncodeError, InvalidTaskError
 from canvas.model.call_options import ATTRIBUTES
 from canvas.model.compiled import TaskCall
 from canvas.model.ids import Lineage, new_id
@@ -122,6 +122,8 @@ class PlainCalls:
         self._levels = conf.task_repr_maxlevels
         self._delays: Delays = None if conf.task_publish_retry else ()
         self._policy = conf.changed().get("task_publish_retry_policy") if conf.task_publish_retry else None
+        if self._policy is not None:
+            check_policy(self._policy)
         self._forms: dict[Any, PlainForm] = {}
         self._pid = 0
 
@@ -180,6 +182,8 @@ class PlainCalls:
             return None
         try:
             form = self._form_of(name, options, task)
+        except ConfigurationError:
+            raise  # binding a task finds it once: the general way would send the task
         except CanvasError:
             return None
         if form is None or form.fill is None:
