@@ -97,8 +97,12 @@ def test_chords_end_whoever_sends_them_and_runs_their_members(request, tmp_path,
             assert {case: one for case, one in found.items() if one[0] != one[1]} == {}
 
 
-RECORD, DISPATCH = "canvas.drivers.sql.chords:SqlChords.write", "canvas.drivers.two_step:TwoStepSettler.dispatch_chord"
-KILLS = [f"{RECORD}:before:3", f"{RECORD}:after:3", f"{RECORD}:after:9", f"{DISPATCH}:before:1", f"{DISPATCH}:after:1"]
+CHORDS, DISPATCH = "canvas.drivers.sql.chords:SqlChords", "canvas.drivers.two_step:TwoStepSettler.dispatch_chord"
+KILLS = [
+    f"{CHORDS}.record:before:3", f"{CHORDS}.write:after:3", f"{CHORDS}.record:after:2", f"{CHORDS}.record:after:3",
+    f"{CHORDS}.record:after:5", f"{DISPATCH}:before:1", f"{DISPATCH}:after:1",
+]  # fmt: skip
+"""Before a transaction, in it before its commit, after it; before and after a body is sent."""
 
 
 @pytest.mark.slow
