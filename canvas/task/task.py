@@ -21,7 +21,7 @@ from canvas.task.limits import check_limits
 
 if TYPE_CHECKING:
     from canvas.result import AsyncResult, EagerResult
-    from canvas.task.typed import A, Call, Step, TakesOne
+    from canvas.task.typed import A, Call, Q, Step, TakesMore, TakesOne
 
 _attributes_of = attrgetter(*ATTRIBUTES)
 
@@ -65,7 +65,7 @@ class Task(CheckedCalls[P, R]):
     # -- signatures
 
     def signature(self, args: Iterable[Any] | None = None, *more: Any, **options: Any) -> "Call[R]":
-        """``signature(args, kwargs, **options)``."""
+        """``signature(args, kwargs, **options)``; type checkers do not look at the arguments, as they do in ``s``."""
         options.setdefault("app", self.app)
         if self.models is not None:
             kwargs, *rest = more or ({},)
@@ -80,8 +80,10 @@ class Task(CheckedCalls[P, R]):
 
     @overload
     def s(self: "TakesOne[A, R]") -> "Step[A, R]": ...
+    @overload  # A call that is complete is a Call, also where it could take one more argument before those given.
+    def s(self, *args: P.args, **kwargs: P.kwargs) -> "Call[R]": ...  # type: ignore[overload-overlap]
     @overload
-    def s(self, *args: Any, **kwargs: Any) -> "Call[R]": ...
+    def s(self: "TakesMore[A, Q, R]", *args: "Q.args", **kwargs: "Q.kwargs") -> "Step[A, R]": ...
     def s(self, *args: Any, **kwargs: Any) -> Any:
         """The call as a value."""
         if self.models is not None:
@@ -91,8 +93,7 @@ class Task(CheckedCalls[P, R]):
     def si(self, *args: P.args, **kwargs: P.kwargs) -> "Call[R]":
         """The call as a value that takes no result of a task before it."""
         plain: tuple[Any, Any] = (args, kwargs) if self.models is None else self.models.plain(args, kwargs)
-        sig: Any = Signature(self.name, plain[0], plain[1], immutable=True, app=self.app, type=self)
-        return sig  # type: ignore[no-any-return]
+        return Signature(self.name, *plain, immutable=True, app=self.app, type=self)  # type: ignore[return-value]
 
     def map(self, it: Iterable[Any]) -> xmap:
         """One task that calls this one with each item of ``it``; its result is the list of the values."""
@@ -172,8 +173,7 @@ class Task(CheckedCalls[P, R]):
         """Message options that this task's attributes give."""
         values = zip(ATTRIBUTES, _attributes_of(self), strict=True)
         options = {name: value for name, value in values if value is not None}
-        options["ignore_result"] = bool(self.ignore_result)
-        return options
+        return options | {"ignore_result": bool(self.ignore_result)}
 
     # -- inside the task
 

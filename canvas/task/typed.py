@@ -1,7 +1,7 @@
 """The signatures that tasks make, as type checkers see them. At run time all of them are ``Signature``."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Generic, NoReturn, Protocol, TypeAlias, TypeVar, overload
+from typing import Any, Generic, NoReturn, ParamSpec, Protocol, TypeAlias, TypeVar, overload
 
 from canvas.primitives.composite import Composite
 from canvas.primitives.signature import Signature
@@ -10,6 +10,7 @@ from canvas.result import AsyncResult, EagerResult
 A = TypeVar("A")
 R = TypeVar("R")
 S = TypeVar("S")
+Q = ParamSpec("Q")
 A_contra = TypeVar("A_contra", contravariant=True)
 R_co = TypeVar("R_co", covariant=True)
 Args: TypeAlias = Iterable[Any] | None
@@ -20,6 +21,12 @@ class TakesOne(Protocol[A_contra, R_co]):
     """A task whose first argument is of type ``A``."""
 
     def __call__(self, first: A_contra, /, *args: Any, **kwargs: Any) -> R_co: ...
+
+
+class TakesMore(Protocol[A_contra, Q, R_co]):
+    """A task whose first argument is of type ``A``, and whose further ones are ``Q``."""
+
+    def __call__(self, first: A_contra, /, *args: Q.args, **kwargs: Q.kwargs) -> R_co: ...
 
 
 class _Sending(Signature[R]):

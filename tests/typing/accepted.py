@@ -64,6 +64,10 @@ reveal_type(length.delay("abc").get())  # int
 reveal_type(fetched.delay("http://a").get())  # bytes
 reveal_type(of_mine.double(3))  # int
 reveal_type(add.s(1, 2).delay().get())  # int
+reveal_type(add.s(y=2).delay(1).get())  # int
+reveal_type((add.s(1, 2) | shown.s(wide=True)).delay().get())  # str
+untyped.s(1, two=2).delay()
+any_task_call: Signature[Any] = length.signature(kwargs={"text": "a"})
 reveal_type(add.si(1, 2).apply_async().get())  # int
 reveal_type((add.s(1, 2) | shown.s()).delay().get())  # str
 reveal_type((add.s(1, 2) | shown.s() | length.s()).delay().get())  # int

@@ -32,5 +32,10 @@ result: AsyncResult[str] = add.delay(1)  # wrong
 number: int = shown.s(1).delay().get()  # wrong
 add.s(1, 2) | length.s()  # wrong
 add.s(1, 2) | shown.s() | add.s()  # wrong
+add.s("1", "2")  # wrong
+add.s(1, z=2)  # wrong
+shown.s("text")  # wrong
+shown.s(wider=3)  # wrong
+length.s(3)  # wrong
 add.dealy(1)  # wrong
 add.delay(1).gett()  # wrong
