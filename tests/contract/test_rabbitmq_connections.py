@@ -352,6 +352,8 @@ def test_a_message_whose_queue_cannot_be_declared_at_once_is_sent(rabbitmq, redi
         driver.close()
 
 
-def test_a_signal_may_interrupt_a_call(rabbitmq):
-    """Its handler raises, as at a soft time limit or Ctrl-C. The next call does not take the answer for its own."""
-    assert interrupt("lengths", rabbitmq.url()) == 0
+@pytest.mark.parametrize("what", ["lengths", "sends"])
+def test_a_signal_may_interrupt_a_call(rabbitmq, what):
+    """Its handler raises, as at a soft time limit or Ctrl-C. The next call does not take the answer for its own, nor
+    wait for what is lost."""
+    assert interrupt(what, rabbitmq.url()) == 0

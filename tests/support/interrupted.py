@@ -4,6 +4,8 @@ import random
 import signal
 import subprocess
 import sys
+import time
+from functools import partial
 
 from canvas import Canvas
 
@@ -73,5 +75,44 @@ def lengths(interrupter, url):
     check()
 
 
+def at_line(number, call):
+    """Break a call off where it comes to the so manieth line that counts a publication; whether it came there."""
+    left = number
+
+    def trace(frame, event, _):
+        nonlocal left
+        if not frame.f_code.co_filename.endswith("/amqp/channels/confirms.py"):
+            return None
+        if event == "line":
+            left -= 1
+            if left == 0:
+                sys.settrace(None)
+                raise Interrupted
+        return trace
+
+    sys.settrace(trace)
+    try:
+        call()
+    except Interrupted:
+        return True
+    finally:
+        sys.settrace(None)
+    return False
+
+
+def sends(_, url):
+    app = Canvas("interrupted", broker=url, set_as_current=False)
+    send = partial(app.send_task, "t", queue="sent")
+    send()
+    for number in range(1, 11):
+        assert at_line(number, send)
+        began = time.monotonic()
+        send()
+        took = time.monotonic() - began
+        assert took < 5, (number, took)  # a lost confirm is waited for during ten seconds
+
+
 if __name__ == "__main__":
-    {"numbers": numbers, "connections": connections, "lengths": lengths}[sys.argv[1]](Interrupter(), sys.argv[2])
+    {"numbers": numbers, "connections": connections, "lengths": lengths, "sends": sends}[sys.argv[1]](
+        Interrupter(), sys.argv[2]
+    )

@@ -106,18 +106,21 @@ class Publisher:
             data = b"".join(frames_of(messages, link.frame_max))
             ids = {one.content.properties.get("message_id", "") for one in messages if one.mandatory}
             confirms = self._confirms
-            sent = confirms.expect(len(messages), ids)
             try:
+                sent = confirms.expect(len(messages), ids)
                 link.send(data)
             except OperationalError as exc:
                 confirms.lose(exc)
                 self._link = None
                 raise
+            except BaseException:
+                self._link = None  # a signal's handler has raised: not all of it may have been sent
+                raise
         try:
             return confirms.wait(link, sent)
         except NotTaken:
             raise
-        except OperationalError:
+        except BaseException:  # of the link, or of a signal's handler: a confirm may be lost
             self._drop(link)
             raise
 
@@ -129,8 +132,10 @@ class Publisher:
 
     def _ready(self) -> Link:
         if self._link is None or self._link.is_cut():
-            self._link, self._confirms = self._connect(), Confirms()
-            self._link.call(methods.select_confirms(CHANNEL), methods.CONFIRM_SELECT_OK)
+            link = self._connect()
+            link.call(methods.select_confirms(CHANNEL), methods.CONFIRM_SELECT_OK)
+            self._confirms = Confirms()
+            self._link = link
         return self._link
 
     def close(self) -> None:
