@@ -50,6 +50,24 @@ class SignatureFields(dict[str, Any]):
     # -- fields
 
     @property
+    def _app(self) -> SignatureApp | None:
+        """``own_app`` by Celery's name."""
+        return self.own_app
+
+    @_app.setter
+    def _app(self, value: SignatureApp | None) -> None:
+        self.own_app = value
+
+    @property
+    def _type(self) -> Any:
+        """``own_type`` by Celery's name."""
+        return self.own_type
+
+    @_type.setter
+    def _type(self, value: Any) -> None:
+        self.own_type = value
+
+    @property
     def task(self) -> str:
         """The task's name, also as ``name``."""
         return self["task"]  # type: ignore[no-any-return]

@@ -81,24 +81,6 @@ class Signature(LinkedSignature, Generic[R]):
             refused(exc, self)
 
     @property
-    def _app(self) -> SignatureApp | None:
-        """``own_app`` by Celery's name."""
-        return self.own_app
-
-    @_app.setter
-    def _app(self, value: SignatureApp | None) -> None:
-        self.own_app = value
-
-    @property
-    def _type(self) -> Any:
-        """``own_type`` by Celery's name."""
-        return self.own_type
-
-    @_type.setter
-    def _type(self, value: Any) -> None:
-        self.own_type = value
-
-    @property
     def AsyncResult(self) -> Any:
         """The class of its results' handles: that of its task, if registered."""
         task = self.own_type if self.own_type is not None else self.app.tasks.get(self.task)
@@ -136,7 +118,9 @@ class Signature(LinkedSignature, Generic[R]):
         try:
             task, app = self._sent_by()
             if task is None:
-                return app.apply_signature(self, args or (), kwargs or {}, options)
+                single = not self.get("subtask_type")
+                sent = app.plain_calls.send_signature(self, args, kwargs, options) if single else None
+                return app.apply_signature(self, args or (), kwargs or {}, options) if sent is None else sent
             args, kwargs, options = self.merged_with(args or (), kwargs or {}, options)
             return task.apply_async(args, kwargs, **options)
         except Exception as exc:
@@ -153,7 +137,9 @@ class Signature(LinkedSignature, Generic[R]):
         """``apply_async``, without blocking the event loop."""
         task, app = self._sent_by()
         if task is None:
-            return await app.aapply_signature(self, args or (), kwargs or {}, options)
+            single = not self.get("subtask_type")
+            sent = await app.plain_calls.asend_signature(self, args, kwargs, options) if single else None
+            return await app.aapply_signature(self, args or (), kwargs or {}, options) if sent is None else sent
         args, kwargs, options = self.merged_with(args or (), kwargs or {}, options)
         return await task.aapply_async(args, kwargs, **options)
 

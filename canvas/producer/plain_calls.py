@@ -8,12 +8,10 @@ from datetime import datetime
 from functools import cached_property
 from operator import attrgetter
 from os import getpid
-from typing import Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from canvas import telemetry
-from canvas.config.config import Config
 from canvas.context import current_request
-from canvas.drivers.ports import Driver
 from canvas.drivers.ports.broker import Broker
 from canvas.drivers.ports.codec import FilledIn
 from canvas.drivers.retry_policy import Delays, check_policy, delays
@@ -21,17 +19,30 @@ from canvas.errors import CanvasError, ConfigurationError, EncodeError, InvalidT
 from canvas.model.call_options import ATTRIBUTES
 from canvas.model.compiled import TaskCall
 from canvas.model.ids import Lineage, new_id
-from canvas.model.message import EncodedMessage, Message, Publish
+from canvas.model.message import EncodedMessage, Publish
+from canvas.primitives.signature import Signature
 from canvas.producer.option_checks import check_options
 from canvas.producer.prepared_messages import NO_LINKS
-from canvas.producer.routing import Route, Router
 from canvas.result import AsyncResult
 from canvas.task.task import Task
 from canvas.text import short_repr
 from canvas.wire.depth import LONG_TEXT, check_depth
-from canvas.wire.moments import Clock, eta_text, expires_text, instant
-from canvas.wire.signing import Signer
+from canvas.wire.moments import eta_text, expires_text, instant
 from canvas.wire.typed_json import dumps
+
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    from canvas.producer.planner import SenderApp
+    from canvas.wire.moments import Clock
+    from canvas.wire.signing import Signer
+
+    class PlainApp(SenderApp, Clock, Protocol):
+        """The parts of an app that plain calls need."""
+
+        @property
+        def signer(self) -> Signer: ...
+
 
 _decisive = attrgetter(*ATTRIBUTES, "ignore_result", "unique_for", "models")
 _hooks = attrgetter("shadow_name", "signature", "exec_options", "AsyncResult")
@@ -45,6 +56,7 @@ _KINDS: Final = frozenset({str, int, float, bool, datetime})
 """Types of their values."""
 _LISTS: Final = frozenset({tuple, list, type(None)})
 _DICTS: Final = frozenset({dict, type(None)})
+_Call = tuple[str, Any, Any, Mapping[str, Any], Task[Any] | None]
 _FORMS_KEPT = 1_000
 _MARKS: Final = {
     name: f"\x01{name}\x01" for name in ("id", "reply_to", "argsrepr", "kwargsrepr", "eta", "expires", "expiration")
@@ -68,51 +80,10 @@ class PlainForm(NamedTuple):
     """The marks of the times that its calls give."""
 
 
-class Builder(Protocol):
-    """Makes a message in the general way, and routes it."""
-
-    def addressed(self, dispatch: TaskCall, options: Mapping[str, Any], ambient: Lineage) -> tuple[Message, Route]: ...
-
-    def origin(self) -> str: ...
-
-
-class PlainApp(Clock, Protocol):
-    """The parts of an app that plain calls need."""
-
-    @property
-    def conf(self) -> Config: ...
-
-    @property
-    def client(self) -> Builder: ...
-
-    @property
-    def driver(self) -> Driver: ...
-
-    @property
-    def router(self) -> Router: ...
-
-    @property
-    def signer(self) -> Signer: ...
-
-    @property
-    def tasks(self) -> Mapping[str, Task[Any]]: ...
-
-    @property
-    def AsyncResult(self) -> type[AsyncResult]: ...
-
-    @property
-    def oid(self) -> str: ...
-
-    @property
-    def sends_itself(self) -> bool: ...
-
-    own_messages: Any
-
-
 class PlainCalls:
     """Sends the plain calls of one app. It is made again when one of its settings changes."""
 
-    def __init__(self, app: PlainApp) -> None:
+    def __init__(self, app: "PlainApp") -> None:
         conf = app.conf
         self._app = app
         self._plain = (
@@ -166,6 +137,31 @@ class PlainCalls:
         except CanvasError as exc:
             raise exc.with_traceback(None)  # noqa: B904 - as in send
         return self._handle(*written)
+
+    def send_signature(self, sig: Signature[Any], args: Any, kwargs: Any, options: Mapping[str, Any]) -> Any:
+        """``send`` of a signature of one task, called with these partial arguments and options."""
+        call = self._call_of(sig, args, kwargs, options)
+        return None if call is None else self.send(*call)
+
+    async def asend_signature(self, sig: Signature[Any], args: Any, kwargs: Any, options: Mapping[str, Any]) -> Any:
+        """``send_signature`` on an event loop."""
+        call = self._call_of(sig, args, kwargs, options)
+        return None if call is None else await self.asend(*call)
+
+    def _call_of(self, sig: Signature[Any], args: Any, kwargs: Any, options: Mapping[str, Any]) -> _Call | None:
+        name = sig.get("task")
+        # Arguments of other types may be readable only once, and the general way is to read them too.
+        if (
+            type(sig) is not Signature
+            or sig.route_name is not None
+            or type(name) is not str
+            or type(args) not in _LISTS
+            or type(kwargs) not in _DICTS
+            or not self._plain
+            or self._app.sends_itself
+        ):
+            return None
+        return name, *sig.merged_with(args, kwargs, options), self._tasks.get(name)
 
     def _handle(self, form: PlainForm, publish: Publish, task_id: str) -> AsyncResult:
         handle = self._app.AsyncResult(task_id)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from canvas import Canvas, telemetry
+from canvas import Canvas, Signature, signature, telemetry
 from canvas.drivers.ports.values import Lease
 from canvas.errors import CanvasError
 
@@ -127,6 +127,32 @@ def test_options_in_any_order(app, add):
         assert_same(app, lambda: add.apply_async((1,), **options), plain=False)  # noqa: B023
 
 
+def test_signatures_with_options(app, add):
+    for plain, options in (*((True, one) for one in PLAIN), *((False, one) for one in OTHERS)):
+        sig = add.s(1, key="own").set(**options)
+        for call in (
+            lambda: sig.delay(2, other=3),  # noqa: B023
+            lambda: asyncio.run(sig.adelay(2)),  # noqa: B023
+            lambda: add.si(1).apply_async((2,), **options),  # noqa: B023
+            lambda: app.signature("t.not_here", (1,)).apply_async(**options),  # noqa: B023
+        ):
+            assert_same(app, call, plain=plain)
+    assert_same(app, signature(json.loads(json.dumps(add.s(1))), app=app).delay)
+
+
+def test_signatures_that_are_more_than_a_call(app, add):
+    class Own(Signature):
+        pass
+
+    frozen = add.s(1)
+    frozen.freeze()
+    own = (frozen, add.s(1).on_error(add.s()), add.s(1).set(link=add.s()), Own("t.add", app=app), add.map([1]))
+    assert_same(app, *(one.delay for one in own), lambda: add.s(1).apply_async(iter([2])), plain=False)
+    stamped = add.s(1)
+    stamped.stamp(team="a")
+    assert_same(app, stamped.delay, plain=False)
+
+
 def test_on_an_event_loop(app, add):
     calls = (
         lambda: add.adelay(1),
@@ -168,7 +194,7 @@ def test_calls_that_do_not_fit(app):
     @app.task(name="t.two")
     def two(a, b=1): ...
 
-    for call in (two.delay, lambda: two.delay(1, 2, 3), lambda: two.delay(1, c=2)):
+    for call in (two.delay, lambda: two.delay(1, 2, 3), lambda: two.delay(1, c=2), two.s(c=2).delay):
         assert sent(app, call) == generally(app, call)
     assert_same(app, lambda: app.send_task("t.two"), lambda: two.delay(1, b=2))
     two.typing = False
@@ -189,14 +215,17 @@ def test_what_a_program_overrides_is_called(app, add):
             return super().apply_async(*args, **options)
 
     app.task(base=Named, name="t.named")(lambda: None).delay()
-    app.task(base=Sending, name="t.sending")(lambda: None).delay()
+    sending = app.task(base=Sending, name="t.sending")(lambda: None)
+    sending.delay()
+    sending.s().delay()
     send_task = app.send_task
     app.send_task = lambda *args, **options: called.append("send_task") or send_task(*args, **options)
     add.delay()
+    add.s().delay()
     add.shadow_name = lambda *args: called.append("own shadow_name")
     del app.send_task
     add.delay()
-    assert called == ["shadow_name", "apply_async", "send_task", "own shadow_name"]
+    assert called == ["shadow_name", "apply_async", "apply_async", "send_task", "send_task", "own shadow_name"]
 
 
 def test_listeners_and_eager_apps(app, add):
