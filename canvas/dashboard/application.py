@@ -15,7 +15,7 @@ from canvas.errors import ConfigurationError
 try:
     from starlette.applications import Starlette
     from starlette.requests import Request
-    from starlette.responses import HTMLResponse, Response
+    from starlette.responses import HTMLResponse, PlainTextResponse, Response
     from starlette.routing import Mount, Route
     from starlette.staticfiles import StaticFiles
     from starlette.types import Receive, Scope, Send
@@ -30,7 +30,7 @@ from canvas.dashboard.flower.arguments import FlowerError, on_flower_error
 from canvas.dashboard.flower.routes import routes as flower_routes
 from canvas.dashboard.history import History
 from canvas.dashboard.metrics import Metrics
-from canvas.dashboard.routes import openapi, routes
+from canvas.dashboard.routes import PREFIX, openapi, routes
 from canvas.dashboard.security import Guard
 from canvas.version import __version__
 
@@ -67,7 +67,12 @@ class Dashboard:
                 Mount("/static", StaticFiles(directory=STATIC), name="static"),
                 *pages,
             ],
-            exception_handlers={**dict.fromkeys(ERRORS, on_error), FlowerError: on_flower_error, 405: on_wrong_method},
+            exception_handlers={
+                **dict.fromkeys(ERRORS, on_error),
+                FlowerError: on_flower_error,
+                404: _on_unknown,
+                405: on_wrong_method,
+            },
             lifespan=self._lifespan,
         )
 
@@ -109,11 +114,21 @@ def _history(collector: Collector, options: DashboardOptions) -> History | None:
     return history
 
 
-def _page(request: Request) -> Response:
+async def _on_unknown(request: Request, exc: Exception) -> Response:
+    """The answer for a path that does not exist: the frame of the pages for a browser, which shows that in it."""
+    path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+    if path.startswith(f"{PREFIX}/"):
+        return json_answer({"error": f"there is no operation {request.method} {path}"}, 404)
+    if path.startswith(("/api/", "/static/")) or "text/html" not in request.headers.get("accept", ""):
+        return PlainTextResponse("Not Found", 404)
+    return _page(request, 404)
+
+
+def _page(request: Request, status: int = 200) -> Response:
     """The page, which finds its data by the API below the path at which the dashboard is mounted."""
     header, token = request.scope.get("canvas_host_csrf", ("", ""))
     values = {"base": f"{request.scope.get('root_path', '')}/", "csrf_header": header, "csrf_token": token}
     text = (STATIC / "index.html").read_text()
     for name, value in values.items():
         text = text.replace(f"{{{name}}}", escape(value, quote=True))
-    return HTMLResponse(text)
+    return HTMLResponse(text, status)

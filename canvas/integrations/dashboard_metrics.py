@@ -7,6 +7,8 @@ from typing import Any
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 30, 60, 300, 3600)
 _PAIRS = 5_000
 """Pairs of a task's name and a worker that have metrics of their own; of further ones the name is ``other``."""
+_CHILDREN = 100_000
+"""Combinations of labels that have counts of their own; all labels of further ones are ``other``."""
 _KINDS = ("sent", "received", "started", "succeeded", "failed", "rejected", "revoked", "retried")
 
 
@@ -38,6 +40,17 @@ class DashboardMetrics:
                                  "Number of tasks of given type prefetched at a worker", pair,
                                  registry=registry)  # fmt: skip
         self._known: set[tuple[str, str]] = set()
+        self._children: dict[tuple[Any, ...], Any] = {}
+
+    def _child(self, metric: Any, *labels: str) -> Any:
+        """A metric's child. ``labels()`` of prometheus_client takes too long for each event."""
+        found = self._children.get((metric, labels))
+        if found is not None:
+            return found
+        if len(self._children) >= _CHILDREN:
+            return metric.labels(*("other",) * len(labels))
+        found = self._children[metric, labels] = metric.labels(*labels)
+        return found
 
     def take(self, taken: Iterable[tuple[dict[str, Any], Any]]) -> None:
         """Count events, each with the task or the worker that it is about."""
@@ -49,7 +62,7 @@ class DashboardMetrics:
             if group == "task" and kind in self._tasks:
                 self._count(event, entry, kind, name)
         for labels, count in events.items():
-            self._events.labels(*labels).inc(count)
+            self._child(self._events, *labels).inc(count)
 
     def _bounded(self, worker: str, name: str) -> str:
         if (worker, name) in self._known or len(self._known) < _PAIRS:
@@ -63,23 +76,23 @@ class DashboardMetrics:
         labels = (name, worker, str(queue)[:200])
         if kind == "failed":
             exception = str(event.get("exception") or "").partition("(")[0][:100]
-            self._tasks[kind].labels(*labels, exception).inc()
+            self._child(self._tasks[kind], *labels, exception).inc()
         else:
-            self._tasks[kind].labels(*labels).inc()
+            self._child(self._tasks[kind], *labels).inc()
         if event.get("runtime"):
-            self._runtime.labels(*labels).observe(event["runtime"])
-            self._flower_runtime.labels(worker, name).observe(event["runtime"])
+            self._child(self._runtime, *labels).observe(event["runtime"])
+            self._child(self._flower_runtime, worker, name).observe(event["runtime"])
         if task.eta or not task.received:
             return
         if kind == "received":
-            self._prefetched.labels(worker, name).inc()
+            self._child(self._prefetched, worker, name).inc()
         elif kind == "started" and task.started:
-            self._prefetch.labels(worker, name).set(task.started - task.received)
-            self._prefetched.labels(worker, name).dec()
+            self._child(self._prefetch, worker, name).set(task.started - task.received)
+            self._child(self._prefetched, worker, name).dec()
         elif kind in ("succeeded", "failed") and task.started:
-            self._prefetch.labels(worker, name).set(0)
+            self._child(self._prefetch, worker, name).set(0)
         elif kind in ("revoked", "rejected") and not task.started:
-            self._prefetched.labels(worker, name).dec()
+            self._child(self._prefetched, worker, name).dec()
 
     def page(self, gauges: "Iterable[Gauges]") -> bytes:
         """Everything as Prometheus' text, with these values as they are now."""

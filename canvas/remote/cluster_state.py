@@ -11,6 +11,9 @@ from canvas.remote.cluster_entries import Worker as WorkerEntry
 from canvas.remote.events import Event
 from canvas.remote.lru import LRUCache
 
+_OF_EVENTS = frozenset({"type", "timestamp", "local_received", "hostname", "pid", "uuid"})
+"""The fields of a task's event that are not the task's."""
+
 
 class _Index(defaultdict[str, set[TaskEntry]]):
     """Tasks by a name; called, they are listed by time."""
@@ -52,9 +55,12 @@ class State:
         self.event_count = self.task_count = 0
         self.tasks_by_type = _Index(self._listed)
         self.tasks_by_worker = _Index(self._listed)
+        self._homes: dict[str | None, list[set[TaskEntry]]] = {}
+        """The parts of the indexes that have a task, by the task's id."""
         for index, known in ((self.tasks_by_type, tasks_by_type), (self.tasks_by_worker, tasks_by_worker)):
             for name, listed in (known or {}).items():
-                index[name].update(listed)
+                for task in listed:
+                    self._put(task, index[name])
         self.handlers: dict[str, Callable[..., Any]] = {}
         self._mutex = threading.RLock()
         for task in list(self.tasks.values()):
@@ -110,7 +116,7 @@ class State:
             task.worker = worker
             worker.event("", event.get("timestamp"), event.get("local_received"), {})
         self.task_count += subject == "received"
-        fields = {name: value for name, value in _fields_of(event).items() if name not in ("hostname", "pid", "uuid")}
+        fields = {name: value for name, value in event.items() if name not in _OF_EVENTS}
         task.event(subject, event.get("timestamp"), event.get("local_received"), fields)
         self._list(task)
         task.join(self.tasks)
@@ -118,35 +124,42 @@ class State:
 
     def get_or_create_worker(self, hostname: str, **fields: Any) -> tuple[WorkerEntry, bool]:
         """A worker, and whether it is new."""
-        created = hostname not in self.workers
-        if created:
-            self.workers[hostname] = self.Worker(hostname)
-        worker = self.workers[hostname]
-        worker.update(fields)
+        worker = self.workers.get(hostname)
+        created = worker is None
+        if worker is None:
+            worker = self.workers[hostname] = self.Worker(hostname)
+        if fields:
+            worker.update(fields)
         return worker, created
 
     def get_or_create_task(self, uuid: str) -> tuple[TaskEntry, bool]:
         """A task, and whether it is new."""
-        created = uuid not in self.tasks
-        if created:
+        task = self.tasks.get(uuid)
+        created = task is None
+        if task is None:
             if len(self.tasks) == self.max_tasks_in_memory:
                 self._unlist(next(iter(self.tasks.values())))
-            self.tasks[uuid] = self.Task(uuid, self.tasks)
-        return self.tasks[uuid], created
+            task = self.tasks[uuid] = self.Task(uuid, self.tasks)
+        return task, created
 
     def _list(self, task: TaskEntry) -> None:
         """Put a task into the indexes."""
         name = getattr(task, "name", None)
         if name is not None:
-            self.tasks_by_type[name].add(task)
+            self._put(task, self.tasks_by_type[name])
         if task.worker is not None:
-            self.tasks_by_worker[task.worker.hostname or ""].add(task)
+            self._put(task, self.tasks_by_worker[task.worker.hostname or ""])
+
+    def _put(self, task: TaskEntry, part: set[TaskEntry]) -> None:
+        homes = self._homes.setdefault(task.uuid, [])
+        if not any(part is home for home in homes):
+            homes.append(part)
+            part.add(task)
 
     def _unlist(self, task: TaskEntry) -> None:
         """Take a task out of the indexes; it is about to be forgotten."""
-        for index in (self.tasks_by_type, self.tasks_by_worker):
-            for known in index.values():
-                known.discard(task)
+        for part in self._homes.pop(task.uuid, ()):
+            part.discard(task)
         if task.parent is not None:
             task.parent.children.discard(task)
 
@@ -168,6 +181,7 @@ class State:
         """``clear_tasks``, for subclasses that have more to clear."""
         for uuid in [uuid for uuid, task in self.tasks.items() if task.ready or not ready]:
             del self.tasks[uuid]
+            self._homes.pop(uuid, None)
         left = set(self.tasks.values())
         for index in (self.tasks_by_type, self.tasks_by_worker):
             for known in index.values():
@@ -208,7 +222,3 @@ class State:
 
     def __repr__(self) -> str:
         return f"<State: events={self.event_count} tasks={self.task_count}>"
-
-
-def _fields_of(event: Event) -> Event:
-    return {name: value for name, value in event.items() if name not in ("type", "timestamp", "local_received")}

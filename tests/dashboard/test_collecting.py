@@ -12,6 +12,8 @@ from canvas.dashboard.collecting.cluster import Cluster
 from canvas.dashboard.collecting.collector import Collector
 from canvas.dashboard.collecting.series import SLOTS, Series, Slot, bucket_of, percentile
 from canvas.dashboard.options import DashboardOptions
+from canvas.integrations import dashboard_metrics
+from canvas.remote.cluster_entries import Task
 
 
 def event(kind, uuid="one", **fields):
@@ -59,6 +61,8 @@ def test_the_oldest_tasks_are_forgotten_with_all_that_is_known_of_them():
     assert sum(map(len, cluster.by_root.values())) == 10
     assert len(cluster.workers_now()) == 10
     assert len(cluster.tasks_by_type) < 2_100
+    assert sum(map(len, cluster.tasks_by_type.values())) == sum(map(len, cluster.tasks_by_worker.values())) == 10
+    assert len(cluster._homes) == 10
     assert sum(len(task.children) for task in cluster.tasks_now()) == 9
 
 
@@ -81,6 +85,21 @@ def test_ten_thousand_events_a_second_do_not_grow_the_memory():
     assert _objects() - before < 2_000
     assert collector.overview()["totals"]["succeeded"] >= 20_000
     assert len(collector.cluster.tasks_now()) == 2_000
+
+
+def test_combinations_of_labels_are_bounded_and_all_events_are_counted(monkeypatch):
+    monkeypatch.setattr(dashboard_metrics, "_CHILDREN", 50)
+    counted = dashboard_metrics.DashboardMetrics()
+    for number in range(100):
+        failed = event("failed", f"t{number}", hostname=f"w{number}@h", exception=f"E{number}()")
+        counted.take([(failed, Task(failed["uuid"], name="t.add"))])
+    text = counted.page([]).decode()
+    values = [
+        float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith("celery_task_failed_total")
+    ]
+    assert sum(values) == 100
+    assert len(values) <= 51
+    assert 'celery_task_failed_total{exception="other",hostname="other",name="other",queue_name="other"}' in text
 
 
 def _objects():

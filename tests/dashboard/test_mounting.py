@@ -47,6 +47,13 @@ async def test_below_a_path_of_another_application(celery_app):
         flowers = {"task/a-1": "tasks/a-1", "worker/w@h 1": "workers/w@h%201", "broker": "queues"}
         found = {path: (await client.get(f"/canvas/{path}")).headers["location"] for path in flowers}
         assert found == {path: f"/canvas/{page}" for path, page in flowers.items()}
+        unknown = await client.get("/canvas/nothing", headers={"accept": "text/html"})
+        assert (unknown.status_code, '<base href="/canvas/">' in unknown.text) == (404, True)
+        found = {path: (await client.get(f"/canvas/{path}")).text for path in ("nothing", "static/no.js", "api/v1/no")}
+        assert found == {
+            "nothing": "Not Found", "static/no.js": "Not Found",
+            "api/v1/no": '{"error": "there is no operation GET /api/v1/no"}',
+        }  # fmt: skip
     transport = httpx.ASGITransport(outer, client=("10.0.0.5", 1))
     async with httpx.AsyncClient(transport=transport, base_url="http://shop.example") as client:
         assert (await client.get("/canvas/api/v1/session")).status_code == 403

@@ -37,12 +37,11 @@ def cleaned(event: Event, now: float) -> Event | None:
         return None
     found: Event = {"type": kind[:200], "local_received": now}
     for name, value in event.items():
-        if value is None or name in ("type", "local_received"):
+        if value is None or name == "local_received":
             continue
         if name in _TEXTS:
             text = value if isinstance(value, str) else repr(value)
-            longest = 10 * _LONGEST if name == "traceback" else _LONGEST
-            found[name] = text if len(text) <= longest else f"{text[:longest]}…"
+            found[name] = text if len(text) <= _LONGEST else _shortened(name, text)
         elif name in _NUMBERS:
             if isinstance(value, int | float) and math.isfinite(value):
                 found[name] = value
@@ -52,6 +51,11 @@ def cleaned(event: Event, now: float) -> Event | None:
             found[name] = [one for one in value[:3] if isinstance(one, int | float) and math.isfinite(one)]
     found.setdefault("timestamp", now)
     return found
+
+
+def _shortened(name: str, text: str) -> str:
+    longest = 10 * _LONGEST if name == "traceback" else _LONGEST
+    return text if len(text) <= longest else f"{text[:longest]}…"
 
 
 class Cluster(State):

@@ -24,6 +24,11 @@ export const put = (element, ...children) => { element.replaceChildren(); return
 /** The path of a page: each part is escaped. */
 export const path = (...parts) => parts.map(encodeURIComponent).join("/");
 
+/** The text of an escaped part of a path; a part that is not escaped as it should be stays as it is. */
+export function unescaped(part) {
+  try { return decodeURIComponent(part); } catch { return part; }
+}
+
 /** Puts rows into a parent; rows whose key and data have not changed stay, and keep the focus. */
 export function fill(parent, items, key, make) {
   const known = new Map([...parent.children].map((child) => [child.dataset.key, child]));

@@ -1,12 +1,13 @@
 // The frame of the pages: navigation, the theme, the banner of stale data, and which page is shown.
 import { act, follow, get } from "./api.js";
-import { h } from "./dom.js";
+import { h, unescaped } from "./dom.js";
 import { alive, count, many, seconds } from "./format.js";
 
 const PAGES = [
   ["", "Overview", "overview"], ["workflows", "Workflows", "workflows"], ["tasks", "Tasks", "tasks"], ["workers", "Workers", "workers"],
   ["queues", "Queues", "queues"], ["schedules", "Schedules", "schedules"], ["docs", "API", "docs"],
 ];
+const MISSING = [null, "Not found", "missing"];
 const DETAILS = { workflows: "run", tasks: "task", workers: "worker", queues: "queue" };
 const main = document.getElementById("main");
 const shared = { session: null, overview: null };
@@ -28,8 +29,8 @@ function badge(page, text, bad = false) {
 
 async function show() {
   const mine = ++turn;
-  const [first = "", ...rest] = location.pathname.slice(root().length).split("/").map(decodeURIComponent);
-  const page = PAGES.find(([path]) => path === first) ?? PAGES[0];
+  const [first = "", ...rest] = location.pathname.slice(root().length).split("/").map(unescaped);
+  const page = PAGES.find(([path]) => path === first) ?? MISSING;
   const module = await import(`./pages/${rest[0] && DETAILS[first] ? DETAILS[first] : page[2]}.js`);
   for (const [path] of PAGES) {
     const item = document.getElementById(`nav-${path || "overview"}`);
