@@ -1,17 +1,23 @@
-"""The arguments of a task's calls: whether they fit the function, and those of a call that is tried again."""
+"""The arguments of a task's calls: whether they fit its function, as values, and those of a call tried again."""
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Generic
+from typing import TYPE_CHECKING, Any, Generic, overload
 
 from canvas.errors import NotRegistered
 from canvas.model.call_options import NAMES
+from canvas.primitives.mapping import chunks, xmap, xstarmap
+from canvas.primitives.misuse import refuse_pipe
+from canvas.primitives.signature import Signature
 from canvas.task.attributes import TaskOptions
 
 if TYPE_CHECKING:
     # Their defaults let `Task[Any]` and `Task` stand for tasks of any arguments.
     from typing_extensions import ParamSpec, TypeVar
+
+    from canvas.task import typed
+    from canvas.task.typed import A, B, C, Call, Q, Step
 
     P = ParamSpec("P", default=...)
     R = TypeVar("R", default=Any)
@@ -145,6 +151,67 @@ def _as_python_says(name: str, sig: inspect.Signature, args: tuple[Any, ...], kw
     except TypeError as exc:
         return str(exc)
     return ""
+
+
+class Composable(CheckedCalls[P, R]):
+    """A task that makes signatures.
+
+    Type checkers accept a signature that lacks arguments: Python's types cannot express which come later."""
+
+    def signature(self, args: Iterable[Any] | None = None, *more: Any, **options: Any) -> "Call[R]":
+        """``signature(args, kwargs, **options)``; type checkers do not look at the arguments, as they do in ``s``."""
+        options.setdefault("app", self.app)
+        if self.models is not None:
+            kwargs, *rest = more or ({},)
+            args, given = self.models.plain(tuple(args or ()), dict(kwargs or {}))
+            more = (given, *rest)
+        return Signature(self, args, *more, **options)  # type: ignore[return-value]
+
+    subtask = signature
+
+    def __or__(self, other: Any) -> Any:
+        refuse_pipe(self)
+
+    @overload
+    def s(self: "typed.TakesOne[A, R]") -> "Step[A, R]": ...
+    @overload  # A call that is complete is a Call, also where it could take one more argument before those given.
+    def s(self, *args: P.args, **kwargs: P.kwargs) -> "Call[R]": ...
+    @overload
+    def s(self: "typed.TakesMore[A, Q, R]", *args: "Q.args", **kwargs: "Q.kwargs") -> "Step[A, R]": ...  # type: ignore[overload-overlap]
+    @overload
+    def s(self: "typed.TakesTwoMore[A, B, Q, R]", *args: "Q.args", **kwargs: "Q.kwargs") -> "Call[R]": ...
+    @overload
+    def s(self: "typed.TakesThreeMore[A, B, C, Q, R]", *args: "Q.args", **kwargs: "Q.kwargs") -> "Call[R]": ...
+    @overload  # The rest of the arguments may come by name: s("a").delay(body="b").
+    def s(self: "typed.TakesOne[A, R]", first: "A", /) -> "Call[R]": ...
+    @overload
+    def s(self: "typed.TakesTwo[A, B, R]", first: "A", second: "B", /) -> "Call[R]": ...
+    @overload
+    def s(self: "typed.TakesThree[A, B, C, R]", first: "A", second: "B", third: "C", /) -> "Call[R]": ...
+    @overload
+    def s(self, **kwargs: Any) -> "Call[R]": ...
+    def s(self, *args: Any, **kwargs: Any) -> Any:
+        """The call as a value."""
+        if self.models is not None:
+            args, kwargs = self.models.plain(args, kwargs)
+        return Signature(self.name, args, kwargs, app=self.app, type=self)
+
+    def si(self, *args: P.args, **kwargs: P.kwargs) -> "Call[R]":
+        """The call as a value that takes no result of a task before it."""
+        plain: tuple[Any, Any] = (args, kwargs) if self.models is None else self.models.plain(args, kwargs)
+        return Signature(self.name, *plain, immutable=True, app=self.app, type=self)  # type: ignore[return-value]
+
+    def map(self, it: Iterable[Any]) -> xmap:
+        """One task that calls this one with each item of ``it``; its result is the list of the values."""
+        return xmap(self.s(), it, app=self.app)
+
+    def starmap(self, it: Iterable[Any]) -> xstarmap:
+        """One task that calls this one with each item of ``it`` as its arguments; its result is the list of values."""
+        return xstarmap(self.s(), it, app=self.app)
+
+    def chunks(self, it: Iterable[Any], n: int) -> chunks:
+        """The items of ``it`` in tasks of ``n`` items each, which call this one with each item as its arguments."""
+        return chunks(self.s(), it, n, app=self.app)
 
 
 def _positional_range(sig: inspect.Signature) -> tuple[int, int]:

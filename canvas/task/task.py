@@ -4,7 +4,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import cached_property
 from operator import attrgetter
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 from canvas.caller_warnings import ends_in_caller
 from canvas.context import composing, current_request, direct_call, enter_call, leave_call, reduced_task, request_of
@@ -12,22 +12,19 @@ from canvas.errors import Ignore, Replaced, Retry
 from canvas.model.call_options import ATTRIBUTES, given, unset
 from canvas.model.request import Request
 from canvas.model.workflow_run import WORKFLOWS
-from canvas.primitives.mapping import chunks, xmap, xstarmap
-from canvas.primitives.misuse import refuse_pipe
 from canvas.primitives.signature import Signature
-from canvas.task.arguments import CheckedCalls, P, R
+from canvas.task.arguments import Composable, P, R
 from canvas.task.attributes import SettingsApp, exception_classes
 from canvas.task.limits import check_limits
 
 if TYPE_CHECKING:
     from canvas.result import AsyncResult, EagerResult
-    from canvas.task.typed import A, Call, Q, Step, TakesMore, TakesOne
 
 _attributes_of = attrgetter(*ATTRIBUTES)
 
 
 @ends_in_caller("delay", "apply_async", "adelay", "aapply_async")
-class Task(CheckedCalls[P, R]):
+class Task(Composable[P, R]):
     """Base of all tasks. ``@app.task`` makes one subclass and one instance of it per function."""
 
     @property
@@ -62,50 +59,7 @@ class Task(CheckedCalls[P, R]):
         super().bind(app)
         check_limits(self)
 
-    # -- signatures
-
-    def signature(self, args: Iterable[Any] | None = None, *more: Any, **options: Any) -> "Call[R]":
-        """``signature(args, kwargs, **options)``; type checkers do not look at the arguments, as they do in ``s``."""
-        options.setdefault("app", self.app)
-        if self.models is not None:
-            kwargs, *rest = more or ({},)
-            args, given = self.models.plain(tuple(args or ()), dict(kwargs or {}))
-            more = (given, *rest)
-        return Signature(self, args, *more, **options)  # type: ignore[return-value]
-
-    subtask = signature
-
-    def __or__(self, other: Any) -> Any:
-        refuse_pipe(self)
-
-    @overload
-    def s(self: "TakesOne[A, R]") -> "Step[A, R]": ...
-    @overload  # A call that is complete is a Call, also where it could take one more argument before those given.
-    def s(self, *args: P.args, **kwargs: P.kwargs) -> "Call[R]": ...  # type: ignore[overload-overlap]
-    @overload
-    def s(self: "TakesMore[A, Q, R]", *args: "Q.args", **kwargs: "Q.kwargs") -> "Step[A, R]": ...
-    def s(self, *args: Any, **kwargs: Any) -> Any:
-        """The call as a value."""
-        if self.models is not None:
-            args, kwargs = self.models.plain(args, kwargs)
-        return Signature(self.name, args, kwargs, app=self.app, type=self)
-
-    def si(self, *args: P.args, **kwargs: P.kwargs) -> "Call[R]":
-        """The call as a value that takes no result of a task before it."""
-        plain: tuple[Any, Any] = (args, kwargs) if self.models is None else self.models.plain(args, kwargs)
-        return Signature(self.name, *plain, immutable=True, app=self.app, type=self)  # type: ignore[return-value]
-
-    def map(self, it: Iterable[Any]) -> xmap:
-        """One task that calls this one with each item of ``it``; its result is the list of the values."""
-        return xmap(self.s(), it, app=self.app)
-
-    def starmap(self, it: Iterable[Any]) -> xstarmap:
-        """One task that calls this one with each item of ``it`` as its arguments; its result is the list of values."""
-        return xstarmap(self.s(), it, app=self.app)
-
-    def chunks(self, it: Iterable[Any], n: int) -> chunks:
-        """The items of ``it`` in tasks of ``n`` items each, which call this one with each item as its arguments."""
-        return chunks(self.s(), it, n, app=self.app)
+    # -- sending
 
     def delay(self, *args: P.args, **kwargs: P.kwargs) -> "AsyncResult[R]":
         """``apply_async(args, kwargs)``."""

@@ -8,10 +8,14 @@ from canvas.primitives.signature import Signature
 from canvas.result import AsyncResult, EagerResult
 
 A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
 R = TypeVar("R")
 S = TypeVar("S")
 Q = ParamSpec("Q")
 A_contra = TypeVar("A_contra", contravariant=True)
+B_contra = TypeVar("B_contra", contravariant=True)
+C_contra = TypeVar("C_contra", contravariant=True)
 R_co = TypeVar("R_co", covariant=True)
 Args: TypeAlias = Iterable[Any] | None
 Kwargs: TypeAlias = Mapping[str, Any] | None
@@ -27,6 +31,30 @@ class TakesMore(Protocol[A_contra, Q, R_co]):
     """A task whose first argument is of type ``A``, and whose further ones are ``Q``."""
 
     def __call__(self, first: A_contra, /, *args: Q.args, **kwargs: Q.kwargs) -> R_co: ...
+
+
+class TakesTwoMore(Protocol[A_contra, B_contra, Q, R_co]):
+    """A task with two arguments before ``Q``."""
+
+    def __call__(self, first: A_contra, second: B_contra, /, *args: Q.args, **kwargs: Q.kwargs) -> R_co: ...
+
+
+class TakesThreeMore(Protocol[A_contra, B_contra, C_contra, Q, R_co]):
+    """A task with three arguments before ``Q``."""
+
+    def __call__(self, a: A_contra, b: B_contra, c: C_contra, /, *args: Q.args, **kwargs: Q.kwargs) -> R_co: ...
+
+
+class TakesTwo(Protocol[A_contra, B_contra, R_co]):
+    """A task whose first arguments are of the types ``A`` and ``B``."""
+
+    def __call__(self, first: A_contra, second: B_contra, /, *args: Any, **kwargs: Any) -> R_co: ...
+
+
+class TakesThree(Protocol[A_contra, B_contra, C_contra, R_co]):
+    """A task whose first arguments are of the types ``A``, ``B`` and ``C``."""
+
+    def __call__(self, a: A_contra, b: B_contra, c: C_contra, /, *args: Any, **kwargs: Any) -> R_co: ...
 
 
 class _Sending(Signature[R]):

@@ -28,6 +28,16 @@ async def fetched(url: str) -> bytes:
     return url.encode()
 
 
+@app.task
+def mixed(a: str, b: int, c: bytes, *, d: float) -> int:
+    return b
+
+
+options: dict[str, Any] = {"c": b""}
+numbers: dict[str, float] = {"d": 1.0}
+words: list[str] = ["a"]
+
+
 class Mine(Task[[int], int]):
     def double(self, number: int) -> int:
         return 2 * number
@@ -81,3 +91,23 @@ any_task: Task[Any] = add
 bare: Task = add  # type: ignore[type-arg, unused-ignore]
 on_commit: DjangoTask[[int], int] = DjangoTask()
 on_commit.delay_on_commit(1)
+mixed.s().delay("a", 1, b"", d=1.0)
+mixed.s().clone(("a", 1, b""), {"d": 1.0}).delay()
+mixed.s(d=1.0).delay("a", 1, b"")
+mixed.s(b"", d=1.0).apply_async(("a", 1))
+mixed.s(1, b"", d=1.0).delay("a")
+mixed.s("a").delay(b=1, c=b"", d=1.0)
+mixed.s("a", 1).apply_async(kwargs={"c": b"", "d": 1.0})
+mixed.s("a", 1, b"").delay(d=1.0)
+mixed.s(a="a", c=b"").delay(b=1, d=1.0)
+mixed.s(**options).delay("a", 1, d=1.0)
+mixed.s("a", **options)
+mixed.s(**numbers)
+mixed.s(*words)
+length.si(*words, **options)
+mixed.s("a").set(queue="q").delay(1, b"", d=1.0)
+chain(add.s(1), mixed.s(c=b"", d=1.0)).apply_async((1,))
+(add.s(1, 2) | mixed.s(c=b"", d=1.0).clone(("a",))).delay()
+group(mixed.s(d=n) for n in (1.0, 2.0))(("a", 1, b""))
+add.s(1, 2).on_error(mixed.s(d=1.0))
+mixed.apply_async(("a", 1, b""), {"d": 1.0}, link=mixed.s(c=b"", d=1.0), link_error=mixed.s(d=1.0))

@@ -35,7 +35,9 @@ add.s(1, 2) | shown.s() | add.s()  # wrong
 add.s("1", "2")  # wrong
 add.s(1, z=2)  # wrong
 shown.s("text")  # wrong
-shown.s(wider=3)  # wrong
+shown.s(1, wider=3)  # wrong
+shown.si()  # wrong
+length.s("a", "b")  # wrong
 length.s(3)  # wrong
 add.dealy(1)  # wrong
 add.delay(1).gett()  # wrong
