@@ -126,15 +126,16 @@ class MailboxStep(NamedTuple):
     A mailbox has values that no node has taken, in the order in which they were posted, and nodes that wait for one, in
     the order in which they began to; never both. A node that gets a value is a ready chord of one part.
 
-    ``post`` brings a value. ``take`` waits for one. ``resolve`` gives the wait of that id a value past the mailbox,
-    unless it has one: also a wait that has not begun. Without a value it ends the wait, and no chord becomes ready.
+    ``post`` brings a value. ``offer`` does so where a node waits, and has no effect otherwise. ``take`` waits for one.
+    ``resolve`` gives the wait of that id a value past the mailbox, unless it has one: also a wait that has not begun.
+    Without a value it ends the wait, and no chord becomes ready.
     """
 
     run: str
     mailbox: str
-    kind: Literal["post", "take", "resolve"]
+    kind: Literal["post", "offer", "take", "resolve"]
     id: str
-    """The id of the value for ``post``, and of the wait for the others."""
+    """The id of the value for ``post`` and ``offer``, and of the wait for the others."""
     value: bytes | None = None
     group_id: str = ""
     """Of ``take``: the chord that becomes ready with the value as its part. The id begins with the run's and a dot: a

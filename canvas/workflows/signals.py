@@ -34,13 +34,24 @@ def send_signal(run: "RunResults", name: str, payload: Any, key: str | None) -> 
         if node.kind == "wait" and node.details["signal"] == name:
             schema = node.details.get("schema")
             payload = payload if schema is None else checked_payload(node.name, schema, payload)
+    part = app.backend.encode_part(str(_FROM_SIGNAL), states.SUCCESS, payload)
+    value = app.signer.seal(mail_of(run.id, mailbox), part)
+    step = MailboxStep(run.id, mailbox, "offer", f"signal {key or uuid4()}", value)
+    # The nodes of an attempt never change: the next step need not read those of the first one.
+    known = None if run.attempt else app.run_store.know_unstored(run.id, 0, run.nodes, run.about, certain=False)
+    taken = change_mailboxes(app, [step])
+    if not taken:
+        if taken is False:
+            _refuse_ended(run, name)
+        change_mailboxes(app, [step._replace(kind="post")])
+    del known
+
+
+def _refuse_ended(run: "RunResults", name: str) -> None:
+    app = run.app
     (own,) = app.backend.get_records([run.id])
     if own is not None and own.status in states.READY_STATES and own.extra.get("attempt", run.attempt) == run.attempt:
         raise CompositionError(f"run {run.id} of {run.name!r} has ended: no node of it waits for signal {name!r}")
-    part = app.backend.encode_part(str(_FROM_SIGNAL), states.SUCCESS, payload)
-    value = app.signer.seal(mail_of(run.id, mailbox), part)
-    post = MailboxStep(run.id, mailbox, "post", f"signal {key or uuid4()}", value)
-    change_mailboxes(app, [post])
 
 
 def pending_signals(app: WorkflowServices, run: str) -> dict[str, list[Any]]:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from canvas import Canvas, Workflow
 from canvas.drivers import open_driver
 from canvas.drivers.ports.chords import Records
 from canvas.model.settlement import ChordExtension, ChordStart
@@ -42,3 +43,30 @@ def test_a_chord_is_extended_once(losing):
     assert len(lost) == 1
     ready = [driver.chords.record(Records(parts=[part("g", name, None)])) for name in ("a", "b", "c")]
     assert list(map(len, ready)) == [0, 1, 0]
+
+
+@pytest.mark.parametrize(("name", "kept", "ready"), [("answer", {}, 1), ("later", {"later": [1]}, 0)])
+def test_a_signal_is_taken_once(redis_server, redis_url, result_url, name, kept, ready):
+    """A signal is offered to a node first; where none waits, it is posted after that."""
+    lost = []
+
+    def lose(request):
+        return cut if request.name == "publish_with_chords" and losing and not lost else None
+
+    def cut(answer):
+        lost.append(answer)
+        raise ConnectionAbortedError
+
+    losing = False
+    with Proxy(redis_server.port, lose) as proxy:
+        number = [url.rpartition("/")[2] for url in (redis_url, result_url)]
+        with Canvas("losing", broker=proxy.url(number[0]), backend=proxy.url(number[1]), set_as_current=False) as app:
+            flow = Workflow("waits", app)
+            flow.wait_for("later", after=flow.wait_for("answer"))
+            run = flow.apply_async()
+            losing = True
+            run.signal(name, 1, key="only")
+            run.signal(name, 1, key="only")
+            assert len(lost) == 1
+            assert run.signals() == kept
+            assert len(app.driver.settler.stale_ready_chords(0)) == ready

@@ -36,7 +36,7 @@ class MemoryMailboxes:
         """Take one step; the chord of the wait that gets a value by it."""
         box = self._boxes[step.run][step.mailbox]
         match step.kind:
-            case "post":
+            case "post" | "offer":
                 return self._post(box, step)
             case "take":
                 return self._take(box, step)
@@ -45,7 +45,7 @@ class MemoryMailboxes:
 
     def _post(self, box: _Mailbox, step: MailboxStep) -> ReadyChord | None:
         assert step.value is not None
-        if step.id in box.known:
+        if step.id in box.known or (step.kind == "offer" and not box.waits):
             return None
         box.known[step.id] = None
         if not box.waits:

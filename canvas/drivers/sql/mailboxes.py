@@ -30,7 +30,7 @@ class SqlMailboxes:
             lasting[step.run] = max(lasting[step.run], step.lasting)
         now = read_clock(connection)
         kept = {run for run, seconds in sorted(lasting.items()) if self._lock(connection, run, now, seconds)}
-        act = {"post": self._post, "take": self._take, "resolve": self._resolve}
+        act = {"post": self._post, "offer": self._post, "take": self._take, "resolve": self._resolve}
         found = [act[step.kind](connection, step) for step in steps if step.run in kept]
         return [part for part in found if part is not None]
 
@@ -51,7 +51,8 @@ class SqlMailboxes:
             return None
         wait = self._first(connection, step, _WAIT)
         if wait is None:
-            self._insert(connection, step, _VALUE, value=step.value)
+            if step.kind == "post":
+                self._insert(connection, step, _VALUE, value=step.value)
             return None
         self._insert(connection, step, _KNOWN)
         return self._end(connection, step, wait, step.value)

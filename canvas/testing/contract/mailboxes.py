@@ -12,6 +12,10 @@ def post(value: str, mailbox: str = "m", run: str = "run") -> MailboxStep:
     return MailboxStep(run, mailbox, "post", value, value.encode())
 
 
+def offer(value: str, mailbox: str = "m", run: str = "run") -> MailboxStep:
+    return post(value, mailbox, run)._replace(kind="offer")
+
+
 def take(wait: str, mailbox: str = "m", run: str = "run") -> MailboxStep:
     return MailboxStep(run, mailbox, "take", wait, None, f"{run}.{wait}", b"fire " + wait.encode(), 60, 60)
 
@@ -46,6 +50,14 @@ class MailboxContract(ContractSupport):
         for number in range(12):
             assert [parts for _, _, parts in self._mail(driver, take(str(number)))] == [[kept[number]]]
         assert self._runs(driver).read_mail("run") == {"m:other": [b"x"]}
+
+    def test_an_offer_reaches_a_wait_or_has_no_effect(self, driver: Driver) -> None:
+        self._run(driver)
+        assert self._mail(driver, offer("one"), take("a"), take("b"), take("c"), resolve("a", None)) == []
+        assert self._mail(driver, offer("one"), offer("one"), post("one")) == [("run.b", b"fire b", [b"one"])]
+        assert self._mail(driver, post("two"), offer("two"), offer("three")) == [("run.c", b"fire c", [b"two"])]
+        assert self._mail(driver, post("three"), offer("three"), offer("four")) == []
+        assert self._runs(driver).read_mail("run") == {"m": [b"three"]}
 
     def test_each_step_counts_once(self, driver: Driver) -> None:
         self._run(driver)
@@ -106,7 +118,7 @@ class MailboxContract(ContractSupport):
             self._mail(driver, *(take(f"{number} {place}") for place, _ in enumerate(kept)))
 
     def test_the_mailbox_of_a_run_that_is_not_kept_takes_nothing(self, driver: Driver) -> None:
-        assert self._mail(driver, take("a"), post("one"), resolve("b", b"value")) == []
+        assert self._mail(driver, take("a"), post("one"), offer("two"), resolve("b", b"value")) == []
         self._run(driver)
         assert self._mail(driver, take("a")) == []
         assert self._runs(driver).read_mail("run") == {}

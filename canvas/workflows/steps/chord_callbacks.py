@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from canvas.errors import DecodeError, RunLost
+from canvas.errors import DecodeError, RefusedError, RunLost
 from canvas.model.settlement import ChordDispatch, MailboxStep, ReadyChord, Settlement, SettleResult
 from canvas.producer.outbox import Outbox
 from canvas.telemetry import emit
@@ -69,10 +69,18 @@ def state_gone(ready: ReadyChord) -> str:
     )
 
 
-def change_mailboxes(app: WorkflowServices, steps: list[MailboxStep]) -> None:
-    """Take these steps at the store, and the next steps of the runs whose waits end by them."""
-    settled = app.driver.settler.settle([Settlement(None, fence="none", mail=steps)])
-    go_on_here(app, app.run_store, settled.verdicts)
+def change_mailboxes(app: WorkflowServices, steps: list[MailboxStep]) -> bool | None:
+    """Take these steps at the store, and the next steps of the runs whose waits end by them.
+
+    Returns whether a wait ended; ``None`` if the answer was lost, and the store says only that it took the steps.
+
+    Raises RefusedError, OperationalError."""
+    verdicts = app.driver.settler.settle([Settlement(None, fence="none", mail=steps)]).verdicts
+    for verdict in verdicts:
+        if verdict.refused:
+            raise RefusedError(verdict.refused)
+    go_on_here(app, app.run_store, verdicts)
+    return any(verdict.ready for verdict in verdicts) if verdicts else None
 
 
 def go_on_here(app: WorkflowServices, runs: RunStore, verdicts: list[SettleResult]) -> None:

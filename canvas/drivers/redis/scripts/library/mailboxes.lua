@@ -80,14 +80,30 @@ end
 
 local mail_steps = {}
 
-function mail_steps.post(run, mailbox, b, found)
-    if mail_state(run, mailbox, b[4]) then return end
+-- The id of the first wait, taken from the list, and the wait. That of an id which was resolved is gone; its id is still
+-- in the list.
+local function pop_wait(run, mailbox)
+    local id, wait
+    repeat
+        id = pop_mail(run, mailbox, 'w')
+        wait = id and waiting(run, mailbox, id)
+    until wait or not id
+    return id, wait
+end
+
+function mail_steps.offer(run, mailbox, b, found)
+    if mail_state(run, mailbox, b[4]) then return true end
+    local id, wait = pop_wait(run, mailbox)
+    if not id then return false end
     mail_state(run, mailbox, b[4], 'done')
-    local id = pop_mail(run, mailbox, 'w')
-    -- The wait of an id that was resolved is gone; its id is still in the list.
-    while id and not waiting(run, mailbox, id) do id = pop_mail(run, mailbox, 'w') end
-    if not id then return append_mail(run, mailbox, 'v', b[5]) end
-    end_wait(run, mailbox, id, waiting(run, mailbox, id), b[5], b[6], found)
+    end_wait(run, mailbox, id, wait, b[5], b[6], found)
+    return true
+end
+
+function mail_steps.post(run, mailbox, b, found)
+    if mail_steps.offer(run, mailbox, b, found) then return end
+    mail_state(run, mailbox, b[4], 'done')
+    append_mail(run, mailbox, 'v', b[5])
 end
 
 function mail_steps.take(run, mailbox, b, found)
