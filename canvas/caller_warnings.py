@@ -7,7 +7,7 @@ import sys
 import warnings
 from collections.abc import Awaitable, Callable
 from functools import wraps
-from inspect import iscoroutinefunction
+from inspect import iscoroutinefunction, unwrap
 from typing import ParamSpec, TypeVar
 
 from canvas.errors import CanvasError
@@ -16,8 +16,17 @@ P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
 _OURS = f"{os.path.dirname(__file__)}{os.sep}"
-_EXPLAIN_THEMSELVES = ("canvas.task.arguments", "canvas.workflows.compose.definitions", "canvas.model.record")
-"""Modules whose errors of other classes than ``CanvasError`` are for the caller: wrong arguments, failures of tasks."""
+_EXPLAIN_THEMSELVES = frozenset(
+    {
+        "canvas.task.arguments", "canvas.task.definition_checks", "canvas.workflows.compose.definitions",
+        "canvas.workflows.compose.other_names", "canvas.model.record", "canvas.primitives.misuse",
+        "canvas.drivers.retry_policy", "canvas.schedules.crontab", __name__,
+    }
+)  # fmt: skip
+"""Modules whose errors of other classes than ``CanvasError`` are for the caller: wrong arguments, failures of tasks.
+
+An error whose last frame is in this module was raised by the call of a method with arguments it does not take.
+"""
 
 _CUT = "_canvas_frames_left_out"
 """The attribute of an error that has come through a method which is called by another one of these."""
@@ -70,37 +79,46 @@ def leave_out(exc: BaseException) -> None:
         seen[_CUT] = True
 
 
-def ends_in_caller(*methods: str) -> Callable[[type[T]], type[T]]:
-    """A decorator of a class: the tracebacks of errors of these methods end in the line that calls them."""
+def ends_in_caller(*methods: str, known_as: str = "") -> Callable[[type[T]], type[T]]:
+    """A decorator of a class: the tracebacks of errors of these methods end in the line that calls them.
+
+    Python's own errors for wrong arguments name the decorated class, and not the base that has the method.
+
+    ``known_as``: the name by which programs call the class or its only instance; default: the name of the class.
+    """
 
     def decorate(decorated: type[T]) -> type[T]:
         for name in methods:
             call = getattr(decorated, name)
-            setattr(decorated, name, (_awaited if iscoroutinefunction(call) else _called)(call))
+            shown = f"{known_as or decorated.__name__}.{name}".removesuffix(".__call__").removesuffix(".__init__")
+            unwrap(call).__qualname__ = call.__qualname__ = shown
+            setattr(decorated, name, (_awaited if iscoroutinefunction(call) else without_own_frames)(call))
         return decorated
 
     return decorate
 
 
-def _called(call: Callable[P, R]) -> Callable[P, R]:
+def without_own_frames(call: Callable[P, R]) -> Callable[P, R]:
+    """``call``, whose errors that explain themselves have a traceback that ends in the line that calls it."""
+
     @wraps(call)
-    def without_own_frames(*args: P.args, **kwargs: P.kwargs) -> R:
+    def trimmed(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return call(*args, **kwargs)
         except Exception as exc:
             leave_out(exc)
             raise
 
-    return without_own_frames
+    return trimmed
 
 
 def _awaited(call: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
     @wraps(call)
-    async def without_own_frames(*args: P.args, **kwargs: P.kwargs) -> R:
+    async def trimmed(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return await call(*args, **kwargs)
         except Exception as exc:
             leave_out(exc)
             raise
 
-    return without_own_frames
+    return trimmed

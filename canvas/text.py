@@ -1,8 +1,10 @@
-"""Bounded text of arguments, for ``argsrepr`` and logs: never longer than asked, whatever the value."""
+"""Bounded text of arguments, for ``argsrepr`` and logs, never longer than asked; and names that resemble others."""
 
 import re
+from functools import lru_cache
 from typing import Any
 
+_LIKE = 0.8
 _PLAIN = frozenset({int, float, bool, type(None)})
 _BRACKETS: dict[type, tuple[str, str]] = {list: ("[", "]"), tuple: ("(", ")"), set: ("{", "}")}
 
@@ -148,3 +150,12 @@ def not_registered(task: str) -> str:
     if task.startswith("__main__."):
         return f"no task {task!r} is registered where it was to run: move it from the script into a module"
     return f"no task {task!r} is registered where it was to run: import its module there"
+
+
+@lru_cache(maxsize=1024)
+def nearest_name(name: str, known: frozenset[str]) -> str | None:
+    """The known name of which ``name`` looks like a misspelling; ``None`` if it resembles none."""
+    # Imported late: only wrong names need it.
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(name, known, n=1, cutoff=_LIKE)), None)

@@ -10,7 +10,7 @@ from canvas.app import builtins, shared_tasks
 from canvas.app.celery_attributes import CeleryNames
 from canvas.app.sending import SendingApp
 from canvas.app.services import Part, Service, open_run_store
-from canvas.caller_warnings import warn_caller
+from canvas.caller_warnings import ends_in_caller, warn_caller
 from canvas.config.sources import imported
 from canvas.context import NO_APP, set_current_app
 from canvas.errors import ConfigurationError
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from canvas.workflows.store import RunStore
 
 
+@ends_in_caller("workflow")
 class Canvas(CeleryNames, SendingApp):
     """An application: its tasks, its settings, its connections.
 

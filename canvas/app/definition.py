@@ -11,7 +11,7 @@ from canvas.app.configuration import ConfiguredApp
 from canvas.app.discovery import check_packages, import_modules, import_related_modules
 from canvas.app.registry import TaskRegistry, task_name
 from canvas.app.services import class_at
-from canvas.caller_warnings import DuplicateTaskNameWarning, warn_caller
+from canvas.caller_warnings import DuplicateTaskNameWarning, ends_in_caller, warn_caller, without_own_frames
 from canvas.config.sources import imported
 from canvas.errors import AlreadyRegistered
 from canvas.task.arguments import P, R, check_bound
@@ -105,6 +105,7 @@ def _signal(name: str) -> "cached_property[Signal]":
     return cached_property(make)
 
 
+@ends_in_caller("task", "register_task")
 class TaskDefinitions(ConfiguredApp):
     """An app with tasks. They take values from the settings when it is finalized."""
 
@@ -162,6 +163,7 @@ class TaskDefinitions(ConfiguredApp):
         share = options.pop("shared", None)
         how: shared_tasks.Sharing = "by default" if share is None else "asked"
 
+        @without_own_frames
         def make(function: Callable[..., Any]) -> AnyTask:
             task = self.define_task(function, **options)
             if share or (share is None and shared_tasks.by_default()):
@@ -204,8 +206,7 @@ class TaskDefinitions(ConfiguredApp):
 
     def register_task(self, task: Any, **options: Any) -> Any:
         """Register a task instance or class."""
-        if isinstance(task, type):
-            task = task()
+        task = task() if isinstance(task, type) else task
         if not task.name:
             task.name = self.gen_task_name(type(task).__name__, type(task).__module__)
         with self._lock:

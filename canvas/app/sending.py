@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from canvas.producer.message_builder import OwnMessages
 
 
-@ends_in_caller("send_task", "asend_task")
+@ends_in_caller("send_task", "asend_task", "signature")
 class SendingApp(TaskDefinitions):
     """An app that sends tasks and signatures, or runs them in this process."""
 

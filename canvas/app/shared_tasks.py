@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, overload
 from weakref import WeakSet
 
 from canvas.app.registry import task_name
+from canvas.caller_warnings import without_own_frames
 from canvas.context import current_app, has_current_app, reduced_task
 from canvas.primitives.misuse import refuse_pipe
 from canvas.task.arguments import P, R
@@ -119,9 +120,11 @@ def shared_task(*, base: "type[T]", **options: Any) -> "OfBase[T]": ...
 def shared_task(*, bind: Literal[True], **options: Any) -> "BoundDecorator": ...
 @overload
 def shared_task(**options: Any) -> "Decorator": ...
+@without_own_frames
 def shared_task(*args: Any, **options: Any) -> Any:
     """``@shared_task`` or ``@shared_task(options)``: the function becomes a task of every app, past and to come."""
 
+    @without_own_frames
     def make(function: Callable[..., Any]) -> SharedTask:
         share(function, options)
         return SharedTask(function, options)

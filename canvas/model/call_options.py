@@ -51,7 +51,11 @@ OPTIONS: Final = (
     Option("routing_key", "The routing key. Default: the queue's.", attribute=True),
     Option("exchange", "The exchange. Default: the queue's.", attribute=True),
     Option("exchange_type", "The type of an exchange that is not declared."),
-    Option("priority", "0 to 9, or 255 on RabbitMQ. Redis serves 0 first, RabbitMQ the highest.", attribute=True),
+    Option(
+        "priority",
+        "0 to 9, or 255 on RabbitMQ; others count as the nearest one. Redis serves 0 first, RabbitMQ the highest.",
+        attribute=True,
+    ),
     Option("route_name", "The name by which routes are looked up. Default: the task's."),
     Option("router", "Accepted, and ignored with a warning."),
     # time
@@ -93,6 +97,20 @@ LAST_STEP: Final = tuple(option.name for option in OPTIONS if option.last_step)
 ATTRIBUTES: Final = tuple(option.name for option in OPTIONS if option.attribute)
 NAMES: Final = frozenset(option.name for option in OPTIONS)
 """An option of another name travels as a property of the message."""
+OTHER_OPTIONS: Final = {
+    "acks_late": "Whether the message is acknowledged with the result or before the task starts. Default: the task's.",
+    "argsrepr": "The text that logs and events show instead of the positional arguments.",
+    "kwargsrepr": "The same for the keyword arguments.",
+    "throw": "With `task_always_eager`: raise the task's exception in the caller.",
+}
+"""Options of ``apply_async`` that messages carry in fields of their own."""
+KNOWN: Final = NAMES | frozenset(OTHER_OPTIONS) | {
+    "content_type", "content_encoding", "message_id", "user_id",
+    "app_id", "cluster_id", "timestamp", "type", "expiration", "declare", "timeout", "confirm_timeout", "on_return",
+    "periodic_task_name", "ignore_errors", "store_errors", "stamps", "visitor", "body", "interval", "max_retries",
+    "is_eager", "args", "kwargs",
+}  # fmt: skip
+"""Options of ``apply_async``, of canvas, of Celery, and of kombu's ``publish``."""
 
 
 def given(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from copy import deepcopy
 from reprlib import recursive_repr
 from typing import Any, TypeVar
 
+from canvas.caller_warnings import without_own_frames
 from canvas.errors import CompositionError
 from canvas.model.call_options import LAST_STEP
 from canvas.primitives.chord import chord, ends_in_group, ends_in_group_of_one
@@ -90,6 +91,7 @@ class chain(_chain):
     is the group. A chain with options, without steps, or with one signature stays a chain.
     """
 
+    @without_own_frames
     def __new__(cls, *tasks: Any, **options: Any) -> Any:
         if tasks and not options and (len(tasks) != 1 or not isinstance(tasks[0], Signature)):
             steps = tasks[0] if len(tasks) == 1 else tasks

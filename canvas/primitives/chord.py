@@ -5,7 +5,7 @@ from itertools import chain as chained
 from reprlib import recursive_repr
 from typing import Any, Self
 
-from canvas.caller_warnings import leave_out
+from canvas.caller_warnings import ends_in_caller, leave_out
 from canvas.errors import CompositionError
 from canvas.model.call_options import BODY_LACKS, HEADER_LACKS
 from canvas.primitives.composite import Composite, clone_of, follow, linkable, same
@@ -21,6 +21,7 @@ from canvas.text import shorten_names
 
 
 @subtype("chord")
+@ends_in_caller("__init__")
 class chord(Composite[Any]):
     """``chord(header, body)``; ``chord(header)(body)`` sends it at once.
 

@@ -1,11 +1,17 @@
 """Errors for values that were given in place of a signature, with the correct code."""
 
 import inspect
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
+from canvas.caller_warnings import warn_caller
+from canvas.errors import CompositionError
+from canvas.model.call_options import KNOWN
 from canvas.model.record import Handle
 from canvas.model.workflow_run import WORKFLOWS
+from canvas.text import nearest_name
 
+_OF_SIGNATURES = ("options", "type", "subtask_type", "immutable", "app")
 _MAKES_SIGNATURES = ("s", "si", "signature")
 
 
@@ -44,6 +50,32 @@ def advice(value: Any) -> str:
     if isinstance(value, str):
         return f"; for a task by its name write signature({value!r:.100}, args)"
     return "; did you call the task instead of .s(...)?"
+
+
+def warn_of_call_options(task: str, options: Mapping[str, Any]) -> None:
+    """Warn of each option of a call whose name looks like a misspelling of another one.
+
+    A name that resembles no option is accepted: it becomes a property of the message.
+    """
+    stamps = options.get("stamped_headers") or ()
+    for name in options:
+        if name not in KNOWN and name not in stamps:
+            near = nearest_name(name, KNOWN)
+            if near is not None:
+                warn_caller(f"{task}: unknown option {name!r}; did you mean {near}?")
+
+
+def check_signature(task: Any, options: Mapping[str, Any]) -> None:
+    """Raise CompositionError for the first argument of ``signature()`` that is not a task or the name of one, and warn
+    of its misspelt keyword arguments."""
+    if not isinstance(task, str) and not hasattr(task, "name"):
+        raise CompositionError(
+            "signature() takes the name of a task, a task, a signature, or a dict that describes one; "
+            f"got {type(task).__name__} {task!r:.100}"
+        )
+    given = {name: value for name, value in options.items() if name not in _OF_SIGNATURES}
+    if given:
+        warn_of_call_options(getattr(task, "name", task), given)
 
 
 def _last_name(task: Any) -> str:

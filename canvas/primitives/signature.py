@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from reprlib import recursive_repr
 from typing import Any, Generic, NamedTuple, Self, TypeVar
 
-from canvas.caller_warnings import ends_in_caller, leave_out
+from canvas.caller_warnings import ends_in_caller, leave_out, without_own_frames
 from canvas.context import current_app
 from canvas.errors import CompositionError, CycleError
 from canvas.primitives.cycles import refused
 from canvas.primitives.fields import KINDS
 from canvas.primitives.links import LinkedSignature
-from canvas.primitives.misuse import refuse_pipe
+from canvas.primitives.misuse import check_signature, refuse_pipe
 from canvas.primitives.ports import SignatureApp, SignatureTask
 from canvas.primitives.registry import CLASSES, TASK, signature_from_dict, subtype
 from canvas.primitives.stamping import StampingVisitor, stamp_links, stamp_task
@@ -38,7 +38,7 @@ class Position(NamedTuple):
 
 
 @subtype(TASK)
-@ends_in_caller("adelay", "aapply_async")
+@ends_in_caller("__or__", "adelay", "aapply_async")
 class Signature(LinkedSignature, Generic[R]):
     """``{"task", "args", "kwargs", "options", "subtask_type", "immutable"}`` with Celery's methods.
 
@@ -260,10 +260,8 @@ class Signature(LinkedSignature, Generic[R]):
 
     def _repr_svg_(self) -> str | None:
         """The picture of a composite for a notebook; ``None`` for other signatures, whose ``repr`` is enough."""
-        if self.subtask_type not in ("chain", "group", "chord"):
-            return None
         try:
-            return self.draw("svg")
+            return self.draw("svg") if self.subtask_type in ("chain", "group", "chord") else None
         except CompositionError:
             return None
 
@@ -276,10 +274,12 @@ def set_drawer(drawer: Callable[[Signature[Any], str], str]) -> None:
     _drawers[:] = [drawer]
 
 
+@without_own_frames
 def signature(varies: Any, *args: Any, **kwargs: Any) -> Signature[Any]:
-    """A signature. ``varies``: a name, a task, a dict (as read from a message), or a signature (cloned)."""
+    """A signature. ``varies``: a name, a task, a dict (as in a message), or a signature, of which it is a copy."""
     if isinstance(varies, Signature):
         return varies.clone()
     if isinstance(varies, dict):
         return Signature.from_dict(varies, app=kwargs.get("app"))
+    check_signature(varies, kwargs)
     return Signature(varies, *args, **kwargs)

@@ -10,7 +10,7 @@ from operator import is_
 from typing import TYPE_CHECKING, Any, Protocol
 
 from canvas import telemetry
-from canvas.errors import EncodeError, InvalidTaskError
+from canvas.errors import ConfigurationError, EncodeError, InvalidTaskError
 from canvas.model.call_options import NAMES
 from canvas.model.compiled import TaskCall
 from canvas.model.ids import Lineage, new_id
@@ -170,6 +170,8 @@ class MessageBuilder:
             place = find_unencodable(message.task, (message.args, message.kwargs, message.embed), serializer)
             # The error of the serializer is a part of this text; the program's own, in a __json__ method, is not.
             raise EncodeError(f"{message.task}[{message.id}]: {place or message.task}: {exc}") from exc.__cause__
+        except ConfigurationError as exc:
+            raise ConfigurationError(f"{message.task}: {exc}") from None
         limit = conf.task_message_max_bytes
         if limit and len(payload) > limit:
             raise EncodeError(
@@ -182,12 +184,9 @@ class MessageBuilder:
         max_depth = self._conf.task_message_max_depth
         encoded = wire.encode(
             message,
-            serializer=serializer,
-            compression=compression,
-            signer=self._around.signer,
-            bodies=bodies,
-            max_depth=max_depth,
-        )
+            serializer=serializer, compression=compression,
+            signer=self._around.signer, bodies=bodies, max_depth=max_depth,
+        )  # fmt: skip
         info = message.properties["delivery_info"]
         return self._codec.encode(encoded, info["exchange"], info["routing_key"], max_depth)
 

@@ -1,6 +1,7 @@
 """The options of a call: each is checked for its kind before anything is sent."""
 
 from collections.abc import Callable, Mapping
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from canvas.caller_warnings import warn_caller
@@ -8,11 +9,13 @@ from canvas.errors import CompositionError, InvalidTaskError
 from canvas.model.call_options import NAMES
 from canvas.primitives.fields import as_list
 from canvas.primitives.misuse import advice
-from canvas.task.definition_checks import nearest_name
 from canvas.wire.typed_json import lazy_text
 
 if TYPE_CHECKING:
     from canvas.task.task import Task
+
+_HIGHEST_PRIORITY = 255
+"""Of RabbitMQ. Redis has 0 to 9."""
 
 
 def check_options(task: str, options: Mapping[str, Any]) -> None:
@@ -24,19 +27,6 @@ def check_options(task: str, options: Mapping[str, Any]) -> None:
         check = _CHECKS.get(name)
         if check is not None and value is not None:
             check(task, name, value)
-
-
-def warn_of_call_options(task: str, options: Mapping[str, Any]) -> None:
-    """Warn of each option of a call whose name looks like a misspelling of another one.
-
-    A name that resembles no option is accepted: it becomes a property of the message.
-    """
-    stamps = options.get("stamped_headers") or ()
-    for name in options:
-        if name not in _CALL and name not in stamps:
-            near = nearest_name(name, _CALL)
-            if near is not None:
-                warn_caller(f"{task}: unknown option {name!r}; did you mean {near}?")
 
 
 def check_limits(task: "Task[Any]", options: Mapping[str, Any]) -> None:
@@ -67,6 +57,12 @@ def _seconds(task: str, name: str, value: Any) -> None:
         raise _unexpected(task, name, "seconds (int or float)", value)
 
 
+def _limit(task: str, name: str, value: Any) -> None:
+    _seconds(task, name, value)
+    if not 0 <= value < inf:
+        raise _unexpected(task, name, "seconds, 0 or more", value)
+
+
 def _queue(task: str, name: str, value: Any) -> None:
     if not isinstance(value, str | Mapping) and not hasattr(value, "name"):
         raise _unexpected(task, name, "the name of a queue", value)
@@ -75,6 +71,10 @@ def _queue(task: str, name: str, value: Any) -> None:
 def _priority(task: str, name: str, value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, int):
         raise _unexpected(task, name, "a whole number", value)
+    if not 0 <= value <= _HIGHEST_PRIORITY:
+        warn_caller(
+            f"{task}: priority: expected 0 to {_HIGHEST_PRIORITY}; got {value}, which counts as the nearest one"
+        )
 
 
 def _links(task: str, name: str, value: Any) -> None:
@@ -93,27 +93,14 @@ def _unexpected(task: str, name: str, expected: str, value: Any) -> InvalidTaskE
     return InvalidTaskError(f"{task}: {name}: expected {expected}; got {type(value).__name__} {value!r:.100}")
 
 
-OTHER_OPTIONS: Final = {
-    "acks_late": "Whether the message is acknowledged with the result or before the task starts. Default: the task's.",
-    "argsrepr": "The text that logs and events show instead of the positional arguments.",
-    "kwargsrepr": "The same for the keyword arguments.",
-    "throw": "With `task_always_eager`: raise the task's exception in the caller.",
-}
-"""Options of ``apply_async`` that messages carry in fields of their own."""
-_CALL: Final = NAMES | frozenset(OTHER_OPTIONS) | {
-    "content_type", "content_encoding", "message_id", "user_id",
-    "app_id", "cluster_id", "timestamp", "type", "expiration", "declare", "timeout", "confirm_timeout", "on_return",
-    "periodic_task_name", "ignore_errors", "store_errors", "stamps", "visitor", "body", "interval", "max_retries",
-    "is_eager", "args", "kwargs",
-}  # fmt: skip
-"""Options of ``apply_async``, of canvas, of Celery, and of kombu's ``publish``."""
 CONNECTIONS = ("producer", "publisher", "connection", "router", "result_cls")
 """Options that Celery sends by."""
 _TEXT = ("task_id", "group_id", "root_id", "parent_id", "shadow", "serializer", "compression", "argsrepr", "kwargsrepr")
 _CHECKS: dict[str, Callable[[str, str, Any], None]] = {
     **dict.fromkeys(CONNECTIONS, _ignored),
     **dict.fromkeys(_TEXT, _text),
-    **dict.fromkeys(("time_limit", "soft_time_limit", "countdown"), _seconds),
+    **dict.fromkeys(("time_limit", "soft_time_limit"), _limit),
+    "countdown": _seconds,
     **dict.fromkeys(("link", "link_error"), _links),
     "headers": _mapping,
     "priority": _priority,

@@ -12,12 +12,12 @@ from canvas.model.ids import Lineage
 from canvas.model.message import Message
 from canvas.primitives.fields import KINDS
 from canvas.primitives.lazy_list import LazyList
-from canvas.primitives.misuse import advice
+from canvas.primitives.misuse import advice, warn_of_call_options
 from canvas.primitives.ports import SignatureApp
 from canvas.primitives.registry import as_built_in, maybe_signature, signature_from_dict
 from canvas.primitives.signature import Signature
 from canvas.producer.message_builder import MessageBuilder, OwnMessages
-from canvas.producer.option_checks import CONNECTIONS, TEXT_OPTIONS, check_limits, check_options, warn_of_call_options
+from canvas.producer.option_checks import CONNECTIONS, TEXT_OPTIONS, check_limits, check_options
 from canvas.producer.routing import Router
 from canvas.result import AsyncResult, GroupResult
 from canvas.result.backend import Backend

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from canvas.config.queue_forms import of_type, queue_list, queue_of
 from canvas.errors import ConfigurationError, QueueNotFound
 from canvas.model.queue import Queue
-from canvas.producer.option_checks import warn_of_call_options
+from canvas.primitives.misuse import warn_of_call_options
 
 if TYPE_CHECKING:
     from canvas.config.config import Config

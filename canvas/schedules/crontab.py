@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Any
 
+from canvas.caller_warnings import ends_in_caller
 from canvas.schedules.base_schedule import BaseSchedule, as_zone, between, schedstate
 from canvas.schedules.cron_fields import Cronspec, crontab_parser, expanded
 
@@ -51,6 +52,7 @@ class ffwd:
         return f"ffwd({', '.join(f'{name}={value!r}' for name, value in fields.items())})"
 
 
+@ends_in_caller("__init__")
 class crontab(BaseSchedule):
     """The minutes on which a task runs: those that match all five fields. A field without a value matches always.
 
@@ -81,6 +83,9 @@ class crontab(BaseSchedule):
         self.day_of_month = self._numbers("day_of_month", given[3], 31, 1)
         self.month_of_year = self._numbers("month_of_year", given[4], 12, 1)
         self._check()
+        for name in kwargs:
+            if name not in ("nowfun", "app"):
+                raise TypeError(f"crontab() got an unexpected keyword argument {name!r}")
         super().__init__(**kwargs)
 
     _expand_cronspec = staticmethod(expanded)

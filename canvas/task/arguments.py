@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, overload
 from canvas.errors import NotRegistered
 from canvas.model.call_options import NAMES
 from canvas.primitives.mapping import chunks, xmap, xstarmap
-from canvas.primitives.misuse import refuse_pipe
+from canvas.primitives.misuse import check_signature, refuse_pipe
 from canvas.primitives.signature import Signature
 from canvas.task.attributes import TaskOptions
 
@@ -160,6 +160,7 @@ class Composable(CheckedCalls[P, R]):
 
     def signature(self, args: Iterable[Any] | None = None, *more: Any, **options: Any) -> "Call[R]":
         """``signature(args, kwargs, **options)``; type checkers do not look at the arguments, as they do in ``s``."""
+        check_signature(self, options)
         options.setdefault("app", self.app)
         if self.models is not None:
             kwargs, *rest = more or ({},)

@@ -4,12 +4,12 @@ An option whose name resembles no other is accepted: plug-ins have options of th
 """
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from types import UnionType
 from typing import Any, Final, NoReturn, get_args
 
 from canvas.caller_warnings import DuplicateTaskNameWarning, warn_caller
 from canvas.task.attributes import exception_classes
+from canvas.text import nearest_name
 
 _TASK: Final = frozenset(
     {
@@ -19,8 +19,8 @@ _TASK: Final = frozenset(
     }
 )  # fmt: skip
 """Options of ``@app.task`` that are not attributes of tasks."""
-_LIKE = 0.8
 _NUMBERS = ("max_retries", "default_retry_delay", "time_limit", "soft_time_limit", "retry_backoff_max")
+_LIMITS = ("time_limit", "soft_time_limit")
 _EXCEPTIONS = ("autoretry_for", "dont_autoretry_for", "throws")
 
 
@@ -64,20 +64,13 @@ def warn_of_task_options(task: str, options: Mapping[str, Any], base: type) -> N
     _warn_of_values(task, options)
 
 
-@lru_cache(maxsize=1024)
-def nearest_name(name: str, known: frozenset[str]) -> str | None:
-    """The known name of which ``name`` looks like a misspelling; ``None`` if it resembles none."""
-    # Imported late: only wrong names need it.
-    from difflib import get_close_matches
-
-    return next(iter(get_close_matches(name, known, n=1, cutoff=_LIKE)), None)
-
-
 def _warn_of_values(task: str, options: Mapping[str, Any]) -> None:
     for option in _NUMBERS:
         value = options.get(option)
         if value is not None and not hasattr(value, "__float__"):
             warn_caller(f"{task}: {option}: expected a number; got {type(value).__name__} {value!r:.100}")
+        elif option in _LIMITS and value is not None and float(value) < 0:
+            warn_caller(f"{task}: {option}: expected seconds, 0 or more; got {value!r:.100}")
     for option in _EXCEPTIONS:
         given = options.get(option)
         wrong = [one for one in exception_classes(given) if not _names_exceptions(one)]

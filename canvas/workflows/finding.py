@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
+from canvas.caller_warnings import ends_in_caller
 from canvas.errors import CompositionError, RunLost
 from canvas.model import states
 from canvas.model.record import Record
@@ -31,6 +32,7 @@ class _Live(NamedTuple):
     state: str
 
 
+@ends_in_caller("__call__", "count", "afind", "acount", "of_key", "aof_key", known_as="app.runs")
 class Runs:
     """The runs of an app. Each method takes the same arguments; a run is found that has everything that is given.
 

@@ -4,8 +4,7 @@ import ast
 import inspect
 from textwrap import dedent
 
-from canvas.model.call_options import OPTIONS
-from canvas.producer.option_checks import OTHER_OPTIONS
+from canvas.model.call_options import OPTIONS, OTHER_OPTIONS
 from canvas.task.attributes import FROM_CONFIG, TaskOptions
 from docs.generate.markdown import code, prose, table
 

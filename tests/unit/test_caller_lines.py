@@ -6,10 +6,12 @@ import traceback
 
 import pytest
 
-from canvas import Canvas, Workflow, chain, chord, group
+from canvas import Canvas, Workflow, chain, chord, group, signature
+from canvas.schedules import crontab
 from canvas.testing.worker import start_worker
 
 app = Canvas("own", broker="memory://own-frames", backend="memory://own-frames", set_as_current=False)
+app.finalize()
 away = Canvas(
     "away", broker="redis://localhost:1/0", backend="redis://localhost:1/1", set_as_current=False, task_publish_retry=False
 )  # fmt: skip
@@ -46,6 +48,16 @@ MISTAKES = {
     "setting": lambda: setattr(app.conf, "worker_concurrency", "four"),
     "settings": lambda: app.conf.update(worker_concurrency="four"),
     "item": lambda: app.conf.__setitem__("worker_concurrency", "four"),
+    "step": lambda: chain(add, add.s(3)),
+    "member": lambda: group([add]),
+    "body": lambda: chord([add.s(1, 2)], add),
+    "pipe": lambda: add.s(1, 2) | 3,
+    "signature of nothing": lambda: signature(None),
+    "option of a task": lambda: app.task(name="own.rated", rate_limit="10/x")(len),
+    "argument of a method": lambda: Workflow("w", app).loop(begin=0),
+    "argument of a query": lambda: app.runs(stat="FAILURE"),
+    "unknown run": lambda: app.workflow("nope"),
+    "crontab": lambda: crontab(minut=1),
     "node": lambda: flow(3),
     "node's arguments": lambda: flow(add.s(1)),
     "workflow": lambda: flow().apply_async(),

@@ -114,8 +114,7 @@ def refuse_other_names(*places: str) -> Callable[[Callable[P, R]], Callable[P, R
         def checked(*args: P.args, **kwargs: P.kwargs) -> R:
             for name in kwargs:
                 if name in names:
-                    called = function.__qualname__.removesuffix(".__call__")
-                    raise TypeError(f"{called}() has no argument {name!r}: {hint(names[name], name)}")
+                    raise TypeError(f"{function.__qualname__}() has no argument {name!r}: {hint(names[name], name)}")
             return function(*args, **kwargs)
 
         return checked
