@@ -1,5 +1,6 @@
 """``canvas``: the command group and its global options, as Celery's."""
 
+import io
 import os
 import sys
 from collections.abc import Iterator
@@ -272,6 +273,9 @@ def canvas(
 
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 an error or a refused prompt, 2 usage, 69 no server answers."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.encoding.lower() != "utf-8":
+        # Names of tasks, and signs such as an arrow, may have characters that the terminal's encoding does not have.
+        sys.stdout.reconfigure(errors="replace")
     try:
         canvas(prog_name="canvas")
     except OperationalError as exc:

@@ -128,13 +128,13 @@ def watch(obj: Any, /, run: str, interval: float) -> None:
     found, console = _found(obj, run), Console()
     looking = ProgressWatch(found)
     progress = looking.look(_running(obj, found))
-    height = console.height if console.is_terminal else None
+    screen = (console.width, console.height) if console.is_terminal else None
     try:
-        with Live(run_tree(found.nodes, progress, height), console=console, auto_refresh=False) as live:
+        with Live(run_tree(found.nodes, progress, screen), console=console, auto_refresh=False) as live:
             while not progress.status.over:
                 time.sleep(interval)
                 progress = looking.look(_running(obj, found))
-                live.update(run_tree(found.nodes, progress, height), refresh=True)
+                live.update(run_tree(found.nodes, progress, screen), refresh=True)
         if not console.is_terminal:
             click.echo()  # rich ends the last line only on a terminal
     except KeyboardInterrupt:

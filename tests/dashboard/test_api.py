@@ -50,8 +50,11 @@ def test_workers_are_steered(fleet, name):
     assert fleet.post(f"/workers/{name}/add-consumer", queue="more")["done"]
     eventually(lambda: "more" in [one["name"] for one in fleet.get(f"/workers/{name}")["active_queues"]])
     assert fleet.post(f"/workers/{name}/cancel-consumer", queue="more")["done"]
+    eventually(lambda: "more" not in [one["name"] for one in fleet.get(f"/workers/{name}")["active_queues"]])
     assert fleet.post(f"/workers/{name}/rate-limit", task="t.add", rate="100/s")["done"]
     assert fleet.post(f"/workers/{name}/time-limit", task="t.add", soft=30, hard=60)["done"]
+    limited = fleet.app.control.inspect([name], timeout=10, limit=1).registered("rate_limit")[name]
+    assert "t.add [rate_limit=100/s]" in limited
     assert "expected a whole number" in fleet.post(f"/workers/{name}/grow", 400, n="x")["error"]
     assert "there is no action" in fleet.post(f"/workers/{name}/dance", 404)["error"]
 

@@ -274,13 +274,16 @@ def test_shells_complete_commands_and_options(run, shell):
     assert "worker" in run(**words).stdout
 
 
-def test_what_waits_in_queues(run):
+def test_what_waits_in_queues(run, run_program):
     run("-A", "proj", "call", "proj.add", "-a", "[1, 2]")
     run("-A", "proj", "call", "proj.add", "-a", "[1, 2]", "--queue", "other")
     assert run("-A", "proj", "queues").stdout.splitlines() == [
-        "celery                   waiting        1   dead      0",
+        "celery  waiting 1  dead 0",
+        "other   waiting 1  dead 0",
         "all queues: 0 leased, 0 delayed, 0 blocked",
     ]
+    shown = run_program("-A", "proj", "queues", "-Q", "a→b", PYTHONIOENCODING="latin-1")
+    assert (shown.returncode, shown.stdout.split()[0]) == (0, "a?b"), shown.stderr
     found = json.loads(run("-A", "proj", "queues", "-Q", "other", "--json").stdout)
     row = {"queue": "other", "exchange": "other", "routing_key": "other", "waiting": 1, "dead": 0}
     assert found == {"queues": [row], "leased": 0, "delayed": 0, "blocked": 0}

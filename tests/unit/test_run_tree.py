@@ -3,6 +3,7 @@
 import time
 from datetime import UTC, datetime
 
+import pytest
 from rich.console import Console
 
 from canvas.cli.monitoring.run_tree import run_tree
@@ -12,11 +13,11 @@ from canvas.workflows.progress.watch import MapCounts, RunProgress
 from canvas.workflows.status import NodeStatus, RunStatus
 
 
-def drawn(nodes, found, maps=None, state="STARTED", height=None, names=None):
+def drawn(nodes, found, maps=None, state="STARTED", height=None, width=110):
     status = RunStatus("id", "night", state, datetime.now(UTC), None, found)
     states = {node.name: node.state for node in found}
-    console = Console(width=110, height=height or 200, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
-    console.print(run_tree(nodes, RunProgress(status, maps or {}, causes(nodes, states)), height))
+    console = Console(width=width, height=height or 200, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console.print(run_tree(nodes, RunProgress(status, maps or {}, causes(nodes, states)), height and (width, height)))
     return console.export_text()
 
 
@@ -68,14 +69,23 @@ def test_a_cancelled_run_has_no_failures():
     assert "resume" not in text
 
 
-def test_what_runs_is_visible_on_a_small_screen():
+@pytest.mark.parametrize("width", [110, 24])
+def test_what_runs_is_visible_on_a_small_screen(width):
+    """Head, nodes and totals take no more lines than there are, also where the head is longer than one."""
     nodes = [RunNode(f"fetch-{number}", "task") for number in range(40)]
     found = [
         NodeStatus(f"fetch-{n}", "STARTED" if n in (30, 39) else "FAILURE" if n == 35 else "SUCCESS", f"{n}")
         for n in range(40)
     ]
-    text = drawn(nodes, found, height=24)
-    assert len(text.splitlines()) <= 24
+    text = drawn(nodes, found, height=24, width=width)
+    assert len(text.splitlines()) <= 24 - 1
     for name in ("fetch-30 STARTED", "fetch-39 STARTED", "fetch-35 FAILURE"):
         assert name in text
-    assert "SUCCESS" in text.splitlines()[-2]
+    assert "SUCCESS" in text.splitlines()[-1]
+
+
+def test_a_name_that_is_longer_than_a_small_screen_takes_one_line():
+    nodes = [RunNode(f"fetch-{'x' * 30}-{number}", "task") for number in range(40)]
+    text = drawn(nodes, [NodeStatus(node.name, "STARTED", node.name) for node in nodes], height=24, width=30)
+    assert len(text.splitlines()) <= 24 - 1
+    assert "40 STARTED" in text.splitlines()[-1]

@@ -8,6 +8,9 @@ import click
 from canvas.cli.options import comma_separated
 from canvas.producer.purge import purge as purge_queue
 
+_LOOKS = 10
+"""How often the broker is asked for queues that the app does not know: each answer covers a part of its keys."""
+
 
 @click.command()
 @click.option("-f", "--force", is_flag=True, help="Don't ask.")
@@ -32,22 +35,31 @@ def purge(obj: Any, /, force: bool, queues: list[str], exclude_queues: list[str]
 
 
 @click.command()
-@click.option("-Q", "--queues", "names", callback=comma_separated, help="Queues, comma-separated; the app's without.")
+@click.option("-Q", "--queues", "names", callback=comma_separated,
+              help="Queues, comma-separated; without it the app's, and others that hold messages.")  # fmt: skip
 @click.option("-j", "--json", "as_json", is_flag=True, help="One JSON object.")
 @click.pass_obj
 def queues(obj: Any, /, names: list[str], as_json: bool) -> None:
     """Count the messages of each queue: waiting, leased, delayed and blocked ones, and dead letters."""
     app = obj.app
     admin = app.driver.admin
+    known = {one.name: (one.exchange, one.routing_key) for one in app.router.consumed(names)}
+    if not names:
+        found = {queue for _ in range(_LOOKS) for queue in admin.find_queues()}
+        known |= {name: ("", name) for name in sorted(found - known.keys())}
     rows = [
-        {"queue": one.name, "exchange": one.exchange, "routing_key": one.routing_key,
-         "waiting": admin.queue_length(one.name), "dead": admin.dead_letter_count(one.name)}
-        for one in app.router.consumed(names)
+        {"queue": name, "exchange": exchange, "routing_key": key,
+         "waiting": admin.queue_length(name), "dead": admin.dead_letter_count(name)}
+        for name, (exchange, key) in known.items()
     ]  # fmt: skip
     totals = admin.in_flight()._asdict()
     if as_json:
         click.echo(json.dumps({"queues": rows, **totals}))
         return
+    widths = {
+        column: max((len(str(row[column])) for row in rows), default=0) for column in ("queue", "waiting", "dead")
+    }
     for row in rows:
-        click.echo(f"{row['queue']:<24} waiting {row['waiting']:>8}   dead {row['dead']:>6}")
+        name, waiting, dead = (f"{row[column]:{widths[column]}}" for column in widths)
+        click.echo(f"{name}  waiting {waiting}  dead {dead}")
     click.echo("all queues: " + ", ".join(f"{count} {state}" for state, count in totals.items()))

@@ -25,18 +25,20 @@ STYLES = {
 _RUNS = frozenset({states.STARTED, states.RETRY, "AWAITING_TASK", "AWAITING_SIGNAL"})
 _QUIET = frozenset({states.SUCCESS, "SKIPPED", WAITING, states.PENDING})
 """States whose nodes are folded first where the screen is too small."""
-_AROUND = 4
-"""Lines beside the tree: the head, the totals, and the prompt."""
+_PROMPT = 2
+"""Lines of the screen below the totals."""
 
 
-def run_tree(nodes: Sequence[RunNode], progress: RunProgress, height: int | None = None) -> RenderableType:
-    """The tree of a run. ``height``: lines of the screen; nodes that have ended or wait are folded to fit them."""
+def run_tree(nodes: Sequence[RunNode], progress: RunProgress, screen: tuple[int, int] | None = None) -> RenderableType:
+    """The tree of a run. ``screen``: its columns and lines; nodes that have ended or wait are folded to fit them."""
     status = progress.status
     shown = {node.name: node for node in status.nodes}
-    folded = _folded(nodes, shown, None if height is None else max(3, height - _AROUND))
-    top = Tree(_head(status))
+    head, totals = _head(status), _totals(status)
+    folded = _folded(nodes, shown, None if screen is None else _room(screen, head, totals))
+    top = Tree(head)
     branches: dict[int, Tree] = {}
     parents = _parents(nodes)
+    failed = {node.name for node in status.nodes if node.error is not None}
     counts: dict[int, dict[str, int]] = {}
     for number, node in enumerate(nodes):
         if node.kind in ("start", "end"):
@@ -51,11 +53,20 @@ def run_tree(nodes: Sequence[RunNode], progress: RunProgress, height: int | None
             tally[state] = tally.get(state, 0) + 1
             continue
         others = [nodes[one].name for one in before if one != max(before)]
-        branches[number] = under.add(_line(node.name, shown.get(node.name), others, progress))
+        line = _line(node.name, shown.get(node.name), others, progress)
+        line.no_wrap, line.overflow = screen is not None and node.name not in failed, "ellipsis"
+        branches[number] = under.add(line)
     for branch in (top, *branches.values()):
         if tally := counts.pop(id(branch), {}):
             branch.add(Text(", ".join(f"{many} {state}" for state, many in sorted(tally.items())), "bright_black"))
-    return Group(top, _totals(status))
+    return Group(top, totals)
+
+
+def _room(screen: tuple[int, int], *around: Text) -> int:
+    """The lines of a screen that are left for nodes."""
+    columns, lines = screen
+    taken = sum(-(-len(line) // columns) for text in around for line in text.plain.split("\n"))
+    return max(3, lines - taken - _PROMPT)
 
 
 def _parents(nodes: Sequence[RunNode]) -> dict[int, list[int]]:

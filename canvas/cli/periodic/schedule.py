@@ -34,8 +34,10 @@ def _app(obj: Any) -> Canvas:
 @click.pass_obj
 def list_entries(obj: Any, /, as_json: bool) -> None:
     """All entries, and when each is due."""
-    for one in _app(obj).schedule.list():
-        click.echo(json.dumps(_about(one)) if as_json else _line(one))
+    entries = _app(obj).schedule.list()
+    longest = max((len(one.name) for one in entries), default=0)
+    for one in entries:
+        click.echo(json.dumps(_about(one)) if as_json else _line(one, longest))
 
 
 @schedule.command(short_help="One entry, its state and its last run.")
@@ -126,9 +128,9 @@ def _about(one: EntryInfo) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _line(one: EntryInfo) -> str:
+def _line(one: EntryInfo, longest: int) -> str:
     due = "paused" if one.state.paused else _time(one.due) or "not seen by a beat yet"
-    return f"{one.name:<24} {due:<26} {one.state.count:>6} sent   {one.task}   {one.schedule}"
+    return f"{one.name:<{longest}}  {due:<25}  {one.state.count} sent  {one.task}  {one.schedule}"
 
 
 def _time(due: float | None) -> str | None:

@@ -38,7 +38,8 @@ class MemoryAdmin:
 
     def find_queues(self) -> list[str]:
         with self._memory.lock:
-            return sorted({queue for (queue, _), waiting in self._memory.queues.items() if waiting})
+            dead = {queue for queue, letters in self._memory.dead.items() if letters}
+            return sorted(dead | {queue for (queue, _), waiting in self._memory.queues.items() if waiting})
 
     def next_messages(self, queue: str) -> list[bytes]:
         lists = [self._memory.queues[queue, step] for step in STEPS]

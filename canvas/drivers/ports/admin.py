@@ -24,8 +24,9 @@ class Admin(Protocol):
         """Messages waiting in the queue, all priorities. Without ``retry`` an unreachable server is asked once."""
 
     def find_queues(self) -> list[str]:
-        """Names of queues that hold messages of tasks, also of those that no program of this app knows. Each call looks
-        at a part of the server's keys, and the next call at another. None where the broker does not list queues."""
+        """Names of queues that hold messages of tasks or dead letters, also of those that no program of this app knows.
+        Each call looks at a part of the server's keys, and the next call at another. None where the broker does not
+        list queues."""
 
     def next_messages(self, queue: str) -> list[bytes]:
         """The messages that workers take next from the queue, one of each priority that has any; none where the broker

@@ -54,12 +54,13 @@ class RedisAdmin:
         scan = "SCAN", self._cursor, "MATCH", pattern, "COUNT", _KEYS_AT_ONCE, "TYPE", "list"
         self._cursor, lists = self.link.command(*scan)
         payloads = self.link.pipeline([("LINDEX", key, -1) for key in lists]) if lists else []
-        found = [
-            self.keys.queue_of(text(key))
-            for key, payload in zip(lists, payloads, strict=True)
-            if payload is not None and task_id_of(ENVELOPE, payload) is not None
-        ]
-        return sorted(set(found))
+        found, dead = set(), self.keys.dead_letters("")
+        for key, payload in zip(map(text, lists), payloads, strict=True):
+            if key.startswith(dead):
+                found.add(key.removeprefix(dead))
+            elif payload is not None and task_id_of(ENVELOPE, payload) is not None:
+                found.add(self.keys.queue_of(key))
+        return sorted(found)
 
     def next_messages(self, queue: str) -> list[bytes]:
         found = self.link.pipeline([("LINDEX", key, -1) for key in self.keys.queue_lists(queue)])
