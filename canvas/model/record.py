@@ -74,19 +74,19 @@ class Record:
 
 def extended(request: Any) -> dict[str, Any]:
     """The fields that ``result_extended`` adds to the record of a request's task."""
-    names, stamps = request.stamped_headers or (), request.stamps or {}
+    names, stamps = getattr(request, "stamped_headers", None) or (), getattr(request, "stamps", None) or {}
     stamped = {"stamped_headers": names, **{key: stamps[key] for key in names if key in stamps}} if stamps else {}
     return {
-        "name": request.task,
-        "args": request.args,
-        "kwargs": request.kwargs,
-        "worker": request.hostname,
-        "retries": request.retries,
-        "queue": (request.delivery_info or {}).get("routing_key"),
+        "name": getattr(request, "task", None),
+        "args": getattr(request, "args", None),
+        "kwargs": getattr(request, "kwargs", None),
+        "worker": getattr(request, "hostname", None),
+        "retries": getattr(request, "retries", None),
+        "queue": (getattr(request, "delivery_info", None) or {}).get("routing_key"),
         **stamped,
     }
 
 
 def children_of(request: Any) -> list[Any]:
-    """The results of what the task has sent, in tuple form."""
-    return [child.as_tuple() for child in request.children or ()]
+    """The results of what the task has sent, in tuple form. A program's own request may lack them."""
+    return [child.as_tuple() for child in getattr(request, "children", None) or ()]

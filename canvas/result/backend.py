@@ -208,7 +208,8 @@ class Backend:
             )
         record = Record(task_id, state, result, traceback, [] if request is None else children_of(request))
         if request is not None:
-            record.group_id, record.parent_id = request.group, request.parent_id
+            # A program's own request may lack what a worker's has.
+            record.group_id, record.parent_id = getattr(request, "group", None), getattr(request, "parent_id", None)
             if self._conf.result_extended:
                 record.extend(request)
         if state in states.READY_STATES:

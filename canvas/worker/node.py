@@ -35,6 +35,7 @@ from canvas.worker.process import WorkerProcess
 from canvas.worker.process_files import ProcessFiles
 from canvas.worker.signal_handlers import put_back_afterwards
 from canvas.worker.startup import check_limits, connect, load_tasks
+from canvas.worker.steps.batches import batched_tasks
 from canvas.worker.steps.node_steps import UserSteps
 from canvas.worker.steps.request import request_hooks
 from canvas.worker.stop_while_starting import Starting
@@ -120,6 +121,7 @@ def run_node(app: Canvas, plan: WorkerOptions, setup: NodeSetup) -> int:
 
 def _run(app: Canvas, plan: WorkerOptions, setup: NodeSetup, starting: Starting) -> int:
     hooks = request_hooks(app)
+    batched_tasks(app, plan.pool)
     _prepare(app, plan, setup)
     starting.wait_for(lambda ended: _find_servers(app, plan, setup.purge, ended))
     if starting.stopped:

@@ -31,6 +31,7 @@ from canvas.worker.monitoring.event_dispatcher import TaskEvents
 from canvas.worker.monitoring.shared_memory import ProcessStats, SharedMemory
 from canvas.worker.options import WorkerOptions
 from canvas.worker.pipeline.active_tasks import ActiveTasks
+from canvas.worker.pipeline.batched_calls import BatchedCalls
 from canvas.worker.pipeline.pipeline import TaskPipeline
 from canvas.worker.pipeline.throttle import Throttle
 from canvas.worker.pools.child_commands import ChildCommand
@@ -38,6 +39,7 @@ from canvas.worker.pools.recycling import RecycleLimits
 from canvas.worker.pools.threads import WorkerThread
 from canvas.worker.process_exit import ProcessExit
 from canvas.worker.signal_handlers import STOPS, handle
+from canvas.worker.steps.batches import batched_tasks
 from canvas.workflows.store import RunStore
 
 if TYPE_CHECKING:
@@ -111,6 +113,9 @@ class WorkerProcess:
         task_throttle = Throttle(app.driver, app.conf, host, loop.persist)
         pipeline = TaskPipeline(app, host, loop, exit_with, self._revocations, active_tasks, task_throttle, runs)
         loop.set_hooks(pipeline.acks_early, self._deferred)
+        if names := batched_tasks(app, self._plan.pool):
+            pipeline.batches = batches = BatchedCalls(names, app, pipeline, loop)
+            loop.keep_in(batches)
         return pipeline
 
     def _make_duties(self) -> Maintenance:

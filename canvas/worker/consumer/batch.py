@@ -16,7 +16,7 @@ from canvas.errors import BrokerError
 from canvas.model.message import Delivery
 from canvas.model.settlement import ChordDispatch, Orphan, ReadyChord, RefusedEnd, Settlement, SettleResult
 from canvas.telemetry import emit
-from canvas.worker.consumer.buffer import PrefetchBuffer, Work
+from canvas.worker.consumer.buffer import DueBatch, KeptMessages, PrefetchBuffer, Work
 from canvas.worker.consumer.loop_parts import LoopParts
 from canvas.worker.consumer.loop_sleep import STUCK_AFTER
 from canvas.worker.consumer.prefetch import QueueChange
@@ -35,8 +35,9 @@ class SettleBatch(Concluding):
         self.policy = parts.policy
         self.buffer = PrefetchBuffer()
         self.finished: deque[Settlement | ChordDispatch | None] = deque()
-        self.submitted: deque[ReadyChord | Orphan | RefusedEnd] = deque()
+        self.submitted: deque[ReadyChord | Orphan | RefusedEnd | DueBatch] = deque()
         self.acks: deque[WaitingAck] = deque()
+        self.kept: KeptMessages | None = None
         self.unstarted: deque[Delivery] = deque()
         """Messages that slots have not started because the process stops."""
         self.running: dict[int, float] = {}
@@ -86,6 +87,8 @@ class SettleBatch(Concluding):
     def over(self) -> bool:
         """Whether everything is settled, once it is to stop; the leases of messages that have not started are
         returned."""
+        if self.kept:
+            self.unstarted.extend(self.kept.withdraw())
         self._give_back()
         return not (self._outstanding or self.finished or self.acks or self._unsettled.any)
 
@@ -129,7 +132,8 @@ class SettleBatch(Concluding):
         if self.stopping or not self.queues:
             return 0
         policy, buffered = self.policy, self.buffer.qsize()
-        free = max(0, policy.slots + len(self.paused) - (self._outstanding - buffered))
+        idle = len(self.paused) + (len(self.kept) if self.kept else 0)
+        free = max(0, policy.slots + idle - (self._outstanding - buffered))
         if self._inbox is not None and self._inbox.siblings_idle():
             return max(0, free - buffered)
         seconds_each = self.seconds_per_task

@@ -4,12 +4,19 @@ from collections import deque
 from enum import Enum, auto
 from itertools import islice
 from queue import SimpleQueue
-from typing import TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 from canvas.model.message import Delivery
 from canvas.model.settlement import Orphan, ReadyChord, RefusedEnd
 
-Work: TypeAlias = Delivery | ReadyChord | Orphan | RefusedEnd
+
+class DueBatch(NamedTuple):
+    """The calls of a task that a process has collected are to be run."""
+
+    task: str
+
+
+Work: TypeAlias = Delivery | ReadyChord | Orphan | RefusedEnd | DueBatch
 
 
 class NoWork(Enum):
@@ -19,6 +26,22 @@ class NoWork(Enum):
     """Nothing is leased: the slot works for the loop (``work_for_loop``), and asks again."""
     EVER = auto()
     """The slot ends."""
+
+
+class Kept(Enum):
+    """Why a slot has no settlement for its work."""
+
+    FOR_LATER = auto()
+    """The message is kept, and settled with others later."""
+
+
+class KeptMessages(Protocol):
+    """The leased messages that slots have kept for later."""
+
+    def __len__(self) -> int: ...
+
+    def withdraw(self) -> list[Delivery]:
+        """All of them, which are then kept no longer."""
 
 
 class PrefetchBuffer:

@@ -8,14 +8,14 @@ need.
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from queue import Empty, SimpleQueue
 from typing import TypeVar
 
 from canvas.model.message import Delivery
 from canvas.model.settlement import ChordDispatch, Orphan, ReadyChord, Settlement
 from canvas.worker.consumer.batch import SettleBatch
-from canvas.worker.consumer.buffer import NoWork, Work
+from canvas.worker.consumer.buffer import DueBatch, Kept, KeptMessages, NoWork, Work
 from canvas.worker.consumer.loop_parts import LoopParts
 from canvas.worker.consumer.loop_sleep import MANY_SLOTS, ONE_SLOT, LoopSleep, State, Table
 from canvas.worker.consumer.prefetch import QueueChange
@@ -96,13 +96,22 @@ class ConsumerLoop(threading.Thread, ABC):
         """Whether nothing more is to start."""
         return self._batch.stopping
 
-    def complete(self, slot: int, settlement: Settlement | ChordDispatch | None) -> None:
-        """The slot has finished its piece of work."""
+    def complete(self, slot: int, settlement: Settlement | ChordDispatch | Kept | None) -> None:
+        """The slot has finished its piece of work, or keeps it for later."""
         batch = self._batch
         took = time.monotonic() - batch.running.pop(slot)
-        batch.seconds_per_task += (took - batch.seconds_per_task) * 0.1
-        batch.finished.append(settlement)
+        if not isinstance(settlement, Kept):
+            batch.seconds_per_task += (took - batch.seconds_per_task) * 0.1
+            batch.finished.append(settlement)
         self._sleep.task_ends()
+
+    def finish(self, settlements: Iterable[Settlement | None]) -> None:
+        """The slot that asks has finished work that was kept."""
+        self._batch.finished.extend(settlements)
+
+    def keep_in(self, kept: KeptMessages) -> None:
+        """Slots keep messages for later; those in ``kept`` occupy none of them, and are returned at a stop."""
+        self._batch.kept = kept
 
     def acknowledge(self, delivery: Delivery) -> bool:
         """Commit a message's ack before its task starts; False when the lease was lost.
@@ -169,8 +178,8 @@ class ConsumerLoop(threading.Thread, ABC):
         """After ``abort``: the chords that nothing in this process is going to end."""
         return self._batch.unstarted_chords()
 
-    def submit(self, work: Sequence[ReadyChord | Orphan]) -> None:
-        """Chords to complete, orphans to settle. Safe from any thread."""
+    def submit(self, work: Sequence[ReadyChord | Orphan | DueBatch]) -> None:
+        """Chords to complete, orphans to settle, batches to run. Safe from any thread."""
         if work:
             self._batch.submitted.extend(work)
             self._sleep.urgent()

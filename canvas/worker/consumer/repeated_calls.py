@@ -13,6 +13,7 @@ from canvas.errors import BrokerError
 from canvas.model.message import Delivery
 from canvas.model.settlement import ChordDispatch, Orphan, ReadyChord, RefusedEnd, Settlement, SettleResult
 from canvas.telemetry import emit
+from canvas.worker.consumer.buffer import DueBatch
 
 T = TypeVar("T")
 WaitingAck: TypeAlias = tuple[Settlement, "SimpleQueue[bool]"]
@@ -133,7 +134,7 @@ class Concluding(Persistent):
     """The ends of settlements, as the servers decide them."""
 
     finished: deque[Settlement | ChordDispatch | None]
-    submitted: deque[ReadyChord | Orphan | RefusedEnd]
+    submitted: deque[ReadyChord | Orphan | RefusedEnd | DueBatch]
     acks: deque[WaitingAck]
     _leases: dict[str, Delivery]
     _outstanding: int

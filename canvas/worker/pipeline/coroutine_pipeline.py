@@ -19,7 +19,7 @@ from canvas.model.settlement import ChordDispatch, Settlement
 from canvas.model.workflow_run import RUN_HEADER, NodeRef
 from canvas.result import denied_join_result
 from canvas.telemetry import emit
-from canvas.worker.consumer.buffer import Work
+from canvas.worker.consumer.buffer import Kept, Work
 from canvas.worker.pipeline.pipeline import TaskPipeline
 from canvas.worker.settlement.job import Job
 
@@ -58,7 +58,7 @@ class AwaitedPipeline:
         self.closing = False
         """The loop ends, and cancels what is on it."""
 
-    async def do(self, work: Work, on_loop: OnLoop) -> Settlement | ChordDispatch | None:
+    async def do(self, work: Work, on_loop: OnLoop) -> Settlement | ChordDispatch | Kept | None:
         """Everything one piece of work comes to. Raises Returned where its message returns to the queue."""
         steps = self._steps
         if not isinstance(work, Delivery):

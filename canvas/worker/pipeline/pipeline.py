@@ -14,9 +14,10 @@ from canvas.execution.executor import broken_off, execute, shared_loop
 from canvas.model.message import Delivery, Message, int_header
 from canvas.model.outcome import Failure, Outcome, Rejected, Revoked
 from canvas.model.request import Request
-from canvas.model.settlement import ChordDispatch, Fence, Orphan, ReadyChord, RefusedEnd, Settlement
+from canvas.model.settlement import ChordDispatch, Fence, ReadyChord, RefusedEnd, Settlement
 from canvas.model.workflow_run import RUN_HEADER, NodeRef
 from canvas.task.task import Task
+from canvas.worker.consumer.buffer import DueBatch, Kept, Work
 from canvas.worker.consumer.revoked import Revocations
 from canvas.worker.pipeline.active_tasks import ActiveTasks
 from canvas.worker.pipeline.admission import (
@@ -29,34 +30,21 @@ from canvas.worker.pipeline.admission import (
     admit,
     time_limits,
 )
+from canvas.worker.pipeline.batched_calls import BatchedCalls
 from canvas.worker.pipeline.early_acks import EarlyAcks, may_ack_early
 from canvas.worker.pipeline.forked_copies import CopyCheck, end_copy
 from canvas.worker.pipeline.reports import TaskReports
 from canvas.worker.pipeline.throttle import Throttle, keys_of
 from canvas.worker.pipeline.time_limits import TimeLimits, outcome_to_settle
-from canvas.worker.pipeline.unrunnable import UNREGISTERED, Unrunnable
+from canvas.worker.pipeline.unrunnable import Unrunnable
 from canvas.worker.settlement.chord import dispatch
-from canvas.worker.settlement.job import NO_KEYS, Job, Report, worker_lost
+from canvas.worker.settlement.job import DELIVERIES, NO_KEYS, UNREGISTERED, Job, Report, worker_lost
 from canvas.worker.settlement.kept_chords import keeps
 from canvas.worker.settlement.settler import Settler
 from canvas.workflows.store import RunStore
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
-
-_COUNT = "canvas_delivery_count"
-
-
-def _notes_start(job: Job) -> bool:
-    """Whether the broker or the result backend is to know that the job starts."""
-    task = job.task
-    return (
-        job.keys is not NO_KEYS
-        or task.track_started
-        or task.reject_on_worker_lost is False
-        or _COUNT in job.message.headers
-        or UNREGISTERED in job.message.headers
-    )
 
 
 class TaskPipeline:
@@ -85,6 +73,7 @@ class TaskPipeline:
         self.reports = TaskReports(hostname)
         self.loop: AbstractEventLoop | None = None
         """The loop of the pool's coroutines, where it has one for all."""
+        self.batches: BatchedCalls | None = None
         self.acknowledge = early_acks.acknowledge
         self._early_acked = early_acks.early_acked
         self.decoder = MessageDecoder(app)
@@ -94,13 +83,21 @@ class TaskPipeline:
         self._conf = app.conf
         self._tasks = app.tasks
 
-    def do(self, work: Delivery | ReadyChord | Orphan | RefusedEnd) -> Settlement | ChordDispatch:
+    def do(self, work: Work) -> Settlement | ChordDispatch | Kept | None:
         """A piece of work, whichever it is."""
         if type(work) is Delivery:
             job = self.admit(work)
-            return job if type(job) is not Job else self.throttle(job) or self.perform(job)
+            if type(job) is not Job:
+                return job
+            if self.batches is not None and job.task.name in self.batches:
+                return self.batches.add(job)
+            return self.throttle(job) or self.perform(job)
         if isinstance(work, RefusedEnd):
             return self.unrunnable.refused(work)
+        if isinstance(work, DueBatch):
+            if self.batches is not None:
+                self.batches.run_due(work.task)
+            return None
         return self.complete_chord(work) if isinstance(work, ReadyChord) else self.unrunnable.settle_orphan(work)
 
     def admit(self, delivery: Delivery) -> Job | Settlement:
@@ -118,7 +115,7 @@ class TaskPipeline:
             admission = Discard("revoked")
         if type(admission) is Defer:
             return self.unrunnable.defer(delivery, message, admission.due)
-        if _COUNT in headers and int_header(headers, _COUNT) > self._conf.task_max_deliveries:
+        if DELIVERIES in headers and int_header(headers, DELIVERIES) > self._conf.task_max_deliveries:
             return self.unrunnable.delivered_too_often(delivery, message)
         early = delivery.tag in self._early_acked
         job = self.new_job(delivery, message, "early_acked" if early else "lease")
@@ -178,6 +175,13 @@ class TaskPipeline:
             calls.append(partial(self.unrunnable.announce_found, job.message))
         return calls
 
+    @staticmethod
+    def notes_start(job: Job) -> bool:
+        """Whether the broker or the result backend is to know that the job starts."""
+        task, headers = job.task, job.message.headers
+        announced = task.track_started or task.reject_on_worker_lost is False or job.keys is not NO_KEYS
+        return announced or DELIVERIES in headers or UNREGISTERED in headers
+
     def begin(self, job: Job, terminate: Callable[[], object] | None) -> None:
         """The job starts; ``terminate`` ends it from outside."""
         job.began, job.terminate = time.time(), terminate
@@ -190,7 +194,7 @@ class TaskPipeline:
         job.request.runs = job.task
         token = enter_request(job.request)
         try:
-            if _notes_start(job):
+            if self.notes_start(job):
                 for call in self.at_start(job):
                     call()
             self.begin(job, self._exit_with and self._terminator(job, lambda: Revoked("terminated", job.end_signal)))
@@ -282,6 +286,8 @@ class TaskPipeline:
 
     def acks_early(self, delivery: Delivery) -> bool:
         """Whether a message may be acked before its turn."""
+        if self.batches is not None:
+            return False
         return may_ack_early(delivery, self._app, self.decoder, self.revocations, self.task_throttle)
 
     def complete_chord(self, ready: ReadyChord) -> ChordDispatch:

@@ -35,21 +35,20 @@ from canvas.model.workflow_run import RUN_HEADER, NodeRef
 from canvas.producer.outbox import NodeEnd, Outbox
 from canvas.telemetry import emit
 from canvas.text import safe_repr
+from canvas.worker.consumer.buffer import Work
 from canvas.worker.consumer.revoked import Revocations
 from canvas.worker.pipeline.active_tasks import ActiveTasks
 from canvas.worker.pipeline.admission import MessageDecoder
 from canvas.worker.pipeline.reports import TaskReports
 from canvas.worker.pipeline.throttle import Throttle
 from canvas.worker.settlement.deep_calls import with_deep_calls
-from canvas.worker.settlement.job import Job, Report, worker_lost
+from canvas.worker.settlement.job import UNREGISTERED, Job, Report, worker_lost
 from canvas.worker.settlement.kept_chords import keeps
 from canvas.worker.settlement.settler import Settler
 from canvas.workflows.steps.engine import advance_all
 from canvas.workflows.steps.unknown_tasks import awaiting_task, is_of_run
 from canvas.workflows.store import RunStore
 
-UNREGISTERED = "canvas_unregistered_retries"
-"""The header of a message that workers without its task have taken: how often."""
 _IN_RUNS = {"wait": "wait", "fail": "dead_letter"}
 _UNKNOWN_FIRST_DELAY = 1.0
 _UNKNOWN_LAST_DELAY = 60.0
@@ -206,9 +205,7 @@ class Unrunnable:
             settlement = settlement._replace(publishes=(), deferrals=())
         return settlement._replace(releases_permits=before.releases_permits, releases_locks=before.releases_locks)
 
-    def internal_error(
-        self, work: Delivery | ReadyChord | Orphan | RefusedEnd, exc: BaseException
-    ) -> Settlement | None:
+    def internal_error(self, work: Work, exc: BaseException) -> Settlement | None:
         """The pipeline itself failed on this work: its message is a dead letter with the reason, and the task's result
         is a failure. A chord whose end could not be computed stays ready, and maintenance tries it again."""
         if isinstance(work, ReadyChord) and isinstance(exc, OperationalError):

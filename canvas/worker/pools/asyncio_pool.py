@@ -10,7 +10,7 @@ from itertools import count
 from canvas.forks import in_forks
 from canvas.model.settlement import ChordDispatch, Settlement
 from canvas.result import denied_join_result, let_coroutines_await
-from canvas.worker.consumer.buffer import Work
+from canvas.worker.consumer.buffer import Kept, Work
 from canvas.worker.consumer.loop import SIGNALS_WITHIN, ConsumerLoop
 from canvas.worker.pipeline.coroutine_pipeline import AwaitedPipeline, OnLoop, Returned
 from canvas.worker.pipeline.pipeline import TaskPipeline
@@ -114,7 +114,7 @@ class AsyncioPool:
         consumer.begin(number)
         slot = self._taken[number] = TaskSlot(self._slots, consumer, number)
         let_coroutines_await(slot.awaiting)
-        done: Settlement | ChordDispatch | None
+        done: Settlement | ChordDispatch | Kept | None
         try:
             done = await self._pipeline.do(work, self._at_work[number])
         except Returned:

@@ -27,6 +27,10 @@ class LimitKeys:
 
 
 NO_KEYS = LimitKeys()
+DELIVERIES = "canvas_delivery_count"
+"""The header that counts the deliveries of a message whose workers died."""
+UNREGISTERED = "canvas_unregistered_retries"
+"""The header of a message that has waited for a worker that knows its task."""
 
 
 @final

@@ -20,6 +20,7 @@ from canvas.model.request import Request as Context
 from canvas.task.task import Task
 from canvas.telemetry import attach, emit
 from canvas.wire.task_message import message_of
+from canvas.worker.steps.batches import batches_class
 
 _OWN = ("celery.worker.request:Request", "celery.worker.request.Request", None)
 _STRATEGY = "celery.worker.strategy:default"
@@ -71,7 +72,7 @@ def class_of(task: Task[Any]) -> type[Request] | None:
     Raises ConfigurationError for a class that is not a Request, or that overrides what canvas does itself, and for a
     Strategy.
     """
-    if task.Strategy not in (None, _STRATEGY):
+    if task.Strategy not in (None, _STRATEGY) and batches_class(task) is None:
         raise ConfigurationError(
             f"task {task.name}: Strategy: canvas takes messages without strategies, and calls none; got "
             f"{task.Strategy!r:.100}: to run several calls together, send one task with a list"
