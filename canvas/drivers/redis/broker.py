@@ -88,7 +88,7 @@ class RedisBroker:
         if len(messages) == 1:
             lists = self.packing.lists_of(messages[0])
             if lists:
-                self.guards.call("publish", lists, [1, messages[0].payload] * len(lists), delays)
+                self.guards.call("publish", lists, ["1", messages[0].payload] * len(lists), delays)
             return
         for lists, counted in self._pushes(messages):
             self.guards.call("publish", lists, counted, delays)
@@ -102,7 +102,7 @@ class RedisBroker:
         server for long."""
         if len(messages) == 1:
             lists = self.packing.lists_of(messages[0])
-            return ((lists, [1, messages[0].payload] * len(lists)),) if lists else ()
+            return ((lists, ["1", messages[0].payload] * len(lists)),) if lists else ()
         return ((list(pushes), _counted(pushes)) for pushes in self._divided(messages))
 
     def _divided(self, messages: Sequence[Publish]) -> Iterator[Pushes]:

@@ -60,7 +60,7 @@ class IdempotentCalls:
         the last try failed.
         """
         guard, token = self._guards.take(), next(self._tokens)
-        call = name, [guard, *keys], [token, *arguments]
+        call = name, [guard, *keys], [f"{token}", *arguments]
         try:
             answer = self._link.call(*call, once=True)
         except OperationalError as exc:
@@ -85,7 +85,7 @@ class IdempotentCalls:
         import asyncio
 
         guard, token = self._guards.take(), next(self._tokens)
-        call = name, [guard, *keys], [token, *arguments]
+        call = name, [guard, *keys], [f"{token}", *arguments]
         try:
             answer = await self._link.acall(*call)
         except OperationalError as exc:

@@ -148,7 +148,7 @@ class RedisClient:
         text, digest = text_of(name)
         try:
             try:
-                return calls.one(("EVALSHA", digest, len(keys), *keys, *arguments), not once)
+                return calls.one(("EVALSHA", digest, f"{len(keys)}", *keys, *arguments), not once)
             except NoScript:
                 return calls.one(("EVAL", text, len(keys), *keys, *arguments), not once)
         except ERRORS as exc:

@@ -8,7 +8,7 @@ import select
 import socket
 import struct
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import inf
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -93,16 +93,23 @@ class Connection(Protocol):
 
 def packed(commands: Sequence[Command]) -> bytes:
     """Commands as they are sent. Raises Refusal for an argument that is neither text, bytes nor a number."""
-    written = []
+    alone, written = len(commands) == 1, []
     try:
         for words in commands:
-            # Numbers become text here: hiredis crashes the process where a signal's handler raises while it writes a
-            # number, as at a soft time limit or Ctrl-C.
-            sent: list[Any] = []
+            sent: Iterable[Any] = words
             for word in words:
-                sent.append(repr(word) if type(word) in _NUMBERS else word)  # noqa: PERF401 - costs no call
-            written.append(hiredis.pack_command(tuple(sent)))
-        return written[0] if len(written) == 1 else b"".join(written)
+                if type(word) in _NUMBERS:
+                    # hiredis crashes the process where a signal's handler raises while it writes a number, as at a
+                    # soft time limit or Ctrl-C.
+                    sent = texts = []
+                    for one in words:
+                        texts.append(repr(one) if type(one) in _NUMBERS else one)  # noqa: PERF401 - takes no call
+                    break
+            data: bytes = hiredis.pack_command(tuple(sent))
+            if alone:
+                return data
+            written.append(data)
+        return b"".join(written)
     except TypeError as exc:
         raise Refusal(f"cannot be sent to Redis: {exc}") from None
 
