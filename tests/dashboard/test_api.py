@@ -191,6 +191,15 @@ def test_a_waiting_task_is_revoked(fleet):
     assert any(waits.id in entry for entry in fleet.app.driver.coordination.revoked()[1])
 
 
+def test_a_task_that_runs_goes_on_when_it_is_revoked(fleet):
+    key = fleet.bench.new_key()
+    runs = fleet.app.send_task("t.until_open", (key,))
+    eventually(lambda: runs.id in [one["id"] for one in fleet.get("/tasks", state="STARTED")["tasks"]])
+    assert "runs already and goes on" in fleet.post(f"/tasks/{runs.id}/revoke")["message"]
+    fleet.bench.open(key)
+    assert fleet.bench.ledger(key, 2) == ["start", "end"]
+
+
 def test_dead_letters_are_put_back_or_deleted(fleet):
     for number in range(3):
         fleet.app.send_task(f"t.unheard_of_{number}", ("<b>x</b>",))

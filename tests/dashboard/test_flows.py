@@ -6,7 +6,7 @@ from canvas.dashboard.collecting.flows import Flows
 from canvas.remote.cluster_entries import Task, Worker
 
 CONSUMED = {"one@h": ["celery"], "two@h": ["celery", "mails"]}
-ROUTES = {"t.add": "celery", "t.mail": "mails"}
+ROUTES = {"t.add": "celery", "t.mail": "mails", "t.moved": "a queue that no worker consumes"}
 
 
 @pytest.fixture
@@ -49,13 +49,14 @@ def test_a_message_is_counted_for_its_queue(flows, fields, queue):
     assert {name: flows.look(name, 0, 10.0).outgoing for name in names if name == queue} == {queue: 1.0}
 
 
-def test_rates_are_unknown_where_the_queue_of_a_message_is(flows, monkeypatch):
+@pytest.mark.parametrize("name", ["t.unheard_of", "t.moved"])
+def test_rates_are_unknown_where_the_queue_of_a_message_is(flows, monkeypatch, name):
     monkeypatch.setattr("canvas.dashboard.collecting.flows.time.time", lambda: 5.0)
-    for name in ("celery", "mails"):
-        flows.look(name, 10, 0.0)
-    received(flows, worker="two@h", name="t.unheard_of")
-    for name in ("celery", "mails"):
-        found = flows.look(name, 10, 10.0)
+    for queue in ("celery", "mails"):
+        flows.look(queue, 10, 0.0)
+    received(flows, worker="two@h", name=name)
+    for queue in ("celery", "mails"):
+        found = flows.look(queue, 10, 10.0)
         assert (found.incoming, found.outgoing, found.oldest) == (None, None, None)
     flows.look("celery", 10, 45.0)
     assert flows.look("celery", 10, 50.0).outgoing == 0.0

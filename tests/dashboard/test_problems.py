@@ -3,7 +3,17 @@
 from types import SimpleNamespace
 
 from canvas.beat.schedule import EntryInfo
-from canvas.dashboard.collecting.problems import Problem, of_queues, of_runs, of_schedule, of_tasks, of_workers
+from canvas.dashboard.collecting.memory import MemoryGrowth
+from canvas.dashboard.collecting.problems import (
+    Problem,
+    of_memory,
+    of_queues,
+    of_runs,
+    of_schedule,
+    of_slow_workers,
+    of_tasks,
+    of_workers,
+)
 from canvas.dashboard.collecting.queues import QueueState
 from canvas.dashboard.collecting.stopped_runs import StoppedRun
 from canvas.remote.cluster_entries import Task, Worker
@@ -46,12 +56,47 @@ def test_queues_without_consumers_come_before_slow_ones_and_dead_letters():
 def test_the_tasks_that_fail_most_often_are_named_with_the_list_of_their_failures():
     tasks = [Task(str(at), name=name, state=state, timestamp=NOW - age) for at, (name, state, age) in enumerate([
         ("a", "FAILURE", 1), ("b", "FAILURE", 1), ("b", "FAILURE", 200), ("b", "SUCCESS", 1), ("c", "FAILURE", 900),
+        ("d", "REVOKED", 5), ("d", "REVOKED", 900),
     ])]  # fmt: skip
     found = of_tasks(tasks, NOW)
     assert [one.text for one in found] == [
         "b has failed 2 times in the last 5 min", "a has failed once in the last 5 min",
+        "d was revoked or expired once in the last 5 min",
     ]  # fmt: skip
     assert (found[0].page, found[0].query) == (("tasks",), {"state": "FAILURE", "name": "b"})
+
+
+def ran(name, worker, *runtimes, age=1):
+    return [Task(f"{worker}{at}", name=name, state="SUCCESS", timestamp=NOW - age, runtime=each, worker=Worker(worker))
+            for at, each in enumerate(runtimes)]  # fmt: skip
+
+
+def test_a_worker_that_is_slower_than_others_is_named():
+    tasks = [
+        *ran("a", "one@h", *[0.2] * 5), *ran("a", "two@h", *[0.3] * 5), *ran("a", "slow@h", *[2.0] * 4, 0.1),
+        *ran("b", "one@h", *[0.2] * 5), *ran("b", "few@h", 9.0), *ran("b", "long@h", *[9.0] * 5, age=900),
+        *ran("short", "one@h", *[0.001] * 5), *ran("short", "two@h", *[0.05] * 5), *ran("alone", "one@h", *[9.0] * 5),
+        *ran("two", "one@h", *[0.2] * 5), *ran("two", "slow@h", *[0.5] * 5),
+    ]  # fmt: skip
+    assert of_slow_workers(tasks, NOW) == [
+        Problem("Worker slow@h takes 7 times as long for a as others", ("workers", "slow@h"), {})
+    ]
+
+
+def test_a_process_that_grows_is_named():
+    growth, mib = MemoryGrowth(), 1024
+    for second, size in ((0, 150), (60, 100), (120, 120), (3_060, 420)):
+        growth.take("leaks@h", {"memory": {"1": 40 * mib, "2": size * mib}}, NOW + second)
+        growth.take("steady@h", {"memory": {"1": 400 * mib, str(second): 400 * mib}}, NOW + second)
+        growth.take("small@h", {"memory": {"1": size // 3 * mib}}, NOW + second)
+        growth.take("theirs@h", {"rusage": {}}, NOW + second)
+    assert of_memory(growth.grown()) == [
+        Problem("A process of worker leaks@h takes 420 MiB, and 100 MiB 50 min ago", ("workers", "leaks@h"), {})
+    ]
+    for minute in range(60):
+        growth.take("leaks@h", {"memory": {"2": 400 * mib}}, NOW + 3_120 + 60 * minute)
+    assert "leaks@h" not in growth.grown(), "it was as large an hour ago"
+    growth.forget("leaks@h")
 
 
 def test_runs_that_celery_workers_have_stopped_are_named():

@@ -211,6 +211,10 @@ def act(request: Request, body: dict[str, Any]) -> Response:
     if action in ("revoke", "terminate"):
         signal = str(body.get("signal") or "SIGTERM")
         app.control.revoke(task_id, terminate=action == "terminate", signal=signal)
+        known = context.collector.cluster.task(task_id)
+        if action == "revoke" and known is not None and known.state == states.STARTED:
+            text = f"{task_id} runs already and goes on: Terminate ends it. It will not be retried"
+            return json_answer({"done": True, "message": text})
         return json_answer({"done": True, "message": f"Revoked {task_id}"})
     if action not in ("retry", "send-again"):
         raise ApiError(404, f"there is no action {action!r}")

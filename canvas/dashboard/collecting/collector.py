@@ -196,14 +196,16 @@ class Collector:
         self.problems = self._find_problems(workers)
 
     def _find_problems(self, workers: list[Worker]) -> list[problems.Problem]:
-        now, known = time.time(), self.answers.all()
+        now, known, tasks = time.time(), self.answers.all(), self.cluster.tasks_now()
         answered = {name: found["timestamp"] for name, found in known.items() if "timestamp" in found}
         return [
             *problems.of_workers(workers, answered, now),
             *problems.of_queues(self.queues.states.values()),
             *problems.of_runs(self._stopped_runs),
             *problems.of_schedule(self._entries, now),
-            *problems.of_tasks(self.cluster.tasks_now(), now),
+            *problems.of_memory(self.answers.memory.grown()),
+            *problems.of_slow_workers(tasks, now),
+            *problems.of_tasks(tasks, now),
         ]
 
     def _read_schedule(self) -> None:

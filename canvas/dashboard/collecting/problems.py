@@ -1,7 +1,8 @@
 """Problems that the dashboard reports in a sentence each, with the page that leads to the cause."""
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import median, median_low
 from typing import NamedTuple
 
 from canvas.beat.schedule import EntryInfo
@@ -19,7 +20,13 @@ _OLD = 60.0
 _LATE = 60.0
 """Seconds after its time at which an entry of a schedule counts as overdue."""
 _NAMES = 3
-"""Names of tasks whose failures are listed."""
+"""Names of tasks whose failures are listed; also workers that are slow."""
+_ENOUGH = 5
+"""Tasks of one name that a worker must have run to be compared with others."""
+_SLOWER = 3.0
+"""From how many times the runtime of other workers on a worker counts as slow."""
+_LONG = 0.1
+"""Seconds; shorter runtimes are not compared."""
 
 
 class Problem(NamedTuple):
@@ -65,17 +72,50 @@ def of_queues(queues: Iterable[QueueState]) -> list[Problem]:
 
 
 def of_tasks(tasks: Iterable[Task], now: float) -> list[Problem]:
-    """The names of tasks that have failed most often lately."""
-    failed = Counter(
-        task.name or "?" for task in tasks if task.state == states.FAILURE and now - (task.timestamp or 0.0) < _LATELY
-    )
+    """The names of tasks that have failed most often lately, and of those that did not run: revoked, or expired."""
+    kinds = {states.FAILURE: "has failed", states.REVOKED: "was revoked or expired"}
+    ended: dict[str, Counter[str]] = {state: Counter() for state in kinds}
+    for task in tasks:
+        if task.state in kinds and now - (task.timestamp or 0.0) < _LATELY:
+            ended[task.state][task.name or "?"] += 1
     return [
         Problem(
-            f"{name} has failed {'once' if count == 1 else f'{count:,} times'} in the last {span(_LATELY)}",
+            f"{name} {did} {'once' if count == 1 else f'{count:,} times'} in the last {span(_LATELY)}",
             ("tasks",),
-            {"state": states.FAILURE, "name": name},
+            {"state": state, "name": name},
         )
-        for name, count in failed.most_common(_NAMES)
+        for state, did in kinds.items()
+        for name, count in ended[state].most_common(_NAMES)
+    ]
+
+
+def of_slow_workers(tasks: Iterable[Task], now: float) -> list[Problem]:
+    """Workers that take much longer than others for tasks of the same name."""
+    runtimes: defaultdict[str, defaultdict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for task in tasks:
+        if task.runtime is not None and task.worker is not None and now - (task.timestamp or 0.0) < _LATELY:
+            runtimes[task.name or "?"][task.worker.hostname or ""].append(task.runtime)
+    found = []
+    for name, by_worker in runtimes.items():
+        medians = {worker: median(times) for worker, times in by_worker.items() if len(times) >= _ENOUGH}
+        usual = median_low(medians.values()) if medians else 0.0
+        slow = [(each, worker) for worker, each in medians.items() if each >= max(_LONG, _SLOWER * usual)]
+        found += [(each / max(usual, 1e-6), worker, name) for each, worker in slow]
+    return [
+        Problem(f"Worker {worker} takes {times:,.0f} times as long for {name} as others", ("workers", worker), {})
+        for times, worker, name in sorted(found, reverse=True)[:_NAMES]
+    ]
+
+
+def of_memory(grown: Mapping[str, tuple[int, int, float]]) -> list[Problem]:
+    """Workers with a process whose memory grows. ``grown``: KiB now, KiB before, and the seconds since, by worker."""
+    return [
+        Problem(
+            f"A process of worker {worker} takes {size >> 10:,} MiB, and {before >> 10:,} MiB {span(age)} ago",
+            ("workers", worker),
+            {},
+        )
+        for worker, (size, before, age) in sorted(grown.items())
     ]
 
 

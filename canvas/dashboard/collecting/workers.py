@@ -7,6 +7,7 @@ from typing import Any
 
 from canvas.app.application import Canvas
 from canvas.caller_warnings import DuplicateNodenameWarning
+from canvas.dashboard.collecting.memory import MemoryGrowth
 from canvas.remote.cluster_entries import Worker
 
 OF_ALL = ("active_queues", "stats")
@@ -25,6 +26,7 @@ class Answers:
         self._timeout = timeout
         self._known: dict[str, dict[str, Any]] = {}
         self._lock = threading.Lock()
+        self.memory = MemoryGrowth()
 
     def ask(self, questions: tuple[str, ...] = OF_ALL, worker: str | None = None, expected: int = 0) -> None:
         """Ask all workers, or one; ``expected``: as soon as that many have answered, wait no more. Raises
@@ -35,6 +37,8 @@ class Answers:
                 for name, answer in found.items():
                     if len(self._known) < _WORKERS or name in self._known:
                         self._known.setdefault(name, {}).update({question: answer, "timestamp": time.time()})
+                        if question == "stats":
+                            self.memory.take(name, answer, time.time())
 
     def _broadcast(self, question: str, worker: str | None, expected: int) -> dict[str, Any]:
         destination = None if worker is None else [worker]
@@ -67,6 +71,7 @@ class Answers:
         """Forget the answers of a worker that is gone."""
         with self._lock:
             self._known.pop(worker, None)
+            self.memory.forget(worker)
 
 
 def questions_of(worker: str | None) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ export function page(place, { rest: id, refresh }) {
     const done = (one.state ?? record.status) === "SUCCESS";
     const button = (action, title, text, label, kind) => can[action] && h("button", { class: kind, type: "button", onclick: () => steer(action, title, text, label) }, label);
     put(head, h("div", null, h("h1", null, one.name ?? record.name ?? "Task"), h("div", { class: "row" }, state(one.state ?? record.status ?? "PENDING"), h("code", null, id))),
-      h("div", { class: "row" }, [button("revoke", "Revoke this task?", "A worker that takes its message does not run it.", "Revoke", "danger"), button("terminate", "Terminate this task?", "The process that runs it gets SIGTERM.", "Terminate", "danger"),
+      h("div", { class: "row" }, [button("revoke", "Revoke this task?", one.state === "STARTED" ? "It runs already and goes on: Terminate ends it. It will not be retried." : "A worker that takes its message does not run it.", "Revoke", "danger"), button("terminate", "Terminate this task?", "The process that runs it gets SIGTERM.", "Terminate", "danger"),
         button("retry", "Retry this task?", "It runs again under its id.", "Retry", "main"), button("send-again", "Send this task again?", "Its call is sent under a new id.", "Send again", "")].filter(Boolean)));
     const worker = one.worker ?? record.worker;
     about.replaceChildren(facts([["Worker", worker && link(`workers/${path(worker)}`, worker)], ["Queue", one.queue ?? record.queue], ["Sent", time(one.sent)], ["Received", time(one.received)], ["Started", time(one.started)], ["Last event", time(one.timestamp)], ["Runtime", seconds(one.runtime)],
