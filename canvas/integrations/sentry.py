@@ -6,10 +6,12 @@ automatically. Names, operations, tags and headers are those of sentry-sdk's int
 both.
 """
 
+import sys
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from contextvars import ContextVar
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -18,6 +20,7 @@ from sentry_sdk.integrations import Integration
 from sentry_sdk.integrations.logging import ignore_logger
 from sentry_sdk.utils import event_from_exception
 
+from canvas.context import current_app, has_current_app
 from canvas.errors import ConfigurationError, SoftTimeLimitExceeded
 from canvas.integrations.sentry_sdks import HAS_SCOPES, SDK
 from canvas.model.message import Message
@@ -30,7 +33,25 @@ _QUIET = ("celery.worker.job", "celery.app.trace", "celery.redirected")
 """Loggers whose lines repeat what the events say."""
 _FLUSHES_WITHIN = 2.0
 """Seconds that a process waits at its end for events to leave."""
-_running: ContextVar[tuple[str, ExitStack, Any] | None] = ContextVar("canvas_sentry", default=None)
+_ENQUEUED = "sentry-task-enqueued-time"
+"""The header with the unix time at which a message was made, as text."""
+
+
+@dataclass(slots=True)
+class _Running:
+    """A task that runs in this context."""
+
+    task_id: str
+    ends: ExitStack
+    """Ends its transaction and its scope."""
+    transaction: Any
+    span: Any
+    """That of the task's own work."""
+    around: "_Running | None"
+    """The task that called it by ``apply()``."""
+
+
+_running: ContextVar[_Running | None] = ContextVar("canvas_sentry", default=None)
 
 
 class CeleryIntegration(Integration):  # type: ignore[misc, unused-ignore]
@@ -53,8 +74,9 @@ class CeleryIntegration(Integration):  # type: ignore[misc, unused-ignore]
     def setup_once() -> None:
         """Listen to tasks from now on. sentry-sdk calls it, once for a process."""
         attach(_publishing, "message.publishing")
-        attach(_started, "task.started")
-        attach(_finished, "task.finished")
+        attach(_published, "message.published")
+        attach(_started, "task.started", "eager.started")
+        attach(_finished, "task.finished", "eager.over")
         attach(_flush, "worker.process_shutdown", "worker.shutdown")
         attach(partial(_monitor, "composing"), "beat.composing")
         attach(partial(_monitor, "sent"), "beat.sent")
@@ -90,38 +112,62 @@ def _publishing(message: Message, **_: Any) -> None:
         return
     with SDK.span("queue.submit.celery", message.task, _ORIGIN) as span:
         carried = dict(SDK.trace_headers(span))
-    carried["sentry-task-enqueued-time"] = f"{time.time():.9f}"
+    carried[_ENQUEUED] = f"{time.time():.9f}"
     message.headers.update(carried)
     inner = message.headers.get("headers")
     known: Mapping[str, Any] = inner if isinstance(inner, Mapping) else {}
     message.headers["headers"] = {**known, **carried}  # type: ignore[assignment, unused-ignore]
 
 
+def _published(message: Message, **_: Any) -> None:
+    """The span of a message that has left, from the time at which it was made."""
+    if _integration() is None:
+        return
+    span = SDK.started_span("queue.publish", message.task, _ORIGIN, _enqueued(message))
+    _describe(span, message)
+    if has_current_app():
+        span.set_data("messaging.system", _system(current_app().conf.broker_url))
+    span.finish()
+
+
 def _started(message: Message, task: Any, **_: Any) -> None:
     if _integration() is None:
         return
     carried = {key: value for key, value in message.headers.items() if isinstance(value, str)}
+    job = {"task": message.task, "args": list(message.args), "kwargs": message.kwargs}
     with ExitStack() as stack:
         scope = SDK.own_scope(stack)
         scope.clear_breadcrumbs()
         scope.add_event_processor(_describing(message, task))
-        name = message.headers.get("shadow") or message.task
-        transaction = SDK.transaction(stack, carried, "queue.task.celery", name, _ORIGIN)
-        span = stack.enter_context(SDK.span("queue.process", name, _ORIGIN))
+        transaction = SDK.transaction(stack, carried, "queue.task.celery", message.task, _ORIGIN, {"celery_job": job})
+        span = SDK.span("queue.process", message.task, _ORIGIN)
+        span.__enter__()
         _describe(span, message)
-        _running.set((message.id, stack.pop_all(), transaction))
+        span.set_data("messaging.system", _system(task.app.conf.broker_url))
+        if (enqueued := _enqueued(message)) is not None:
+            span.set_data("messaging.message.receive.latency", (time.time() - enqueued) * 1000)
+        _running.set(_Running(message.id, stack.pop_all(), transaction, span, _running.get()))
+
+
+def _enqueued(message: Message) -> float | None:
+    try:
+        return float(message.headers.get(_ENQUEUED) or "")
+    except ValueError:
+        return None
 
 
 def _describe(span: Any, message: Message) -> None:
     info = message.properties.get("delivery_info") or {}
-    span.set_data("messaging.destination.name", str(info.get("exchange") or info.get("routing_key") or ""))
+    if not info.get("exchange") and info.get("routing_key"):
+        span.set_data("messaging.destination.name", str(info["routing_key"]))
     span.set_data("messaging.message.id", message.id)
     span.set_data("messaging.message.retry.count", message.headers.get("retries") or 0)
-    try:
-        waited = time.time() - float(message.headers.get("sentry-task-enqueued-time") or "")
-    except ValueError:
-        return
-    span.set_data("messaging.message.receive.latency", waited * 1000)
+
+
+def _system(urls: Any) -> str:
+    """kombu's name of the broker: that of the protocol."""
+    scheme = str(urls if isinstance(urls, str) else next(iter(urls), "")).partition("://")[0].partition("+")[0]
+    return {"rediss": "redis", "sentinel": "redis", "amqps": "amqp", "pyamqp": "amqp"}.get(scheme, scheme)
 
 
 def _describing(message: Message, task: Any) -> Any:
@@ -141,22 +187,28 @@ def _describing(message: Message, task: Any) -> Any:
     return process
 
 
-def _finished(message: Message, outcome: Outcome, **_: Any) -> None:
+def _finished(message: Message, outcome: Outcome | None, **_: Any) -> None:
+    """``outcome`` is ``None`` of a call by ``apply()`` that raises; its exception passes just now."""
     running = _running.get()
-    if running is None or running[0] != message.id:
+    if running is None or running.task_id != message.id:
         return
-    _running.set(None)
-    stack, transaction = running[1:]
-    with stack:
+    _running.set(running.around)
+    exc = sys.exception()
+    if outcome is None and exc is not None:
+        outcome = Failure(exc, "", False)
+    with running.ends:
+        if not isinstance(outcome, Success):
+            running.span.set_status("internal_error")
+        running.span.__exit__(None, None, None)
         match outcome:
             case Success():
-                transaction.set_status("ok")
+                running.transaction.set_status("ok")
             case Failure(exc, _, expected):
-                transaction.set_status("internal_error")
+                running.transaction.set_status("internal_error")
                 if not expected:
                     _capture(exc)
             case _:
-                transaction.set_status("aborted")
+                running.transaction.set_status("aborted")
 
 
 def _capture(exc: BaseException) -> None:

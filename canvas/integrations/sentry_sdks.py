@@ -2,11 +2,16 @@
 
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from typing import Any
 
 import sentry_sdk
 from sentry_sdk.integrations import Integration
 from sentry_sdk.tracing import Transaction
+
+
+def _datetime(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
 class WithScopes:
@@ -24,11 +29,16 @@ class WithScopes:
         """Whether events may have arguments of tasks."""
         from sentry_sdk.scope import should_send_default_pii
 
-        return should_send_default_pii()
+        collected = self.options().get("data_collection") or {}
+        return bool(collected["queues"]) if collected.get("provided_by_user") else should_send_default_pii()
 
     def span(self, op: str, name: str, origin: str) -> Any:
         """A span of the current transaction, for ``with``."""
         return sentry_sdk.start_span(op=op, name=name, origin=origin)
+
+    def started_span(self, op: str, name: str, origin: str, since: float | None) -> Any:
+        """A span that began at unix time ``since``, now without it, for ``finish()``."""
+        return sentry_sdk.start_span(op=op, name=name, origin=origin, start_timestamp=_datetime(since))
 
     def trace_headers(self, span: Any) -> Iterable[tuple[str, str]]:
         return sentry_sdk.get_isolation_scope().iter_trace_propagation_headers(span=span)
@@ -37,10 +47,14 @@ class WithScopes:
         """A scope that ends with ``stack``."""
         return stack.enter_context(sentry_sdk.isolation_scope())
 
-    def transaction(self, stack: ExitStack, headers: Mapping[str, str], op: str, name: str, origin: str) -> Any:
-        """A transaction that continues the trace of ``headers``, and ends with ``stack``."""
+    def transaction(
+        self, stack: ExitStack, headers: Mapping[str, str], op: str, name: str, origin: str, sampling: dict[str, Any]
+    ) -> Any:  # fmt: skip
+        """A transaction that continues the trace of ``headers``, and ends with ``stack``; ``traces_sampler`` gets
+        ``sampling``."""
         found = sentry_sdk.continue_trace(dict(headers), op=op, name=name, source="task", origin=origin)
-        stack.enter_context(sentry_sdk.start_transaction(found))
+        found.set_status("ok")
+        stack.enter_context(sentry_sdk.start_transaction(found, custom_sampling_context=sampling))
         return found
 
     def capture(self, event: Any, hint: Any) -> None:
@@ -63,15 +77,21 @@ class WithHubs:
     def span(self, op: str, name: str, origin: str) -> Any:
         return sentry_sdk.Hub.current.start_span(op=op, description=name)
 
+    def started_span(self, op: str, name: str, origin: str, since: float | None) -> Any:
+        return sentry_sdk.Hub.current.start_span(op=op, description=name, start_timestamp=_datetime(since))
+
     def trace_headers(self, span: Any) -> Iterable[tuple[str, str]]:
         return sentry_sdk.Hub.current.iter_trace_propagation_headers(span)
 
     def own_scope(self, stack: ExitStack) -> Any:
         return stack.enter_context(sentry_sdk.Hub(sentry_sdk.Hub.current)).scope
 
-    def transaction(self, stack: ExitStack, headers: Mapping[str, str], op: str, name: str, origin: str) -> Any:
+    def transaction(
+        self, stack: ExitStack, headers: Mapping[str, str], op: str, name: str, origin: str, sampling: dict[str, Any]
+    ) -> Any:  # fmt: skip
         found = Transaction.continue_from_headers(dict(headers), op=op, name=name, source="task")
-        stack.enter_context(sentry_sdk.Hub.current.start_transaction(found))
+        found.set_status("ok")
+        stack.enter_context(sentry_sdk.Hub.current.start_transaction(found, custom_sampling_context=sampling))
         return found
 
     def capture(self, event: Any, hint: Any) -> None:
