@@ -6,10 +6,13 @@ from datetime import UTC, datetime
 import pytest
 from rich.console import Console
 
+from canvas import Canvas, Workflow
 from canvas.cli.monitoring.run_tree import run_tree
 from canvas.model.workflow_run import OutgoingEdge, RunNode
+from canvas.testing.worker import start_worker
+from canvas.workflows.progress import watch
 from canvas.workflows.progress.causes import causes
-from canvas.workflows.progress.watch import MapCounts, RunProgress
+from canvas.workflows.progress.watch import MapCounts, ProgressWatch, RunProgress
 from canvas.workflows.status import NodeStatus, RunStatus
 
 
@@ -89,3 +92,22 @@ def test_a_name_that_is_longer_than_a_small_screen_takes_one_line():
     text = drawn(nodes, [NodeStatus(node.name, "STARTED", node.name) for node in nodes], height=24, width=30)
     assert len(text.splitlines()) <= 24 - 1
     assert "40 STARTED" in text.splitlines()[-1]
+
+
+def test_the_items_of_a_resumed_map_are_those_of_all_attempts(monkeypatch):
+    app = Canvas("tree", broker="memory://run-tree", backend="memory://run-tree", set_as_current=False)
+    prices = {"tea": 4}
+    price = app.task(name="tree.price")(lambda item: prices[item])
+    flow = Workflow("day", app)
+    flow.map(price.s(), over=["tea", "cake"], name="prices")
+    with start_worker(app, pool="solo", perform_ping_check=False):
+        run = flow.apply_async()
+        with pytest.raises(KeyError):
+            run.get(timeout=20)
+        assert ProgressWatch(app.workflow(run.id)).look({}).maps["prices"] == MapCounts(2, 2, 1, 0)
+        prices["cake"] = 7
+        run.resume()
+        assert run.get(timeout=20) == [4, 7]
+    assert ProgressWatch(app.workflow(run.id)).look({}).maps["prices"] == MapCounts(2, 2, 0, 0)
+    monkeypatch.setattr(watch, "_ITEMS", 1)
+    assert ProgressWatch(app.workflow(run.id)).look({}).maps["prices"] == MapCounts(2, 2, 0, 0)

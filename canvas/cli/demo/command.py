@@ -166,5 +166,5 @@ def _say(console: Console, answer: Any, expected: list[list[Any]], took: float, 
         "\nHow to go on:\n"
         f"  {DOCUMENTATION}    your own tasks and workflows\n"
         "  canvas -A yourmodule worker -l INFO    a worker of your own\n"
-        "  canvas/cli/demo/tasks.py               the workflow you have just seen"
+        f"  {Path(__file__).with_name('tasks.py')}\n      the workflow you have just seen"
     )

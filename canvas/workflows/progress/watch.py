@@ -10,6 +10,7 @@ from canvas.model.workflow_run import NodeRef, outline_id, task_id_of
 from canvas.workflows.progress.causes import causes
 from canvas.workflows.run import Run
 from canvas.workflows.status import RunStatus
+from canvas.workflows.steps.earlier_attempts import Earlier
 
 _ITEMS = 5_000
 """Items of a map whose ends are counted; of a larger map only the size is known until it has ended."""
@@ -44,7 +45,7 @@ class ProgressWatch:
         self.run = run
         self._ended: dict[str, dict[int, bool]] = {}
         """By the id of a map: its ended items, and whether each has succeeded."""
-        self._sizes: dict[str, int] = {}
+        self._outlines: dict[str, tuple[int, str]] = {}
 
     def look(self, running: Mapping[str, float | None]) -> RunProgress:
         """The run now. ``running``: the ids of tasks that run, and since when (unix time), as far as that is known.
@@ -69,31 +70,38 @@ class ProgressWatch:
             if node.kind != "map" or known is None or known.state == "WAITING":
                 continue
             place = NodeRef(self.run.id, self.run.about["attempts"][number], number)
-            size = self._size(place)
-            if size is None:
+            outline = self._outline(place)
+            if outline is None:
                 continue
-            ended = self._items(place, size)
+            size, _ = outline
+            ended = self._items(place, *outline)
             failed = sum(not succeeded for succeeded in ended.values())
             prefix = f"{task_id_of(place)}."
             active = sum(task_id.startswith(prefix) for task_id in running)
-            found[node.name] = MapCounts(size, len(ended), failed, active)
+            done = size if known.state == states.SUCCESS else len(ended)
+            found[node.name] = MapCounts(size, done, failed, active)
             if active and known.state == states.PENDING:
                 known.state = states.STARTED
         return found
 
-    def _size(self, place: NodeRef) -> int | None:
+    def _outline(self, place: NodeRef) -> tuple[int, str] | None:
+        """The number of items and their digest."""
         key = outline_id(place)
-        if key not in self._sizes:
+        if key not in self._outlines:
             (record,) = self.run.app.backend.get_records([key])
             if record is None:
                 return None
-            self._sizes[key] = int(record.result[0])
-        return self._sizes[key]
+            self._outlines[key] = int(record.result[0]), record.result[1]
+        return self._outlines[key]
 
-    def _items(self, place: NodeRef, size: int) -> dict[int, bool]:
+    def _items(self, place: NodeRef, size: int, digest: str) -> dict[int, bool]:
         if size > _ITEMS:
             return {}
-        backend, ended = self.run.app.backend, self._ended.setdefault(task_id_of(place), {})
+        app, backend, map_id = self.run.app, self.run.app.backend, task_id_of(place)
+        if map_id not in self._ended:
+            kept = Earlier.of(app, app.run_store, place, size, digest).ended(range(size))
+            self._ended[map_id] = {at: state == states.SUCCESS for at, (state, _) in kept.items()}
+        ended = self._ended[map_id]
         open_items = [at for at in range(size) if at not in ended]
         ids = [task_id_of(place._replace(item=at, size=size)) for at in open_items]
         unclear = []
@@ -110,8 +118,8 @@ class ProgressWatch:
 
     def failed_items(self, place: NodeRef, most: int) -> list[tuple[int, str, Record]]:
         """Items of a map that have failed, with their ids and records."""
-        size = self._size(place)
-        ended = {} if size is None else self._items(place, size)
+        outline = self._outline(place)
+        size, ended = (None, {}) if outline is None else (outline[0], self._items(place, *outline))
         failed = [at for at in sorted(ended) if not ended[at]][:most]
         ids = [task_id_of(place._replace(item=at, size=size)) for at in failed]
         records = self.run.app.backend.get_records(ids) if ids else []
