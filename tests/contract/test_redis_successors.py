@@ -5,10 +5,12 @@ import json
 import pytest
 
 from canvas.drivers.ports.values import Lease
+from canvas.drivers.redis import broker as redis_broker
+from canvas.drivers.redis.broker import FULL_LIST
 from canvas.errors import OperationalError
 from canvas.model.queue import Queue
 from canvas.model.settlement import DelayedPublish, Settlement
-from canvas.testing.contract import envelope, ids, publish
+from canvas.testing.contract import envelope, eventually, ids, publish
 from tests.support.lost_answers import answers_lost
 
 
@@ -123,3 +125,20 @@ def test_what_a_celery_worker_held_goes_back_by_its_exchange(driver, redis_serve
     assert [client.llen(name) for name in ("videos", "copies", "video.short")] == [1, 1, 0]
     # Nobody knows where it belongs: it is kept.
     assert client.hkeys("unacked") == [b"unknown"]
+
+
+@pytest.mark.parametrize("late", [True, False])
+def test_many_that_are_due_at_once_come_in_parts(driver, redis_server, monkeypatch, late):
+    """A list that is full takes a few of those that are late; those for other queues do not wait for it."""
+    monkeypatch.setattr(redis_broker, "HELD_BACK_FOR", 60.0 if late else 1e12)
+    others = [DelayedPublish(2.0, publish("other", "elsewhere"))]
+    many = [DelayedPublish(1.0, publish(str(number))) for number in range(1_000)]
+    driver.settler.settle([Settlement(None, fence="none", deferrals=many + others)])
+    some, found = 10 if late else 0, [driver.broker.enqueue_due(1_000)]
+    assert eventually(lambda: found.append(driver.broker.enqueue_due(1_000)) or driver.admin.queue_length("elsewhere"))
+    assert sum(found) == 1 + FULL_LIST + some * len(found)
+    assert driver.admin.queue_length("q") == FULL_LIST + some * len(found)
+    driver.broker.lease(Lease("w", ["q"], 150 + some * len(found)))
+    assert driver.broker.enqueue_due(100) == 100
+    redis_server.client().hset("canvas:workers", mapping={"one": "[]", "two": "[]"})
+    assert driver.broker.enqueue_due(1_000) == 2 * FULL_LIST - 150 + some

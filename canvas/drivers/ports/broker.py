@@ -63,7 +63,8 @@ class Broker(Protocol):
 
     def enqueue_due(self, limit: int) -> int:
         """Move up to ``limit`` deferred messages that are due into their queues. Returns the number of those moved. A
-        message that its queue refuses becomes a dead letter."""
+        message that its queue refuses becomes a dead letter. A broker may hold back, for moments, messages for a queue
+        that has many: they are still deferred, and due."""
 
     def next_due(self) -> float | None:
         """Seconds until the next deferred message is due (0 or less: now); ``None`` when there is none."""

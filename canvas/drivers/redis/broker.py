@@ -37,6 +37,11 @@ from canvas.model.settlement import DelayedPublish, Settlement, SettleResult
 Pushes: TypeAlias = dict[str, list[bytes]]
 """The payloads to push, by the key of the list."""
 
+FULL_LIST = 200
+"""Messages of a list, for each worker, from which on no more are added of those that were deferred and are due."""
+HELD_BACK_FOR = 2.0
+"""Seconds after which messages that are due are late: some are added to a list that has more, at each call."""
+
 
 class RedisBroker:
     """The Broker of ``canvas.drivers.ports``, and the broker's half of a stepwise settler."""
@@ -193,8 +198,9 @@ class RedisBroker:
 
     def enqueue_due(self, limit: int) -> int:
         keys = self.keys
-        arguments = [limit, keys.prefix, keys.dead_letters(""), DEAD_LETTERS_KEPT, keys.sep]
-        return int(self.link.call("enqueue_due", [keys.delayed, keys.delayed_messages], arguments))
+        letters = [keys.dead_letters(""), DEAD_LETTERS_KEPT]
+        arguments = [limit, keys.prefix, *letters, keys.sep, FULL_LIST, HELD_BACK_FOR]
+        return int(self.link.call("enqueue_due", [keys.delayed, keys.delayed_messages, keys.workers], arguments))
 
     def next_due(self) -> float | None:
         found = self.link.command("ZRANGE", self.keys.delayed, 0, 0, "WITHSCORES")

@@ -17,6 +17,8 @@ from canvas.worker.consumer.lifetimes import SHORT
 
 _PROMOTE_EVERY = 0.05
 """Seconds between two moves of what is due, at least."""
+_HELD_BACK_EVERY = 0.01
+"""Seconds between two moves while messages are held back."""
 _PROMOTE_AT_ONCE = 1000
 _LOOK_EVERY = 1.0
 """Seconds after which to ask when the next deferred message is due, although none is expected."""
@@ -63,7 +65,7 @@ class Promotion:
             due_in = self._broker.next_due()
         look = shared(_LOOK_EVERY) if self._looks else NEVER
         if due_in is not None and (self._looks or due_in < 2 * _LOOK_EVERY):
-            look = min(look, max(due_in, shared(_PROMOTE_EVERY)))
+            look = min(look, max(due_in, shared(_PROMOTE_EVERY if due_in > 0 else _HELD_BACK_EVERY)))
         self._next = now + look
 
 

@@ -1,8 +1,12 @@
 -- Move deferred messages that are due into their lists.
 --
--- KEYS[1] canvas:delayed   KEYS[2] canvas:delayed:messages
+-- Many that are due at once come in parts, so that messages sent meanwhile wait for one part only: they stay deferred
+-- while their list is full, until the next call. Of those that are late, each call moves some into a full list too.
+--
+-- KEYS[1] canvas:delayed   KEYS[2] canvas:delayed:messages   KEYS[3] canvas:workers
 -- ARGV[1] how many at most   ARGV[2] what names of lists start with   ARGV[3] what keys of dead letters start with
 -- ARGV[4] how many of these to keep   ARGV[5] the text between a queue's name and a priority step
+-- ARGV[6] messages of a full list, for each worker   ARGV[7] seconds after which a message is late
 -- Returns how many were moved; one that its key refuses is a dead letter now.
 -- Uses: context, effects
 
@@ -14,19 +18,59 @@ local function queue_of(list)
     return list
 end
 
-local due = redis.call('ZRANGE', KEYS[1], '-inf', string.format('%.6f', server_time()), 'BYSCORE', 'LIMIT', 0, ARGV[1])
-for _, id in ipairs(due) do
-    local packed = redis.call('HGET', KEYS[2], id)
-    if packed then
-        local m = cmsgpack.unpack(packed)
-        local done = redis.pcall('LPUSH', m[1], m[2])
-        if type(done) == 'table' and done.err then
-            local list = string.sub(m[1], #ARGV[2] + 1)
-            local queue = queue_of(list)
-            use('effects').dead_letter(ARGV[3] .. queue, m[2], refusal_or_raise(done)[2], queue, ARGV[4])
+local now, full = server_time(), tonumber(ARGV[6]) * math.max(1, redis.call('HLEN', KEYS[3]))
+local PAGE, LATE_AT_ONCE = 250, 10
+local room, late_room = {}, {}
+
+local function takes(list, due)
+    if not room[list] then
+        -- A key of another type is no list; the move says so.
+        local length = redis.pcall('LLEN', list)
+        room[list], late_room[list] = type(length) == 'number' and full - length or full, LATE_AT_ONCE
+    end
+    local left = room[list] <= 0 and due < now - ARGV[7] and late_room or room
+    left[list] = left[list] - 1
+    return left[list] >= 0
+end
+
+local function move(m)
+    local done = redis.pcall('LPUSH', m[1], m[2])
+    if type(done) == 'table' and done.err then
+        local list = string.sub(m[1], #ARGV[2] + 1)
+        local queue = queue_of(list)
+        use('effects').dead_letter(ARGV[3] .. queue, m[2], refusal_or_raise(done)[2], queue, ARGV[4])
+    end
+end
+
+local until_now = string.format('%.6f', now)
+
+-- Move those of a page that their lists take; {how many were moved, how many were not}.
+local function move_page(first, size)
+    local due = redis.call('ZRANGE', KEYS[1], '-inf', until_now, 'BYSCORE', 'LIMIT', first, size, 'WITHSCORES')
+    local moved = 0
+    for at = 1, #due, 2 do
+        local id = due[at]
+        local packed = redis.call('HGET', KEYS[2], id)
+        local m = packed and cmsgpack.unpack(packed)
+        if not m or takes(m[1], tonumber(due[at + 1])) then
+            if m then move(m) end
+            redis.call('HDEL', KEYS[2], id)
+            redis.call('ZREM', KEYS[1], id)
+            moved = moved + 1
         end
     end
-    redis.call('HDEL', KEYS[2], id)
-    redis.call('ZREM', KEYS[1], id)
+    return moved, #due / 2 - moved
 end
-return #due
+
+local limit, moved, left = tonumber(ARGV[1]), 0, 0
+repeat
+    local some, others = move_page(0, math.min(PAGE, limit - moved))
+    moved, left = moved + some, others
+until left > 0 or some < PAGE or moved >= limit
+-- Behind those that are held back there may be some for other lists: each call looks at another page of them.
+local behind = left > 0 and redis.call('ZCOUNT', KEYS[1], '-inf', until_now) - left or 0
+if behind > 0 and moved < limit then
+    local page = math.floor(now * 100) % math.ceil(behind / PAGE)
+    moved = moved + move_page(left + page * PAGE, math.min(PAGE, limit - moved))
+end
+return moved
