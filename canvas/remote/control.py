@@ -227,11 +227,11 @@ class Control:
         return self.broadcast("cancel_consumer", {"queue": queue}, destination=destination, **options)
 
     def pool_grow(self, n: int = 1, destination: list[str] | None = None, **options: Any) -> list[dict[str, Any]]:
-        """So many places more in each worker's pool."""
+        """``n`` slots more in each worker's pool."""
         return self.broadcast("pool_grow", {"n": n}, destination=destination, **options)
 
     def pool_shrink(self, n: int = 1, destination: list[str] | None = None, **options: Any) -> list[dict[str, Any]]:
-        """So many places fewer."""
+        """``n`` slots fewer."""
         return self.broadcast("pool_shrink", {"n": n}, destination=destination, **options)
 
     def pool_restart(

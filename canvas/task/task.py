@@ -6,7 +6,7 @@ from operator import attrgetter
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
-from canvas.caller_warnings import ends_in_caller
+from canvas.caller_warnings import ends_in_caller, leave_out
 from canvas.context import composing, current_request, direct_call, enter_call, leave_call, reduced_task, request_of
 from canvas.errors import Ignore, Replaced, Retry
 from canvas.model.call_options import ATTRIBUTES, given, unset
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _attributes_of = attrgetter(*ATTRIBUTES)
 
 
-@ends_in_caller("__or__", "delay", "apply_async", "adelay", "aapply_async")
+@ends_in_caller("__or__", "adelay", "aapply_async")
 class Task(Composable[P, R]):
     """Base of all tasks. ``@app.task`` makes one subclass and one instance of it per function."""
 
@@ -63,7 +63,11 @@ class Task(Composable[P, R]):
 
     def delay(self, *args: P.args, **kwargs: P.kwargs) -> "AsyncResult[R]":
         """``apply_async(args, kwargs)``."""
-        return self.apply_async(args, kwargs)
+        try:
+            return self.apply_async(args, kwargs)
+        except Exception as exc:
+            leave_out(exc)
+            raise
 
     def apply_async(
         self, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None, task_id: str | None = None,
@@ -73,17 +77,21 @@ class Task(Composable[P, R]):
 
         ``link``, ``link_error``: signatures called with the result, or after a failure. ``shadow``: its name in logs.
         The reference of calls has the ``options``. Raises TypeError, EncodeError, OperationalError."""
-        self._check_call(args, kwargs)
-        if task_id is producer is link is link_error is shadow is None:
-            sent = self.app.plain_calls.send(self.name, args, kwargs, options, self)
-            if sent is not None:
-                return sent  # type: ignore[no-any-return]
-        shadow = shadow or self.shadow_name(args, kwargs, options)
-        named = {"task_id": task_id, "producer": producer, "link": link, "link_error": link_error, "shadow": shadow}
-        if self.app.sends_itself and not self.app.conf.task_always_eager:
-            return self.app.sender.send_call(self, args, kwargs, options | named)  # type: ignore[no-any-return]
-        sig = self.signature(args, kwargs, unset(options) if options else None)
-        return self.app.apply_signature(sig, (), {}, {**options, **given(named)})  # type: ignore[no-any-return]
+        try:
+            self._check_call(args, kwargs)
+            if task_id is producer is link is link_error is shadow is None:
+                sent = self.app.plain_calls.send(self.name, args, kwargs, options, self)
+                if sent is not None:
+                    return sent  # type: ignore[no-any-return]
+            shadow = shadow or self.shadow_name(args, kwargs, options)
+            named = {"task_id": task_id, "producer": producer, "link": link, "link_error": link_error, "shadow": shadow}
+            if self.app.sends_itself and not self.app.conf.task_always_eager:
+                return self.app.sender.send_call(self, args, kwargs, options | named)  # type: ignore[no-any-return]
+            sig = self.signature(args, kwargs, unset(options) if options else None)
+            return self.app.apply_signature(sig, (), {}, {**options, **given(named)})  # type: ignore[no-any-return]
+        except Exception as exc:
+            leave_out(exc)
+            raise
 
     async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> "AsyncResult[R]":
         """``delay``, without blocking the event loop."""

@@ -44,7 +44,7 @@ def pool_of(given: str, autoscale: tuple[int, int] | None) -> str:
     if pool not in POOLS:
         raise ConfigurationError(f"pool: expected one of {', '.join(POOLS)}; got {pool!r}")
     if autoscale is not None and pool == "solo":
-        raise ConfigurationError("autoscale: the solo pool has one place; choose another pool")
+        raise ConfigurationError("autoscale: the solo pool has one slot; choose another pool")
     return pool
 
 

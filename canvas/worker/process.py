@@ -207,7 +207,7 @@ class WorkerProcess:
     def resize(self, by: int) -> None:
         """Add ``by`` slots, or remove slots if ``by`` is negative; one stays. Raises ValueError for the solo pool."""
         if self._plan.pool == "solo":
-            raise ValueError("the solo pool has one place; only the others can grow and shrink")
+            raise ValueError("the solo pool has one slot; only the others can grow and shrink")
         by = max(by, 1 - self._slots)
         self._slots += by
         self._plan.concurrency = self._slots

@@ -171,7 +171,7 @@ def test_growing_and_shrinking(ours, asking, bench):
     reply = {"reply": True, "timeout": 20, "destination": ["ours@here"]}
     found = asking.control.pool_grow(2, **reply)[0]["ours@here"]
     if pool == "solo":
-        assert "the solo pool has one place" in found["error"]
+        assert "the solo pool has one slot" in found["error"]
         return
     assert found == {"ok": "pool will grow"}
     eventually(lambda: _places(asked, pool) == 4)

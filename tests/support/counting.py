@@ -6,7 +6,7 @@ from collections import Counter
 
 from canvas import telemetry
 from canvas.drivers.ports.values import Lease
-from canvas.drivers.redis.connection.resp import comes_soon
+from canvas.drivers.redis.connection.resp import poll_briefly
 from canvas.worker.in_process import InProcess
 
 
@@ -14,12 +14,12 @@ def counted(call, collect=True):
     """How many functions, of Python and of C, a call calls without listeners.
 
     What other tests left to be collected, and the signals that they have connected for good, are not its own. How often
-    it looks for a reply while it waits depends on the server's speed, and does not count.
+    it polls for a reply depends on the server's speed, and does not count.
     """
     calls = Counter()
 
     def profile(frame, event, argument):
-        calls[event] += frame.f_code is not comes_soon.__code__
+        calls[event] += frame.f_code is not poll_briefly.__code__
 
     if collect:
         gc.collect()

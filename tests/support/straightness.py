@@ -15,8 +15,8 @@ from pathlib import Path
 from types import FrameType
 
 ROOT = str(Path(__file__).parent.parent.parent / "canvas")
-_WAIT = "comes_soon"
-"""The function that waits awake for a reply, which may be there already."""
+_WAIT = "poll_briefly"
+"""The function that polls for a reply, which may be there already."""
 LINKS = 60
 CHORDS = 12
 

@@ -124,7 +124,7 @@ class Panel(Inspection):
         if self._autoscaler is not None:
             raise ValueError("the pool is autoscaled; use the autoscale command")
         if abs(by) > _MOST_SLOTS:
-            raise ValueError(f"expected at most {_MOST_SLOTS} places more or fewer; got {by}")
+            raise ValueError(f"expected at most {_MOST_SLOTS} slots more or fewer; got {by}")
         self._pool.resize(by)
 
     def autoscale(self, max: int | None = None, min: int | None = None) -> Answer:

@@ -8,7 +8,7 @@ import select
 import socket
 import struct
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from math import inf
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -26,11 +26,11 @@ CONNECTIONS = 10_000
 _READ_AT_ONCE = 65_536
 CONNECT_WITHIN = 5.0
 ANSWER_WITHIN = 30.0
-_AWAKE_FOR = 50e-6
-"""Seconds for which a reply is waited for awake. A server on the same machine answers a call within that time; to sleep
-and to be woken takes longer, and leaves the processor's caches cold."""
-_ASLEEP_FOR = 100
-"""So many replies are waited for asleep after one that did not come in that time: the server is busy, or far away."""
+_POLL_FOR = 50e-6
+"""Seconds for which a connection polls for a reply before it blocks. A server on the same machine answers a call within
+that time; to block and to be woken takes longer, and leaves the processor's caches cold."""
+_BLOCKING_READS = 100
+"""Reads without polling after a reply that did not come in that time: the server is busy, or far away."""
 _SYSTEM_SOCKETS = "socket"
 """The module of Python's own sockets."""
 
@@ -93,25 +93,19 @@ class Connection(Protocol):
 
 def packed(commands: Sequence[Command]) -> bytes:
     """Commands as they are sent. Raises Refusal for an argument that is neither text, bytes nor a number."""
-    alone, written = len(commands) == 1, []
+    packs: list[bytes] = []
     try:
         for words in commands:
-            sent: Iterable[Any] = words
-            for word in words:
+            sent: list[Any] = [*words]
+            for place, word in enumerate(sent):
+                # hiredis crashes the process where a signal's handler raises while it writes a number, as at a soft
+                # time limit or Ctrl-C.
                 if type(word) in _NUMBERS:
-                    # hiredis crashes the process where a signal's handler raises while it writes a number, as at a
-                    # soft time limit or Ctrl-C.
-                    sent = texts = []
-                    for one in words:
-                        texts.append(repr(one) if type(one) in _NUMBERS else one)  # noqa: PERF401 - takes no call
-                    break
-            data: bytes = hiredis.pack_command(tuple(sent))
-            if alone:
-                return data
-            written.append(data)
-        return b"".join(written)
+                    sent[place] = str(word)
+            packs += [hiredis.pack_command(tuple(sent))]
     except TypeError as exc:
         raise Refusal(f"cannot be sent to Redis: {exc}") from None
+    return b"".join(packs) if packs[1:] else packs[0]
 
 
 def error_of(text: str) -> Exception:
@@ -127,14 +121,14 @@ def error_of(text: str) -> Exception:
 class SocketConnection:
     """A connection to Redis that sends commands and reads their replies; it has no pool and no retries."""
 
-    __slots__ = ("__weakref__", "_address", "_answered", "_asleep", "_poll", "_reader", "_socket", "used_at")
+    __slots__ = ("__weakref__", "_address", "_answered", "_blocking", "_poll", "_reader", "_socket", "used_at")
 
     def __init__(self, address: Address) -> None:
         """Connect, log in and choose the database. Raises OSError, Refusal."""
         self._reader = hiredis.Reader(protocolError=ConnectionError, replyError=error_of, notEnoughData=NOTHING)
         self._address, self._answered = address, False
         self._socket = _connected(address)
-        self._asleep: float = 0 if _is_system_socket(self._socket) else inf
+        self._blocking: float = 0 if _is_system_socket(self._socket) else inf
         self._poll = select.poll()
         self._poll.register(self._socket, select.POLLIN)
         self.used_at = time.monotonic()
@@ -170,10 +164,10 @@ class SocketConnection:
         reader = self._reader
         try:
             while (reply := reader.gets()) is NOTHING:
-                if self._asleep:
-                    self._asleep -= 1
-                elif not comes_soon(self._poll):
-                    self._asleep = _ASLEEP_FOR
+                if self._blocking:
+                    self._blocking -= 1
+                elif not poll_briefly(self._poll):
+                    self._blocking = _BLOCKING_READS
                 data = self._socket.recv(_READ_AT_ONCE)
                 if not data:
                     raise ConnectionError("the server closed the connection")
@@ -212,11 +206,11 @@ class SocketConnection:
     close_inherited = close
 
 
-def comes_soon(poll: "select.poll") -> bool:
-    """Wait awake for something to read; whether it came in time. Other programs may use the processor meanwhile."""
+def poll_briefly(poll: "select.poll") -> bool:
+    """Poll until there is something to read, for at most 50 µs, yielding the processor in between; whether there is."""
     if poll.poll(0):
         return True
-    until = time.monotonic() + _AWAKE_FOR
+    until = time.monotonic() + _POLL_FOR
     while time.monotonic() < until:
         os.sched_yield()
         if poll.poll(0):
