@@ -42,7 +42,7 @@ worker.preparing               hostname, app
 worker.init                    hostname, app
 worker.ready                   hostname, app, consumer (the sender's further attributes)
 worker.same_name               hostname (that another worker has too)
-worker.beside_celery           hostname (of a Celery worker), queues (that this worker consumes too)
+worker.beside_celery           workers (of Celery: by name, the queues that this one consumes too), runs (that are kept)
 worker.forking
 worker.forked                  index (of the child among those that live, from 1)
 worker.process_init            hostname

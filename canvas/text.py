@@ -1,6 +1,7 @@
 """Bounded text of arguments, for ``argsrepr`` and logs, never longer than asked; and names that resemble others."""
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -132,6 +133,12 @@ def safe_repr(value: Any) -> str:
     except BaseException as exc:  # noqa: BLE001 - as said above
         # A class may have broken these too; type's own always work.
         return f"<Unrepresentable {type.__repr__(type(value))}: {type.__repr__(type(exc))}>"
+
+
+def first_of(names: Sequence[str], most: int = 10) -> str:
+    """The first names, ``most`` of them at most, and how many more there are."""
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
 
 
 def shorten_names(task: str, text: str) -> str:

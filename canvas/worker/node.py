@@ -13,6 +13,7 @@ from canvas.app.application import Canvas
 from canvas.config.ignored import ignored_settings
 from canvas.errors import BrokerError, CanvasError
 from canvas.integrations.prometheus import Metrics
+from canvas.model.run_index import RunQuery
 from canvas.producer.purge import purge as purge_queue
 from canvas.remote.revocation_entries import revoked_ids
 from canvas.telemetry import attach, emit
@@ -248,13 +249,18 @@ class Node:
             emit("control.undecodable", reason=repr(exc))
 
     def _look_at_celery(self, others: list[str]) -> None:
-        """Report the workers of Celery that consume a queue of this one."""
+        """Report the Celery workers among ``others`` that consume a queue of this one, all at once."""
         asked: Any = {"destination": others, "reply": True, "timeout": _MINGLE_FOR}
+        shared: dict[str, list[str]] = {}
         for answer in self._app.control.broadcast("active_queues", **asked) if others else ():
             for node, queues in answer.items():
                 names = {one.get("name") for one in queues if isinstance(one, dict)} if isinstance(queues, list) else ()
-                if shared := sorted(set(self._plan.queues).intersection(names)):
-                    emit("worker.beside_celery", hostname=node, queues=shared)
+                if found := sorted(set(self._plan.queues).intersection(names)):
+                    shared[node] = found
+        if shared:
+            app = self._app
+            runs = app.run_store.count(RunQuery()) if app.driver.runs is not None else 0
+            emit("worker.beside_celery", workers=shared, runs=runs)
 
 
 def _metrics(app: Canvas, plan: WorkerOptions, memory: SharedMemory) -> Metrics | None:

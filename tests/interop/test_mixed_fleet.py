@@ -177,7 +177,8 @@ def test_a_run_whose_tasks_a_stock_worker_takes(bench, shape):
             assert run.status().ran_by_celery == ["first"]
             assert "Celery workers ran first" in str(run.status())
         with WorkerProcess("canvas", broker, backend, "-P", "solo", "-Q", queue, ledger=ledger) as ours:
-            eventually(lambda: any(f"consumes {queue} too: runs of workflows" in line for line in ours.log))
+            text = f"consumes {queue} too: runs of workflows"
+            assert "WARNING" in next(line for line in ours.wait_for(text).log if text in line)
     with WorkerProcess("canvas", broker, backend, "-P", "threads", "-c", "2", "-Q", queue, ledger=ledger):
         assert run.cancel()
         eventually(lambda: run.query() == "CANCELLED")

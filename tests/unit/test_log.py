@@ -6,6 +6,7 @@ import pytest
 
 from canvas import Canvas
 from canvas.log import ColorFormatter, TaskFormatter, get_task_logger
+from canvas.worker.logs.other_workers import beside_celery
 from canvas.worker.logs.redirect import Redirected
 from canvas.worker.names import file_name, node_name
 
@@ -92,3 +93,13 @@ def test_a_stream_whose_lines_are_logged(caplog):
     assert {(record.name, record.levelno) for record in caplog.records} == {("celery.redirected", logging.ERROR)}
     with pytest.raises(OSError, match="fileno"):
         stream.fileno()
+
+
+@pytest.mark.parametrize(("runs", "level"), [(0, logging.INFO), (3, logging.WARNING)])
+def test_one_line_names_all_celery_workers_and_warns_where_runs_are_kept(runs, level, caplog):
+    caplog.set_level(logging.INFO, "celery.worker")
+    beside_celery({f"celery@{number:02}": ["celery", f"q{number % 2}"] for number in range(30)}, runs)
+    (record,) = caplog.records
+    assert record.levelno == level
+    named = ", ".join(f"celery@{number:02}" for number in range(10))
+    assert record.getMessage().startswith(f"The Celery workers {named} and 20 more consume celery, q0, q1 too: runs")

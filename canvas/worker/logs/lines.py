@@ -7,7 +7,7 @@ from typing import Any
 
 from canvas.execution.executor import traceback_text
 from canvas.telemetry import attach
-from canvas.text import safe_repr
+from canvas.text import first_of, safe_repr
 from canvas.worker.logs.control_lines import CONTROL_LINES
 from canvas.worker.logs.debug_lines import DEBUG_LINES
 from canvas.worker.logs.other_workers import beside_celery, same_name
@@ -16,8 +16,6 @@ from canvas.worker.logs.task_lines import RECEIVED, TRACE, handle, task_finished
 from canvas.worker.stopping import exit_status
 
 _worker = logging.getLogger("celery.worker")
-_MOST_NAMES = 10
-"""That a line lists."""
 
 
 def listen(registered: Collection[str] = ()) -> None:
@@ -106,21 +104,16 @@ def _draining(running: list[tuple[str, float]], **_: Any) -> None:
     names = [f"{name} (running for {seconds:.0f} s)" for name, seconds in running]
     _worker.warning(
         "Waiting for %s. Press Ctrl+C again, or send QUIT, to stop at once and return %s to the queue",
-        _listed(names), "it" if len(names) == 1 else "them",
+        first_of(names), "it" if len(names) == 1 else "them",
     )  # fmt: skip
 
 
 def _returned(running: list[str], waiting: int, ended: list[str], **_: Any) -> None:
     waiting_ones = [f"{waiting} tasks that had not started"] if waiting else []
     if running or waiting:
-        _worker.warning("Returned to the queue: %s", _listed([*running, *waiting_ones]))
+        _worker.warning("Returned to the queue: %s", first_of([*running, *waiting_ones]))
     if ended:
-        _worker.warning("Not returned, because their messages were acknowledged before they ran: %s", _listed(ended))
-
-
-def _listed(names: list[str]) -> str:
-    shown = ", ".join(names[:_MOST_NAMES])
-    return shown if len(names) <= _MOST_NAMES else f"{shown} and {len(names) - _MOST_NAMES} more"
+        _worker.warning("Not returned, because their messages were acknowledged before they ran: %s", first_of(ended))
 
 
 def _child_lost(pid: int, exitcode: int | None, task: str | None, **_: Any) -> None:

@@ -3,6 +3,8 @@
 import logging
 from typing import Any
 
+from canvas.text import first_of
+
 _worker = logging.getLogger("celery.worker")
 
 
@@ -15,7 +17,11 @@ def same_name(hostname: str, **_: Any) -> None:
     )
 
 
-def beside_celery(hostname: str, queues: list[str], **_: Any) -> None:
-    """A Celery worker consumes queues of this one."""
-    text = "The Celery worker %s consumes %s too: runs of workflows stop at nodes whose tasks it takes"
-    _worker.warning(text, hostname, ", ".join(queues))
+def beside_celery(workers: dict[str, list[str]], runs: int, **_: Any) -> None:
+    """Celery workers consume queues of this one, which matters to workflows: it is a warning if there are runs."""
+    who = first_of(sorted(workers))
+    who = f"The Celery worker {who} consumes" if len(workers) == 1 else f"The Celery workers {who} consume"
+    queues = first_of(sorted({one for shared in workers.values() for one in shared}))
+    takers = "it takes" if len(workers) == 1 else "they take"
+    text = "%s %s too: runs of workflows stop at nodes whose tasks %s"
+    _worker.log(logging.WARNING if runs else logging.INFO, text, who, queues, takers)
