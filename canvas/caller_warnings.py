@@ -7,7 +7,7 @@ import sys
 import warnings
 from collections.abc import Awaitable, Callable
 from functools import wraps
-from inspect import iscoroutinefunction, unwrap
+from inspect import iscoroutinefunction, isfunction, unwrap
 from typing import ParamSpec, TypeVar
 
 from canvas.errors import CanvasError
@@ -80,7 +80,8 @@ def leave_out(exc: BaseException) -> None:
 
 
 def ends_in_caller(*methods: str, known_as: str = "") -> Callable[[type[T]], type[T]]:
-    """A decorator of a class: the tracebacks of errors of these methods end in the line that calls them.
+    """A decorator of a class: the tracebacks of errors of these methods end in the line that calls them;
+    without names, of all its public methods.
 
     Python's own errors for wrong arguments name the decorated class, and not the base that has the method.
 
@@ -88,7 +89,8 @@ def ends_in_caller(*methods: str, known_as: str = "") -> Callable[[type[T]], typ
     """
 
     def decorate(decorated: type[T]) -> type[T]:
-        for name in methods:
+        public = [name for name, value in vars(decorated).items() if isfunction(value) and not name.startswith("_")]
+        for name in methods or public:
             call = getattr(decorated, name)
             shown = f"{known_as or decorated.__name__}.{name}".removesuffix(".__call__").removesuffix(".__init__")
             unwrap(call).__qualname__ = call.__qualname__ = shown

@@ -31,7 +31,7 @@ class EntryInfo(NamedTuple):
     """Unix time, seconds; ``None`` while it is paused."""
 
 
-@ends_in_caller("add", "update", "remove", "pause", "resume", "run", "list")
+@ends_in_caller()
 class Schedule:
     """The entries of an app's schedule. A change is seen by every beat within a second (``beat_max_loop_interval``)."""
 

@@ -91,7 +91,7 @@ class MessageBuilder:
         self._origin = (0, "")
         # A router that is a function may look at arguments.
         by_name = not surroundings.signer.signs and router.routes_by_name
-        self._prepared = PreparedMessages(conf, codec, self.addressed) if by_name else None
+        self._prepared = PreparedMessages(conf, codec, router, self.addressed) if by_name else None
 
     def outgoing(self, dispatches: Sequence[TaskCall], ambient: Lineage) -> list[BuiltMessage]:
         """The messages of ``dispatches``, encoded and routed.

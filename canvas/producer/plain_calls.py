@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from canvas.producer.planner import SenderApp
+    from canvas.producer.routing import Router
     from canvas.wire.moments import Clock
     from canvas.wire.signing import Signer
 
@@ -96,13 +97,17 @@ class PlainCalls:
         if self._policy is not None:
             check_policy(self._policy)
         self._forms: dict[Any, PlainForm] = {}
-        self._pid = 0
+        self._pid = self._version = 0
 
     # Looked up by the first call: an app that runs its tasks in this process has none of them.
 
     @cached_property
     def _broker(self) -> Broker:
         return self._app.driver.broker
+
+    @cached_property
+    def _router(self) -> "Router":
+        return self._app.router
 
     @cached_property
     def _tasks(self) -> Mapping[str, Task[Any]]:
@@ -241,8 +246,8 @@ class PlainCalls:
                 return None
             fixed = [(option, type(value), value) for option, value in options.items() if option in _FIXED]
             key = (name, *fixed, *(option for option in options if option in _TIMES))
-        if self._pid != getpid():
-            self._forms, self._pid = {}, getpid()
+        if self._pid != getpid() or self._version != self._router.version:
+            self._forms, self._pid, self._version = {}, getpid(), self._router.version
         form = self._forms.get(key)
         if form is None or form.decisive != (None if known is None else _decisive(known)):
             if len(self._forms) >= _FORMS_KEPT:
@@ -254,7 +259,7 @@ class PlainCalls:
         decisive = None if task is None else _decisive(task)
         fixed = {option: value for option, value in options.items() if option in _FIXED}
         merged = {**(task.exec_options() if task is not None else {}), **fixed}
-        if self._app.signer.signs or not self._app.router.routes_by_name:
+        if self._app.signer.signs or not self._router.routes_by_name:
             return PlainForm(decisive)
         special = task is not None and (task.models is not None or task.unique_for or task.soft_time_limit)
         if special or merged.get("compression") or merged.get("expires") is not None:

@@ -8,7 +8,7 @@ from canvas.model.compiled import TaskCall
 from canvas.model.ids import Lineage
 from canvas.model.message import EncodedMessage, Message, Publish
 from canvas.model.workflow_run import RUN_HEADER, STAMP
-from canvas.producer.routing import Route
+from canvas.producer.routing import Route, Router
 from canvas.text import short_repr
 from canvas.wire.depth import LONG_TEXT, check_depth
 from canvas.wire.task_message import embed_of, readable
@@ -57,13 +57,15 @@ class Form(NamedTuple):
 class PreparedMessages:
     """The forms of one app's messages, one for each task."""
 
-    def __init__(self, conf: "Config", codec: "MessageCodec", make: Make) -> None:
+    def __init__(self, conf: "Config", codec: "MessageCodec", router: Router, make: Make) -> None:
         self._codec = codec
+        self._router = router
         self._make = make
         self._usable = not conf.task_compression and conf.task_serializer == "json" and conf.task_protocol == 2
         self._max_depth, self._max_bytes = conf.task_message_max_depth, conf.task_message_max_bytes
         self._levels = conf.task_repr_maxlevels
-        self._origin = ""
+        self._made_for = ("", 0)
+        """The header ``origin`` of the forms, and the version of the router that gave their addresses."""
         self._forms: dict[tuple[str, bool], Form] = {}
         self._chord: tuple[Written | None, Written] = (None, NO_LINKS)
 
@@ -73,12 +75,12 @@ class PreparedMessages:
     ) -> Publish | None:  # fmt: skip
         """The message of a call as the general way writes it; ``None`` where only that way can, or can say why not.
 
-        ``origin``: the header; ``replies``: the ``reply_to`` of a call that has none.
-        """
+        ``origin``: the header; ``replies``: the ``reply_to`` of a call that has none."""
         options = call.options
         fixed, of_node = ("", False) if _OPEN.issuperset(options) else _fixed(options)
         form = self._forms.get((call.task, of_node))
-        if form is None or self._origin != origin or form.fixed != fixed or form.defaults != defaults:
+        stale = self._made_for != (origin, self._router.version)
+        if form is None or stale or form.fixed != fixed or form.defaults != defaults:
             form = self._form(call, defaults, fixed, origin, of_node)
         if form.fill is None or ambient.priority is not None:
             return None
@@ -95,9 +97,8 @@ class PreparedMessages:
             *((_written(options[RUN_HEADER]), options[STAMP]) if of_node else ()),
         )
         try:
-            if _LINKS.isdisjoint(options):
-                links: Any = self._chord_alone(options.get("chord"), bodies)
-            else:
+            links: Any = self._chord_alone(options.get("chord"), bodies) if _LINKS.isdisjoint(options) else None
+            if links is None:
                 links = readable(embed_of(options, 2), "json", bodies)
             body = dumps((call.args, call.kwargs, links))
             # Links that are handed on unread are checked by the worker that reads them.
@@ -123,8 +124,8 @@ class PreparedMessages:
         return links
 
     def _form(self, call: TaskCall, defaults: Mapping[str, Any], fixed: str, origin: str, of_node: bool) -> Form:
-        if self._origin != origin:
-            self._forms, self._origin = {}, origin
+        if self._made_for != (origin, self._router.version):
+            self._forms, self._made_for = {}, (origin, self._router.version)
         fill, publish = None, Publish("", "", 0, b"")
         options = {**defaults, **{name: call.options[name] for name in call.options if name in _FIXED}}
         if self._usable and _has_form(options, fixed):

@@ -68,10 +68,14 @@ class Router:
         self.routes_by_name = all(isinstance(entry, Mapping) for entry in _listed(routes))
         """Whether a call's route depends on its task and its options alone, not on its arguments."""
         self._default: Route | None = None
+        self.version = 0
+        """Counts the queues that were added: addresses that were found before may be others now."""
 
     def add(self, queue: Queue) -> None:
         """Have one queue more, or another under its name."""
         self._queues[queue.name] = queue
+        self._default = None
+        self.version += 1
 
     def route(
         self,

@@ -41,7 +41,7 @@ def _ids(given: Any) -> list[str]:
     return list(given)
 
 
-@ends_in_caller("broadcast")
+@ends_in_caller()
 class Control:
     """``app.control``: broadcasts commands that workers of canvas and of Celery understand."""
 

@@ -71,8 +71,10 @@ class EventDispatcher:
                 if not self._closed:
                     self._publish(event, type.replace("-", "."), retry, retry_policy)
             return
-        self._kept[group].append(event)
-        if len(self._kept[group]) >= self.buffer_limit:
+        with self._mutex:
+            self._kept[group].append(event)
+            full = len(self._kept[group]) >= self.buffer_limit
+        if full:
             self.flush()
         elif self.on_send_buffered is not None:
             self.on_send_buffered()

@@ -1,11 +1,10 @@
 """Questions to workers, and how their answers are put together (protocol.md §6)."""
 
-import warnings
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from canvas.caller_warnings import DuplicateNodenameWarning, ends_in_caller
+from canvas.caller_warnings import DuplicateNodenameWarning, ends_in_caller, warn_caller
 from canvas.context import current_app
 
 
@@ -47,14 +46,11 @@ def warn_of_duplicates(answers: list[dict[str, Any]]) -> None:
     names = Counter(node for answer in answers for node in answer)
     twice = sorted(node for node, count in names.items() if count > 1)
     if twice:
-        warnings.warn(
-            f"several workers answer as {', '.join(twice)}: start each with a name of its own (canvas worker -n)",
-            DuplicateNodenameWarning,
-            stacklevel=3,
-        )
+        text = f"several workers answer as {', '.join(twice)}: start each with a name of its own (canvas worker -n)"
+        warn_caller(text, DuplicateNodenameWarning)
 
 
-@ends_in_caller("_ask")
+@ends_in_caller()
 class Inspect:
     """Questions to workers; each answers ``{node: answer}``, or ``None`` when no worker answers."""
 

@@ -241,8 +241,8 @@ class Node:
                     revoked.update(one for one in answer.get("revoked") or () if isinstance(one, str))
                     self._memory.adjust(int(answer.get("clock") or 0))
             app.control.keep_revoked(sorted(revoked.difference(known)))
-            answered = {node: answer for found in answers for node, answer in found.items() if node != me}
-            self._look_at_celery([node for node, answer in answered.items() if "canvas_node" not in (answer or ())])
+            answered = [item for found in answers for item in found.items() if item[0] != me]
+            self._look_at_celery([node for node, answer in answered if "canvas_node" not in (answer or ())])
         except BrokerError as exc:
             emit("broker.unreachable", error=str(exc))
         except (CanvasError, ValueError, TypeError) as exc:
@@ -250,13 +250,14 @@ class Node:
 
     def _look_at_celery(self, others: list[str]) -> None:
         """Report the Celery workers among ``others`` that consume a queue of this one, all at once."""
-        asked: Any = {"destination": others, "reply": True, "timeout": _MINGLE_FOR}
+        # Several may have one name.
+        asked: Any = {"destination": others, "reply": True, "timeout": _MINGLE_FOR, "limit": len(others)}
         shared: dict[str, list[str]] = {}
         for answer in self._app.control.broadcast("active_queues", **asked) if others else ():
             for node, queues in answer.items():
                 names = {one.get("name") for one in queues if isinstance(one, dict)} if isinstance(queues, list) else ()
-                if found := sorted(set(self._plan.queues).intersection(names)):
-                    shared[node] = found
+                if found := set(self._plan.queues).intersection(names):
+                    shared[node] = sorted(found.union(shared.get(node, ())))
         if shared:
             app = self._app
             runs = app.run_store.count(RunQuery()) if app.driver.runs is not None else 0

@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+from canvas import Canvas, Workflow
 from canvas.beat.schedule import EntryInfo
 from canvas.dashboard.collecting.memory import MemoryGrowth
 from canvas.dashboard.collecting.problems import (
@@ -15,7 +16,8 @@ from canvas.dashboard.collecting.problems import (
     of_workers,
 )
 from canvas.dashboard.collecting.queues import QueueState
-from canvas.dashboard.collecting.stopped_runs import StoppedRun
+from canvas.dashboard.collecting.stopped_runs import StoppedRun, StoppedRuns
+from canvas.dashboard.collecting.workers import Answers
 from canvas.remote.cluster_entries import Task, Worker
 
 NOW = 1_000_000.0
@@ -108,6 +110,22 @@ def test_runs_that_celery_workers_have_stopped_are_named():
             "Run nightly and 1 more have stopped: the Celery worker theirs@h ran tasks of it", ("workflows", "r-1"), {}
         )
     ]
+
+
+def test_a_stopped_run_is_found_among_many_that_are_over():
+    app = Canvas("stopped", broker="memory://stopped-runs", backend="memory://stopped-runs", set_as_current=False)
+    flow = Workflow("nightly", app)
+    flow.add(app.task(name="stopped.first")(lambda: 1).s(), name="first")
+    run = flow.apply_async()
+    theirs = Worker("theirs@h", sw_ident="py-celery")
+    over = [f"over{number}.0.1" for number in range(50)]
+    tasks = [Task(uuid, worker=theirs, state="SUCCESS") for uuid in (*over[:25], run["first"].id, *over[25:])]
+    look = StoppedRuns(app, Answers(app, 1.0)).look
+    assert look(tasks) == []  # one look reads a part of them, the latest first
+    assert [look(tasks), look(tasks)] == [[StoppedRun(run.id, "nightly", "theirs@h")]] * 2
+    run.cancel()
+    assert look(tasks) == []
+    app.close()
 
 
 def test_entries_that_no_beat_has_sent_are_named():

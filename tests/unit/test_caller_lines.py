@@ -61,11 +61,14 @@ MISTAKES = {
     "node": lambda: flow(3),
     "node's arguments": lambda: flow(add.s(1)),
     "workflow": lambda: flow().apply_async(),
+    "workflow's delay": lambda: flow().delay(),
     "result": lambda: add.AsyncResult("nope").get(timeout=0.01),
     "name": lambda: away.send_task("away.f"),
     "server": lambda: away.task(name="away.f")(lambda: 1).delay(),
     "schedule": away.schedule.list,
-    "control": lambda: away.control.broadcast("ping"),
+    "control": away.control.ping,
+    "revoke": lambda: away.control.revoke("nope"),
+    "inspect": lambda: away.control.inspect().active(),
 }
 
 

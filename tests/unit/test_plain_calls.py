@@ -10,6 +10,7 @@ import pytest
 from canvas import Canvas, Signature, signature, telemetry
 from canvas.drivers.ports.values import Lease
 from canvas.errors import CanvasError
+from canvas.model.queue import Queue
 
 CHANGING = re.compile(rb'"(delivery_tag|eta|expires|expiration)":"[^"]*"')
 LATER = datetime(2040, 1, 2, tzinfo=UTC)
@@ -268,3 +269,13 @@ def test_times_are_those_of_the_call(app, add):
         eta, expires = (datetime.fromisoformat(headers[name]) for name in ("eta", "expires"))
         assert timedelta(seconds=100) <= eta - before < timedelta(seconds=130)
         assert timedelta(seconds=200) <= expires - before < timedelta(seconds=230)
+
+
+@pytest.mark.parametrize("queue", ["other", "celery"])
+def test_calls_go_by_the_binding_of_a_queue_that_is_added_later(app, add, queue):
+    options = {} if queue == "celery" else {"queue": queue}
+    # A call with the id of a task has a form too, that of messages of composites.
+    calls = (lambda: add.apply_async(**options), lambda: add.apply_async(task_id="own", **options))
+    assert [call().sent_to for call in calls] == [queue, queue]
+    app.router.add(Queue(queue, "topics", "a.b", "topic"))
+    assert [call().sent_to for call in calls] == [None, None]

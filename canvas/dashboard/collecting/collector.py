@@ -17,7 +17,7 @@ from canvas.dashboard.collecting.flows import Flows
 from canvas.dashboard.collecting.health import Health
 from canvas.dashboard.collecting.queues import Queues, TimesOfSending, consumers_of
 from canvas.dashboard.collecting.series import Series
-from canvas.dashboard.collecting.stopped_runs import StoppedRun, stopped_runs
+from canvas.dashboard.collecting.stopped_runs import StoppedRun, StoppedRuns
 from canvas.dashboard.collecting.workers import OF_ALL, Answers
 from canvas.dashboard.options import DashboardOptions
 from canvas.errors import CanvasError, ConfigurationError
@@ -67,6 +67,7 @@ class Collector:
         self.problems: list[problems.Problem] = []
         """Sentences for a person on call, as of the last look at the queues."""
         self._entries: list[EntryInfo] = []
+        self._look_for_stopped_runs = StoppedRuns(app, self.answers).look
         self._stopped_runs: list[StoppedRun] = []
         self.history: Callable[[], dict[str, int]] | None = None
         """Gives how many ended tasks wait for the history's database, and how many were left out."""
@@ -240,7 +241,7 @@ class Collector:
             "running": self.app.runs.count(state=[states.PENDING, states.STARTED]),
             "failed": self.app.runs.count(state=states.FAILURE),
         }
-        self._stopped_runs = stopped_runs(self.app, self.cluster.tasks_now(), self.answers)
+        self._stopped_runs = self._look_for_stopped_runs(self.cluster.tasks_now())
 
     # -- for pages
 

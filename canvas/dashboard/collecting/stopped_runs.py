@@ -11,7 +11,7 @@ from canvas.model.run_index import in_celery_form
 from canvas.remote.cluster_entries import Task
 
 _RUNS = 20
-"""Runs that are looked at."""
+"""Attempts that one look reads."""
 
 
 class StoppedRun(NamedTuple):
@@ -33,15 +33,41 @@ def workers_of_celery(tasks: Iterable[Task], answers: Answers) -> dict[tuple[str
     return found
 
 
-def stopped_runs(app: Canvas, tasks: Iterable[Task], answers: Answers) -> list[StoppedRun]:
-    """The runs that have stopped, of those whose tasks are known. Raises BrokerError."""
-    found = []
-    for (run_id, attempt), workers in list(workers_of_celery(tasks, answers).items())[:_RUNS]:
+class StoppedRuns:
+    """The runs that have stopped, of those whose tasks are known."""
+
+    def __init__(self, app: Canvas, answers: Answers) -> None:
+        self._app = app
+        self._answers = answers
+        self._over: set[tuple[str, str]] = set()
+        """Attempts that have ended, which are not read again."""
+
+    def look(self, tasks: Iterable[Task]) -> list[StoppedRun]:
+        """Those of the latest ``tasks``, given in their order. Raises BrokerError."""
+        ran = workers_of_celery(reversed(list(tasks)), self._answers)
+        self._over &= ran.keys()
+        found, left = [], _RUNS
+        for attempt, workers in ran.items():
+            if attempt in self._over:
+                continue
+            if not left:
+                break
+            left -= 1
+            name = self._name_of_stopped(attempt)
+            if name is not None:
+                found.append(StoppedRun(attempt[0], name, min(workers)))
+        return found
+
+    def _name_of_stopped(self, attempt: tuple[str, str]) -> str | None:
+        """The name of an attempt's workflow; ``None`` if it has not started, or is over."""
         try:
-            run = app.workflow(run_id)
-            alive = str(run.attempt) == attempt and not in_celery_form(run.about) and run.query() == states.STARTED
+            run = self._app.workflow(attempt[0])
+            present = str(run.attempt) == attempt[1] and not in_celery_form(run.about)
+            state = run.query() if present else None
         except RunLost:
-            continue  # a task's own id may have a point too, and runs expire
-        if alive:
-            found.append(StoppedRun(run_id, str(run.about["name"]), min(workers)))
-    return found
+            state = None  # a task's own id may have a point too, and runs expire
+        if state == states.STARTED:
+            return str(run.about["name"])
+        if state != states.PENDING:
+            self._over.add(attempt)
+        return None

@@ -23,7 +23,7 @@ _START_OPTIONS = ("expires", "timeout", "target", "inputs", "labels", "run_key",
 _TIMES = ("countdown", "eta")
 
 
-@ends_in_caller("add", "map", "branch", "loop", "apply_async", "aapply_async", "draw")
+@ends_in_caller("add", "map", "branch", "loop", "apply_async", "delay", "aapply_async", "adelay", "draw")
 class Workflow(PageComposition):
     """A graph of tasks. Handles that ``add``, ``map`` and ``branch`` return stand for results to come.
 
