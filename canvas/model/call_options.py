@@ -75,7 +75,7 @@ OPTIONS: Final = (
     Option("time_limit", "The hard limit in seconds. Default: the task's, then `task_time_limit`.", attribute=True),
     Option(
         "soft_time_limit",
-        "The soft limit, as `time_limit`.",
+        "The soft limit in seconds. Default: the task's, then `task_soft_time_limit`.",
         attribute=True,
     ),
     Option("retries", "How often the task has been retried before."),
@@ -84,7 +84,7 @@ OPTIONS: Final = (
     Option("task_type", "The task's object, if its name alone is given."),
     # sending it
     Option("retry", "Whether sending is tried again when the broker does not answer. Default: `task_publish_retry`."),
-    Option("retry_policy", "How, as `task_publish_retry_policy`."),
+    Option("retry_policy", "How sending is tried again: a dict as in `task_publish_retry_policy`."),
     Option("producer", "Accepted, and ignored with a warning."),
     Option("publisher", "Accepted, and ignored with a warning."),
     Option("connection", "Accepted, and ignored with a warning."),

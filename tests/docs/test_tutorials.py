@@ -41,8 +41,8 @@ def redis_cluster(_request):
 
 GUIDES = [
     "alert", "change-code-while-runs-live", "dead-letters", "django", "fastapi", "find-runs", "flask", "keep-results-in-sql", "limit",
-    "migrate-from-celery", "monitor", "pass-large-data", "report-progress", "retry", "route", "schedule-tasks-and-workflows", "several-brokers",
-    "size-a-fleet", "test", "trace-with-opentelemetry", "tune-redis", "write-a-plugin",
+    "migrate-from-celery", "monitor", "pass-large-data", "process-many-items", "report-progress", "retry", "route", "schedule-tasks-and-workflows", "several-brokers",
+    "size-a-fleet", "test", "trace-with-opentelemetry", "tune-redis", "when-a-node-fails", "write-a-plugin",
 ]  # fmt: skip
 WITH_OTHER_SERVERS = {"choose-a-result-store": memcached, "rabbitmq": rabbitmq, "redis-cluster": redis_cluster}
 
