@@ -7,6 +7,8 @@ from re import compile as pattern
 from typing import Any
 
 from canvas.errors import CompositionError
+from canvas.model import states
+from canvas.model.run_index import OF_CELERY, RunListing, in_celery_form
 
 MOST_LABELS = 16
 LONGEST_VALUE = 256
@@ -84,3 +86,9 @@ def label_text(value: Any, name: str = "") -> str:
 def label_terms(labels: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     """Labels as the index has them, in the order of their names."""
     return tuple((name, label_text(value, name)) for name, value in sorted(labels.items()))
+
+
+def run_listing(about: Mapping[str, Any]) -> RunListing:
+    """The listing of a new run, or of a new attempt."""
+    state = OF_CELERY if in_celery_form(about) else states.PENDING
+    return RunListing(about["name"], label_terms(labels_of(about)), state, about.get("run_key", ""))

@@ -107,12 +107,12 @@ class Run(AsyncRun["Run"]):
     def find(cls, app: WorkflowServices, run: str) -> Self:
         """The run of ``app`` with the id ``run``. Raises RunLost."""
         try:
-            about, attempt = app.run_store.metadata(run)
+            about, attempt, nodes = app.run_store.definition(run)
         except RunLost as exc:
             if app.conf.task_always_eager and not app.conf.task_store_eager_result:
                 exc.add_note("task_always_eager is on: a run is found by its id only with task_store_eager_result")
             raise
-        return cls(app, run, about, attempt, app.run_store.nodes(run, 0, about["nodes"]))
+        return cls(app, run, about, attempt, nodes)
 
     def _attempt(self) -> RunAttempt:
         return RunAttempt(self.id, self.about, self.attempt)

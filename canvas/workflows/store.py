@@ -19,10 +19,12 @@ from canvas.wire.signing import UNSIGNED, Signer
 
 if TYPE_CHECKING:
     from canvas.drivers.ports.runs import RunRecords
-    from canvas.model.run_index import FoundRun, RunListing, RunQuery
+    from canvas.model.run_index import FoundRun, RunQuery
 
 NODES_PER_CHUNK = 256
 """Nodes that are kept together."""
+_METADATA = ("about", "attempt", "cancelled")
+"""The fields of a run that ``metadata`` reads."""
 _CHUNKS_CACHED = 256
 _UNCHANGING = 64
 _AHEAD = 64
@@ -87,15 +89,11 @@ class RunStore:
         """A run inside of another one, with the nodes of its first attempt, for the settlement that starts it."""
         return RunWrite(run, self._new_fields(run, about, nodes), self.lifetimes.alive)
 
-    def save(
-        self,
-        run: str,
-        about: dict[str, Any],
-        nodes: Sequence[RunNode],
-        start: ReadyChord | None = None,
-    ) -> str:
+    def save(self, run: str, about: dict[str, Any], nodes: Sequence[RunNode], start: ReadyChord | None = None) -> str:
         """Keep a new run and the nodes of its first attempt, with the ready chord that starts it; returns the id of the
         run: another one's, if that one has the same key, and then nothing is kept."""
+        from canvas.workflows.labels import run_listing  # imported late: programs that start no workflow do without
+
         fields, listing, now = self._new_fields(run, about, nodes), run_listing(about), time.time()
         return str(self.persist(lambda: self._results.save_run(run, fields, self._alive, now, listing, start)))
 
@@ -105,6 +103,7 @@ class RunStore:
         """Store the next attempt of a run, with the ready chord that starts it; False when it has begun already."""
         fields = {"about": self._encode(run, about), **self._encoded(run, attempt + 1, nodes)}
         from canvas.drivers.ports.runs import NewAttempt  # imported late: programs that begin no attempt do without
+        from canvas.workflows.labels import run_listing
 
         new = NewAttempt(attempt, fields, self._alive, start, run_listing(about).state, new_id())
         return bool(self.persist(lambda: self._results.begin_attempt(run, new)))
@@ -151,8 +150,18 @@ class RunStore:
 
     def metadata(self, run: str) -> tuple[dict[str, Any], int]:
         """The run's metadata, with ``cancelled`` for the latest attempt, and that attempt's number. Raises RunLost."""
-        names = ["about", "attempt", "cancelled"]
-        about, attempt, cancelled = self.persist(lambda: self._results.read_run(run, names))
+        return self._metadata(run, self.persist(lambda: self._results.read_run(run, _METADATA)))
+
+    def definition(self, run: str) -> tuple[dict[str, Any], int, list[RunNode]]:
+        """``metadata``, and the nodes of the first attempt. Raises RunLost."""
+        *found, chunk = self.persist(lambda: self._results.read_run(run, [*_METADATA, "0.0"]))
+        about, attempt = self._metadata(run, found)
+        if chunk is None or about["nodes"] > NODES_PER_CHUNK:
+            return about, attempt, self.nodes(run, 0, about["nodes"])
+        return about, attempt, list(self._chunk(run, 0, 0, chunk))
+
+    def _metadata(self, run: str, found: Sequence[bytes | None]) -> tuple[dict[str, Any], int]:
+        about, attempt, cancelled = found
         if about is None or attempt is None:
             known = self._unstored.get(run)
             if known is not None:
@@ -220,10 +229,13 @@ class RunStore:
         for chunk, kept in zip(chunks, self.persist(lambda: self._results.read_run(run, names)), strict=True):
             if kept is None:
                 raise RunLost(f"the nodes of run {run} are gone: it is forgotten by now (workflow_run_expires)")
-            nodes = [RunNode.from_list(one) for one in self._decode(f"chunk {attempt}.{chunk} of run {run}", kept)]
-            self._cache((run, attempt, chunk), nodes)
-            loaded += nodes
+            loaded += self._chunk(run, attempt, chunk, kept)
         return loaded
+
+    def _chunk(self, run: str, attempt: int, chunk: int, kept: bytes) -> list[RunNode]:
+        nodes = [RunNode.from_list(one) for one in self._decode(f"chunk {attempt}.{chunk} of run {run}", kept)]
+        self._cache((run, attempt, chunk), nodes)
+        return nodes
 
     def _cache(self, chunk: tuple[str, int, int], nodes: list[RunNode]) -> None:
         self._chunks[chunk] = nodes
@@ -275,17 +287,6 @@ def run_metadata(name: str, nodes: Sequence[RunNode], now: datetime, target: str
         "attempts": [0] * len(nodes),
         "compensated": [number for number, node in enumerate(nodes) if node.has_compensation],
     }
-
-
-def run_listing(about: dict[str, Any]) -> "RunListing":
-    """The listing of a new run, or of a new attempt."""
-    # Imported late: programs that start no workflow do without these.
-    from canvas.model import states
-    from canvas.model.run_index import OF_CELERY, RunListing, in_celery_form
-    from canvas.workflows.labels import label_terms, labels_of
-
-    state = OF_CELERY if in_celery_form(about) else states.PENDING
-    return RunListing(about["name"], label_terms(labels_of(about)), state, about.get("run_key", ""))
 
 
 def size_of(nodes: Sequence[RunNode], serializer: str) -> int:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import pytest
 
-from canvas import Workflow
+from canvas import Canvas, Workflow
 from canvas.model.message import Delivery
 from canvas.testing.contract import eventually
 from canvas.worker.consumer.loop_sleep import LINGER
@@ -75,6 +75,22 @@ def test_what_a_task_costs_that_is_sent(bench):
     assert {name for name, stat in stats.items() if stat["calls"] >= 100} == {
         "cmdstat_evalsha", "cmdstat_lpush", "cmdstat_set",
     }  # fmt: skip
+
+
+def test_what_a_signal_costs(bench, app):
+    """One read of the run, one script that gives the signal to the node, one that takes the next step."""
+    flow = Workflow("waits", app)
+    flow.add(task(app, "ident").s(flow.wait_for("answer")))
+    runs = [flow.apply_async().id for _ in range(20)]
+    broker, backend, _ = bench.urls()
+    with Canvas("signals", broker=broker, backend=backend, set_as_current=False) as other:
+        other.workflow(runs.pop()).signal("answer", 1)
+        bench.broker.config_resetstat()
+        for run in runs:
+            other.workflow(run).signal("answer", 1)
+    stats = bench.broker.info("commandstats")
+    calls = [stats.get(f"cmdstat_{name}", {"calls": 0})["calls"] / len(runs) for name in ("hmget", "evalsha", "mget")]
+    assert calls == [1, 2, 0]
 
 
 def test_calls_to_redis(bench, app):
