@@ -22,7 +22,7 @@ from tests.docs.test_pages import DOCS, anchors
 TEXT = (DOCS / "troubleshooting.md").read_text()
 PAGE = " ".join(TEXT.replace("`", "").split())
 LOUD = {"warning", "error", "critical", "exception", "fatal", "warn", "warn_caller"}
-NO_LINES = {"connecting.exception", "reader.exception", "self._away.error", "self.away.error"}
+NO_LINES = {"sys.exception", "connecting.exception", "reader.exception", "self._away.error", "self.away.error"}
 """Functions of these names that log nothing."""
 OF_CELERY = {module for module in MODULES if module.startswith("canvas.celery_names")} | {"canvas.caller_warnings"}
 """Modules that log for programs written for Celery, and the one that carries the text of a warning."""
