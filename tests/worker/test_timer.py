@@ -33,9 +33,10 @@ def test_priority_and_the_handler_of_errors():
     timer = Timer(on_error=lambda exc: (failed.append(repr(exc)), done.set()))
     at = time.time() + 0.2
     timer.call_at(at, called.append, ["later"], priority=2)
+    timer.call_at(at, called.append, ["first"], priority=1)
     timer.call_at(at + 0.2, int, ["x"])
     timer.enter_at(Entry(called.append, ["now"]))
     assert done.wait(30)
-    assert called == ["now", "later"]
+    assert called == ["now", "first", "later"]
     assert failed == ["ValueError(\"invalid literal for int() with base 10: 'x'\")"]
     timer.stop()

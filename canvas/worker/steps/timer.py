@@ -13,6 +13,8 @@ from canvas.execution.background import NEVER, BackgroundService
 _log = logging.getLogger("celery.worker")
 _ENDS_WITHIN = 5.0
 """Seconds for which the worker's stop waits for a function that runs."""
+_CLOCK_STEP = 0.01
+"""Seconds by which the clocks differ when one of them was set."""
 
 
 class Entry:
@@ -54,6 +56,9 @@ class Timer:
         self._on_exit = on_exit
         self._queue: list[tuple[float, int, int, Entry]] = []
         self._number = 0
+        self._offset = time.time() - time.monotonic()
+        """Seconds from the monotonic clock to unix time. It is kept while both run alike: calls of one unix time then
+        have one monotonic time, and their priority decides."""
         self._lock = threading.Lock()
         self._service = BackgroundService("timer", self._call_due)
 
@@ -92,7 +97,12 @@ class Timer:
 
     def enter_at(self, entry: Entry, eta: datetime | float | None = None, priority: int = 0) -> Entry:
         """Call an entry once, at a datetime or a unix time (default: now)."""
-        return self.enter_after(0 if eta is None else to_timestamp(eta) - time.time(), entry, priority)
+        if eta is None:
+            return self.enter_after(0, entry, priority)
+        offset = time.time() - time.monotonic()
+        if abs(offset - self._offset) > _CLOCK_STEP:
+            self._offset = offset
+        return self._enter(to_timestamp(eta) - self._offset, priority, entry)
 
     def cancel(self, tref: Entry) -> None:
         tref.cancel()
