@@ -58,14 +58,16 @@ def test_queues_without_consumers_come_before_slow_ones_and_dead_letters():
 def test_the_tasks_that_fail_most_often_are_named_with_the_list_of_their_failures():
     tasks = [Task(str(at), name=name, state=state, timestamp=NOW - age) for at, (name, state, age) in enumerate([
         ("a", "FAILURE", 1), ("b", "FAILURE", 1), ("b", "FAILURE", 200), ("b", "SUCCESS", 1), ("c", "FAILURE", 900),
-        ("d", "REVOKED", 5), ("d", "REVOKED", 900),
+        ("d", "REVOKED", 5), ("d", "REVOKED", 900), (None, "REVOKED", 1), (None, "REVOKED", 1),
     ])]  # fmt: skip
     found = of_tasks(tasks, NOW)
     assert [one.text for one in found] == [
         "b has failed 2 times in the last 5 min", "a has failed once in the last 5 min",
+        "A task of unknown name was revoked or expired 2 times in the last 5 min",
         "d was revoked or expired once in the last 5 min",
     ]  # fmt: skip
     assert (found[0].page, found[0].query) == (("tasks",), {"state": "FAILURE", "name": "b"})
+    assert found[2].query == {"state": "REVOKED"}
 
 
 def ran(name, worker, *runtimes, age=1):
@@ -88,7 +90,7 @@ def test_a_worker_that_is_slower_than_others_is_named():
 def test_a_process_that_grows_is_named():
     growth, mib = MemoryGrowth(), 1024
     for second, size in ((0, 150), (60, 100), (120, 120), (3_060, 420)):
-        growth.take("leaks@h", {"memory": {"1": 40 * mib, "2": size * mib}}, NOW + second)
+        growth.take("leaks@h", {"memory": {"1": 900 * mib, "2": size * mib}}, NOW + second)
         growth.take("steady@h", {"memory": {"1": 400 * mib, str(second): 400 * mib}}, NOW + second)
         growth.take("small@h", {"memory": {"1": size // 3 * mib}}, NOW + second)
         growth.take("theirs@h", {"rusage": {}}, NOW + second)

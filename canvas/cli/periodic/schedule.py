@@ -129,8 +129,8 @@ def _about(one: EntryInfo) -> dict[str, Any]:
 
 
 def _line(one: EntryInfo, longest: int) -> str:
-    due = "paused" if one.state.paused else _time(one.due) or "not seen by a beat yet"
-    return f"{one.name:<{longest}}  {due:<25}  {one.state.count} sent  {one.task}  {one.schedule}"
+    due = "paused" if one.state.paused else _time(one.due) or "not seen by canvas beat yet"
+    return f"{one.name:<{longest}}  {due:<27}  {one.state.count} sent  {one.task}  {one.schedule}"
 
 
 def _time(due: float | None) -> str | None:

@@ -13,33 +13,38 @@ _MUCH = 256 * 1024
 
 
 class MemoryGrowth:
-    """Compares the largest process of each worker with its smallest size in the last hour."""
+    """Compares the size of each process of a worker with its smallest size in the last hour."""
 
     def __init__(self) -> None:
-        self._samples: dict[str, deque[tuple[float, int]]] = {}
-        self._latest: dict[str, tuple[float, int]] = {}
+        self._samples: dict[str, dict[str, deque[tuple[float, int]]]] = {}
+        self._latest: dict[str, tuple[float, dict[str, int]]] = {}
         self._lock = threading.Lock()
 
     def take(self, worker: str, stats: Any, now: float) -> None:
         """Take a worker's answer to ``stats``; only workers of canvas name the memory of their processes, in KiB."""
         memory = stats.get("memory") if isinstance(stats, dict) else None
-        sizes = [size for size in memory.values() if isinstance(size, int)] if isinstance(memory, dict) else []
+        sizes = {pid: size for pid, size in memory.items() if isinstance(size, int)} if isinstance(memory, dict) else {}
         if not sizes or (worker not in self._samples and len(self._samples) >= _WORKERS):
             return
         with self._lock:
-            samples = self._samples.setdefault(worker, deque(maxlen=_SAMPLES))
-            if not samples or now - samples[-1][0] >= _EVERY:
-                samples.append((now, max(sizes)))
-            self._latest[worker] = now, max(sizes)
+            known = self._samples.get(worker, {})
+            self._samples[worker] = {pid: known.get(pid) or deque(maxlen=_SAMPLES) for pid in sizes}
+            for pid, samples in self._samples[worker].items():
+                if not samples or now - samples[-1][0] >= _EVERY:
+                    samples.append((now, sizes[pid]))
+            self._latest[worker] = now, sizes
 
     def grown(self) -> dict[str, tuple[int, int, float]]:
-        """KiB now, KiB at the smallest, and the seconds in between, of each worker that has grown much."""
+        """KiB now, KiB at the smallest, and the seconds in between, of the process of each worker that has grown most,
+        if it has grown much."""
         found = {}
         with self._lock:
-            for worker, (now, size) in self._latest.items():
-                at, before = min(self._samples[worker], key=lambda sample: sample[1])
-                if size >= max(2 * before, before + _MUCH):
-                    found[worker] = size, before, now - at
+            for worker, (now, sizes) in self._latest.items():
+                smallest = {pid: min(self._samples[worker][pid], key=lambda sample: sample[1]) for pid in sizes}
+                pid = max(sizes, key=lambda pid: sizes[pid] - smallest[pid][1])
+                at, before = smallest[pid]
+                if sizes[pid] >= max(2 * before, before + _MUCH):
+                    found[worker] = sizes[pid], before, now - at
         return found
 
     def forget(self, worker: str) -> None:

@@ -74,15 +74,16 @@ def of_queues(queues: Iterable[QueueState]) -> list[Problem]:
 def of_tasks(tasks: Iterable[Task], now: float) -> list[Problem]:
     """The names of tasks that have failed most often lately, and of those that did not run: revoked, or expired."""
     kinds = {states.FAILURE: "has failed", states.REVOKED: "was revoked or expired"}
-    ended: dict[str, Counter[str]] = {state: Counter() for state in kinds}
+    ended: dict[str, Counter[str | None]] = {state: Counter() for state in kinds}
     for task in tasks:
         if task.state in kinds and now - (task.timestamp or 0.0) < _LATELY:
-            ended[task.state][task.name or "?"] += 1
+            ended[task.state][task.name] += 1
     return [
         Problem(
-            f"{name} {did} {'once' if count == 1 else f'{count:,} times'} in the last {span(_LATELY)}",
+            f"{name or 'A task of unknown name'} {did} {'once' if count == 1 else f'{count:,} times'} "
+            f"in the last {span(_LATELY)}",
             ("tasks",),
-            {"state": state, "name": name},
+            {"state": state} if name is None else {"state": state, "name": name},
         )
         for state, did in kinds.items()
         for name, count in ended[state].most_common(_NAMES)

@@ -14,7 +14,7 @@ export function page(place, { session, refresh }) {
   async function load() {
     const found = await get("schedules");
     note.textContent = found.unavailable ?? "";
-    rows.show(found.entries, (one) => one.name, (one) => h("tr", null, cell(one.name), cell(one.task), cell(words(one.schedule)), nowrap(time(one.last_run)), nowrap(one.paused ? h("span", { class: "state s-warn" }, "paused") : one.due === null ? h("span", { class: "soft" }, "no beat has seen it yet") : time(one.due)), number(count(one.count)),
+    rows.show(found.entries, (one) => one.name, (one) => h("tr", null, cell(one.name), cell(one.task), cell(words(one.schedule)), nowrap(time(one.last_run)), nowrap(one.paused ? h("span", { class: "state s-warn" }, "paused") : one.due === null ? h("span", { class: "soft" }, "not seen by canvas beat yet") : time(one.due)), number(count(one.count)),
       nowrap(session?.read_only ? "" : [h("button", { type: "button", "aria-label": `${one.paused ? "Resume" : "Pause"} ${one.name}`, onclick: () => steer(one.paused ? "resume" : "pause", one.name) }, one.paused ? "Resume" : "Pause"), " ", h("button", { type: "button", "aria-label": `Run ${one.name} now`, onclick: () => steer("run", one.name) }, "Run now")])), "There are no entries of periodic tasks.");
   }
   return { load };
