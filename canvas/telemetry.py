@@ -38,8 +38,8 @@ logging.setup                  sent by the ``setup_logging`` signal alone
 logging.ready                  logger, loglevel, logfile, format, colorize
 logging.tasks_ready            the same, of the logger of tasks
 worker.configuring             hostname, app, options (of the command line)
-worker.preparing               hostname, app
-worker.init                    hostname, app
+worker.preparing               hostname, app, known (the sender's further attributes)
+worker.init                    hostname, app, known
 worker.ready                   hostname, app, consumer (the sender's further attributes)
 worker.same_name               hostname (that another worker has too)
 worker.beside_celery           workers (of Celery: by name, the queues that this one consumes too), runs (that are kept)
@@ -50,7 +50,7 @@ worker.process_shutdown        pid, exitcode
 worker.stopping                how (warm, soft, cold), hostname
 worker.draining                running (name[id] and seconds, of the tasks that a warm stop waits for)
 worker.returned                running (name[id]), waiting (how many had not started), ended (name[id], acked before)
-worker.shutdown                hostname, app
+worker.shutdown                hostname, app, known
 worker.child_lost              pid, exitcode (None: unknown), task (name and id; None: unknown, or no task ran)
 worker.not_started             pid, seconds (that it had)
 worker.fork_failed             error

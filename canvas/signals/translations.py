@@ -1,6 +1,6 @@
 """The senders and arguments of Celery's signals, made from the facts of telemetry's events."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from signal import SIGTERM, Signals
 from traceback import format_exception
 from typing import Any, NamedTuple, Protocol
@@ -160,16 +160,23 @@ class Node(str):
     app: WorkerApp
     consumer: Any
     """Celery's attributes of a consumer, such as ``timer`` and ``controller``, once the worker is ready."""
-    __slots__ = ("app", "consumer")
+    known: Mapping[str, Any]
+    """Celery's attributes of a worker, such as ``concurrency`` and ``loglevel``, where it is the sender."""
+    __slots__ = ("app", "consumer", "known")
 
     @classmethod
     def of(cls, facts: Facts) -> "Node":
         node = cls(facts["hostname"])
         node.app = facts["app"]
         node.consumer = facts.get("consumer")
+        node.known = facts.get("known") or {}
         return node
 
     def __getattr__(self, name: str) -> Any:
+        if name in self.known:
+            return self.known[name]
+        if self.consumer is None:
+            raise AttributeError(f"worker {str(self)!r} has no attribute {name!r} at this time")
         return getattr(self.consumer, name)
 
     @property

@@ -27,7 +27,7 @@ from canvas.worker.monitoring.health_server import Endpoint
 from canvas.worker.monitoring.heartbeat import HEARTBEAT_INTERVAL, WorkerHeartbeat
 from canvas.worker.monitoring.shared_memory import SharedMemory
 from canvas.worker.names import node_name
-from canvas.worker.options import WorkerOptions, new_worker_id, pool_of, prefetch_limit, slots_of
+from canvas.worker.options import WorkerOptions, new_worker_id, pool_of, prefetch_limit, sender_attributes, slots_of
 from canvas.worker.outages import Outages
 from canvas.worker.pools.autoscaler import Autoscaler
 from canvas.worker.pools.pool import InProcessPool, Pool
@@ -61,9 +61,14 @@ def plan_node(
     conf, node = app.conf, node_name(hostname)
     own = {"queues": list(queues), "concurrency": concurrency, "pool": pool, "autoscale": autoscale}
     emit("worker.configuring", hostname=node, app=app, options={**(others or {}), **own})
-    emit("worker.init", hostname=node, app=app)
-    kind = pool_of(pool or conf.worker_pool or "prefork", autoscale)
-    slots = slots_of(conf, kind, concurrency, autoscale)
+
+    def places() -> tuple[str, int]:
+        kind = pool_of(pool or conf.worker_pool or "prefork", autoscale)
+        return kind, slots_of(conf, kind, concurrency, autoscale)
+
+    kind, slots = places()
+    emit("worker.init", hostname=node, app=app, known=sender_attributes(kind, slots, autoscale, others or {}))
+    kind, slots = places()  # receivers may change settings
     names = [queue.name for queue in app.router.consumed(list(queues), list(exclude_queues))]
     if conf.worker_direct:
         names.append(add_own(app, node))
@@ -115,7 +120,7 @@ def run_node(app: Canvas, plan: WorkerOptions, setup: NodeSetup) -> int:
             code = _run(app, plan, setup, starting)
         finally:
             setup.files.remove()
-        emit("worker.shutdown", hostname=plan.hostname, app=app)
+        emit("worker.shutdown", hostname=plan.hostname, app=app, known=plan.sender_attributes(setup.options))
         flush()
     return code
 
@@ -144,7 +149,7 @@ def _run(app: Canvas, plan: WorkerOptions, setup: NodeSetup, starting: Starting)
 def _prepare(app: Canvas, plan: WorkerOptions, setup: NodeSetup) -> None:
     if plan.pool == "solo":
         emit("worker.process_init", hostname=plan.hostname)
-    emit("worker.preparing", hostname=plan.hostname, app=app)
+    emit("worker.preparing", hostname=plan.hostname, app=app, known=plan.sender_attributes(setup.options))
     if setup.say is not None:
         setup.say(banner(app, plan, setup.http_address))
 

@@ -1,7 +1,9 @@
 """The options of a node, and how remote control changes them."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import uuid4
 
 from canvas.app.application import Canvas
@@ -37,6 +39,10 @@ class WorkerOptions:
     id: str = field(default_factory=lambda: uuid4().hex)
     """Tells the node from others of its name."""
 
+    def sender_attributes(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Those of Celery's worker. ``options``: those of the command line."""
+        return sender_attributes(self.pool, self.concurrency, self.autoscale, options)
+
 
 def pool_of(given: str, autoscale: tuple[int, int] | None) -> str:
     """The kind of pool. Raises ConfigurationError for one that does not exist, or cannot grow."""
@@ -53,6 +59,16 @@ def slots_of(conf: Config, pool: str, concurrency: int | None, autoscale: tuple[
     if autoscale is not None:
         return autoscale[1]
     return 1 if pool == "solo" else concurrency or conf.worker_concurrency or os.cpu_count() or 1
+
+
+def sender_attributes(
+    pool: str, slots: int, autoscale: tuple[int, int] | None, options: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Attributes of Celery's worker, for receivers of its signals. ``options``: those of the command line."""
+    most, fewest = autoscale or (None, slots)
+    named = {name: options.get(name) for name in ("loglevel", "logfile", "pidfile")}
+    about = {"pool_cls": pool, "concurrency": slots, "max_concurrency": most, "min_concurrency": fewest}
+    return {**about, **named, "options": dict(options)}
 
 
 def prefetch_limit(conf: Config, per_process: int, multiplier: int | None) -> int:

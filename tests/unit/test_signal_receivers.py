@@ -2,8 +2,9 @@
 
 import pytest
 
-from canvas import telemetry
+from canvas import Canvas, signals, telemetry
 from canvas.signals.signal import Signal
+from canvas.testing.worker import start_worker
 
 
 @pytest.fixture
@@ -70,3 +71,29 @@ def test_a_receiver_may_end_the_program_at_its_start(event, ends, caplog):
             send()
     signal.disconnect(leave)
     assert len(caplog.records) == (0 if ends else 2)
+
+
+def test_senders_of_workers_signals_have_the_attributes_of_celerys_worker():
+    """``worker_init`` and ``worker_shutdown`` have the worker as sender, ``celeryd_after_setup`` as instance."""
+    app = Canvas("senders", broker="memory://", backend="memory://")
+    seen = {}
+
+    def noting(name, one):
+        seen[name] = (one.hostname == str(one), one.concurrency, one.pool_cls, one.logfile)
+        with pytest.raises(AttributeError, match="has no attribute 'other'"):
+            assert one.other
+
+    receivers = [
+        (signals.worker_init, lambda sender, **_: noting("init", sender)),
+        (signals.celeryd_after_setup, lambda instance, **_: noting("setup", instance)),
+        (signals.worker_shutdown, lambda sender, **_: noting("shutdown", sender)),
+    ]
+    for signal, receive in receivers:
+        signal.connect(receive, weak=False)
+    try:
+        with start_worker(app, concurrency=2, pool="threads"):
+            pass
+    finally:
+        for signal, receive in receivers:
+            signal.disconnect(receive)
+    assert seen == dict.fromkeys(("init", "setup", "shutdown"), (True, 2, "threads", None))
