@@ -44,6 +44,8 @@ if TYPE_CHECKING:
         @property
         def signer(self) -> Signer: ...
 
+        def use_own_messages(self) -> None: ...
+
 
 _decisive = attrgetter(*ATTRIBUTES, "ignore_result", "unique_for", "models")
 _hooks = attrgetter("shadow_name", "signature", "exec_options", "AsyncResult")
@@ -85,6 +87,7 @@ class PlainCalls:
     """Sends the plain calls of one app. It is made again when one of its settings changes."""
 
     def __init__(self, app: "PlainApp") -> None:
+        app.use_own_messages()
         conf = app.conf
         self._app = app
         self._plain = (

@@ -127,5 +127,5 @@ def test_dead_letters_and_queues(own_server, rabbitmq):
         worker.stop()
     assert invoked(app, "dead-letters", "requeue", "--all").stdout == "1 put back\n"
     assert '"waiting": 1' in invoked(app, "queues", "--json").stdout
-    assert "Purged 1 messages" in invoked(app, "purge", "-f").stdout
+    assert invoked(app, "purge", "-f").stdout == "Purged 1 message from 1 known task queue.\n"
     app.close()

@@ -84,7 +84,7 @@ def loggers():
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_a_line_that_cannot_be_written_is_an_error_in_the_same_log(loggers, tmp_path, capfd, form):
     path = tmp_path / "worker.log"
-    log = WorkerLog(Config(), "w@h", "INFO", str(path), json=form == "json", redirects=False)
+    log = WorkerLog(Config(), "w@h", "INFO", str(path), json=form == "json")
     log._configure()
     logging.getLogger("shop").warning("%d items", "three")
     logging.getLogger("shop").warning("goes on")
@@ -102,7 +102,7 @@ def test_a_line_that_cannot_be_written_is_an_error_in_the_same_log(loggers, tmp_
 
 
 def test_a_full_disk_is_said_on_standard_error(loggers, capfd):
-    WorkerLog(Config(), "w@h", "INFO", "/dev/full", redirects=False)._configure()
+    WorkerLog(Config(), "w@h", "INFO", "/dev/full")._configure()
     logging.getLogger("shop").warning("too much")
     said = capfd.readouterr().err
     assert "--- Logging error ---" in said

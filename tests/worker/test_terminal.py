@@ -122,7 +122,6 @@ def test_a_detached_worker(folder, client):
     [
         (["beat"], "canvas -A proj beat"),
         (["flower", "--address", "0.0.0.0"], "--basic-auth"),
-        (["amqp"], "canvas queues"),
         (["worker"], "canvas -A proj worker"),
         (["-A", "shown", "worker", "-P", "gevent"], "-P asyncio"),
         (["-A", "shown", "worker", "-P", "eventlet"], "-P threads"),

@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from canvas.app.application import Canvas
+from canvas.app.broker_address import broker_address
 from canvas.errors import ConfigurationError
 from canvas.masking import masked_url
 
@@ -26,7 +27,7 @@ def amqp(ctx: click.Context, /) -> None:
     """
     if ctx.invoked_subcommand is None:
         app = ctx.obj.app
-        click.echo(f"-> connecting to {masked_url(app.conf.broker_url)}.")
+        click.echo(f"-> connecting to {masked_url(broker_address(app.conf))}.")
         app.driver.broker.check()
         click.echo("-> connected.")
 
