@@ -144,4 +144,6 @@ $(VENV)/.demo: $(VENV)/bin/python pyproject.toml
 $(VENV)/.test: $(VENV)/bin/python pyproject.toml
 	@echo "installing into $(VENV) …"
 	@$(PIP) install -e '.[test]'
+	@# Its releases exclude the latest Celery until they are tested with it.
+	@$(PIP) install --no-deps celery-batches==0.11
 	@touch $@ $(VENV)/.demo
