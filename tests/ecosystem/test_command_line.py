@@ -10,6 +10,7 @@ import pytest
 from celery.bin.celery import celery as celery_command
 from celery.bin.multi import MultiTool
 from click.testing import CliRunner
+from kombu.transport import memory
 
 from canvas.cli import main
 from tests.ecosystem.running import celery, environment, until
@@ -99,6 +100,8 @@ def project(tmp_path, monkeypatch):
     (tmp_path / "proj.py").write_text(APP)
     monkeypatch.setenv("BROKER", "memory://codes")
     monkeypatch.setenv("RESULTS", "cache+memory://")
+    memory.Transport.global_state.clear()
+    memory.Channel.queues.clear()  # kombu's queues, in which other tests of this process have left messages
     yield
     sys.modules.pop("proj", None)
 

@@ -70,7 +70,9 @@ def test_a_receiver_may_end_the_program_at_its_start(event, ends, caplog):
         else:
             send()
     signal.disconnect(leave)
-    assert len(caplog.records) == (0 if ends else 2)
+    # Receivers that other tests have connected for good are reported by canvas.telemetry.
+    raised = [one for one in caplog.records if one.name == "celery.utils.dispatch.signal" and leave in one.args]
+    assert len(raised) == (0 if ends else 2)
 
 
 def test_senders_of_workers_signals_have_the_attributes_of_celerys_worker():
