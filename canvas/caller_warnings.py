@@ -93,7 +93,8 @@ def ends_in_caller(*methods: str, known_as: str = "") -> Callable[[type[T]], typ
         for name in methods or public:
             call = getattr(decorated, name)
             shown = f"{known_as or decorated.__name__}.{name}".removesuffix(".__call__").removesuffix(".__init__")
-            unwrap(call).__qualname__ = call.__qualname__ = shown
+            if call.__name__ == name:  # an alias is named as the method that it is
+                unwrap(call).__qualname__ = call.__qualname__ = shown
             setattr(decorated, name, (_awaited if iscoroutinefunction(call) else without_own_frames)(call))
         return decorated
 

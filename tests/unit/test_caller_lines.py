@@ -114,3 +114,9 @@ def test_an_error_within_canvas_keeps_its_frames(monkeypatch):
 
     monkeypatch.setattr("canvas.task.arguments.CheckedCalls.check_arguments", broken)
     assert [frame.name for frame in frames(MISTAKES["delay"])][-1] == "broken"
+
+
+@pytest.mark.parametrize("name", ["apply_async", "delay"])
+def test_an_alias_is_named_as_its_method(name):
+    with pytest.raises(TypeError, match=r"^Workflow\.apply_async\(\) takes"):
+        getattr(flow(), name)(1, 2, 3)
