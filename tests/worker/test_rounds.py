@@ -37,14 +37,19 @@ def test_a_generator_is_a_source(bench, app, flow, source):
     assert len(left) == 1, left  # the last page: the others are in the results of their node
 
 
-def test_one_page_is_read_ahead_and_no_more(bench, app, flow):
+def held_at_its_first_page(bench, app, flow):
+    """A run of pages whose items wait, the keys of its source and of its items, and the id of its first page's run."""
     asked, held = bench.new_key(), bench.new_key()
     flow.pages(task(app, "page_of").s(8, 2, asked), task(app, "held_item").s(held, 0), name="paged")
     run = flow.apply_async()
     bench.ledger(asked, 2)
     bench.ledger(held, 2)
-    eventually(lambda: next(iter(run.status().nodes)).child is not None)
-    child = app.workflow(next(iter(run.status().nodes)).child)
+    return run, asked, held, eventually(lambda: next(iter(run.status().nodes)).child)
+
+
+def test_one_page_is_read_ahead_and_no_more(bench, app, flow):
+    run, asked, held, first = held_at_its_first_page(bench, app, flow)
+    child = app.workflow(first)
     assert child.status().name == "paged 1"
     assert bench.notes(asked) == ["0", "2"]
     assert sorted(bench.notes(held)) == ["0", "1"]
@@ -74,12 +79,7 @@ def test_resume_goes_on_with_the_page_that_failed(bench, app, flow):
 
 
 def test_cancelled_with_the_run_of_its_page(bench, app, flow):
-    asked, held = bench.new_key(), bench.new_key()
-    flow.pages(task(app, "page_of").s(8, 2, asked), task(app, "held_item").s(held, 0), name="paged")
-    run = flow.apply_async()
-    bench.ledger(held, 2)
-    bench.ledger(asked, 2)
-    eventually(lambda: next(iter(run.status().nodes)).child is not None)
+    run, asked, held, _ = held_at_its_first_page(bench, app, flow)
     run.cancel()
     bench.open(held)
     run.result.get(timeout=20, propagate=False)

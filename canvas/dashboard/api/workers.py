@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from canvas.dashboard.answers import ApiError, acting, json_answer
+from canvas.dashboard.collecting.memory import memory_by_process
 from canvas.dashboard.collecting.workers import OF_FLOWER
 from canvas.dashboard.context import Context, context_of
 from canvas.remote.cluster_entries import Worker
@@ -23,7 +24,7 @@ def row(context: Context, worker: Worker) -> dict[str, Any]:
     pool = stats.get("pool") if isinstance(stats.get("pool"), dict) else {}
     rusage = stats.get("rusage") if isinstance(stats.get("rusage"), dict) else {}
     queues = answers.get("active_queues")
-    processes = _memory_by_process(stats)
+    processes = memory_by_process(stats)
     return {
         "name": worker.hostname,
         "alive": worker.alive,
@@ -43,12 +44,6 @@ def row(context: Context, worker: Worker) -> dict[str, Any]:
         "processes": processes,
         "queues": [one.get("name") for one in queues if isinstance(one, dict)] if isinstance(queues, list) else [],
     }
-
-
-def _memory_by_process(stats: dict[str, Any]) -> dict[str, int]:
-    """KiB by process id, as workers of canvas answer; those of Celery tell only the peak of their main process."""
-    found = stats.get("memory")
-    return {pid: size for pid, size in found.items() if isinstance(size, int)} if isinstance(found, dict) else {}
 
 
 def _pool_name(pool: Any) -> str | None:

@@ -12,6 +12,13 @@ _MUCH = 256 * 1024
 """KiB by which a process must have grown, and to twice its size, to be named."""
 
 
+def memory_by_process(stats: Any) -> dict[str, int]:
+    """KiB by process id in a worker's answer to ``stats``. Only workers of canvas name them; those of Celery have the
+    peak of their main process alone."""
+    found = stats.get("memory") if isinstance(stats, dict) else None
+    return {pid: size for pid, size in found.items() if isinstance(size, int)} if isinstance(found, dict) else {}
+
+
 class MemoryGrowth:
     """Compares the size of each process of a worker with its smallest size in the last hour."""
 
@@ -21,9 +28,8 @@ class MemoryGrowth:
         self._lock = threading.Lock()
 
     def take(self, worker: str, stats: Any, now: float) -> None:
-        """Take a worker's answer to ``stats``; only workers of canvas name the memory of their processes, in KiB."""
-        memory = stats.get("memory") if isinstance(stats, dict) else None
-        sizes = {pid: size for pid, size in memory.items() if isinstance(size, int)} if isinstance(memory, dict) else {}
+        """Take a worker's answer to ``stats``."""
+        sizes = memory_by_process(stats)
         if not sizes or (worker not in self._samples and len(self._samples) >= _WORKERS):
             return
         with self._lock:

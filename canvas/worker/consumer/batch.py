@@ -87,7 +87,7 @@ class SettleBatch(Concluding):
     def over(self) -> bool:
         """Whether everything is settled, once it is to stop; the leases of messages that have not started are
         returned."""
-        if self.kept:
+        if self.kept is not None:
             self.unstarted.extend(self.kept.withdraw())
         self._give_back()
         return not (self._outstanding or self.finished or self.acks or self._unsettled.any)
@@ -132,7 +132,7 @@ class SettleBatch(Concluding):
         if self.stopping or not self.queues:
             return 0
         policy, buffered = self.policy, self.buffer.qsize()
-        idle = len(self.paused) + (len(self.kept) if self.kept else 0)
+        idle = len(self.paused) + (len(self.kept) if self.kept is not None else 0)
         free = max(0, policy.slots + idle - (self._outstanding - buffered))
         if self._inbox is not None and self._inbox.siblings_idle():
             return max(0, free - buffered)

@@ -100,7 +100,7 @@ class ConsumerLoop(threading.Thread, ABC):
         """The slot has finished its piece of work, or keeps it for later."""
         batch = self._batch
         took = time.monotonic() - batch.running.pop(slot)
-        if not isinstance(settlement, Kept):
+        if settlement is not Kept.FOR_LATER:
             batch.seconds_per_task += (took - batch.seconds_per_task) * 0.1
             batch.finished.append(settlement)
         self._sleep.task_ends()

@@ -13,9 +13,12 @@ _OWN = ("Strategy", "flush", "_do_flush")
 def batched_tasks(app: Canvas, pool: str) -> list[str]:
     """The names of the tasks whose calls are run together. Raises ConfigurationError for one whose class overrides what
     canvas does itself, and for the pool ``asyncio``."""
-    found = [task for task in app.tasks.values() if (kind := batches_class(task)) is not None]
-    for task in found:
+    found = []
+    for task in app.tasks.values():
         kind = batches_class(task)
+        if kind is None:
+            continue
+        found.append(task.name)
         refused = [name for name in _OWN if getattr(type(task), name, None) is not getattr(kind, name, None)]
         if refused:
             raise ConfigurationError(
@@ -26,7 +29,7 @@ def batched_tasks(app: Canvas, pool: str) -> list[str]:
             raise ConfigurationError(
                 f"task {task.name}: the pool asyncio does not run batches of celery-batches: use -P prefork or threads"
             )
-    return [task.name for task in found]
+    return found
 
 
 def batches_class(task: Task[Any]) -> type | None:
