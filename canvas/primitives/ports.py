@@ -29,6 +29,9 @@ class SignatureApp(Protocol):
     def tasks(self) -> Mapping[str, SignatureTask]: ...
 
     @property
+    def plain_calls(self) -> Any: ...
+
+    @property
     def oid(self) -> str: ...
 
     @property

@@ -116,10 +116,9 @@ class Signature(LinkedSignature, Generic[R]):
         Returns the handle of its result. Raises CompositionError, EncodeError, OperationalError.
         """
         try:
-            task, app = self._sent_by()
+            task, app, plain_calls = self._sent_by()
             if task is None:
-                single = not self.get("subtask_type")
-                sent = app.plain_calls.send_signature(self, args, kwargs, options) if single else None
+                sent = plain_calls.send_signature(self, args, kwargs, options) if plain_calls is not None else None
                 return app.apply_signature(self, args or (), kwargs or {}, options) if sent is None else sent
             args, kwargs, options = self.merged_with(args or (), kwargs or {}, options)
             return task.apply_async(args, kwargs, **options)
@@ -135,21 +134,24 @@ class Signature(LinkedSignature, Generic[R]):
         self, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
     ) -> Any:
         """``apply_async``, without blocking the event loop."""
-        task, app = self._sent_by()
+        task, app, plain_calls = self._sent_by()
         if task is None:
-            single = not self.get("subtask_type")
-            sent = await app.plain_calls.asend_signature(self, args, kwargs, options) if single else None
+            sent = await plain_calls.asend_signature(self, args, kwargs, options) if plain_calls is not None else None
             return await app.aapply_signature(self, args or (), kwargs or {}, options) if sent is None else sent
         args, kwargs, options = self.merged_with(args or (), kwargs or {}, options)
         return await task.aapply_async(args, kwargs, **options)
 
-    def _sent_by(self) -> tuple[SignatureTask | None, Any]:
-        """Its task, if that has an ``apply_async`` of its own; otherwise ``None`` and the app that sends it."""
+    def _sent_by(self) -> tuple[SignatureTask | None, Any, Any]:
+        """Its task, if that has an ``apply_async`` of its own. Otherwise ``None``, the app that sends it, and for a
+        single task the app's plain calls."""
         task: SignatureTask | None = self.own_type
         app = self.app if task is None else None
         if app is not None:
             task = app.tasks.get(self["task"])
-        return (task, None) if task is not None and task.sends_itself else (None, app or self.app)
+        if task is not None and task.sends_itself:
+            return task, None, None
+        app = app or self.app
+        return None, app, None if self.get("subtask_type") else app.plain_calls
 
     def apply(self, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any) -> Any:
         """Run it in this process; returns an EagerResult, with the result that a worker would have stored."""

@@ -2,7 +2,9 @@
 
 from typing import Any
 
+from canvas import Canvas
 from canvas.drivers.kombu_envelope import ENVELOPE
+from canvas.drivers.ports.values import Lease
 from canvas.model.message import Message
 from canvas.wire import task_message
 from canvas.wire.depth import MAX_DEPTH
@@ -20,3 +22,16 @@ def encode(message: Message, **options: Any) -> bytes:
 def decode(payload: bytes, **options: Any) -> Message:
     """The message in an envelope, read with the options of ``task_message.decode``."""
     return task_message.decode(ENVELOPE.decode(payload, options.get("max_depth", MAX_DEPTH)), **options)
+
+
+def payloads(app: Canvas, queue: str = "celery") -> list[bytes]:
+    """The messages in a queue, which then has none."""
+    found = []
+    while delivery := next(iter(app.driver.broker.lease(Lease("w", [queue], 1, 30.0))), None):
+        found.append(delivery.payload)
+    return found
+
+
+def sent(app: Canvas, queue: str = "celery") -> list[Message]:
+    """``payloads``, decoded."""
+    return [decode(payload, accept=("json",)) for payload in payloads(app, queue)]

@@ -17,7 +17,7 @@ import pytest
 
 import canvas
 from canvas import Canvas, Task, current_app, current_task, exceptions, signals
-from canvas.errors import ConfigurationError, UnknownSetting
+from canvas.errors import UnknownSetting
 from canvas.model.settlement import Settlement
 from canvas.remote.control import Control
 from canvas.remote.inspect import Inspect
@@ -28,9 +28,6 @@ def app():
     app = Canvas("names", broker="memory://names", backend="memory://names")
     yield app
     app.close()
-
-
-# -- names
 
 
 def parameters(function):
@@ -65,9 +62,6 @@ def test_every_signal_has_its_name():
 def test_exceptions_have_their_names(name):
     assert issubclass(getattr(exceptions, name), Exception)
     assert hasattr(celery.exceptions, name)
-
-
-# -- the current app and task
 
 
 def test_the_current_app_and_task_are_looked_up_at_each_use(app):
@@ -162,9 +156,6 @@ def test_djangos_names_of_apps_are_packages(app, tmp_path, monkeypatch):
         app.autodiscover_tasks(["nowhere"], force=True)
 
 
-# -- tasks
-
-
 def test_tasks_have_the_names_of_their_functions(app):
     @app.task
     def add(x, y):
@@ -197,81 +188,6 @@ def test_hooks_and_signals_are_told_of_exceptions_as_celerys(app):
     assert str(einfo) == einfo.traceback
     assert "ValueError: boom" in einfo.traceback
     assert einfo.exc_info == (ValueError, einfo.exception, einfo.tb)
-
-
-@pytest.fixture
-def marking(app):
-    class Marking(Task):
-        def apply_async(self, args=None, kwargs=None, **options):
-            options.setdefault("headers", {})["marked"] = self.name
-            return super().apply_async(args, kwargs, **options)
-
-    @app.task(base=Marking)
-    def add(x, y=0):
-        return x + y
-
-    return add
-
-
-def sent(app):
-    """The headers of what has been sent, which is gone then."""
-    deliveries = app.driver.broker.lease(canvas.drivers.ports.values.Lease("w", ["celery"], 10))
-    app.driver.settler.settle([Settlement(one) for one in deliveries])
-    return [app.driver.broker.codec.headers_of(one.payload) for one in deliveries]
-
-
-def marks(app):
-    return [headers.get("marked") for headers in sent(app)]
-
-
-def test_a_tasks_own_apply_async_sends_its_signatures(app, marking):
-    result = marking.s(1).apply_async((2,), countdown=1)
-    assert isinstance(result, canvas.AsyncResult)
-    marking.delay(1)
-    frozen = marking.s(3)
-    assert frozen.freeze().id == frozen.apply_async().id
-    assert marks(app) == [marking.name] * 3
-
-
-def test_a_tasks_own_apply_async_sends_its_places_in_composites(app, marking):
-    plain = app.task(name="plain")(lambda x: x)
-    canvas.group(marking.s(1), plain.s(2), marking.s(3)).apply_async()
-    assert sorted(marks(app), key=str) == [None, marking.name, marking.name]
-    chain = (marking.s(1) | plain.s()).apply_async()
-    assert chain.parent is not None
-    chord = canvas.chord([marking.s(1), plain.s(2)], plain.s()).apply_async()
-    assert len(chord.parent.results) == 2
-    assert marks(app) == [marking.name, None, marking.name]
-
-
-async def test_awaited_sending_goes_the_same_way(app, marking):
-    await canvas.group(marking.s(1), marking.s(3)).aapply_async()
-    await marking.s(1).aapply_async((2,))
-    await marking.adelay(1)
-    assert marks(app) == [marking.name] * 4
-
-
-def test_a_chain_of_one_has_the_result_that_its_task_gave(app, marking):
-    marking.ignore_result = True
-    assert canvas.chain(marking.s(1)).apply_async().ignored
-    marking.ignore_result = False
-    assert not canvas.chain(marking.s(1)).apply_async().ignored
-    assert len(marks(app)) == 2
-
-
-async def test_what_a_task_sends_by_itself_belongs_to_it(app, marking):
-    @app.task(bind=True)
-    def outer(self):
-        canvas.group(marking.s(1), marking.s(2)).apply_async()
-        return len(self.request.children)
-
-    @app.task(bind=True)
-    async def awaited(self):
-        await canvas.group(marking.s(1), marking.s(2)).aapply_async()
-
-    assert outer.apply(task_id="root").get() == 1
-    awaited.apply(task_id="root")
-    assert [(one["root_id"], one["parent_id"]) for one in sent(app)] == [("root", "root")] * 4
 
 
 def test_class_tasks_are_registered(app):
@@ -327,44 +243,6 @@ def test_a_task_may_name_its_calls(app):
     app.driver.settler.settle([Settlement(delivery)])
 
 
-def by_name(name, args, kwargs, options, task=None, **_):
-    return {"queue": getattr(task, "lane", None) or "unknown"}
-
-
-@pytest.mark.parametrize(
-    "routes", [by_name, "tests.unit.test_celery_names.by_name", "tests.unit.test_celery_names:by_name"]
-)
-def test_routers_get_the_task_and_may_be_named(routes):
-    app = Canvas("routed", broker="memory://routed", task_routes=(routes,), set_as_current=False)
-
-    @app.task(name="fast")
-    def fast():
-        """A lane of its own."""
-
-    app.tasks["fast"].lane = "quick"
-    assert app.router.route("fast", {}).routing_key == "quick"
-    assert app.router.route("other", {}).routing_key == "unknown"
-
-
-@pytest.mark.parametrize(
-    "route",
-    [
-        lambda task, args, kwargs, options: "q",
-        lambda name, args, kwargs, options, /, task=None: "q",
-        functools.partial(by_name),
-    ],
-)
-def test_routers_are_called_as_they_can_be(route):
-    app = Canvas("routed", broker="memory://routed", task_routes=(route,), set_as_current=False)
-    assert app.router.route("t", {}).routing_key in ("q", "unknown")
-
-
-def test_routers_that_cannot_be_imported_are_named():
-    app = Canvas("routed", broker="memory://routed", task_routes="no.such.router", set_as_current=False)
-    with pytest.raises(ConfigurationError, match=r"task_routes: 'no\.such\.router' cannot be imported"):
-        app.router.route("t", {})
-
-
 def test_shared_tasks_are_the_current_apps():
     """Also where that names them: what is defined in the main module is named after the app."""
     code = """
@@ -380,9 +258,6 @@ print(inspect.signature(twice))
 """
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (found.stdout.strip(), found.stderr) == ("(x=1)", "")
-
-
-# -- results and settings
 
 
 def test_results_tell_when_they_were_done(app):
@@ -418,9 +293,6 @@ def test_old_names_of_settings_are_understood():
     assert "CELERYD_CONCURRENCY" in app.conf
     assert app.conf.setdefault("CELERYD_CONCURRENCY", 9) == 3
     assert app.conf.get("_given") is None
-
-
-# -- signals
 
 
 def test_a_receiver_that_raises_keeps_none_from_hearing(app, caplog):

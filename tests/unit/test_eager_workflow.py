@@ -6,11 +6,11 @@ from inspect import signature
 
 import pytest
 
-from canvas import Canvas, Workflow, chain, chord, group, signals, workflow
-from canvas.errors import CompositionError, NotRegistered, RunLost, TaskRevokedError, WorkflowFailed
+from canvas import Workflow, chord, group, signals, workflow
+from canvas.errors import CompositionError, NotRegistered, TaskRevokedError, WorkflowFailed
 from canvas.workflows.run import Run
-
-NOWHERE = "redis://127.0.0.1:1/0"
+from tests.unit.eager_app import fail, ident, make
+from tests.unit.flows import sig
 
 
 @pytest.fixture
@@ -20,79 +20,9 @@ def app():
     return app
 
 
-def make(name, broker=NOWHERE, backend=None):
-    app = Canvas(name, broker=broker, backend=backend)
-    define = {"name": None, "shared": False}
-    for function in (add, ident, total, fail, pid, refuse):
-        app.task(**{**define, "name": function.__name__})(function)
-    for function in (flaky, swap, about, grow, stop):
-        app.task(bind=True, **{**define, "name": function.__name__})(function)
-    app.task(**{**define, "name": "later"})(later)
-    app.noted = []
-    app.task(**{**define, "name": "note"})(app.noted.append)
-    return app
-
-
-def add(x, y=1):
-    return x + y
-
-
-def ident(x):
-    return x
-
-
-def total(values):
-    return sum(values)
-
-
-def fail(*_):
-    raise ValueError("boom")
-
-
-def pid():
-    return os.getpid()
-
-
-def refuse(x):
-    return object()
-
-
-def flaky(self, times):
-    if self.request.retries < times:
-        raise self.retry(countdown=600)
-    return self.request.retries
-
-
-def swap(self):
-    return self.replace(
-        chain(self.app.tasks["add"].s(1), group(self.app.tasks["add"].s(2), self.app.tasks["add"].s(3)))
-    )
-
-
-def about(self):
-    return self.request.is_eager, self.request.called_directly, self.request.delivery_info["is_eager"]
-
-
-def grow(self):
-    self.add_to_chord(self.app.tasks["ident"].s(10))
-    return 1
-
-
-def stop(self):
-    raise KeyboardInterrupt
-
-
-async def later(x):
-    return x + 1
-
-
 @pytest.fixture
 def flow(app):
     return Workflow("flow", app)
-
-
-def sig(app, name, *args, **kwargs):
-    return app.tasks[name].s(*args, **kwargs)
 
 
 def states(run):
@@ -295,103 +225,3 @@ def test_signals_are_those_of_eager_tasks(app, flow):
 
 
 # -- what is stored
-
-
-@pytest.fixture
-def storing():
-    app = make("storing", "memory://eager-workflows", "memory://eager-workflows")
-    app.conf.task_always_eager = True
-    assert app.driver.scheme == "memory"  # the store lives as long as a driver of it
-    return app
-
-
-def test_nothing_is_stored_or_sent(storing):
-    flow = Workflow("flow", storing)
-    flow.add(sig(storing, "ident", 1), name="one")
-    run = flow.apply_async()
-    assert storing.driver.admin.queue_length("celery") == 0
-    assert storing.AsyncResult(run["one"].id).state == "PENDING"
-    assert storing.runs() == []
-    with pytest.raises(RunLost) as raised:
-        storing.workflow(run.id)
-    assert any("task_store_eager_result" in note for note in raised.value.__notes__)
-
-
-def test_a_run_is_stored_where_results_are_to_be(storing):
-    storing.conf.task_store_eager_result = True
-    broken = [True]
-    storing.task(name="gated", shared=False)(lambda x: fail() if broken else x)
-    flow = Workflow("flow", storing)
-    one = flow.add(sig(storing, "ident", 1), name="one")
-    flow.add(sig(storing, "gated", one), name="two")
-    run = flow.apply_async()
-    stored = storing.workflow(run.id)
-    assert states(stored) == {"one": "SUCCESS", "two": "FAILURE"}
-    assert stored["one"].get(timeout=5) == 1
-    with pytest.raises(ValueError, match="boom"):
-        stored.get(timeout=5)
-    broken.clear()
-    assert stored.resume()
-    assert storing.workflow(run.id).get(timeout=5) == 1
-    assert storing.driver.admin.queue_length("celery") == 0
-
-
-def test_a_task_may_have_its_result_stored_alone(storing):
-    storing.task(name="kept", shared=False, store_eager_result=True)(ident)
-    flow = Workflow("flow", storing)
-    flow.add(sig(storing, "ident", 1), name="one")
-    flow.add(sig(storing, "kept", 2), name="two")
-    run = flow.apply_async()
-    assert storing.AsyncResult(run["two"].id).get(timeout=5) == 2
-    assert storing.AsyncResult(run["one"].id).state == "PENDING"
-
-
-@pytest.fixture
-def asks(app):
-    """Tasks that call ``self.retry``, each with what ``ran``."""
-    ran = []
-
-    def item(self, x, how=None):
-        ran.append(x)
-        if x == 2 and (len(ran) < 5 or how == "always"):
-            self.retry(countdown=600, **{"args": {"args": [x]}, "plain": {}}.get(how, {"exc": ValueError("again")}))
-        return x
-
-    async def item_later(self, x, how=None):
-        return item(self, x, how)
-
-    def item_pages(self):
-        ran.append("page")
-        yield [1]
-        if len(ran) < 3:
-            raise self.retry(countdown=600)
-        yield [3]
-
-    for function in (item, item_later, item_pages):
-        app.task(bind=True, name=function.__name__, shared=False, max_retries=2)(function)
-    return ran
-
-
-@pytest.mark.parametrize("name", ["item", "item_later"])
-@pytest.mark.parametrize("how", ["exc", "plain"])
-def test_an_item_asks_for_a_retry_of_its_batch(app, flow, asks, name, how):
-    flow.map(sig(app, name, how=how), over=[1, 2, 3], batch=3)
-    assert flow.apply().get() == [1, 2, 3]
-    assert asks == [1, 2, 1, 2, 1, 2, 3]
-
-
-@pytest.mark.parametrize(
-    ("how", "error", "count"), [("always", "again", 6), ("args", "item: retry.. inside a batch", 2)]
-)
-def test_a_batch_that_is_not_retried_fails(app, flow, asks, how, error, count):
-    flow.map(sig(app, "item", how=how), over=[1, 2, 3], batch=3)
-    with pytest.raises((ValueError, TypeError), match=error):
-        flow.apply().get()
-    assert len(asks) == count
-
-
-def test_a_generator_asks_for_a_retry(app, flow, asks):
-    flow.pages(sig(app, "item_pages"), sig(app, "item"), name="work")
-    run = flow.apply()
-    assert [run.get(), list(run.pages("work"))] == [2, [[1], [3]]]
-    assert asks == ["page", "page", "page", 1, 3]

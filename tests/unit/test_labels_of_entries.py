@@ -6,12 +6,12 @@ import pytest
 
 from canvas.beat import BeatLazyFunc
 from canvas.beat.overlap import is_running
-from tests.unit.test_beat import Bench
+from tests.support.beat_bench import Bench
 
 
 @pytest.fixture
-def bench(monkeypatch):
-    bench = Bench(monkeypatch)
+def bench():
+    bench = Bench()
     yield bench
     bench.app.close()
 

@@ -8,6 +8,7 @@ from canvas import Canvas, Workflow
 from canvas.errors import CompositionError
 from canvas.graph.run_nodes import run_nodes
 from canvas.workflows.steps.spread.lines import shares_of
+from tests.unit.flows import sig
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +35,6 @@ def app():
 @pytest.fixture
 def flow(app):
     return Workflow("flow", app)
-
-
-def sig(app, name, *args, **kwargs):
-    return app.tasks[name].s(*args, **kwargs)
 
 
 def test_a_race_that_a_line_loses_does_not_fail_the_run(app, flow):

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from canvas import Canvas, Workflow
 from canvas.errors import CompositionError
+from tests.unit.flows import sig
 
 
 @pytest.fixture(scope="module")
@@ -64,10 +65,6 @@ def app():
 @pytest.fixture
 def flow(app):
     return Workflow("flow", app)
-
-
-def sig(app, name, *args, **kwargs):
-    return app.tasks[name].s(*args, **kwargs)
 
 
 def inner(app, *names):

@@ -99,20 +99,20 @@ class SqlCoordination:
         return self._database.change(work)
 
     def _lock_limit(self, connection: Connection, permit_key: str) -> int:
-        """Lock a key against other processes; its places, as its last blocked message knew them."""
+        """Lock a key against other processes; its limit, as its last blocked message knew it."""
         limits = self._tables.limits
         connection.execute(
-            upsert(connection, limits, ["permit_key"], []), {"permit_key": permit_key, "places": 0}
+            upsert(connection, limits, ["permit_key"], []), {"permit_key": permit_key, "permits": 0}
         )  # fmt: skip
-        row = select(limits.c.places).where(limits.c.permit_key == permit_key).with_for_update()
+        row = select(limits.c.permits).where(limits.c.permit_key == permit_key).with_for_update()
         return int(connection.execute(row).scalar_one())
 
-    def _set_limit(self, connection: Connection, permit_key: str, places: int) -> None:
+    def _set_limit(self, connection: Connection, permit_key: str, limit: int) -> None:
         limits = self._tables.limits
-        connection.execute(update(limits).where(limits.c.permit_key == permit_key).values(places=places))
+        connection.execute(update(limits).where(limits.c.permit_key == permit_key).values(permits=limit))
 
     def _in_use(self, connection: Connection, permit_key: str) -> int:
-        """How many of a key's places are taken by messages that are still leased."""
+        """How many permits of a key belong to messages that are still leased."""
         permits, leases = self._tables.permits, self._tables.leases
         held = select(leases.c.tag).where(leases.c.tag == permits.c.tag).exists()
         connection.execute(delete(permits).where(permits.c.permit_key == permit_key, ~held))
@@ -120,16 +120,16 @@ class SqlCoordination:
         return int(connection.execute(count).scalar_one())
 
     def release_permit(self, connection: Connection, key: str, tag: str) -> None:
-        """Free the place of a lease, in a transaction of the caller's, for the message that has waited longest."""
+        """Release the permit of a lease, in the caller's transaction; the message that has waited longest gets it."""
         permits, permit_key = self._tables.permits, key_of(key)
-        places = self._lock_limit(connection, permit_key)
+        limit = self._lock_limit(connection, permit_key)
         connection.execute(delete(permits).where(permits.c.permit_key == permit_key, permits.c.tag == tag))
-        self._enqueue(connection, permit_key, places)
+        self._enqueue(connection, permit_key, limit)
 
-    def _enqueue(self, connection: Connection, permit_key: str, places: int) -> int:
-        """Move blocked messages for which there are places into the outbox of all workers; how many."""
+    def _enqueue(self, connection: Connection, permit_key: str, limit: int) -> int:
+        """Move blocked messages for which there are permits into the outbox of all workers; how many."""
         blocked, limits = self._tables.blocked, self._tables.limits
-        free = places - self._in_use(connection, permit_key)
+        free = limit - self._in_use(connection, permit_key)
         waiting = select(blocked.c.id, blocked.c.payload).where(blocked.c.permit_key == permit_key)
         rows = connection.execute(waiting.order_by(blocked.c.id).limit(max(0, free))).all()
         if rows:

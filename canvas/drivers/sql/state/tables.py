@@ -47,7 +47,9 @@ class MessageTables:
         self.counters = table("counters", key("name"), Column("value", BigInteger, nullable=False))
         self.revoked = table("revocations", key("entry_key"), _bytes("entry"), moment("expires_at"))
         self.rate_limits = table("rate_limits", key("rate_key"), moment("next_turn"))
-        self.limits = table("concurrency_limits", key("permit_key"), Column("places", Integer, nullable=False))
+        # The database's name stays: workers of two versions use the tables at the same time, so columns are only added.
+        limit = Column("places", Integer, key="permits", nullable=False)
+        self.limits = table("concurrency_limits", key("permit_key"), limit)
         self.permits = table("permits", key("permit_key"), key("tag"))
         self.blocked = table(
             "blocked_messages", _number(), _text("permit_key"), _bytes("payload"), _by("blocked", "permit_key", "id")

@@ -1,0 +1,44 @@
+"""An app and signatures for tests that compose workflows."""
+
+from canvas import Canvas, Workflow
+
+
+def flows_app():
+    """An app in memory, with a task that fails and one that returns workflows."""
+    app = Canvas("flows", broker="memory://", backend="memory://")
+
+    @app.task(name="add", shared=False)
+    def add(x, y):
+        return x + y
+
+    @app.task(name="ident", shared=False)
+    def ident(x):
+        return x
+
+    @app.task(name="above", shared=False)
+    def above(value, limit):
+        return value > limit
+
+    @app.task(name="fail", shared=False)
+    def fail(*args):
+        raise ValueError("boom")
+
+    @app.task(name="grow", shared=False, bind=True)
+    def grow(self, depth):
+        if depth == 0:
+            return 0
+        flow = Workflow("grown", app)
+        flow.add(add.s(flow.add(self.s(depth - 1)), 1))
+        return flow
+
+    return app
+
+
+def sig(app, name, *args, **kwargs):
+    return app.tasks[name].s(*args, **kwargs)
+
+
+def inner(app):
+    inside = Workflow("inner", app)
+    inside.add(sig(app, "add", inside.input("x", default=1), 1))
+    return inside
