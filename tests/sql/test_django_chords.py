@@ -12,6 +12,7 @@ from canvas.drivers.ports.chords import Records
 from canvas.drivers.record_columns import RecordColumns
 from canvas.drivers.sql.chords import SqlChords
 from canvas.drivers.sql.database import Database
+from canvas.drivers.sql.dialects import unix_time
 from canvas.drivers.sql.django.chords import DjangoCounting
 from canvas.drivers.sql.django.counters import ChordCounters
 from canvas.drivers.sql.django.tables import CHORD_COUNTERS, DjangoTables
@@ -69,8 +70,14 @@ class Project:
         return self.results.database.call(lambda connection: connection.execute(query).scalar())
 
     def a_minute_passes(self):
+        self.idle_for(61)
+
+    def idle_for(self, seconds):
+        """All chords got their last part so long ago."""
         chords = self.results.tables.state.chords
-        self._run(update(chords).values(ready_since=chords.c.ready_since - 61))
+        self.results.database.call(
+            lambda connection: connection.execute(update(chords).values(ready_since=unix_time(connection) - seconds))
+        )
 
     def _run(self, statement):
         self.results.database.call(lambda connection: connection.execute(statement))
@@ -139,6 +146,24 @@ def test_members_that_celery_stores_and_does_not_count_are_found_after_a_minute(
     project.a_minute_passes()
     (ready,) = project.chords.stale_ready_chords(-1)
     assert (ready.group_id, repr(values(ready)[1]), project.left("dead")) == ("dead", "ValueError('no')", None)
+
+
+def test_a_chord_is_looked_at_sooner_the_fewer_of_its_members_are_left(project):
+    """Each look reads the records of all that are left. A failing inner chord that Celery ends is not counted."""
+    ends = {"one": 1, "ten": 10, "many": 30}
+    for group_id, left in ends.items():
+        members = [f"{group_id}-{number}" for number in range(left + 1)]
+        project.celery_starts(group_id, *members)
+        project.ends(group_id, members[0], 0, 0)
+        for task_id in members[1:]:
+            project.celery_stores(task_id, 1)
+
+    def ready_after(seconds):
+        project.idle_for(seconds)
+        return {ready.group_id for ready in project.chords.stale_ready_chords(-1)}
+
+    found = [ready_after(seconds) for seconds in (0, 10, 40, 61)]
+    assert found == [set(), {"one"}, {"one", "ten"}, {"one", "ten", "many"}]
 
 
 def test_a_counter_is_never_lower_than_the_members_that_have_not_ended(project):

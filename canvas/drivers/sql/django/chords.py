@@ -7,12 +7,13 @@ the other kind of worker ends it no more.
 
 A member whose record was final before canvas counted it ran on a Celery worker that may have died before, or after,
 it decremented the counter. It is not counted a second time: too low a counter would let Celery give up the chord. So a
-chord that gets no further part is looked at once a minute: it may have all its records by then.
+chord that gets no further part is looked at again and again: it may have all its records by then. A look reads the
+records of the members that are not counted, so the chords of which few are left are looked at more often.
 """
 
 from collections.abc import Collection, Mapping, Sequence
 
-from sqlalchemy import ColumnElement, Connection, Table, select
+from sqlalchemy import ColumnElement, Connection, Table, case, select
 
 from canvas.drivers.ports.chords import Records
 from canvas.drivers.sql.chord_rows import OPEN, READY, ChordRows, CountedChord
@@ -22,7 +23,9 @@ from canvas.drivers.sql.results import SqlResults
 from canvas.model.settlement import ChordExtension, ChordStart, Part, ReadyChord
 
 _WAITING_FOR = 60.0
-"""Seconds without a further part after which the records of a chord are looked at."""
+"""Seconds without a further part, or since the last look, after which the records of any chord are looked at."""
+_PER_MEMBER = 3.0
+"""Seconds after which they are looked at, for each member that is not counted, where that is sooner."""
 _AT_ONCE = 100
 """Chords that one look decides on."""
 
@@ -128,10 +131,12 @@ class DjangoCounting:
 
     def _decide(self, connection: Connection) -> list[ReadyChord]:
         """Look at the records of chords that have had no part for long; the chords that are ready."""
-        chords = self._rows.chords
-        until = unix_time(connection) - _WAITING_FOR
-        query = select(chords.c.group_id).where(chords.c.ready_since <= until, chords.c.state == OPEN)
-        waiting = set(connection.execute(query.limit(_AT_ONCE)).scalars())
+        chords, left = self._rows.chords, self._counters.table
+        few = (left.c.count > 0) & (left.c.count < _WAITING_FOR / _PER_MEMBER)
+        pause = case((few, left.c.count * _PER_MEMBER), else_=_WAITING_FOR)
+        query = select(chords.c.group_id).outerjoin(left, left.c.group_id == chords.c.group_id)
+        query = query.where(chords.c.ready_since <= unix_time(connection) - pause, chords.c.state == OPEN)
+        waiting = set(connection.execute(query.order_by(chords.c.ready_since).limit(_AT_ONCE)).scalars())
         counters = self._counters.lock(connection, waiting)
         found = self._rows.locked(connection, set(), waiting)
         now = read_clock(connection) if found else 0.0
