@@ -47,6 +47,9 @@ class DashboardOptions:
     """Upper bounds of the buckets of runtimes in the metrics, in seconds; some usual ones without it."""
     inspect_timeout: float = 1.0
     """Seconds to wait for the answers of workers."""
+    broker_api: str | None = None
+    """RabbitMQ's management API, such as ``http://user:password@host:15672/api/``: it lists queues that no worker
+    consumes and no event names. Has no effect with other brokers."""
 
     def __post_init__(self) -> None:
         for pair in self.basic_auth:

@@ -92,3 +92,18 @@ def test_a_queue_that_is_no_list_keeps_nobody_from_the_others(driver, redis_serv
     redis_server.client().set("bad", "x")
     driver.broker.publish([publish("a")])
     assert ids(driver.broker.lease(Lease("w", ["bad", "q"], 5))) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"), [("maxmemory", "OOM command not allowed"), ("min-replicas-to-write", "NOREPLICAS")]
+)
+def test_a_server_that_stores_nothing_is_seen(driver, redis_server, setting, words):
+    admin, key = redis_server.client(), "canvas:write_check"
+    assert (driver.admin.refusal(), driver.results.refusal()) == (None, None)
+    admin.config_set(setting, 1)
+    try:
+        for part in (driver.admin, driver.results):
+            assert words in part.refusal()
+    finally:
+        admin.config_set(setting, 0)
+    assert (driver.admin.refusal(), driver.results.refusal(), admin.exists(key)) == (None, None, 0)

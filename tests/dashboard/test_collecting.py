@@ -60,6 +60,7 @@ def test_the_oldest_tasks_are_forgotten_with_all_that_is_known_of_them():
         cluster.take([{"type": "worker-heartbeat", "hostname": f"w{number}", "timestamp": time.time()}])
     assert {task.uuid for task in cluster.tasks_now()} == {f"t{number}" for number in range(4_990, 5_000)}
     assert sum(map(len, cluster.by_root.values())) == 10
+    assert cluster.by_run == {}
     assert len(cluster.workers_now()) == 10
     assert len(cluster.tasks_by_type) < 2_100
     assert sum(map(len, cluster.tasks_by_type.values())) == sum(map(len, cluster.tasks_by_worker.values())) == 10
@@ -133,6 +134,17 @@ def test_a_group_with_a_failure_is_a_chord_where_events_say_so(collector, ends, 
             collector.cluster.groups[uuid] = "g"
     (family,) = collector.families.all()
     assert family.kind(collector.cluster.groups) == kind
+
+
+def test_the_tasks_of_a_run_are_found_without_a_look_at_the_others(collector):
+    cluster = collector.cluster
+    for uuid in ("r1.0.1", "r1.0.2.7", "r1.0.3.w.0.1", "r2.0.1", "other"):
+        collector.take([event("received", uuid)])
+    assert [task.uuid for task in cluster.of_run("r1")] == ["r1.0.1", "r1.0.2.7", "r1.0.3.w.0.1"]
+    assert [task.uuid for task in cluster.of_run("r1.0.3.w")] == ["r1.0.3.w.0.1"]
+    for number in range(collector.options.max_tasks):
+        collector.take([event("received", f"t{number}")])
+    assert (cluster.of_run("r1"), cluster.by_run) == ([], {})
 
 
 def test_a_queue_that_no_worker_consumes_is_shown_once_an_event_names_it(collector):

@@ -130,6 +130,7 @@ def test_a_schedule_is_paused_resumed_and_run_by_clicks(fleet, page):
 def test_axe_finds_nothing_serious(fleet, page, scheme, width):
     page.page.set_viewport_size({"width": width, "height": 900})
     fleet.app.send_task("t.unheard_of", (HOSTILE,))
+    start(fleet, fleet.bench.new_key())
     fleet.app.send_task("t.add", (1, 2), queue="other").get(timeout=30)
     eventually(lambda: fleet.get("/queues/celery/dead-letters")["total"])
     for path in PAGES:
@@ -139,6 +140,9 @@ def test_axe_finds_nothing_serious(fleet, page, scheme, width):
         shown.wait_for_timeout(1_500)
         assert (path, page.violations()) == (path, [])
         assert shown.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{path} is wider than the window"
+    figures = page.open("workflows").get_by_role("cell", name=re.compile("^ ?[0-9]+/4")).first
+    figures.wait_for()
+    assert figures.evaluate("cell => cell.getBoundingClientRect().right <= innerWidth"), "figures are scrolled out"
 
 
 @pytest.mark.slow

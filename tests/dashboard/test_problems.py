@@ -9,6 +9,7 @@ from canvas.dashboard.collecting.problems import (
     Problem,
     of_memory,
     of_queues,
+    of_refusals,
     of_runs,
     of_schedule,
     of_slow_workers,
@@ -40,6 +41,16 @@ def test_workers_that_are_lost_or_silent_are_named_and_those_that_left_are_not()
         ("Worker lost@h has sent no heartbeat for 5 min", ("workers", "lost@h")),
         ("Worker silent@h sends heartbeats, but has answered no question for 2 min", ("workers", "silent@h")),
     ]
+
+
+def test_servers_that_store_nothing_are_named_once():
+    full, alarm = "Redis at h:6379: OOM command not allowed", "RabbitMQ at h:5672, vhost '/' takes no messages: memory"
+    assert [one.text for one in of_refusals({"messages": full, "results": full})] == [
+        f"No messages and no results can be stored: {full}"
+    ]
+    assert [one.text for one in of_refusals({"messages": alarm, "results": full})] == [
+        f"No messages can be stored: {alarm}", f"No results can be stored: {full}",
+    ]  # fmt: skip
 
 
 def test_queues_without_consumers_come_before_slow_ones_and_dead_letters():
@@ -122,11 +133,14 @@ def test_a_stopped_run_is_found_among_many_that_are_over():
     theirs = Worker("theirs@h", sw_ident="py-celery")
     over = [f"over{number}.0.1" for number in range(50)]
     tasks = [Task(uuid, worker=theirs, state="SUCCESS") for uuid in (*over[:25], run["first"].id, *over[25:])]
-    look = StoppedRuns(app, Answers(app, 1.0)).look
-    assert look(tasks) == []  # one look reads a part of them, the latest first
-    assert [look(tasks), look(tasks)] == [[StoppedRun(run.id, "nightly", "theirs@h")]] * 2
+    stopped = StoppedRuns(app, Answers(app, 1.0))
+    stopped.take([*tasks, Task(f"{run.id}.0.1.w.2.0", worker=Worker("inner@h"), state="FAILURE")])
+    assert stopped.workers_of_celery(run.id, "0") == ["theirs@h"]
+    assert stopped.workers_of_celery(f"{run.id}.0.1.w", "2") == ["inner@h"]
+    assert stopped.look() == []  # one look reads a part of them, the latest first
+    assert [stopped.look(), stopped.look()] == [[StoppedRun(run.id, "nightly", "theirs@h")]] * 2
     run.cancel()
-    assert look(tasks) == []
+    assert stopped.look() == []
     app.close()
 
 

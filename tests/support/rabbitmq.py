@@ -44,10 +44,11 @@ def install():
 class RabbitMQNode:
     """A node in a directory of its own; ``stop`` and ``start`` again keep the ports and the data."""
 
-    def __init__(self, folder, configuration="", advanced="[].", beside=None):
+    def __init__(self, folder, configuration="", advanced="[].", beside=None, plugins=()):
         """``configuration`` and ``advanced``: further lines of rabbitmq.conf, and the terms of advanced.config.
-        ``beside``: another node, which has started, and whose cluster this one joins."""
+        ``beside``: another node, which has started, and whose cluster this one joins. ``plugins``: names of plug-ins."""
         self.folder = Path(folder)
+        self._plugins = plugins
         self._configuration, self._advanced = configuration, advanced
         self.port, self._distribution, self._epmd_port = free_port(), free_port(), free_port()
         self.name = f"canvas-{os.getpid()}-{self.port}@localhost"
@@ -127,7 +128,7 @@ class RabbitMQNode:
         cookie = folder / ".erlang.cookie"
         cookie.write_text(self._cookie)
         cookie.chmod(0o400)
-        (folder / "enabled_plugins").write_text("[].\n")
+        (folder / "enabled_plugins").write_text(f"[{','.join(self._plugins)}].\n")
         (folder / "advanced.config").write_text(f"{self._advanced}\n")
         vhosts = [f"t{number}" for number in range(VHOSTS)]
         rights = {"user": "guest", "configure": ".*", "write": ".*", "read": ".*"}

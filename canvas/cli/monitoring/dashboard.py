@@ -64,6 +64,8 @@ _OPTIONS = [
                  help="Bounds of the histograms of runtimes in /metrics."),
     click.option("--inspect-timeout", "--inspect_timeout", default=1000.0, show_default=True,
                          envvar=_env("INSPECT_TIMEOUT"), help="Milliseconds to wait for answers of workers."),
+    click.option("--broker-api", "--broker_api", envvar=_env("BROKER_API"), metavar="URL",
+                 help="RabbitMQ's management API, such as http://user:password@host:15672/api/: show all queues."),
     switch("--debug", default=False, envvar=_env("DEBUG"), help="Log requests, and errors of connections."),
     click.option("--conf", default=flower_flags.DEFAULT_FILE, show_default=True, envvar=_env("CONF"), type=click.Path(),
                  help="Python file with these options, as Flower's; canvas flower reads the default if it exists."),
@@ -127,7 +129,7 @@ def serve(context: click.Context, given: dict[str, Any]) -> None:
         "enable_events": given["enable_events"] and not given["no_enable_events"],
         "auto_refresh": given["auto_refresh"], "purge_offline": given["purge_offline_workers"],
         "runtime_buckets": _numbers("task-runtime-metric-buckets", given["task_runtime_metric_buckets"]),
-        "inspect_timeout": given["inspect_timeout"] / 1000,
+        "inspect_timeout": given["inspect_timeout"] / 1000, "broker_api": given["broker_api"],
     }  # fmt: skip
     try:
         checked_address(given["address"], DashboardOptions(**options).authenticates, given["unix_socket"])

@@ -18,7 +18,6 @@ REFUSED = {
 }
 """Flags that would be dangerous to pass over, and what to use in their place."""
 UNUSED = {
-    "broker_api": "queues are read over AMQP",
     "cookie_secret": "the dashboard keeps no sessions",
     "natural_time": "pages show times of day, and durations",
     "state_save_interval": "history is written every two seconds",

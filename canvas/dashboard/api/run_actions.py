@@ -6,7 +6,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from canvas.dashboard.answers import ApiError, acting, json_answer
-from canvas.dashboard.collecting.stopped_runs import workers_of_celery
 from canvas.dashboard.context import Context, context_of
 from canvas.model import states
 from canvas.model.run_index import in_celery_form
@@ -19,9 +18,7 @@ def stopped_by(context: Context, run: Run, status: RunStatus) -> list[str]:
     lost to it."""
     if status.over or in_celery_form(run.about):
         return []
-    collector = context.collector
-    ran = workers_of_celery(collector.cluster.tasks_now(), collector.answers)
-    return sorted(ran.get((run.id, str(run.attempt)), ()))
+    return context.collector.stopped_runs.workers_of_celery(run.id, str(run.attempt))
 
 
 def possible(context: Context, status: RunStatus) -> dict[str, bool]:

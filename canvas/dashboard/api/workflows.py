@@ -111,12 +111,8 @@ def one_run(request: Request) -> Response:
     """A run with the states of its nodes."""
     context, run_id = context_of(request), request.path_params["run"]
     watch = context.watch(run_id)
-    cluster = context.collector.cluster
-    running = {
-        task.uuid: task.started
-        for task in cluster.tasks_now()
-        if task.state == states.STARTED and task.uuid is not None and task.uuid.startswith(run_id)
-    }
+    known = context.collector.cluster.of_run(run_id)
+    running = {str(task.uuid): task.started for task in known if task.state == states.STARTED}
     found = watch.look(running)
     about = {**summary(watch.run, found.status), "critical_path": found.status.critical_path}
     about["can"] = possible(context, found.status)

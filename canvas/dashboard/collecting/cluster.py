@@ -65,6 +65,8 @@ class Cluster(State):
         super().__init__(max_tasks_in_memory=max_tasks, max_workers_in_memory=max_workers)
         self.by_root: dict[str, dict[str, None]] = {}
         """Ids of tasks by the id of their first task, in the order in which they became known."""
+        self.by_run: dict[str, dict[str, None]] = {}
+        """Ids of tasks by the part before their first point: in a task of a run, the id of the outermost run."""
         self.groups: dict[str, str] = {}
         """Groups of tasks, by the tasks' ids, as events of canvas' workers or the tasks' records name them."""
         self.revision = 0
@@ -98,20 +100,23 @@ class Cluster(State):
         if group := getattr(task, "group_id", None):
             self.groups[task.uuid] = group
         self.by_root.setdefault(root, {})[task.uuid] = None
+        run, point, _ = task.uuid.partition(".")
+        if point:
+            self.by_run.setdefault(run, {})[task.uuid] = None
 
     def _unlist(self, task: Task) -> None:
         super()._unlist(task)
         uuid, root = task.uuid or "", task.root_id or task.uuid or ""
-        for key in {root, uuid}:
-            members = self.by_root.get(key, {})
+        for index, key in ((self.by_root, root), (self.by_root, uuid), (self.by_run, uuid.partition(".")[0])):
+            members = index.get(key, {})
             members.pop(uuid, None)
             if not members:
-                self.by_root.pop(key, None)
+                index.pop(key, None)
         self.groups.pop(uuid, None)
-        for index in (self.tasks_by_type, self.tasks_by_worker):
-            if len(index) > _NAMES:
-                for name in [name for name, members in index.items() if not members]:
-                    del index[name]
+        for tasks in (self.tasks_by_type, self.tasks_by_worker):
+            if len(tasks) > _NAMES:
+                for name in [name for name, members in tasks.items() if not members]:
+                    del tasks[name]
 
     def tasks_now(self) -> list[Task]:
         """All tasks that are in memory, the one that became known first first."""
@@ -134,9 +139,15 @@ class Cluster(State):
 
     def related(self, root: str) -> list[Task]:
         """The tasks whose first task this is, as far as they are in memory."""
+        return self._listed_in(self.by_root, root)
 
+    def of_run(self, run: str) -> list[Task]:
+        """The tasks of a run of a workflow, as far as they are in memory."""
+        return [task for task in self._listed_in(self.by_run, run.partition(".")[0]) if str(task.uuid).startswith(run)]
+
+    def _listed_in(self, index: dict[str, dict[str, None]], key: str) -> list[Task]:
         def look() -> list[Task]:
-            return [task for uuid in self.by_root.get(root, ()) if (task := self._peek(uuid)) is not None]
+            return [task for uuid in index.get(key, ()) if (task := self._peek(uuid)) is not None]
 
         known: list[Task] = self.freeze_while(look)
         return known

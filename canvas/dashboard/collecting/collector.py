@@ -15,7 +15,7 @@ from canvas.dashboard.collecting.cluster import KINDS, Cluster
 from canvas.dashboard.collecting.families import Families
 from canvas.dashboard.collecting.flows import Flows
 from canvas.dashboard.collecting.health import Health
-from canvas.dashboard.collecting.queues import Queues, TimesOfSending, consumers_of
+from canvas.dashboard.collecting.queues import Queues, TimesOfSending, consumers_of, listing_of, refusals
 from canvas.dashboard.collecting.series import Series
 from canvas.dashboard.collecting.stopped_runs import StoppedRun, StoppedRuns
 from canvas.dashboard.collecting.workers import OF_ALL, Answers
@@ -67,8 +67,9 @@ class Collector:
         self.problems: list[problems.Problem] = []
         """Sentences for a person on call, as of the last look at the queues."""
         self._entries: list[EntryInfo] = []
-        self._look_for_stopped_runs = StoppedRuns(app, self.answers).look
-        self._stopped_runs: list[StoppedRun] = []
+        self._refusals: dict[str, str] = {}
+        self.stopped_runs = StoppedRuns(app, self.answers)
+        self._stopped_now: list[StoppedRun] = []
         self.history: Callable[[], dict[str, int]] | None = None
         """Gives how many ended tasks wait for the history's database, and how many were left out."""
         self.listeners: list[Listener] = []
@@ -79,6 +80,8 @@ class Collector:
             ("groups", _LOOK_EVERY, self.families.read_groups),
             ("schedule", _SCHEDULE_EVERY, self._read_schedule),
         ]
+        if (listed := listing_of(app, options.broker_api)) is not None:
+            self.duties.append(("broker_api", _ASK_EVERY, lambda: self.queues.note_all(listed())))
         """Name, seconds between two times, and function of what is done regularly, each on a thread of its own."""
         self._stopped = threading.Event()
         self._asked = threading.Event()
@@ -165,6 +168,7 @@ class Collector:
             elif kind == "started" and not entry.eta and isinstance(entry.sent, int | float):
                 waits.append(max(0.0, event["timestamp"] - entry.sent))
         self.series.count(counts, runtimes, waits)
+        self.stopped_runs.take(entry for _, entry in taken if isinstance(entry, Task))
         for listener in self.listeners:
             listener(taken)
 
@@ -193,6 +197,7 @@ class Collector:
         gone = {worker.hostname for worker in workers} - alive  # an answer may come before the first heartbeat
         consumers = consumers_of((name, queues) for name, queues in answers if name not in gone)
         self.queues.look(consumers, TimesOfSending(self.cluster.task))
+        self._refusals = refusals(self.app)
         self.series.sample({**self.queues.samples(), "workers": float(len(alive))})
         self.problems = self._find_problems(workers)
 
@@ -200,9 +205,10 @@ class Collector:
         now, known, tasks = time.time(), self.answers.all(), self.cluster.tasks_now()
         answered = {name: found["timestamp"] for name, found in known.items() if "timestamp" in found}
         return [
+            *problems.of_refusals(self._refusals),
             *problems.of_workers(workers, answered, now),
             *problems.of_queues(self.queues.states.values()),
-            *problems.of_runs(self._stopped_runs),
+            *problems.of_runs(self._stopped_now),
             *problems.of_schedule(self._entries, now),
             *problems.of_memory(self.answers.memory.grown()),
             *problems.of_slow_workers(tasks, now),
@@ -241,7 +247,7 @@ class Collector:
             "running": self.app.runs.count(state=[states.PENDING, states.STARTED]),
             "failed": self.app.runs.count(state=states.FAILURE),
         }
-        self._stopped_runs = self._look_for_stopped_runs(self.cluster.tasks_now())
+        self._stopped_now = self.stopped_runs.look()
 
     # -- for pages
 

@@ -39,6 +39,18 @@ class Problem(NamedTuple):
     """The query of the page."""
 
 
+def of_refusals(refusals: Mapping[str, str]) -> list[Problem]:
+    """Servers that store nothing now, such as a Redis without memory. ``refusals``: their words, for ``messages`` and
+    for ``results``."""
+    kinds: defaultdict[str, list[str]] = defaultdict(list)
+    for kind, words in refusals.items():
+        kinds[words].append(kind)
+    return [
+        Problem(f"No {' and no '.join(kinds)} can be stored: {words}", ("queues",), {})
+        for words, kinds in kinds.items()
+    ]
+
+
 def of_workers(workers: Iterable[Worker], answered: dict[str, float], now: float) -> list[Problem]:
     """Workers that have stopped without an event, and workers that answer no command. ``answered``: unix times of the
     last answers, by worker."""

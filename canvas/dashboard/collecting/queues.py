@@ -1,12 +1,16 @@
 """The queues as the broker shows them: lengths, dead letters, and how long the next message has waited."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from canvas.app.application import Canvas
+from canvas.app.broker_address import broker_address
 from canvas.dashboard.collecting.flows import Flows
+from canvas.drivers.amqp.url import SCHEMES, parse
+from canvas.drivers.ports.results import RefusingStore
 from canvas.drivers.stored_messages import task_id_of
 from canvas.errors import RefusedError
 from canvas.remote.cluster_entries import Task
@@ -58,11 +62,15 @@ class Queues:
         if isinstance(queue, str) and len(self._noted) < _QUEUES_NOTED:
             self._noted[queue] = None
 
+    def note_all(self, queues: Iterable[str]) -> None:
+        """The broker has these queues."""
+        for queue in queues:
+            self.note(queue)
+
     def look(self, consumers: dict[str, list[str]], sent_at: "TimesOfSending") -> None:
         """Look at all queues. ``consumers``: workers by the queues that they consume. Raises BrokerError."""
         admin = self._app.driver.admin
-        for queue in admin.find_queues():
-            self.note(queue)
+        self.note_all(admin.find_queues())
         names = dict.fromkeys(
             [*(queue.name for queue in self._app.router.consumed()), *sorted(consumers), *list(self._noted)]
         )
@@ -123,6 +131,27 @@ class TimesOfSending:
         found: Task | None = self._task(task_id)
         sent = None if found is None else found.sent
         return float(sent) if isinstance(sent, int | float) else None
+
+
+def refusals(app: Canvas) -> dict[str, str]:
+    """The words of the servers that store nothing now, for ``messages`` and for ``results``. Raises BrokerError."""
+    results = app.driver.results
+    found = {
+        "messages": app.driver.admin.refusal(),
+        "results": results.refusal() if isinstance(results, RefusingStore) else None,
+    }
+    return {what: words for what, words in found.items() if words is not None}
+
+
+def listing_of(app: Canvas, broker_api: str | None) -> Callable[[], list[str]] | None:
+    """Lists the queues that hold messages by RabbitMQ's management API; ``None`` without the API's URL, and with other
+    brokers. Raises ConfigurationError."""
+    address = broker_address(app.conf)
+    if not broker_api or address.partition("://")[0] not in SCHEMES:
+        return None
+    from canvas.drivers.amqp.management import ManagementApi  # imported late: it needs py-amqp
+
+    return partial(ManagementApi(broker_api).find_queues, parse(address, {})[0].vhost)
 
 
 def consumers_of(inspected: Iterable[tuple[str, Any]]) -> dict[str, list[str]]:

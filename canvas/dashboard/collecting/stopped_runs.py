@@ -1,17 +1,24 @@
 """Runs that have stopped because a Celery worker, which starts no next nodes, ran one of their tasks."""
 
+import threading
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from canvas.app.application import Canvas
-from canvas.dashboard.collecting.workers import Answers
+from canvas.dashboard.collecting.workers import Answers, is_of_canvas
 from canvas.errors import RunLost
 from canvas.model import states
 from canvas.model.run_index import in_celery_form
-from canvas.remote.cluster_entries import Task
+from canvas.model.workflow_run import child_run_of
+from canvas.remote.cluster_entries import Task, Worker
 
 _RUNS = 20
 """Attempts that one look reads."""
+_KNOWN = 10_000
+"""Attempts whose workers are remembered."""
+
+_INNER = child_run_of("") + "."
+"""Stands in the id of a task of an inner run, after the id of the task in whose place that run stands."""
 
 
 class StoppedRun(NamedTuple):
@@ -22,40 +29,48 @@ class StoppedRun(NamedTuple):
     worker: str
 
 
-def workers_of_celery(tasks: Iterable[Task], answers: Answers) -> dict[tuple[str, str], set[str]]:
-    """The Celery workers that have ended tasks of runs, by the run's id and its attempt, as text."""
-    found: dict[tuple[str, str], set[str]] = {}
-    for task in tasks:
-        run, dot, rest = str(task.uuid).partition(".")
-        if not dot or not task.ready or task.worker is None or answers.library_of(task.worker) != "celery":
-            continue
-        found.setdefault((run, rest.partition(".")[0]), set()).add(task.worker.hostname or "")
-    return found
-
-
 class StoppedRuns:
-    """The runs that have stopped, of those whose tasks are known."""
+    """The runs that have stopped, of those whose tasks' ends were seen in events."""
 
     def __init__(self, app: Canvas, answers: Answers) -> None:
         self._app = app
         self._answers = answers
-        self._over: set[tuple[str, str]] = set()
-        """Attempts that have ended, which are not read again."""
+        self._ran: dict[tuple[str, str], dict[str, Worker]] = {}
+        """The workers that have ended tasks of runs, by the run's id and its attempt, as text."""
+        self._lock = threading.Lock()
 
-    def look(self, tasks: Iterable[Task]) -> list[StoppedRun]:
-        """Those of the latest ``tasks``, given in their order. Raises BrokerError."""
-        ran = workers_of_celery(reversed(list(tasks)), self._answers)
-        self._over &= ran.keys()
+    def take(self, tasks: Iterable[Task]) -> None:
+        """Note the workers of tasks that have changed."""
+        for task in tasks:
+            attempt = _attempt_of(str(task.uuid))
+            if attempt is None or not task.ready or task.worker is None or is_of_canvas(task.worker.sw_ident):
+                continue
+            with self._lock:
+                self._ran.setdefault(attempt, {})[task.worker.hostname or ""] = task.worker
+                if len(self._ran) > _KNOWN:
+                    del self._ran[next(iter(self._ran))]
+
+    def workers_of_celery(self, run: str, attempt: str) -> list[str]:
+        """The names of the Celery workers that have ended tasks of an attempt of a run."""
+        with self._lock:
+            workers = dict(self._ran.get((run, attempt), {}))
+        return sorted(name for name, worker in workers.items() if self._answers.library_of(worker) == "celery")
+
+    def look(self) -> list[StoppedRun]:
+        """Those of the latest runs, the one that began last first. Raises BrokerError."""
+        with self._lock:
+            attempts = list(reversed(self._ran))
         found, left = [], _RUNS
-        for attempt, workers in ran.items():
-            if attempt in self._over:
+        for attempt in attempts:
+            workers = self.workers_of_celery(*attempt)
+            if not workers:
                 continue
             if not left:
                 break
             left -= 1
             name = self._name_of_stopped(attempt)
             if name is not None:
-                found.append(StoppedRun(attempt[0], name, min(workers)))
+                found.append(StoppedRun(attempt[0], name, workers[0]))
         return found
 
     def _name_of_stopped(self, attempt: tuple[str, str]) -> str | None:
@@ -69,5 +84,13 @@ class StoppedRuns:
         if state == states.STARTED:
             return str(run.about["name"])
         if state != states.PENDING:
-            self._over.add(attempt)
+            with self._lock:
+                self._ran.pop(attempt, None)
         return None
+
+
+def _attempt_of(task_id: str) -> tuple[str, str] | None:
+    """The run, the innermost one, and its attempt, as text, of a task of a run; ``None`` for the id of another task."""
+    outer, inner, rest = task_id.rpartition(_INNER)
+    run, point, rest = (child_run_of(outer), inner, rest) if inner else task_id.partition(".")
+    return (run, rest.partition(".")[0]) if point else None

@@ -59,8 +59,7 @@ class Answers:
         stats = self.one(worker.hostname or "").get("stats")
         pool = stats.get("pool") if isinstance(stats, dict) else None
         implementation = pool.get("implementation") if isinstance(pool, dict) else ""
-        named = (str(worker.sw_ident or ""), str(implementation or ""))
-        return "canvas" if any(one.startswith("canvas") for one in named) else "celery"
+        return "canvas" if is_of_canvas(worker.sw_ident) or is_of_canvas(implementation) else "celery"
 
     def all(self) -> dict[str, dict[str, Any]]:
         """All that workers have answered, by worker."""
@@ -72,6 +71,11 @@ class Answers:
         with self._lock:
             self._known.pop(worker, None)
             self.memory.forget(worker)
+
+
+def is_of_canvas(name: object) -> bool:
+    """Whether canvas has given itself, or its pool, this name."""
+    return isinstance(name, str) and name.startswith("canvas")
 
 
 def questions_of(worker: str | None) -> tuple[str, ...]:

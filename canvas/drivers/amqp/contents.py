@@ -31,7 +31,8 @@ DEAD: Final = "canvas_dead"
 """The header of a dead letter in RabbitMQ: reason, and unix time."""
 _BROKERS_OWN: Final = frozenset({_DUE, _DEATHS, _DELIVERIES, DEAD})
 _LATEST_DEATHS: Final = ("x-first-death-", "x-last-death-")
-_DELAY_QUEUES: Final = (PREFIX, "celery_delayed_")
+DELAY_QUEUES: Final = (PREFIX, "celery_delayed_")
+"""How the names of queues begin in which messages wait until they are due."""
 
 
 class Outgoing(NamedTuple):
@@ -141,7 +142,7 @@ def _headers_of(properties: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_delay(death: Any) -> bool:
-    return isinstance(death, dict) and str(death.get("queue")).startswith(_DELAY_QUEUES)
+    return isinstance(death, dict) and str(death.get("queue")).startswith(DELAY_QUEUES)
 
 
 def to_payload(content: Content, exchange: str, routing_key: str) -> tuple[bytes, str, bool]:

@@ -102,6 +102,10 @@ class AmqpAdmin:
     def next_messages(self, queue: str) -> list[bytes]:
         return []
 
+    def refusal(self) -> str | None:
+        blocked = self._broker.publisher.blocked
+        return f"{self._broker.where} takes no messages: {blocked}" if blocked else None
+
     def in_flight(self) -> InFlight:
         found = self._inner.in_flight() if self._inner is not None else self._broker.held()
         return found._replace(delayed=self._delayed.count())

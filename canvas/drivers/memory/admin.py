@@ -45,6 +45,9 @@ class MemoryAdmin:
         lists = [self._memory.queues[queue, step] for step in STEPS]
         return [waiting[0] for waiting in lists if waiting]
 
+    def refusal(self) -> str | None:
+        return None
+
     def in_flight(self) -> InFlight:
         memory = self._memory
         return InFlight(len(memory.unacked), len(memory.deferred), sum(len(w) for _, w in memory.blocked.values()))

@@ -32,6 +32,9 @@ class Admin(Protocol):
         """The messages that workers take next from the queue, one of each priority that has any; none where the broker
         does not show messages without delivering them."""
 
+    def refusal(self) -> str | None:
+        """The server's words if it stores no messages now, such as a Redis without memory; ``None`` if it does."""
+
     def in_flight(self) -> InFlight:
         """How many messages of all queues are in none of them now."""
 

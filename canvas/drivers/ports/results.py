@@ -83,6 +83,14 @@ class ResultStore(Protocol):
 
 
 @runtime_checkable
+class RefusingStore(Protocol):
+    """A store that shows whether its server takes writes."""
+
+    def refusal(self) -> str | None:
+        """The server's words if it stores no results now; ``None`` if it does."""
+
+
+@runtime_checkable
 class TableStore(Protocol):
     """A store whose tables have to be made."""
 

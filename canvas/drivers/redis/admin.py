@@ -7,6 +7,7 @@ import msgpack
 from canvas.drivers.kombu_envelope import ENVELOPE
 from canvas.drivers.ports.values import DeadLetter, InFlight, Scheduled
 from canvas.drivers.redis.connection.client import RedisClient
+from canvas.drivers.redis.connection.refusals import refusal_of
 from canvas.drivers.redis.keys import BrokerKeys
 from canvas.drivers.redis.scripts.arguments import ScriptArguments
 from canvas.drivers.redis.scripts.replies import text
@@ -65,6 +66,9 @@ class RedisAdmin:
     def next_messages(self, queue: str) -> list[bytes]:
         found = self.link.pipeline([("LINDEX", key, -1) for key in self.keys.queue_lists(queue)])
         return [message for message in found if message is not None]
+
+    def refusal(self) -> str | None:
+        return refusal_of(self.link, self.keys.write_check)
 
     def in_flight(self) -> InFlight:
         keys = self.keys

@@ -42,6 +42,8 @@ class BrokerKeys:
         """Lock with a TTL of seconds."""
         self.alive = f"{prefix}canvas:alive"
         """zset of chords that live, by when they count as abandoned (unix time); entries go when a chord ends."""
+        self.write_check = f"{prefix}canvas:write_check"
+        """Never exists: named in a command that shows whether the server takes writes."""
 
     def step_of(self, priority: object) -> int:
         """The step that a message's priority falls into."""
@@ -193,6 +195,8 @@ class ResultKeys:
         """zset group → when its chord counts as lost (unix time)."""
         self.alive = f"{prefix}canvas:alive"
         """As the broker's, where that is another server."""
+        self.write_check = f"{prefix}canvas:write_check"
+        """As the broker's."""
 
     def task(self, task_id: str) -> str:
         """A task's record; also the channel it is announced on. With ``:success`` appended, the SHA-1 of a record that

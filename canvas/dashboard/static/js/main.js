@@ -80,7 +80,7 @@ function banner(text) {
   place.hidden = !text;
 }
 
-const SOURCES = { events: "the events have", queues: "the broker has", workers: "the workers have", runs: "the result backend has", groups: "the result backend has", schedule: "the schedule has" };
+const SOURCES = { events: "the events have", queues: "the broker has", workers: "the workers have", runs: "the result backend has", groups: "the result backend has", schedule: "the schedule has", broker_api: "RabbitMQ's management API has" };
 
 /** What is wrong with the sources of the data, as sentences. */
 function troubles({ now, sources, history }) {

@@ -48,6 +48,12 @@ class Publisher:
         self._link: Link | None = None
         self._confirms = Confirms()
 
+    @property
+    def blocked(self) -> str:
+        """Why the broker has taken no messages from this connection since the last one was sent; empty if it does."""
+        link = self._link
+        return "" if link is None else link.blocked
+
     def publish(self, messages: Sequence[Publication], delays: Delays = None) -> None:
         """Return when the broker has the messages. One that was lost on the way is sent again under the same id.
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from canvas.drivers.amqp.broker import AmqpBroker
 from canvas.drivers.amqp.channels.connecting import channel_of
@@ -14,9 +14,16 @@ from canvas.drivers.ports.values import DeadLetter
 from canvas.model.ids import new_tag
 from canvas.model.message import Delivery
 
+_PREFIX: Final = "canvas.dead."
+
 
 def _queue_of(queue: str) -> str:
-    return f"canvas.dead.{queue}"
+    return f"{_PREFIX}{queue}"
+
+
+def queue_of_letters(name: str) -> str:
+    """The queue whose dead letters are in the queue ``name``; ``""`` if that has no dead letters."""
+    return name.removeprefix(_PREFIX) if name.startswith(_PREFIX) else ""
 
 
 def dead_letter(delivery: Delivery, reason: str) -> Outgoing:

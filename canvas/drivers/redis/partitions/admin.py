@@ -35,6 +35,9 @@ class PartitionedAdmin:
     def next_messages(self, queue: str) -> list[bytes]:
         return self._of(queue).next_messages(queue)
 
+    def refusal(self) -> str | None:
+        return next((found for one in self._partitions.every if (found := one.admin.refusal()) is not None), None)
+
     def in_flight(self) -> InFlight:
         return InFlight(*map(sum, zip(*(one.admin.in_flight() for one in self._partitions.every), strict=True)))
 

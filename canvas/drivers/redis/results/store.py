@@ -7,6 +7,7 @@ from typing import Any
 from canvas.drivers.ports.chords import Records
 from canvas.drivers.ports.runs import NewAttempt
 from canvas.drivers.redis.connection.client import RedisClient
+from canvas.drivers.redis.connection.refusals import refusal_of
 from canvas.drivers.redis.keys import BrokerKeys, ResultKeys
 from canvas.drivers.redis.results.run_index import RedisRunIndex, index_entry
 from canvas.drivers.redis.results.watch import Watching
@@ -56,6 +57,9 @@ class RedisResults:
 
     def store(self, stores: Sequence[ResultWrite]) -> None:
         self.record(Records(stores))
+
+    def refusal(self) -> str | None:
+        return refusal_of(self.link, self.keys.write_check)
 
     def forget(self, task_ids: Sequence[str]) -> None:
         if task_ids:
