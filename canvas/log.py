@@ -5,7 +5,7 @@ The loggers have Celery's names, so that a logging configuration written for Cel
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from canvas.context import current_request
 
@@ -13,8 +13,6 @@ BASE_LOGGER = "celery"
 TASK_LOGGER = "celery.task"
 REDIRECTED_LOGGER = "celery.redirected"
 _RESERVED = frozenset({BASE_LOGGER, TASK_LOGGER, "canvas", "canvas.task"})
-_COLOURS = {"DEBUG": 34, "WARNING": 33, "ERROR": 31, "CRITICAL": 35}
-"""ANSI codes by level, as Celery's."""
 _OUTSIDE = "???"
 
 
@@ -57,8 +55,22 @@ def ancestry(logger: logging.Logger) -> Iterator[logging.Logger]:
         found = found.parent
 
 
+def _colouring(code: int) -> Callable[[str], str]:
+    return lambda text: f"\033[1;{code}m{text}\033[0m"
+
+
 class ColorFormatter(logging.Formatter):
     """logging's own formatter; with ``use_color`` the line has the colour of its level."""
+
+    COLORS: Mapping[str, Callable[[str], object]] = {
+        name: _colouring(30 + number)
+        for number, name in enumerate(("black", "red", "green", "yellow", "blue", "magenta", "cyan", "white"))
+    }
+    """By name, a function that colours text."""
+    colors: Mapping[str, Callable[[str], object]] = {
+        "DEBUG": COLORS["blue"], "WARNING": COLORS["yellow"], "ERROR": COLORS["red"], "CRITICAL": COLORS["magenta"],
+    }  # fmt: skip
+    """By name of a level, the function that colours its lines; a subclass may have others."""
 
     def __init__(self, fmt: str | None = None, use_color: bool = True, datefmt: str | None = None) -> None:
         super().__init__(fmt, datefmt)
@@ -66,8 +78,8 @@ class ColorFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         text = super().format(record)
-        colour = _COLOURS.get(record.levelname) if self.use_color else None
-        return text if colour is None else f"\033[1;{colour}m{text}\033[0m"
+        colour = self.colors.get(record.levelname) if self.use_color else None
+        return text if colour is None else str(colour(text))
 
 
 class TaskFormatter(ColorFormatter):

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -108,7 +109,7 @@ class Canvas(CeleryNames, SendingApp):
 
     def _use_django(self) -> None:
         """Take settings, tasks and their base class from Django, if a Django project is configured."""
-        if os.environ.get("DJANGO_SETTINGS_MODULE"):
+        if os.environ.get("DJANGO_SETTINGS_MODULE"):  # asked before the import, which takes time
             from canvas.integrations.django import DjangoTask, fixup
 
             self._django = fixup(self)
@@ -183,17 +184,19 @@ class Canvas(CeleryNames, SendingApp):
     def connection(self, url: str | None = None, **options: Any) -> Any:
         """A connection to the broker: kombu's where kombu is installed and knows the broker, else one of canvas' own.
 
-        Raises ConfigurationError for another broker's URL without kombu.
+        ``options``: those of kombu's connection, such as ``userid``, ``password``, ``virtual_host``, ``port``, ``ssl``
+        and ``transport_options``, instead of the settings'; ``hostname`` is ``url``. Raises ConfigurationError for
+        another broker's URL, and for options, without kombu.
         """
-        from canvas.app.connection import Connection, kombu_connection
+        from canvas.app.connection import connection_of
 
-        return kombu_connection(self.conf, url) or Connection(self, url)
+        return connection_of(self, url, options)
 
     connection_for_read = connection_for_write = broker_connection = connection
 
-    def connection_or_acquire(self, connection: Any = None, pool: bool = True) -> Any:
-        """``connection``, or a new one if it is ``None``."""
-        return connection if connection is not None else self.connection()
+    def connection_or_acquire(self, connection: Any = None, pool: bool = True, *_: Any, **__: Any) -> Any:
+        """``connection`` in a context manager, which leaves it open; a new one if it is ``None``."""
+        return self.connection() if connection is None else nullcontext(connection)
 
     default_connection = connection_or_acquire
 

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from functools import cache
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from canvas.app.broker_address import broker_address
@@ -28,6 +29,7 @@ class ConnectingApp(Protocol):
     def driver(self) -> Driver: ...
 
 
+NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 _OF_KOMBU = ("redis", "rediss", "redis+socket", "sentinel", "amqp", "amqps", "pyamqp")
 """Schemes of brokers that canvas and kombu both know."""
 _of_parents: list[Any] = []
@@ -44,8 +46,9 @@ def of_kombu(name: str) -> Any:
     return found
 
 
-def kombu_connection(conf: Config, url: str | None = None) -> Any:
-    """kombu's connection to the app's broker, or to ``url``; ``None`` without kombu, and for other brokers.
+def kombu_connection(conf: Config, url: str | None = None, options: Mapping[str, Any] = NO_OPTIONS) -> Any:
+    """kombu's connection to the app's broker, or to ``url``; ``None`` without kombu, and for other brokers. ``options``
+    of a connection take the place of the settings.
 
     Raises ConfigurationError for a URL that cannot be divided: kombu's error would show a part of the password.
     """
@@ -57,16 +60,31 @@ def kombu_connection(conf: Config, url: str | None = None) -> Any:
         connection = of_kombu("kombu:Connection")
     except (ImportError, AttributeError):
         return None
+    given = {name: value for name, value in options.items() if value is not None}
+    given["transport_options"] = {**conf.broker_transport_options, **given.get("transport_options", {})}
+    settings = {"ssl": conf.broker_use_ssl, "connect_timeout": conf.broker_connection_timeout}
     try:
-        return connection(
-            address, ssl=conf.broker_use_ssl, transport_options=dict(conf.broker_transport_options),
-            connect_timeout=conf.broker_connection_timeout,
-        )  # fmt: skip
+        return connection(address, **{**settings, **given})
     except ValueError:
         raise ConfigurationError(
             f"broker URL {masked_url(first)}: expected a port that is a number, and characters with a meaning in URLs "
             "percent-encoded, such as / (%2F), ? (%3F), # (%23), @ (%40) and [ (%5B)"
         ) from None
+
+
+def connection_of(app: ConnectingApp, url: str | None, options: Mapping[str, Any]) -> Any:
+    """A connection of ``app.connection``'s. Raises ConfigurationError."""
+    given = {name: value for name, value in options.items() if value is not None}
+    address = url or given.pop("hostname", None)
+    found = kombu_connection(app.conf, address, given)
+    if found is not None:
+        return found
+    if given:
+        raise ConfigurationError(
+            f"connection: {', '.join(sorted(given))}: these are options of kombu's connections, and "
+            "kombu is not installed or does not know the broker; say them in the URL"
+        )
+    return Connection(app, address)
 
 
 def kombu_pool(group: str, connection: Any) -> Any:

@@ -15,7 +15,7 @@ from canvas.caller_warnings import AlwaysEagerIgnored, ends_in_caller, warn_call
 from canvas.context import called_task, current_request
 from canvas.errors import CanvasError
 from canvas.model import ids
-from canvas.model.call_options import unset
+from canvas.model.call_options import OMITTED, unset
 from canvas.model.ids import Lineage
 from canvas.primitives.cycles import too_deep
 from canvas.primitives.signature import Signature, signature
@@ -204,28 +204,29 @@ class SendingApp(TaskDefinitions):
     def send_task(
         self, name: str, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None,
         countdown: float | None = None, eta: Any = None, task_id: str | None = None, producer: Any = None,
-        connection: Any = None, router: Any = None, result_cls: Any = None, expires: Any = None,
+        connection: Any = None, router: Any = None, result_cls: Any = None, expires: Any = OMITTED,
         publisher: Any = None, link: Any = None, link_error: Any = None, add_to_parent: bool = True,
         group_id: str | None = None, group_index: int | None = None, retries: int = 0, chord: Any = None,
-        reply_to: str | None = None, time_limit: float | None = None, soft_time_limit: float | None = None,
+        reply_to: str | None = None, time_limit: float | None = OMITTED, soft_time_limit: float | None = OMITTED,
         root_id: str | None = None, parent_id: str | None = None, route_name: str | None = None,
         shadow: str | None = None, chain: Any = None, task_type: Any = None, replaced_task_nesting: int = 0,
         **options: Any,
     ) -> Any:  # fmt: skip
         """Send a task by name; it need not be registered here. Returns its AsyncResult.
 
-        The options of a task that is registered here count, as in Celery; its arguments are not checked against it. A
-        subclass that overrides this also sends the tasks and signatures of its app.
+        The options of a task that is registered here count, as in Celery (``expires`` and the limits: unless given as
+        ``None``); arguments are not checked. A subclass that overrides this also sends the app's tasks and signatures.
         """
         named = {
             "countdown": countdown, "eta": eta, "task_id": task_id, "producer": producer, "connection": connection,
-            "router": router, "result_cls": result_cls, "expires": expires, "publisher": publisher, "link": link,
+            "router": router, "result_cls": result_cls, "publisher": publisher, "link": link,
             "link_error": link_error, "group_id": group_id, "group_index": group_index, "retries": retries or None,
-            "chord": chord, "reply_to": reply_to, "time_limit": time_limit, "soft_time_limit": soft_time_limit,
-            "root_id": root_id, "parent_id": parent_id, "route_name": route_name, "shadow": shadow, "chain": chain,
-            "replaced_task_nesting": replaced_task_nesting or None,
+            "chord": chord, "reply_to": reply_to, "root_id": root_id, "parent_id": parent_id, "route_name": route_name,
+            "shadow": shadow, "chain": chain, "replaced_task_nesting": replaced_task_nesting or None,
         }  # fmt: skip
-        options.update((option, value) for option, value in named.items() if value is not None)
+        limits = {"expires": expires, "time_limit": time_limit, "soft_time_limit": soft_time_limit}
+        # A limit that is None replaces the task's; other options of None count as not given.
+        options.update(one for one in (named | limits).items() if one[1] is not (OMITTED if one[0] in limits else None))
         if not add_to_parent:
             options["add_to_parent"] = False
         plain = self.plain_calls.send(name, args, kwargs, options)

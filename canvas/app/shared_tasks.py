@@ -30,10 +30,14 @@ class TaskFactory(Protocol):
 
     def define_task(self, function: Callable[..., Any], **options: Any) -> Task[Any]: ...
 
+    @property
+    def on_after_finalize(self) -> Any: ...
+
 
 Sharing: TypeAlias = Literal["asked", "by default"]
 """Whether a program has asked for a task to be shared, or tasks are shared unless it asks for the opposite."""
 _definitions: list[tuple[Callable[..., Any], dict[str, Any]]] = []
+_finalizers: list[Callable[[Any], Any]] = []
 _apps: WeakSet[TaskFactory] = WeakSet()
 _by_default = False
 _stand_in: Callable[[], TaskFactory]
@@ -161,8 +165,21 @@ def share(function: Callable[..., Any], options: dict[str, Any], how: Sharing = 
         app.define_task(function, **lent)
 
 
+def when_finalized(callback: Callable[[Any], Any]) -> None:
+    """Call ``callback`` with each app, past and to come, when it is finalized."""
+    _finalizers.append(callback)
+    for app in list(_apps):
+        _call_when_finalized(app, callback)
+
+
+def _call_when_finalized(app: TaskFactory, callback: Callable[[Any], Any]) -> None:
+    app.on_after_finalize.connect(lambda sender, **_: callback(sender), weak=False)
+
+
 def bind_app(app: TaskFactory) -> None:
     """Give ``app`` every shared task there is, and those to come."""
     _apps.add(app)
+    for callback in _finalizers:
+        _call_when_finalized(app, callback)
     for function, options in _definitions:
         app.define_task(function, **options)

@@ -45,12 +45,15 @@ class Configured(Protocol):
     def conf(self) -> Config: ...
 
 
-def fixup(app: Configured) -> "DjangoFixup | None":
-    """Django's fixup for an app; ``None``, with a warning, where Django is not installed."""
+def fixup(app: Configured, env: str = "DJANGO_SETTINGS_MODULE") -> "DjangoFixup | None":
+    """Django's fixup for an app; ``None`` where the environment variable ``env`` does not name settings, or, with a
+    warning, where Django is not installed."""
+    if not os.environ.get(env):
+        return None
     try:
         import django  # noqa: F401
     except ModuleNotFoundError:
-        warn_caller("DJANGO_SETTINGS_MODULE is set, but Django is not installed: nothing is done for it", FixupWarning)
+        warn_caller(f"{env} is set, but Django is not installed: nothing is done for it", FixupWarning)
         return None
     return DjangoFixup(app)
 

@@ -123,4 +123,6 @@ def unset(options: Mapping[str, Any]) -> dict[str, None]:
     return {name: None for name, value in options.items() if value is None and name in _UNSET}
 
 
+OMITTED: Final[Any] = type("Omitted", (), {"__repr__": lambda self: "..."})()
+"""The default of a parameter whose ``None`` means something."""
 _UNSET: Final = frozenset({*ATTRIBUTES, "ignore_result"})

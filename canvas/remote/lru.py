@@ -2,6 +2,7 @@
 
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
 K = TypeVar("K")
@@ -42,6 +43,18 @@ class LRUCache(OrderedDict[K, V]):
             value = super().__getitem__(key)
             self.move_to_end(key)
             return value
+
+    def iterkeys(self) -> Iterator[K]:
+        """The keys, the oldest first."""
+        return iter(self)
+
+    def itervalues(self) -> Iterator[V]:
+        """The values, the oldest first."""
+        return iter(self.values())
+
+    def iteritems(self) -> Iterator[tuple[K, V]]:
+        """The keys and their values, the oldest first."""
+        return iter(self.items())
 
     def incr(self, key: K, delta: int = 1) -> int:
         """Add ``delta`` to a number, which is kept as text; the sum. Raises KeyError."""

@@ -89,3 +89,17 @@ def test_settings_of_a_module_that_is_not_there(monkeypatch):
     assert app.config_from_envvar("SUCH_A_VARIABLE") is True
     with pytest.raises(ModuleNotFoundError):
         app.config_from_object("no_such_module_anywhere")
+
+
+def test_options_of_a_worker_that_a_program_starts():
+    app = made()
+    worker = app.Worker(
+        pool="threads", autoscale="4,2", time_limit=9, task_soft_time_limit=5, include=["colorsys"], O="fair"
+    )
+    plan = worker.plan()
+    assert (plan.pool, plan.concurrency, plan.autoscale, plan.prefetch_limit) == ("threads", 2, (4, 2), 0)
+    assert (app.conf.task_time_limit, app.conf.task_soft_time_limit, app.conf.include) == (9, 5, ["colorsys"])
+    with pytest.raises(ConfigurationError, match="canvas worker -B"):
+        app.Worker(beat=True)
+    with pytest.raises(ConfigurationError, match="autoscale: expected max,min"):
+        app.Worker(autoscale="many")

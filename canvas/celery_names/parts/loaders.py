@@ -7,13 +7,15 @@ from types import ModuleType
 from typing import Any
 
 from canvas.app.application import Canvas
-from canvas.celery_names.utils.imports import import_from_cwd
+from canvas.celery_names.utils.imports import find_module, import_from_cwd
 
 
 class BaseLoader:
     """Finds settings and tasks of an app; its hooks do nothing."""
 
+    builtin_modules: frozenset[str] = frozenset()
     override_backends: dict[str, str] = {}
+    worker_initialized = False
     configured = True
 
     def __init__(self, app: Canvas, **options: Any) -> None:
@@ -27,8 +29,8 @@ class BaseLoader:
 
     @property
     def default_modules(self) -> set[str]:
-        """The modules that ``include`` and ``imports`` name."""
-        return {*(self.conf.include or ()), *(self.conf.imports or ())}
+        """The modules that ``include`` and ``imports`` name, and ``builtin_modules``."""
+        return {*self.builtin_modules, *(self.conf.include or ()), *(self.conf.imports or ())}
 
     def now(self, utc: bool = True) -> datetime:
         return self.app.now()
@@ -55,6 +57,10 @@ class BaseLoader:
     def import_module(self, module: str, package: str | None = None) -> ModuleType:
         return importlib.import_module(module, package=package)
 
+    def find_module(self, module: str) -> Any:
+        """Where a module is; ``None`` where there is none. Raises NotAPackage for a part that is not a package."""
+        return find_module(module)
+
     def import_from_cwd(self, module: str, imp: Any = None, package: str | None = None) -> ModuleType:
         return import_from_cwd(module, imp or self.import_module, package)
 
@@ -64,8 +70,11 @@ class BaseLoader:
         return [importlib.import_module(name) for name in sorted(self.default_modules)]
 
     def init_worker(self) -> None:
-        self.import_default_modules()
-        self.on_worker_init()
+        """Import the modules of tasks and call ``on_worker_init``: once, however often it is called."""
+        if not self.worker_initialized:
+            self.worker_initialized = True
+            self.import_default_modules()
+            self.on_worker_init()
 
     def shutdown_worker(self) -> None:
         self.on_worker_shutdown()

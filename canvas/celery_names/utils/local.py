@@ -2,15 +2,24 @@
 
 import gc
 import importlib
+import operator
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+from canvas.app import shared_tasks
 from canvas.app.application import Canvas
 from canvas.context import Proxy as _Proxy
-from canvas.context import current_app, has_current_app
 
 _UNSET: Any = object()
+_OPERATORS = (
+    "add sub mul floordiv mod pow lshift rshift and xor or truediv lt le gt ge neg pos abs invert index getitem "
+    "setitem delitem contains"
+)
+_OTHERS: dict[str, Callable[..., Any]] = {
+    "len": len, "iter": iter, "int": int, "float": float, "complex": complex, "divmod": divmod, "str": str,
+    "reversed": reversed,
+}  # fmt: skip
 
 
 class Proxy(_Proxy):
@@ -27,16 +36,36 @@ class Proxy(_Proxy):
     def _get_current_object(self) -> Any:
         return object.__getattribute__(self, "_find")()
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return self._get_current_object().__reduce_ex__(protocol)
+
+
+def _of_object(function: Callable[..., Any]) -> Callable[..., Any]:
+    def call(self: Proxy, *args: Any) -> Any:
+        return function(self._get_current_object(), *args)
+
+    return call
+
+
+# Python looks for the methods of operators in classes only.
+for _name in _OPERATORS.split():
+    setattr(Proxy, f"__{_name}__", _of_object(getattr(operator, f"__{_name}__")))
+for _name, _function in _OTHERS.items():
+    setattr(Proxy, f"__{_name}__", _of_object(_function))
+
 
 class PromiseProxy(Proxy):
     """Stands for an object that is made at the first use, and kept."""
 
     __slots__ = ("_made",)
 
-    def __init__(self, local: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+    def __init__(
+        self, local: Callable[..., Any], args: tuple[Any, ...] | None = None, kwargs: dict[str, Any] | None = None,
+        name: str | None = None, __doc__: str | None = None,
+    ) -> None:  # fmt: skip
         def find() -> Any:
             if self._made is _UNSET:
-                object.__setattr__(self, "_made", local(*(args[0] if args else ()), **kwargs.get("kwargs") or {}))
+                object.__setattr__(self, "_made", local(*(args or ()), **(kwargs or {})))
             return self._made
 
         object.__setattr__(self, "_made", _UNSET)
@@ -63,14 +92,8 @@ def try_import(module: str, default: Any = None) -> ModuleType | Any:
 
 
 def connect_on_app_finalize(callback: Callable[[Canvas], Any]) -> Callable[[Canvas], Any]:
-    """Call ``callback`` with the current app when it is finalized, or now if it has been."""
-    app = current_app() if has_current_app() else None
-    if app is None:
-        raise RuntimeError("connect_on_app_finalize: expected an app; use app.on_after_finalize.connect")
-    if app.finalized:
-        callback(app)
-    else:
-        app.on_after_finalize.connect(lambda sender, **_: callback(sender), weak=False)
+    """Call ``callback`` with each app, past and to come, when it is finalized; an app that has been is left out."""
+    shared_tasks.when_finalized(callback)
     return callback
 
 

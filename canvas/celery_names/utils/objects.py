@@ -12,12 +12,14 @@ class Bunch:
         self.__dict__.update(kwargs)
 
 
-def mro_lookup(cls: type, attr: str, stop: Iterable[type] = (), monkey_patched: Iterable[str] = ()) -> type | None:
+def mro_lookup(
+    cls: type, attr: str, stop: Iterable[type] | None = None, monkey_patched: Iterable[str] | None = None
+) -> type | None:
     """The first class in the method resolution order of ``cls`` that defines ``attr``; ``None`` at a class of
     ``stop``, unless its attribute comes from another module than those in ``monkey_patched``."""
-    stop, patched = set(stop), set(monkey_patched)
+    stopped, patched = set(stop or ()), set(monkey_patched or ())
     for node in cls.mro():
-        if node in stop:
+        if node in stopped:
             module = getattr(vars(node).get(attr), "__module__", None)
             return node if module is not None and module not in patched and patched else None
         if attr in vars(node):

@@ -60,6 +60,29 @@ class Pidfile:
         except FileNotFoundError:
             return None
 
+    def write_pid(self) -> None:
+        """Write this process's id. Raises FileExistsError where there is a file."""
+        with open(self.path, "x") as file:
+            file.write(f"{os.getpid()}\n")
+
+    def remove_if_stale(self) -> bool:
+        """Remove the file unless it names another process that runs; whether it was removed."""
+        try:
+            pid = self.read_pid()
+        except ValueError:
+            pid = None
+        if pid and pid != os.getpid():
+            try:
+                os.kill(pid, 0)
+                return False
+            except ProcessLookupError:
+                pass
+            except PermissionError:
+                # As in Celery: a process of another user's is not a worker of this one's.
+                pass
+        self.remove()
+        return True
+
     def remove(self) -> None:
         with suppress(FileNotFoundError):
             os.unlink(self.path)

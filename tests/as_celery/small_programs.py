@@ -1,0 +1,115 @@
+"""Short programs for Celery, by name: each prints what canvas has to print, too. They run one after the other, in one
+process, so each makes an app of its own."""
+
+PROGRAMS = {
+    "send_task with None": """
+from celery.signals import before_task_publish
+app = Celery("a", broker="memory://")
+@app.task(expires=60, time_limit=30, soft_time_limit=20)
+def add(): pass
+@before_task_publish.connect
+def sent(headers=None, **_): print(headers["expires"] is None, headers["timelimit"])
+unset = {"expires": None, "time_limit": None, "soft_time_limit": None}
+for options in ({}, unset):
+    app.send_task(add.name, **options)
+    add.apply_async(**options)
+    add.s().set(**options).apply_async()
+before_task_publish.disconnect(sent)
+""",
+    "connect_on_app_finalize": """
+from celery._state import connect_on_app_finalize
+names = []
+early, late = Celery("early", set_as_current=False), Celery("late", set_as_current=False)
+late.finalize()
+@connect_on_app_finalize
+def note(app): names.append(app.main)
+third = Celery("third", set_as_current=False)
+for app in (early, late, third):
+    app.finalize()
+print([name for name in names if name in ("early", "late", "third")])
+""",
+    "connections with options": """
+app = Celery("a", broker="redis://:secret@there:1/2", broker_transport_options={"visibility_timeout": 5})
+for options in ({}, {"hostname": "redis://here:3/4"}, {"transport_options": {"max_connections": 3}}, {"ssl": True},
+                {"connect_timeout": 9, "password": "other"}):
+    found = app.connection(**options)
+    print(found.as_uri(include_password=True), found.transport_options, bool(found.ssl), found.connect_timeout)
+given = app.connection_for_write()
+closed = []
+given.release = given.close = lambda: closed.append(1)
+with app.connection_or_acquire(given) as used:
+    print(used is given)
+print(closed)
+""",
+    "proxies": """
+from celery.local import PromiseProxy, Proxy
+def join(*args, **kwargs): return [args, kwargs]
+print(list(PromiseProxy(join, (1,), {"a": 2}, name="x")), list(PromiseProxy(join, args=(1,), kwargs={"b": 1})), list(Proxy(join, args=(3,))))
+number, words = Proxy(lambda: 5), Proxy(dict, kwargs={"a": 1})
+print(number + 1, number > 4, -number, int(number), divmod(number, 2), number ** 2, "%02d" % number, str(number), repr(number))
+print(len(words), "a" in words, words["a"], list(words), words == {"a": 1}, bool(words), [1, 2, 3, 4, 5, 6][number])
+print(isinstance(words, dict), hash(number), list(reversed(Proxy(lambda: [1, 2]))))
+""",
+    "colours of lines": """
+import logging
+from celery.app.log import TaskFormatter
+from celery.utils.log import ColorFormatter
+class Own(ColorFormatter):
+    colors = {**ColorFormatter.colors, "INFO": ColorFormatter.COLORS["green"], "ERROR": None}
+for kind in (ColorFormatter, TaskFormatter, Own):
+    for level in (10, 20, 30, 40, 50):
+        record = logging.LogRecord("n", level, "p", 1, "text", (), None)
+        print(repr(kind("%(levelname)s %(message)s").format(record)))
+print(sorted(ColorFormatter.COLORS), sorted(ColorFormatter.colors), str(ColorFormatter.COLORS["cyan"]("x")).encode())
+""",
+    "pid files": """
+import os, subprocess, sys, tempfile
+from celery.platforms import Pidfile
+path = os.path.join(tempfile.mkdtemp(), "pid")
+lock = Pidfile(path)
+lock.write_pid()
+print(lock.read_pid() == os.getpid(), lock.is_locked(), lock.remove_if_stale(), lock.is_locked())
+for text in ("no number\\n", "0\\n", f"{os.getppid()}\\n", f"{subprocess.Popen([sys.executable, '-c', '']).wait() or 4194303}\\n"):
+    with open(path, "w") as file:
+        file.write(text)
+    print(lock.remove_if_stale(), lock.is_locked())
+lock.remove()
+""",
+    "loaders": """
+from celery.loaders.base import BaseLoader
+class Own(BaseLoader):
+    builtin_modules = frozenset({"colorsys"})
+    def on_worker_init(self): print("init")
+app = Celery("a", loader=Own)
+app.loader.init_worker()
+app.loader.init_worker()
+print(app.loader.worker_initialized, "colorsys" in sys.modules, app.loader.find_module("json") is not None)
+""",
+    "caches": """
+from celery.utils.functional import LRUCache
+found = LRUCache(2)
+for number in range(3):
+    found[number] = number * 2
+print(list(found.iterkeys()), list(found.itervalues()), list(found.iteritems()))
+""",
+    "fixup": """
+from celery.fixups.django import fixup
+print(fixup(Celery("a"), env="NO_SUCH_VARIABLE"))
+""",
+    "beat with a scheduler": """
+from celery.beat import Scheduler
+class Own(Scheduler):
+    def tick(self):
+        print("tick", self.max_interval)
+        raise SystemExit
+app = Celery("a", broker="memory://", worker_redirect_stdouts=False)
+app.Beat(scheduler=Own, max_interval=7, quiet=True, loglevel=40).run()
+""",
+    "mro_lookup": """
+from celery.utils.objects import mro_lookup
+class A:
+    x = 1
+class B(A): pass
+print(mro_lookup(B, "x", stop=None, monkey_patched=None).__name__)
+""",
+}
