@@ -20,9 +20,10 @@ settings.load_profile("fixed")
 
 
 FIRST = (
-    "interop/test_differential.py", "worker/test_process_life.py", "worker/test_worker.py", "worker/test_idle.py", "chaos/",
+    "interop/test_differential.py", "worker/test_child_processes.py", "worker/test_process_life.py",
+    "worker/test_stops.py", "worker/test_worker.py", "worker/test_idle.py", "chaos/",
     "interop/test_django.py", "interop/test_workflow_differential.py", "interop/test_remote_control.py", "worker/", "test_",
-    "unit/test_cli.py", "interop/", "contract/", "architecture/",
+    "unit/test_cli", "interop/", "contract/", "architecture/",
 )  # fmt: skip
 """What takes longest starts first: a file that starts last keeps one process busy while the others have ended."""
 

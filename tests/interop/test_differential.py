@@ -7,24 +7,28 @@ import uuid
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 
-from tests.support import workflows
+from tests.support.random_workflows.celery_flaws import loses, repeats, waits_for_ignored, waits_for_nothing
+from tests.support.random_workflows.drawing import calls, workflows
+from tests.support.random_workflows.observation import Observation, agree, settled
+from tests.support.random_workflows.trees import Chain, Chord, Group, Leaf, Spread, leaves, number
+from tests.support.random_workflows.writing import write
 
 pytestmark = pytest.mark.random
 
 
 def compare(pairs, tree, call):
-    workflows.number(tree)
+    number(tree)
     run = uuid.uuid4().hex
-    results = [workflows.write(tree, pair, run).apply_async(**call) for pair in pairs]
+    results = [write(tree, pair, run).apply_async(**call) for pair in pairs]
     reference, at_least = None, 0
     for pair, result in zip(pairs, results, strict=True):
-        notes = workflows.settled(pair, run, at_least)
-        facts = workflows.Observation(pair, tree, result, notes).facts()
+        notes = settled(pair, run, at_least)
+        facts = Observation(pair, tree, result, notes).facts()
         if reference is None:
             reference, at_least = facts, len(notes)
             continue
         for kind, value in facts.items():
-            same = workflows.agree if pair.worker == "celery" and kind == "records" else operator.eq
+            same = agree if pair.worker == "celery" and kind == "records" else operator.eq
             assert same(reference[kind], value), (
                 f"{pair.client} client, {pair.worker} worker: {kind} differ for {tree} called with {call}\n"
                 f"  expected {json.dumps(reference[kind], default=str)}\n  found    {json.dumps(value, default=str)}"
@@ -33,27 +37,27 @@ def compare(pairs, tree, call):
 
 def differential(failing, examples, decorated=False, optioned=False):
     @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))
-    @given(tree=workflows.workflows(failing, decorated, optioned), call=workflows.calls)
+    @given(tree=workflows(failing, decorated, optioned), call=calls)
     def check(pairs, tree, call):
-        assume(not workflows.loses(tree, call) and not workflows.waits_for_nothing(tree))
-        assume(not workflows.waits_for_ignored(tree))
+        assume(not loses(tree, call) and not waits_for_nothing(tree))
+        assume(not waits_for_ignored(tree))
         compare(pairs, tree, call)
 
     return check
 
 
 def closed():
-    return workflows.Chain([workflows.Leaf(), workflows.Leaf()], immutable=True)
+    return Chain([Leaf(), Leaf()], immutable=True)
 
 
 @pytest.mark.parametrize(
     "tree",
     [
         closed(),
-        workflows.Group([closed(), workflows.Leaf()]),
-        workflows.Chord([], closed()),
-        workflows.Chord([], workflows.Group([closed(), workflows.Leaf()])),
-        workflows.Chord([closed(), workflows.Leaf()], workflows.Leaf()),
+        Group([closed(), Leaf()]),
+        Chord([], closed()),
+        Chord([], Group([closed(), Leaf()])),
+        Chord([closed(), Leaf()], Leaf()),
     ],
     ids=["called", "member", "body", "in a body", "header"],
 )
@@ -87,14 +91,14 @@ def test_workflows_whose_tasks_have_options(pairs, failing):
 @pytest.mark.parametrize("kind", ["map", "starmap"])
 def test_maps_of_nothing(pairs, kind):
     for pair in pairs:
-        assert pair.run(workflows.write(workflows.Spread(kind, 0), pair, "nothing")) == []
+        assert pair.run(write(Spread(kind, 0), pair, "nothing")) == []
 
 
 def test_which_failure_a_nested_header_ends_with(pairs):
     """That of a group in it, though others come before."""
-    first, inner, last = [workflows.Leaf(immutable=True, fails=True) for _ in range(3)]
-    nested = workflows.Chord([], workflows.Group([inner, workflows.Leaf(immutable=True)]))
-    tree = workflows.Chord([first, nested, last], workflows.Leaf(immutable=True))
+    first, inner, last = [Leaf(immutable=True, fails=True) for _ in range(3)]
+    nested = Chord([], Group([inner, Leaf(immutable=True)]))
+    tree = Chord([first, nested, last], Leaf(immutable=True))
     for _ in range(4):
         compare(pairs, tree, {})
         compare_eager(pairs, tree, {})
@@ -102,119 +106,112 @@ def test_which_failure_a_nested_header_ends_with(pairs):
 
 def test_groups_after_a_chord_of_nothing_run_once(pairs):
     """A Celery client sends the last group once for each member of the one before."""
-    leaf = workflows.Leaf
-    tree = workflows.Chain(
-        [
-            workflows.Chord([], workflows.Group([])),
-            workflows.Group([leaf(), leaf()]),
-            workflows.Group([leaf(), leaf()]),
-        ]
-    )
+    tree = Chain([Chord([], Group([])), Group([Leaf(), Leaf()]), Group([Leaf(), Leaf()])])
     for pair in pairs:
-        workflows.number(tree)
+        number(tree)
         run = uuid.uuid4().hex
-        workflows.write(tree, pair, run).apply_async()
+        write(tree, pair, run).apply_async()
         twice = pair.client == "celery"
-        notes = [note["tag"] for note in workflows.settled(pair, run, 6 if twice else 4)]
+        notes = [note["tag"] for note in settled(pair, run, 6 if twice else 4)]
         assert sorted(notes) == (["0", "1", "2", "2", "3", "3"] if twice else ["0", "1", "2", "3"])
-    assert workflows.repeats(tree)
+    assert repeats(tree)
 
 
 ALONE = [
-    workflows.Group([workflows.Leaf()]),
-    workflows.Group([workflows.Group([workflows.Chain([workflows.Leaf(), workflows.Leaf()])])]),
+    Group([Leaf()]),
+    Group([Group([Chain([Leaf(), Leaf()])])]),
 ]
 
 
 @pytest.mark.parametrize("body", ALONE, ids=["task", "chain"])
-@pytest.mark.parametrize("header", [[], [workflows.Leaf(), workflows.Leaf()]], ids=["no header", "header"])
+@pytest.mark.parametrize("header", [[], [Leaf(), Leaf()]], ids=["no header", "header"])
 def test_what_follows_a_chord_that_ends_in_a_group_of_one(pairs, body, header):
     """It follows the one task, whose result stays that of a group."""
-    chord, leaf = workflows.Chord(header, body), workflows.Leaf()
-    after = [workflows.Chord([], leaf), workflows.Chord([leaf, leaf], body)]
+    chord, leaf = Chord(header, body), Leaf()
+    after = [Chord([], leaf), Chord([leaf, leaf], body)]
     for tree in (
-        workflows.Chain([chord, *after[:1]]),
-        workflows.Chain([leaf, chord, *after, leaf]),
-        workflows.Chord([workflows.Chain([chord, after[0]]), leaf], leaf),
+        Chain([chord, *after[:1]]),
+        Chain([leaf, chord, *after, leaf]),
+        Chord([Chain([chord, after[0]]), leaf], leaf),
     ):
         compare(pairs, tree, {"args": ["first"]})
         compare_eager(pairs, tree, {"args": ["first"]})
 
 
-FAILING = [workflows.Leaf(), workflows.Leaf(fails=True, errback=True), workflows.Leaf(errback=True)]
+FAILING = [Leaf(), Leaf(fails=True, errback=True), Leaf(errback=True)]
 
 
 @pytest.mark.parametrize("failing", [0, 1], ids=["at once", "later"])
 def test_errbacks_of_steps_that_do_not_run_are_not_called(pairs, failing):
     """Also of those at the end of a chord that is a body itself."""
-    group = workflows.Group([workflows.Leaf(), workflows.Leaf()])
-    inner = workflows.Chord([workflows.Leaf(immutable=True)], workflows.Leaf(errback=True))
-    compare(pairs, workflows.Chain([group, inner, *FAILING[1 - failing :], workflows.Leaf(errback=True)]), {})
+    group = Group([Leaf(), Leaf()])
+    inner = Chord([Leaf(immutable=True)], Leaf(errback=True))
+    compare(pairs, Chain([group, inner, *FAILING[1 - failing :], Leaf(errback=True)]), {})
 
 
-FAILS = workflows.Leaf(immutable=True, fails=True)
-LED = [workflows.Leaf(errback=True), workflows.Leaf()]
+FAILS = Leaf(immutable=True, fails=True)
+LED = [Leaf(errback=True), Leaf()]
 
 
 @pytest.mark.parametrize(
     "last",
     [
-        workflows.Chord([FAILS], workflows.Chain(LED)),
-        workflows.Chord([FAILS], workflows.Chain(LED), errback=True),
-        workflows.Chord([FAILS], workflows.Chain([*LED, workflows.Group([*LED])])),
+        Chord([FAILS], Chain(LED)),
+        Chord([FAILS], Chain(LED), errback=True),
+        Chord([FAILS], Chain([*LED, Group([*LED])])),
     ],
     ids=["chain", "errback of the chord", "ends in a group"],
 )
 def test_errbacks_of_a_body_that_is_a_chord_before_a_chain(pairs, last):
     """Celery calls none of the steps of the chain when the last header fails. Its workers take such a body of a client
     of canvas apart."""
-    tree = workflows.Chain([workflows.Group([workflows.Leaf(immutable=True)] * 2), last])
+    tree = Chain([Group([Leaf(immutable=True)] * 2), last])
     compare([pair for pair in pairs if pair.worker == "canvas"], tree, {})
 
 
 def records(pair, tree):
-    workflows.number(tree)
+    number(tree)
     run = uuid.uuid4().hex
-    result = workflows.write(tree, pair, run).apply_async()
-    notes = workflows.settled(pair, run, len(workflows.leaves(tree)))
-    return workflows.Observation(pair, tree, result, notes).records
+    result = write(tree, pair, run).apply_async()
+    notes = settled(pair, run, len(leaves(tree)))
+    return Observation(pair, tree, result, notes).records
 
 
-NOTHING = workflows.Group([])
+NOTHING = Group([])
 ENDS_IN_NOTHING = [
-    workflows.Chord([], NOTHING),
-    workflows.Chord([workflows.Leaf(immutable=True)], NOTHING),
-    workflows.Chain([workflows.Leaf(immutable=True), workflows.Chord([workflows.Leaf()], NOTHING)]),
-    workflows.Chord([workflows.Chord([], NOTHING)], NOTHING),
+    Chord([], NOTHING),
+    Chord([Leaf(immutable=True)], NOTHING),
+    Chain([Leaf(immutable=True), Chord([Leaf()], NOTHING)]),
+    Chord([Chord([], NOTHING)], NOTHING),
 ]
 
 
 @pytest.mark.parametrize("member", ENDS_IN_NOTHING, ids=str)
 def test_a_header_whose_members_end_in_nothing(pairs, member):
     """Its body runs, where Celery's chord waits for ever."""
-    for header in ([member], [member, workflows.Chord([], NOTHING)]):
-        compare_eager(pairs, workflows.Chord(header, workflows.Leaf()), {})
-        compare_eager(pairs, workflows.Chain([workflows.Leaf(), workflows.Chord(header, workflows.Leaf())]), {})
-        ends = [records(pair, workflows.Chord(header, workflows.Leaf())) for pair in pairs if pair.client == "canvas"]
+    for header in ([member], [member, Chord([], NOTHING)]):
+        compare_eager(pairs, Chord(header, Leaf()), {})
+        compare_eager(pairs, Chain([Leaf(), Chord(header, Leaf())]), {})
+        ends = [records(pair, Chord(header, Leaf())) for pair in pairs if pair.client == "canvas"]
         assert ends[0] == ends[1]
 
 
 def compare_eager(pairs, tree, call):
-    workflows.number(tree)
+    number(tree)
     worker = next(pair for pair in pairs if (pair.client, pair.worker) == ("canvas", "canvas"))
     run, here = uuid.uuid4().hex, uuid.uuid4().hex
-    result = workflows.write(tree, worker, run).apply_async(**call)
-    values = workflows.Observation(worker, tree, result, workflows.settled(worker, run, 0))
-    result = workflows.write(tree, worker, here).apply(**call)
+    result = write(tree, worker, run).apply_async(**call)
+    values = Observation(worker, tree, result, settled(worker, run, 0))
+    result = write(tree, worker, here).apply(**call)
     noted = [json.loads(note) for note in worker.bench.ledgers.lrange(f"ledger:{here}", 0, -1)]
-    found = workflows.Observation(worker, tree, result, noted, eager=True)
+    found = Observation(worker, tree, result, noted, eager=True)
     assert found.executions == values.executions, tree
     assert found.records == values.records, tree
 
 
 def eager(failing, examples):
     @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))
-    @given(tree=workflows.workflows(failing), call=workflows.calls)
+    @given(tree=workflows(failing), call=calls)
     def check(pairs, tree, call):
         compare_eager(pairs, tree, call)
 

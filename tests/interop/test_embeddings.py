@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.workflows import settled
+from tests.support.random_workflows.observation import settled
 from tests.support.writer import Writer
 
 

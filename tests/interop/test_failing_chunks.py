@@ -3,7 +3,7 @@
 import pytest
 
 from tests.interop.test_differential import compare
-from tests.support.workflows import Chain, Chord, Group, Leaf, Spread
+from tests.support.random_workflows.trees import Chain, Chord, Group, Leaf, Spread
 
 KINDS = ["chunks", "map", "starmap"]
 

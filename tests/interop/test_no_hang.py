@@ -8,7 +8,7 @@ import uuid
 import pytest
 
 from canvas.testing.contract import eventually
-from tests.support.workflows import settled
+from tests.support.random_workflows.observation import settled
 
 
 def of(pairs, client, worker):

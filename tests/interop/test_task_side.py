@@ -4,7 +4,7 @@ import uuid
 
 import pytest
 
-from tests.support.workflows import settled
+from tests.support.random_workflows.observation import settled
 
 
 def test_states_of_its_own(pair):

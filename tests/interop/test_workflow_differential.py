@@ -19,6 +19,7 @@ from tests.support.apps import make
 from tests.support.ledger import Bench
 from tests.support.processes import WorkerProcess
 from tests.support.redis_server import RedisServer
+from tests.support.tasks.values import as_text
 
 pytestmark = pytest.mark.random
 MANY = {"max_examples": 1000, "deadline": None, "suppress_health_check": list(HealthCheck)}
@@ -99,7 +100,7 @@ def anywhere(step, flow, nodes, key):
             else:
                 after.append(handle)
         handles.append(flow.add(step.s(*args, tag=tag, run=key, **kwargs), name=tag, after=after))
-        values[tag] = f"{tag}({', '.join(map(_shown, [*shown, *sorted(named.items())]))})"
+        values[tag] = f"{tag}({', '.join(map(as_text, [*shown, *sorted(named.items())]))})"
     return values
 
 
@@ -113,14 +114,8 @@ def leading(step, flow, nodes, key):
         given_ = [values[f"n{parent}"] for parent in node.parents]
         shown = [] if not args else given_ if len(data) == 1 else [given_]
         handles.append(flow.add(step.s(*args, tag=tag, run=key), name=tag, after=data if order else ()))
-        values[tag] = f"{tag}({', '.join(map(_shown, shown))})"
+        values[tag] = f"{tag}({', '.join(map(as_text, shown))})"
     return values
-
-
-def _shown(value):
-    from tests.support.apps import _shown as shown
-
-    return shown(value)
 
 
 @settings(**FEW)

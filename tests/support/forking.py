@@ -1,7 +1,6 @@
 """An app whose tasks start processes, for real workers."""
 
 import asyncio
-import logging
 import multiprocessing
 import os
 import re
@@ -17,9 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from canvas import Canvas
-from canvas.exceptions import WorkerTerminate
-from canvas.signals import worker_process_init, worker_ready
 from canvas.testing.contract import eventually
+from tests.support import beside_tasks  # noqa: F401 - what it does, it does when it is imported
 
 app = Canvas("forking", broker=os.environ.get("APP_BROKER"), backend=os.environ.get("APP_BACKEND"))
 fork = multiprocessing.get_context("fork")
@@ -287,68 +285,9 @@ def wait_for_file(path):
         time.sleep(0.02)
 
 
-# -- what the application does beside its tasks, as the environment asks for it
-
-
-@worker_process_init.connect
-def hang_once(**_):
-    flag = os.environ.get("HANG_ONCE")
-    if flag and os.path.exists(flag):
-        os.unlink(flag)
-        time.sleep(600)
-
-
-def hold():
-    deadline = time.monotonic() + 60
-    while os.path.exists(os.environ["HOLDS_FORKS"]) and time.monotonic() < deadline:
-        time.sleep(0.02)
-
-
-if "HOLDS_FORKS" in os.environ:
-    os.register_at_fork(after_in_child=hold)
-
-
-def chatter():
-    while True:
-        logging.getLogger("chatter").info("tick " + "x" * 200)
-        time.sleep(0.0005)
-
-
-def help_out():
-    for _ in range(3):
-        helper = subprocess.Popen(["sh", "-c", "exit 3"])
-        time.sleep(0.5)  # the worker looks at its own processes meanwhile
-        with open(os.environ["HELPERS"], "a") as file:
-            file.write(f"{helper.wait()} ")
-
-
-def reap_all():
-    while True:
-        with suppress(ChildProcessError):
-            os.waitpid(-1, 0)
-        time.sleep(0.01)
-
-
-@worker_ready.connect
-def fail_when_busy(**_):
-    """Fail in the node's main process once a task runs. ``FAILS``: the name of an exception, and the task's file."""
-    if "FAILS" in os.environ:
-        name, busy = os.environ["FAILS"].split(":")
-        eventually(Path(busy).exists)
-        raise {"SystemExit": SystemExit, "WorkerTerminate": WorkerTerminate}[name](7)
-
-
 @app.task
 def opened_later(begun, gate):
     """Runs until the file ``gate`` is there; ``begun`` gets a line each time that it begins."""
     with open(begun, "a") as lines:
         lines.write("begun\n")
     eventually(Path(gate).exists, 60)
-
-
-@worker_ready.connect
-def run_beside(**_):
-    threads = [chatter] * int(os.environ.get("CHATTER", "0"))
-    threads += [help_out] * ("HELPERS" in os.environ) + [reap_all] * ("REAPS_ALL" in os.environ)
-    for target in threads:
-        threading.Thread(target=target, daemon=True).start()

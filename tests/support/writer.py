@@ -2,7 +2,7 @@
 
 import uuid
 
-from tests.support.workflows import settled
+from tests.support.random_workflows.observation import settled
 
 
 class Writer:

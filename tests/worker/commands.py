@@ -12,6 +12,10 @@ from tests.support import forked
 from tests.support.apps import make
 from tests.support.processes import WorkerProcess
 
+POOLS = [("solo",), ("threads", "-c", "4"), ("prefork", "-c", "2")]
+SAMPLED = [*(pytest.param(pool, marks=pytest.mark.slow) for pool in POOLS[:2]), POOLS[2]]
+"""One by default, all with the slow ones: where the pool matters little and the test takes long."""
+
 
 def start(bench, *arguments, library="canvas", **options):
     broker, backend, ledger = bench.urls()
@@ -29,6 +33,11 @@ def served_app(*arguments, **options):
             yield app
 
     return app
+
+
+def workers(bench):
+    """The names of the workers that the broker knows."""
+    return [name.decode() for name in bench.broker.hkeys("canvas:workers")]
 
 
 def task(app, name):

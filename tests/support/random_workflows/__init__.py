@@ -1,0 +1,1 @@
+"""Random workflows, written alike for canvas and Celery, and what one run of each comes to."""

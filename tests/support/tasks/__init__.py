@@ -1,0 +1,1 @@
+"""The tasks of the test apps, by subject. Each module defines its tasks with ``define(kit)``."""
