@@ -1,6 +1,7 @@
 """The two loops of a worker process, and the table of the states in which they make no round. No server takes part."""
 
 import threading
+import time
 from dataclasses import dataclass
 
 import pytest
@@ -92,6 +93,47 @@ def test_an_inline_loop_asks_the_broker_in_work_for_loop_only(driver, rounds):
     loop.work_for_loop()
     assert [facts["leased"] for facts in rounds] == [1]
     assert loop.next_work().payload == b"0"
+
+
+@pytest.mark.parametrize(
+    ("task", "message", "held"),
+    [
+        (0.0, 0.0, 2),  # nothing is known yet
+        (1e-6, 0.0, 64),
+        (1e-6, 1e-6, 1000),  # the limit
+        (1e-4, 2e-4, 250),  # the process takes longer than the two slots
+        (1e-4, 1e-6, 1000),
+        (1e-3, 1e-4, 100),  # the slots take longer than the process
+        (1e-6, 1.0, 64),  # a batch at least, however slow the process is
+        (1.0, 1e-6, 0),
+    ],
+)
+def test_a_process_holds_what_it_does_within_the_time(task, message, held):
+    assert PrefetchPolicy(2, 64, 0.05, 1000).ahead(task, message) == held
+
+
+def test_a_loop_whose_rounds_are_slow_leases_less_ahead(driver, rounds):
+    """Messages that are sent meanwhile would wait behind what it holds, for as long as the rounds of that take."""
+    send(driver, 2_000)
+    settle = driver.settler.settle
+
+    def slowly(*arguments):
+        reply = settle(*arguments)
+        time.sleep(0.001 * max(len(reply.verdicts), len(reply.deliveries)))
+        return reply
+
+    driver.settler.settle = slowly
+    policy = PrefetchPolicy(1, 16, 0.02, 1_000)
+    loop, done = InlineLoop(parts(driver, 1)._replace(policy=policy)), []
+    served = threading.Thread(target=serve, args=(loop, 0, done))
+    loop.start()
+    served.start()
+    eventually(lambda: len(done) >= 300)
+    loop.stop()
+    for thread in (served, loop):
+        thread.join(10)
+        assert not thread.is_alive()
+    assert max(facts["leased"] for facts in rounds) <= 40
 
 
 @pytest.mark.parametrize(("kind", "slots"), [(InlineLoop, 1), (ThreadedLoop, 3)])

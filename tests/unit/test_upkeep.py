@@ -109,6 +109,19 @@ def test_messages_that_are_due_one_after_another_are_moved_together(app, clock):
     assert counts["enqueue_due"] <= 201
 
 
+@pytest.mark.parametrize(("part", "moves"), [(64, (350, 500)), (4, (99, 102))])
+def test_the_next_part_comes_sooner_where_the_last_one_was_large(app, clock, part, moves):
+    """Of messages that their queues take in parts."""
+    real, counts = app.driver.broker.enqueue_due, counted(app.driver)
+    counting = app.driver.broker.enqueue_due
+    app.driver.broker.enqueue_due = lambda limit: counting(min(limit, part))
+    defer(app, clock, [0.0] * 100_000)
+    run(node(app), clock, 1)
+    assert moves[0] <= counts["enqueue_due"] <= moves[1]
+    assert app.driver.admin.queue_length("q") == part * counts["enqueue_due"]
+    assert real(1) == 1
+
+
 @pytest.mark.parametrize("kind", ["node", "child"])
 def test_the_lifetimes_are_looked_after_when_they_are_due(app, clock, kind):
     looked = []

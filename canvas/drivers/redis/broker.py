@@ -37,7 +37,7 @@ from canvas.model.settlement import DelayedPublish, Settlement, SettleResult
 Pushes: TypeAlias = dict[str, list[bytes]]
 """The payloads to push, by the key of the list."""
 
-FULL_LIST = 200
+FULL_LIST = 100
 """Messages of a list, for each worker, from which on no more are added of those that were deferred and are due."""
 HELD_BACK_FOR = 2.0
 """Seconds after which messages that are due are late: some are added to a list that has more, at each call."""

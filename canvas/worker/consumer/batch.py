@@ -19,7 +19,7 @@ from canvas.telemetry import emit
 from canvas.worker.consumer.buffer import DueBatch, KeptMessages, PrefetchBuffer, Work
 from canvas.worker.consumer.loop_parts import LoopParts
 from canvas.worker.consumer.loop_sleep import STUCK_AFTER
-from canvas.worker.consumer.prefetch import QueueChange
+from canvas.worker.consumer.prefetch import QueueChange, Throughput
 from canvas.worker.consumer.repeated_calls import Concluding, Unsettled, WaitingAck, report_sent
 from canvas.worker.consumer.shortcuts import acks_ahead, report_round
 
@@ -59,6 +59,7 @@ class SettleBatch(Concluding):
         self._driver, self._leased, self._leases, self._wait = parts.driver, parts.leased, parts.leases, parts.wait
         self._inbox = parts.wait.node_inbox
         self._one_slot = one_slot
+        self._throughput = Throughput()
         self._outstanding = 0
         self._unsettled = Unsettled()
 
@@ -136,11 +137,7 @@ class SettleBatch(Concluding):
         free = max(0, policy.slots + idle - (self._outstanding - buffered))
         if self._inbox is not None and self._inbox.siblings_idle():
             return max(0, free - buffered)
-        seconds_each = self.seconds_per_task
-        ahead = policy.limit if seconds_each <= 0 else int(policy.seconds * policy.slots / seconds_each)
-        if seconds_each <= 0:
-            ahead = min(ahead, policy.slots)
-        return max(0, free + min(ahead, policy.limit) - buffered)
+        return max(0, free + policy.ahead(self.seconds_per_task, self._throughput.per_message) - buffered)
 
     def _take_finished(self) -> tuple[list[Settlement | ChordDispatch], list[WaitingAck]]:
         batch: list[Settlement | ChordDispatch] = []
@@ -165,9 +162,8 @@ class SettleBatch(Concluding):
             soon = acks_ahead(self.buffer, self.seconds_per_task, self.early_acked, self.acks_early)
         lease = self._request(demand) if demand else None
         settle = partial(self._driver.settler.settle, [*acks, *soon, *settlements], lease, ends)
-        settled: SettleReply | None
         try:
-            settled = settle()
+            settled: SettleReply | None = settle()
         except BrokerError as exc:
             settled = self._settled_later(settle, exc, bool(batch or answers))
         if settled is not None:
@@ -182,6 +178,8 @@ class SettleBatch(Concluding):
             for end, verdict in zip(ends, settled.dispatched, strict=True):
                 self._dispatched(end, verdict)
             self._take_leased(lease, settled.leased)
+            done = sum(settlement.delivery is not None for settlement in settlements)
+            self._throughput.round_ended(time.monotonic(), done, self.buffered)
 
     def _apply(
         self, verdicts: Sequence[SettleResult], answers: list[WaitingAck],

@@ -17,8 +17,10 @@ from canvas.worker.consumer.lifetimes import SHORT
 
 _PROMOTE_EVERY = 0.05
 """Seconds between two moves of what is due, at least."""
-_HELD_BACK_EVERY = 0.01
-"""Seconds between two moves while messages are held back."""
+_HELD_BACK_EVERY = (0.002, 0.01)
+"""Seconds between two moves while messages are held back: where their lists have taken many, and few."""
+_MANY = 50
+"""So many messages are many of a move: their lists may be empty before the next."""
 _PROMOTE_AT_ONCE = 1000
 _LOOK_EVERY = 1.0
 """Seconds after which to ask when the next deferred message is due, although none is expected."""
@@ -40,6 +42,8 @@ class Promotion:
         self._looks = looks
         self._expected: deque[float] = deque()
         self._next = 0.0 if looks else NEVER
+        self._held_back = False
+        self._again_in = _HELD_BACK_EVERY[1]
 
     def expect(self, at: float) -> bool:
         """A message is due at that time, by the monotonic clock; whether this object moves it. Any thread may call."""
@@ -58,14 +62,17 @@ class Promotion:
         """Move what is due; ``shared`` stretches a time by the number of workers that share the duty."""
         if now < self.next():
             return
-        due_in = self._broker.next_due()
+        due_in = 0.0 if self._held_back else self._broker.next_due()
         if due_in is not None and due_in <= 0:
-            while self._broker.enqueue_due(_PROMOTE_AT_ONCE) == _PROMOTE_AT_ONCE:
+            while (moved := self._broker.enqueue_due(_PROMOTE_AT_ONCE)) == _PROMOTE_AT_ONCE:
                 continue
             due_in = self._broker.next_due()
+            self._held_back = due_in is not None and due_in <= 0
+            soonest, latest = _HELD_BACK_EVERY
+            self._again_in = max(soonest, self._again_in / 2) if moved >= _MANY else min(latest, self._again_in * 1.5)
         look = shared(_LOOK_EVERY) if self._looks else NEVER
         if due_in is not None and (self._looks or due_in < 2 * _LOOK_EVERY):
-            look = min(look, max(due_in, shared(_PROMOTE_EVERY if due_in > 0 else _HELD_BACK_EVERY)))
+            look = min(look, max(due_in, shared(_PROMOTE_EVERY if due_in > 0 else self._again_in)))
         self._next = now + look
 
 

@@ -19,7 +19,7 @@ local function queue_of(list)
 end
 
 local now, full = server_time(), tonumber(ARGV[6]) * math.max(1, redis.call('HLEN', KEYS[3]))
-local PAGE, LATE_AT_ONCE = 250, 10
+local PAGE, LATE_AT_ONCE = 100, 10
 local room, late_room = {}, {}
 
 local function takes(list, due)
