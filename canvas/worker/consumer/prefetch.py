@@ -3,8 +3,6 @@
 import threading
 from typing import NamedTuple
 
-from canvas.drivers.ports.values import LeaseReply
-
 
 class PrefetchPolicy(NamedTuple):
     """How much a process takes at once."""
@@ -19,8 +17,8 @@ class PrefetchPolicy(NamedTuple):
 
     def ahead(self, task: float, message: float) -> int:
         """How many messages to hold beyond the running tasks, where one takes ``task`` seconds in its slot and
-        ``message`` seconds of the process (0: not known yet). The latter do not bring it below a batch, or a message for
-        each slot."""
+        ``message`` seconds of the process (0: not known yet). The latter do not bring it below a batch, or one message
+        for each slot."""
         if task <= 0:
             return min(self.limit, self.slots)
         slots, process = self.seconds * self.slots / task, self.seconds / message if message > 0 else 0.0
