@@ -95,23 +95,6 @@ def test_an_inline_loop_asks_the_broker_in_work_for_loop_only(driver, rounds):
     assert loop.next_work().payload == b"0"
 
 
-@pytest.mark.parametrize(
-    ("task", "message", "held"),
-    [
-        (0.0, 0.0, 2),  # nothing is known yet
-        (1e-6, 0.0, 64),
-        (1e-6, 1e-6, 1000),  # the limit
-        (1e-4, 2e-4, 250),  # the process takes longer than the two slots
-        (1e-4, 1e-6, 1000),
-        (1e-3, 1e-4, 100),  # the slots take longer than the process
-        (1e-6, 1.0, 64),  # a batch at least, however slow the process is
-        (1.0, 1e-6, 0),
-    ],
-)
-def test_a_process_holds_what_it_does_within_the_time(task, message, held):
-    assert PrefetchPolicy(2, 64, 0.05, 1000).ahead(task, message) == held
-
-
 def test_a_loop_whose_rounds_are_slow_leases_less_ahead(driver, rounds):
     """Messages that are sent meanwhile would wait behind what it holds, for as long as the rounds of that take."""
     send(driver, 2_000)

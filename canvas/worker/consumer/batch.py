@@ -19,7 +19,7 @@ from canvas.telemetry import emit
 from canvas.worker.consumer.buffer import DueBatch, KeptMessages, PrefetchBuffer, Work
 from canvas.worker.consumer.loop_parts import LoopParts
 from canvas.worker.consumer.loop_sleep import STUCK_AFTER
-from canvas.worker.consumer.prefetch import QueueChange, Throughput
+from canvas.worker.consumer.prefetch import QueueChange
 from canvas.worker.consumer.repeated_calls import Concluding, Unsettled, WaitingAck, report_sent
 from canvas.worker.consumer.shortcuts import acks_ahead, report_round
 
@@ -59,7 +59,7 @@ class SettleBatch(Concluding):
         self._driver, self._leased, self._leases, self._wait = parts.driver, parts.leased, parts.leases, parts.wait
         self._inbox = parts.wait.node_inbox
         self._one_slot = one_slot
-        self._throughput = Throughput()
+        self._seconds_per_message = self._busy_since = 0.0
         self._outstanding = 0
         self._unsettled = Unsettled()
 
@@ -123,11 +123,6 @@ class SettleBatch(Concluding):
         while self.submitted and not self.stopping:
             self._hand_out(self.submitted.popleft())
 
-    def unstarted_chords(self) -> list[ReadyChord]:
-        """The chords that are to be ended, and that no slot has begun with."""
-        waiting = [*self.submitted, *self.buffer.first(self.buffer.qsize())]
-        return [work for work in waiting if isinstance(work, ReadyChord)]
-
     def prefetch_demand(self) -> int:
         """How many messages to ask for: a free slot's worth, and some milliseconds of work beyond."""
         if self.stopping or not self.queues:
@@ -137,7 +132,12 @@ class SettleBatch(Concluding):
         free = max(0, policy.slots + idle - (self._outstanding - buffered))
         if self._inbox is not None and self._inbox.siblings_idle():
             return max(0, free - buffered)
-        return max(0, free + policy.ahead(self.seconds_per_task, self._throughput.per_message) - buffered)
+        ahead, task, message = policy.slots, self.seconds_per_task, self._seconds_per_message
+        if task > 0:
+            # The calls of the broker take time too: what is sent meanwhile waits behind all that is held.
+            whole = policy.seconds / message if message > 0 else 0.0
+            ahead = int(min(policy.seconds * policy.slots / task, max(ahead, policy.batch, whole)))
+        return max(0, free + min(ahead, policy.limit) - buffered)
 
     def _take_finished(self) -> tuple[list[Settlement | ChordDispatch], list[WaitingAck]]:
         batch: list[Settlement | ChordDispatch] = []
@@ -177,9 +177,7 @@ class SettleBatch(Concluding):
             self._apply(settled.verdicts, answers, soon, settlements)
             for end, verdict in zip(ends, settled.dispatched, strict=True):
                 self._dispatched(end, verdict)
-            self._take_leased(lease, settled.leased)
-            done = sum(settlement.delivery is not None for settlement in settlements)
-            self._throughput.round_ended(time.monotonic(), done, self.buffered)
+            self._take_leased(lease, settled.leased, len(settlements))
 
     def _apply(
         self, verdicts: Sequence[SettleResult], answers: list[WaitingAck],
@@ -199,8 +197,8 @@ class SettleBatch(Concluding):
         for settlement, verdict in zip(settlements, verdicts[acks + len(soon) :], strict=True):
             self._concluded(settlement, verdict)
 
-    def _take_leased(self, lease: Lease | None, leased: LeaseReply | None) -> None:
-        """Hand out the messages of a lease, if there was one."""
+    def _take_leased(self, lease: Lease | None, leased: LeaseReply | None, settled: int) -> None:
+        """Hand out the messages of a lease, if there was one, in a round that has ``settled`` some."""
         if self.submitted:
             # A chord's body, or the next nodes of a run, must not wait behind the messages that were just leased.
             self.hand_out_submitted()
@@ -216,6 +214,10 @@ class SettleBatch(Concluding):
                 self._inbox.leased(len(deliveries), lease.limit)
             self.leased_at = time.monotonic()
         self.last_poll_short = lease is not None and len(deliveries) < lease.limit
+        now, before = time.monotonic(), self._seconds_per_message
+        if settled and self._busy_since:
+            self._seconds_per_message += ((now - self._busy_since) / settled - before) * (0.2 if before else 1.0)
+        self._busy_since = 0.0 if self.buffer.empty() else now
         if self._driver.broker.round_robin:
             self.queues.rotate(-1)
 

@@ -176,7 +176,8 @@ class ConsumerLoop(threading.Thread, ABC):
 
     def unstarted_chords(self) -> list[ReadyChord]:
         """After ``abort``: the chords that nothing in this process is going to end."""
-        return self._batch.unstarted_chords()
+        waiting = [*self._batch.submitted, *self.work.first(self.work.qsize())]
+        return [work for work in waiting if isinstance(work, ReadyChord)]
 
     def submit(self, work: Sequence[ReadyChord | Orphan | DueBatch]) -> None:
         """Chords to complete, orphans to settle, batches to run. Safe from any thread."""
