@@ -41,17 +41,19 @@ def send_signal(run: "RunResults", name: str, payload: Any, key: str | None) -> 
     known = None if run.attempt else app.run_store.know_unstored(run.id, 0, run.nodes, run.about, certain=False)
     taken = change_mailboxes(app, [step])
     if not taken:
-        if taken is False:
-            _refuse_ended(run, name)
+        if taken is False and _has_ended(run):
+            if app.run_store.took_mail(run.id, mailbox, step.id):
+                return  # by an earlier call with this key, after which the run has ended
+            raise CompositionError(f"run {run.id} of {run.name!r} has ended: no node of it waits for signal {name!r}")
         change_mailboxes(app, [step._replace(kind="post")])
     del known
 
 
-def _refuse_ended(run: "RunResults", name: str) -> None:
-    app = run.app
-    (own,) = app.backend.get_records([run.id])
-    if own is not None and own.status in states.READY_STATES and own.extra.get("attempt", run.attempt) == run.attempt:
-        raise CompositionError(f"run {run.id} of {run.name!r} has ended: no node of it waits for signal {name!r}")
+def _has_ended(run: "RunResults") -> bool:
+    (own,) = run.app.backend.get_records([run.id])
+    if own is None or own.status not in states.READY_STATES:
+        return False
+    return bool(own.extra.get("attempt", run.attempt) == run.attempt)
 
 
 def pending_signals(app: WorkflowServices, run: str) -> dict[str, list[Any]]:

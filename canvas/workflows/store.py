@@ -257,6 +257,10 @@ class RunStore:
         """The values that wait in the run's mailboxes, by mailbox."""
         return dict(self.persist(lambda: self._results.read_mail(run)))
 
+    def took_mail(self, run: str, mailbox: str, id: str) -> bool:
+        """Whether a value with this id was brought to the run's mailbox."""
+        return bool(self.persist(lambda: self._results.took_mail(run, mailbox, id)))
+
     # -- bytes
 
     def _new_fields(self, run: str, about: dict[str, Any], nodes: Sequence[RunNode]) -> dict[str, bytes]:
@@ -265,7 +269,7 @@ class RunStore:
     def _encoded(self, run: str, attempt: int, nodes: Sequence[RunNode]) -> dict[str, bytes]:
         return {
             f"{attempt}.{place}": self._signer.seal(f"chunk {attempt}.{place} of run {run}", deflate(chunk))
-            for place, chunk in enumerate(_chunks(nodes, self._serializer))
+            for place, chunk in enumerate(encoded_chunks(nodes, self._serializer))
         }
 
     def _encode(self, run: str, about: dict[str, Any]) -> bytes:
@@ -289,11 +293,7 @@ def run_metadata(name: str, nodes: Sequence[RunNode], now: datetime, target: str
     }
 
 
-def size_of(nodes: Sequence[RunNode], serializer: str) -> int:
-    """The size of a run's nodes before they are compressed, in bytes."""
-    return sum(map(len, _chunks(nodes, serializer)))
-
-
-def _chunks(nodes: Sequence[RunNode], serializer: str) -> Iterator[bytes]:
+def encoded_chunks(nodes: Sequence[RunNode], serializer: str) -> Iterator[bytes]:
+    """The nodes of a run as they are kept, before they are compressed."""
     for first in range(0, len(nodes), NODES_PER_CHUNK):
         yield codecs.encode([node.as_list() for node in nodes[first : first + NODES_PER_CHUNK]], serializer)[2]

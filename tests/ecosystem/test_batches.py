@@ -72,7 +72,7 @@ def test_kept_calls_return_to_the_queue_at_a_stop_and_run_when_a_worker_dies(pro
     send(project, "rare.delay(2)")
     with worker("batched", "-P", "threads", "-c", "1", env=project, folder=tmp_path) as log:
         until(lambda: notes(tmp_path), log)
-    assert notes(tmp_path) == ["rare [0, 1, 2]"]
+    assert notes(tmp_path) == ["rare [0, 1, 2]"], log.read_text()
 
 
 def test_revoked_calls_do_not_run_and_calls_of_one_id_run_each(project, tmp_path):

@@ -1,38 +1,17 @@
 """A Redis server for tests, on a free loopback port."""
 
-import itertools
-import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
-from contextlib import suppress
 
 import redis
 
 from canvas.testing.embedded_redis import find_server
 from tests.support.apps import let_results_go
 from tests.support.guard import Guard
-
-_PORTS = itertools.cycle(range(100))
-
-
-def free_port():
-    """A port that nothing listens on and that no other test process is given.
-
-    It lies below the range from which the system takes the ports of outgoing connections. Each process has a hundred
-    ports of its own, so that two processes do not find the same one free.
-    """
-    first = 12_000 + os.getpid() % 200 * 100
-    for _ in range(100):
-        port = first + next(_PORTS)
-        with socket.socket() as found, suppress(OSError):
-            found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            found.bind(("127.0.0.1", port))
-            return port
-    raise AssertionError(f"ports {first} to {first + 99} are all taken")
+from tests.support.ports import free_port
 
 
 class RedisServer:

@@ -60,11 +60,12 @@ def test_beat_counts_its_ticks_and_says_that_it_is_healthy(beat):
 def test_a_beat_answers_ping_and_leaves_other_commands_to_workers(beat):
     port, app, _ = beat
     eventually(lambda: answers(port, "/health"))
-    (answer,) = app.control.ping(timeout=2, limit=1)
+    (answer,) = eventually(lambda: app.control.ping(timeout=2, limit=1))
     ((node, reply),) = answer.items()
     assert (node.startswith("celerybeat@"), reply) == (True, {"ok": "pong"})
     assert app.control.broadcast("active", reply=True, timeout=0.5) == []
-    assert app.control.inspect(timeout=1, limit=1).clock()[node]["clock"] > 0
+    clocks = eventually(lambda: app.control.inspect(timeout=2, limit=1).clock())
+    assert clocks[node]["clock"] > 0
 
 
 def test_a_beat_that_does_not_look_for_due_entries_is_not_healthy(redis_url, result_url):

@@ -4,6 +4,7 @@ import importlib
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -97,18 +98,37 @@ def used(worker):
 def test_each_idle_child_gets_one_of_the_messages(bench, app):
     with start(bench, "-P", "prefork", "-c", "4"):
         for _ in range(2):
-            key = bench.new_key()
-            results = [task(app, "until_open").delay(key) for _ in range(4)]
-            assert bench.ledger(key, 4) == ["start"] * 4
-            bench.open(key)
-            for result in results:
-                result.get(timeout=20)
+            run_in_each(bench, app, 4)
+
+
+def run_in_each(bench, app, children):
+    """Each child of the node runs a task, at one time: it has started."""
+    key = bench.new_key()
+    results = [task(app, "until_open").delay(key) for _ in range(children)]
+    assert bench.ledger(key, children) == ["start"] * children
+    bench.open(key)
+    for result in results:
+        result.get(timeout=20)
 
 
 def idle(bench, worker):
-    """Its parent waits at the broker, for each priority of the queue."""
-    eventually(lambda: blocked(bench) >= 4)
-    return members(worker.process.pid)[1:]
+    """Its parent waits at the broker, for each priority of the queue, and no child has anything to do."""
+    children = members(worker.process.pid)[1:]
+
+    def rest():
+        before = [slept(child) for child in children]
+        waits = all(state == "S" for state, _ in before) and blocked(bench) >= 4
+        # The broker has answered all earlier commands by now: a child that had waited for it would run, or have run.
+        return waits and not bench.broker.exists("unacked") and [slept(child) for child in children] == before
+
+    eventually(rest)
+    return children
+
+
+def slept(pid):
+    """The state of the main thread of a process, and how often it has waited."""
+    facts = dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    return facts["State"][0], facts["voluntary_ctxt_switches"]
 
 
 def send(number, pids):
@@ -123,9 +143,9 @@ def in_inbox(bench):
 def test_a_message_outlives_the_death_of_children_that_were_woken_for_it(bench, app):
     """Another one that waits runs it, before there is a new child."""
     with start(bench, "-P", "prefork", "-c", "2") as worker:
+        run_in_each(bench, app, 2)
         woken = task(app, "pid").delay().get(timeout=20)  # this child is the last to wait again, and the first to wake
         children = idle(bench, worker)
-        eventually(lambda: not bench.broker.exists("unacked"))
         send(signal.SIGSTOP, children)
         result = task(app, "pid").delay()
         eventually(lambda: in_inbox(bench))
@@ -137,6 +157,7 @@ def test_a_message_outlives_the_death_of_children_that_were_woken_for_it(bench, 
 
 def test_a_message_outlives_the_death_of_all_children(bench, app):
     with start(bench, "-P", "prefork", "-c", "2") as worker:
+        run_in_each(bench, app, 2)
         children = idle(bench, worker)
         send(signal.SIGSTOP, children)
         result = task(app, "pid").delay()
@@ -164,6 +185,7 @@ def test_a_message_in_the_inbox_outlives_every_death(bench, app, instant, victim
     key = bench.new_key()
     worker = start(bench, "-P", "prefork", "-c", "2", short_leases=1).ready()
     try:
+        run_in_each(bench, app, 2)
         children, parent = idle(bench, worker), [worker.process.pid]
         send(signal.SIGSTOP, parent if instant == MOVED else children)
         result = task(app, "slow_then").delay(0.01, key)

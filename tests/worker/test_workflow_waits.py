@@ -60,13 +60,15 @@ def test_a_signal_reaches_the_node_that_waits(app, flow):
     run = flow.apply_async()
     reached(run, "approved", "AWAITING_SIGNAL")
     assert [run.query(), *map(run.query, run)] == ["STARTED", "SUCCESS", "AWAITING_SIGNAL", "WAITING"]
-    run.signal("approved", {"by": "eve"})
+    run.signal("approved", {"by": "eve"}, key="request 1")
     assert run.get(timeout=20) == ["end", ["eve"], {}]
     assert [run.query(), *map(run.query, run)] == ["SUCCESS"] * 4
+    run.signal("approved", {"by": "eve"}, key="request 1")  # repeated by a caller that had no answer
+    assert run.signals() == {}
     with pytest.raises(KeyError, match="has no node 'aproved'; it has asked, approved, end"):
         run.query("aproved")
     with pytest.raises(CompositionError, match="has ended"):
-        run.signal("approved", {"by": "late"})
+        run.signal("approved", {"by": "late"}, key="request 2")
 
 
 def test_signals_before_their_waits_are_kept_in_order(app, flow):

@@ -28,6 +28,10 @@ class MemoryMailboxes:
         """The values that no node has taken, by mailbox."""
         return {name: list(box.values) for name, box in self._boxes.get(run, {}).items() if box.values}
 
+    def took(self, run: str, mailbox: str, id: str) -> bool:
+        """Whether a value with this id was brought to a mailbox."""
+        return id in self._boxes.get(run, {}).get(mailbox, _Mailbox()).known
+
     def waiting(self) -> list[str]:
         """The runs in whose mailboxes nodes wait."""
         return [run for run, boxes in self._boxes.items() if any(box.waits for box in boxes.values())]

@@ -180,6 +180,10 @@ class MemoryResults:
         with self._memory.lock:
             return self._memory.mailboxes.values(run)
 
+    def took_mail(self, run: str, mailbox: str, id: str) -> bool:
+        with self._memory.lock:
+            return self._memory.mailboxes.took(run, mailbox, id)
+
     def find_runs(self, query: RunQuery) -> list[FoundRun]:
         with self._memory.lock:
             return self._memory.run_index.find(query)[: query.limit]

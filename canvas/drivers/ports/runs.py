@@ -66,6 +66,9 @@ class RunRecords(Protocol):
     def read_mail(self, run: str) -> dict[str, list[bytes]]:
         """The values that wait in the mailboxes of a run, by mailbox, in the order in which they were posted."""
 
+    def took_mail(self, run: str, mailbox: str, id: str) -> bool:
+        """Whether a value with this id was brought to the mailbox of a run that is kept."""
+
     def find_runs(self, query: RunQuery) -> list[FoundRun]:
         """The runs that a query asks for, the latest first. One of them may expire meanwhile."""
 

@@ -109,6 +109,12 @@ class SqlMailboxes:
     def _here(self, step: MailboxStep) -> tuple[Any, ...]:
         return self._mail.c.run == step.run, self._mail.c.mailbox == step.mailbox
 
+    def took(self, connection: Connection, run: str, mailbox: str, id: str) -> bool:
+        """Whether a value with this id was brought to a mailbox."""
+        mail = self._mail
+        query = select(mail.c.id).where(mail.c.run == run, mail.c.mailbox == mailbox, mail.c.id == id)
+        return connection.execute(query).first() is not None
+
     def waiting(self, connection: Connection, seconds: float, after: str, limit: int) -> list[str]:
         """The runs, in the order of their ids, that wait in a mailbox and expire within ``seconds``."""
         mail, runs, now = self._mail, self._runs, read_clock(connection)

@@ -124,6 +124,9 @@ class SqlRuns:
     def read_mail(self, run: str) -> dict[str, list[bytes]]:
         return self._database.call(lambda connection: self._mailboxes.values(connection, run))
 
+    def took_mail(self, run: str, mailbox: str, id: str) -> bool:
+        return self._database.call(lambda connection: self._mailboxes.took(connection, run, mailbox, id))
+
     def find_runs(self, query: RunQuery) -> list[FoundRun]:
         return self._database.call(lambda connection: find(connection, self._tables, query))
 

@@ -59,6 +59,15 @@ class MailboxContract(ContractSupport):
         assert self._mail(driver, post("three"), offer("three"), offer("four")) == []
         assert self._runs(driver).read_mail("run") == {"m": [b"three"]}
 
+    def test_it_knows_the_values_that_it_took(self, driver: Driver) -> None:
+        self._run(driver)
+        assert self._mail(driver, offer("one"), take("a"), offer("two"), post("three")) == [
+            ("run.a", b"fire a", [b"two"])
+        ]
+        runs = self._runs(driver)
+        assert [runs.took_mail("run", "m", value) for value in ("one", "two", "three")] == [False, True, True]
+        assert not runs.took_mail("run", "other", "two") and not runs.took_mail("gone", "m", "two")
+
     def test_each_step_counts_once(self, driver: Driver) -> None:
         self._run(driver)
         assert self._mail(driver, take("a"), take("a")) == []

@@ -91,8 +91,8 @@ class BatchedCalls:
         """The number of collected calls."""
         return sum(len(batch.jobs) + len(batch.replaced) for batch in self._batches.values())
 
-    def add(self, job: Job) -> Settlement | Kept | None:
-        """Collect a call, and run the batch if it is full: the settlement of one of its calls."""
+    def add(self, job: Job) -> Kept:
+        """Collect a call, and run the batch if it is full. All of its calls are settled together."""
         if "task.received" in telemetry.listeners and "canvas_received" not in job.message.headers:
             self._pipeline.reports.received(job)
             job.message.headers["canvas_received"] = True
@@ -112,9 +112,8 @@ class BatchedCalls:
                     timer.start()
                 return Kept.FOR_LATER
             jobs, replaced = self._taken(batch)
-        *others, last = self._run(jobs, replaced)
-        self._loop.finish(others)
-        return last
+        self._loop.finish(self._run(jobs, replaced))
+        return Kept.FOR_LATER
 
     def run_due(self, name: str) -> None:
         """Run the calls of a task that are collected, however many they are."""

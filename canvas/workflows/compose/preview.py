@@ -7,7 +7,7 @@ from canvas.graph.celery_form import Embedding
 from canvas.graph.run_nodes import run_nodes
 from canvas.graph.wire_signature import estimated_bytes
 from canvas.model.workflow_run import NodeRef, stamp_options, task_id_of
-from canvas.workflows.store import size_of
+from canvas.workflows.store import encoded_chunks
 
 if TYPE_CHECKING:
     from canvas.workflows.compose.builder import Workflow
@@ -32,7 +32,7 @@ def preview(flow: "Workflow") -> Preview:
     """Compile, and send nothing. Raises CompositionError."""
     nodes = run_nodes(flow.entries)
     app, edges = flow.app, sum(len(entry.sources) for entry in flow.entries)
-    plan_bytes = size_of(nodes, app.conf.task_serializer)
+    plan_bytes = sum(map(len, encoded_chunks(nodes, app.conf.task_serializer)))
     run = app.new_id()
     try:
         embedding = Embedding(

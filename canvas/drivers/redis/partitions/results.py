@@ -163,6 +163,9 @@ class PartitionedResults:
     def read_mail(self, run: str) -> dict[str, list[bytes]]:
         return self._of(run).read_mail(run)
 
+    def took_mail(self, run: str, mailbox: str, id: str) -> bool:
+        return self._of(run).took_mail(run, mailbox, id)
+
     def find_runs(self, query: RunQuery) -> list[FoundRun]:
         found = [run for store in self._every for run in store.find_runs(query)]
         return sorted(found, key=lambda one: one.created, reverse=True)[: query.limit]

@@ -147,6 +147,9 @@ class RedisResults:
             if int(cursor) == 0:
                 return mail_in(fields)
 
+    def took_mail(self, run: str, mailbox: str, id: str) -> bool:
+        return bool(self.link.command("HEXISTS", self.keys.run(run), f"mail:id:{id}\0{mailbox}"))
+
     def find_runs(self, query: RunQuery) -> list[FoundRun]:
         return self._index.find(query)
 
