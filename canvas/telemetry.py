@@ -33,7 +33,7 @@ run.lost                       run, reason
 errback.failed                 task, task_id, exc
 hook.failed                    hook (its name), task, task_id, exc
 app.importing                  app
-heartbeat.sent
+heartbeat.sent                 heart (the service that has sent it)
 logging.setup                  sent by the ``setup_logging`` signal alone
 logging.ready                  logger, loglevel, logfile, format, colorize
 logging.tasks_ready            the same, of the logger of tasks
@@ -43,10 +43,10 @@ worker.init                    hostname, app, known
 worker.ready                   hostname, app, consumer (the sender's further attributes)
 worker.same_name               hostname (that another worker has too)
 worker.beside_celery           workers (of Celery: by name, the queues that this one consumes too), runs (that are kept)
-worker.forking
+worker.forking                 pool (of the process)
 worker.forked                  index (of the child among those that live, from 1)
 worker.process_init            hostname
-worker.process_shutdown        pid, exitcode
+worker.process_shutdown        hostname, pid, exitcode
 worker.stopping                how (warm, soft, cold), hostname
 worker.draining                running (name[id] and seconds, of the tasks that a warm stop waits for)
 worker.returned                running (name[id]), waiting (how many had not started), ended (name[id], acked before)

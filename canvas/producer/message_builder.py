@@ -136,9 +136,9 @@ class MessageBuilder:
         """A message with its address as bytes. Raises EncodeError."""
         policy = {**self._conf.task_publish_retry_policy, **(options.get("retry_policy") or {})}
         emit("message.publishing", message=message, queue=route.queue, retry_policy=policy)
+        priority = message.properties.setdefault("priority", 0) or 0
         payload = self._encode(message, options.get("serializer"), options.get("compression"), bodies)
         info = message.properties["delivery_info"]
-        priority = message.properties.get("priority") or 0
         publish = Publish(info["exchange"], info["routing_key"], priority, payload, route.queue)
         return BuiltMessage(message.id, publish, message.headers["eta"], lambda: message)
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from canvas.caller_warnings import ends_in_caller
 from canvas.config.config import Config
@@ -16,6 +16,8 @@ from canvas.remote.revocation_entries import id_entry, stamp_entries
 from canvas.wire import codecs
 from canvas.wire import task_message as wire
 
+Answers: TypeAlias = list[dict[str, Any]]
+"""The answers of workers, each ``{node: answer}``."""
 REVOKED_FOR = 86_400.0
 """Seconds that a revocation is kept."""
 
@@ -55,7 +57,7 @@ class Control:
         terminate: bool = False,
         signal: str = "SIGTERM",
         **options: Any,
-    ) -> list[dict[str, Any]]:
+    ) -> Answers | None:
         """Tell workers not to run a task (or tasks), and with ``terminate`` to stop it where it runs.
 
         Canvas' workers find the revocation in the broker, for a day, however late they start; Celery's workers get it
@@ -73,7 +75,7 @@ class Control:
         terminate: bool = False,
         signal: str = "SIGTERM",
         **options: Any,
-    ) -> list[dict[str, Any]]:
+    ) -> Answers | None:
         """``revoke`` for every task that has one of the stamps; a stamp's value may be a list of values."""
         self.keep_revoked_stamps(headers)
         arguments = {"headers": headers, "terminate": terminate, "signal": signal}
@@ -93,7 +95,7 @@ class Control:
         destination: list[str] | None = None,
         signal: str = "SIGTERM",
         **options: Any,
-    ) -> list[dict[str, Any]]:
+    ) -> Answers | None:
         """``revoke(task_id, terminate=True)``."""
         return self.revoke(task_id, destination, True, signal, **options)
 
@@ -111,14 +113,16 @@ class Control:
         pattern: str | None = None,
         matcher: str | None = None,
         **more: Any,
-    ) -> list[dict[str, Any]]:
+    ) -> Answers | None:
         """Send a command to all workers, or to those in ``destination``, or whose names match ``pattern`` (a glob, or
         with ``matcher="pcre"`` a regular expression). ``more`` are further arguments of the command.
 
         With ``reply``: what they answer within ``timeout`` seconds, ``limit`` of them at most, each
         ``{node: answer}``; ``callback`` is called with each as it comes. ``connection`` and ``channel`` are Celery's,
-        and not needed here.
+        and not needed here. Raises ValueError for a ``destination`` that is not a list or a tuple.
         """
+        if not isinstance(destination, list | tuple | None):
+            raise ValueError(f"destination must be a list/tuple not {type(destination)}")
         app, ticket = self.app, new_id()
         body: dict[str, Any] = {
             "method": command,
@@ -131,7 +135,7 @@ class Control:
         exchange = app.conf.control_exchange
         if not reply:
             self._send(f"{exchange}.pidbox", body)
-            return []
+            return None
         replies, mine = f"reply.{exchange}.pidbox", new_id()
         body["reply_to"] = {"exchange": replies, "routing_key": mine}
         with app.driver.bus.replies(replies, mine) as inbox:
@@ -153,8 +157,8 @@ class Control:
 
     def _collect(
         self, inbox: Inbox, ticket: str, timeout: float, limit: int | None, callback: Callable[[Any], Any] | None
-    ) -> list[dict[str, Any]]:
-        answers: list[dict[str, Any]] = []
+    ) -> Answers:
+        answers: Answers = []
         deadline = time.monotonic() + timeout
         while (left := deadline - time.monotonic()) > 0 and (limit is None or len(answers) < limit):
             payload = inbox.next(left)
@@ -169,9 +173,9 @@ class Control:
                     callback(body)
         return answers
 
-    def ping(self, destination: list[str] | None = None, timeout: float = 1.0, **options: Any) -> list[dict[str, Any]]:
+    def ping(self, destination: list[str] | None = None, timeout: float = 1.0, **options: Any) -> Answers:
         """Which workers are there: ``[{node: {"ok": "pong"}}]``."""
-        return self.broadcast("ping", None, destination, reply=True, timeout=timeout, **options)
+        return self.broadcast("ping", None, destination, reply=True, timeout=timeout, **options) or []
 
     def inspect(
         self,
@@ -194,7 +198,7 @@ class Control:
         hard: float | None = None,
         destination: list[str] | None = None,
         **options: Any,
-    ) -> list[dict[str, Any]]:
+    ) -> Answers | None:
         """Change a task's time limits, seconds, in running workers."""
         return self.broadcast(
             "time_limit", {"task_name": task_name, "hard": hard, "soft": soft}, destination=destination, **options
@@ -202,7 +206,7 @@ class Control:
 
     def rate_limit(
         self, task_name: str, rate_limit: Any, destination: list[str] | None = None, **options: Any
-    ) -> list[dict[str, Any]]:
+    ) -> Answers | None:
         """Change a task's rate limit in running workers."""
         return self.broadcast(
             "rate_limit", {"task_name": task_name, "rate_limit": rate_limit}, destination=destination, **options
@@ -211,7 +215,7 @@ class Control:
     def add_consumer(
         self, queue: str, exchange: str | None = None, exchange_type: str = "direct", routing_key: str | None = None,
         options: Mapping[str, Any] | None = None, destination: list[str] | None = None, **more: Any,
-    ) -> list[dict[str, Any]]:  # fmt: skip
+    ) -> Answers | None:  # fmt: skip
         """Let workers take from one queue more; ``options`` are further fields of the command."""
         about = {
             **(options or {}),
@@ -222,15 +226,15 @@ class Control:
         }
         return self.broadcast("add_consumer", about, destination=destination, **more)
 
-    def cancel_consumer(self, queue: str, destination: list[str] | None = None, **options: Any) -> list[dict[str, Any]]:
+    def cancel_consumer(self, queue: str, destination: list[str] | None = None, **options: Any) -> Answers | None:
         """Let workers take from this queue no more."""
         return self.broadcast("cancel_consumer", {"queue": queue}, destination=destination, **options)
 
-    def pool_grow(self, n: int = 1, destination: list[str] | None = None, **options: Any) -> list[dict[str, Any]]:
+    def pool_grow(self, n: int = 1, destination: list[str] | None = None, **options: Any) -> Answers | None:
         """``n`` slots more in each worker's pool."""
         return self.broadcast("pool_grow", {"n": n}, destination=destination, **options)
 
-    def pool_shrink(self, n: int = 1, destination: list[str] | None = None, **options: Any) -> list[dict[str, Any]]:
+    def pool_shrink(self, n: int = 1, destination: list[str] | None = None, **options: Any) -> Answers | None:
         """``n`` slots fewer."""
         return self.broadcast("pool_shrink", {"n": n}, destination=destination, **options)
 
@@ -241,7 +245,7 @@ class Control:
         reloader: Any = None,
         destination: list[str] | None = None,
         **options: Any,
-    ) -> list[dict[str, Any]]:
+    ) -> Answers | None:
         """Replace the processes of prefork pools, where ``worker_pool_restarts`` allows it; with ``reload`` load these
         modules, which the workers have loaded already, again before."""
         return self.broadcast(
@@ -251,21 +255,19 @@ class Control:
             **options,
         )
 
-    def autoscale(
-        self, max: int, min: int, destination: list[str] | None = None, **options: Any
-    ) -> list[dict[str, Any]]:
+    def autoscale(self, max: int, min: int, destination: list[str] | None = None, **options: Any) -> Answers | None:
         """Other bounds for pools that scale themselves."""
         return self.broadcast("autoscale", {"max": max, "min": min}, destination=destination, **options)
 
-    def enable_events(self, destination: list[str] | None = None, **options: Any) -> list[dict[str, Any]]:
+    def enable_events(self, destination: list[str] | None = None, **options: Any) -> Answers | None:
         """Let workers send task events."""
         return self.broadcast("enable_events", None, destination=destination, **options)
 
-    def disable_events(self, destination: list[str] | None = None, **options: Any) -> list[dict[str, Any]]:
+    def disable_events(self, destination: list[str] | None = None, **options: Any) -> Answers | None:
         """Let workers send none."""
         return self.broadcast("disable_events", None, destination=destination, **options)
 
-    def heartbeat(self, destination: list[str] | None = None, **options: Any) -> list[dict[str, Any]]:
+    def heartbeat(self, destination: list[str] | None = None, **options: Any) -> Answers | None:
         """Let workers send a heartbeat now."""
         return self.broadcast("heartbeat", None, destination=destination, **options)
 

@@ -1,25 +1,22 @@
 """``app.backend`` with the methods that code written for Celery calls."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from canvas.errors import TaskRevokedError, TimeoutError
-from canvas.masking import masked_url
 from canvas.model import states
-from canvas.model.settlement import ResultWrite, whole_seconds
-from canvas.result.backend import Backend
+from canvas.model.outcome import ExceptionInfo
+from canvas.result.keyed_backend import KeyedBackend
 from canvas.wire import codecs
 from canvas.wire import record as wire
 
 if TYPE_CHECKING:
     from canvas.result.handles import GroupResult
 
-_TASK, _GROUP, _CHORD = "celery-task-meta-", "celery-taskset-meta-", "chord-unlock-"
-
 _RETRY_POLICY = {"max_retries": 20, "interval_start": 0, "interval_step": 1, "interval_max": 1}
 
 
-class CeleryBackend(Backend):
+class CeleryBackend(KeyedBackend):
     """The result side of an app, by Celery's names too."""
 
     READY_STATES, UNREADY_STATES = states.READY_STATES, states.UNREADY_STATES
@@ -27,7 +24,6 @@ class CeleryBackend(Backend):
     persistent = True
     supports_native_join = True
     """Whether results of a group are read together: in every store."""
-    task_keyprefix, group_keyprefix, chord_keyprefix = _TASK.encode(), _GROUP.encode(), _CHORD.encode()
 
     @property
     def retry_policy(self) -> dict[str, Any]:
@@ -44,18 +40,18 @@ class CeleryBackend(Backend):
 
     def mark_as_done(
         self, task_id: str, result: Any, request: Any = None, store_result: bool = True, state: str = states.SUCCESS
-    ) -> Any:
+    ) -> None:
         """Store a task's value."""
-        return self._marked(store_result, task_id, result, state, None, request)
+        self._marked(store_result, task_id, result, state, None, request)
 
     def mark_as_failure(
         self,
         task_id: str,
         exc: BaseException, traceback: str | None = None, request: Any = None, store_result: bool = True,
         call_errbacks: bool = True, state: str = states.FAILURE,
-    ) -> Any:  # fmt: skip
+    ) -> None:  # fmt: skip
         """Store the exception of a task that failed. ``call_errbacks`` has no effect: a worker calls them."""
-        return self._marked(store_result, task_id, exc, state, traceback, request)
+        self._marked(store_result, task_id, exc, state, traceback, request)
 
     def mark_as_retry(
         self,
@@ -72,15 +68,15 @@ class CeleryBackend(Backend):
     def mark_as_revoked(
         self, task_id: str, reason: str = "", request: Any = None, store_result: bool = True,
         state: str = states.REVOKED,
-    ) -> Any:  # fmt: skip
+    ) -> None:  # fmt: skip
         """Store that a task was revoked."""
-        return self._marked(store_result, task_id, TaskRevokedError(reason), state, None, request)
+        self._marked(store_result, task_id, TaskRevokedError(reason), state, None, request)
 
     def _marked(self, stores: bool, task_id: str, result: Any, state: str, traceback: str | None, request: Any) -> Any:
         return self.store_result(task_id, result, state, traceback, request) if stores else result
 
-    def fail_from_current_stack(self, task_id: str, exc: BaseException | None = None) -> Any:
-        """Store the exception that is being handled, or ``exc``, with its traceback."""
+    def fail_from_current_stack(self, task_id: str, exc: BaseException | None = None) -> ExceptionInfo:
+        """Store the exception that is being handled, or ``exc``, with its traceback, which is returned too."""
         import sys
         from traceback import format_exception
 
@@ -89,7 +85,9 @@ class CeleryBackend(Backend):
         found = exc or sys.exc_info()[1]
         if found is None:
             raise ValueError("fail_from_current_stack: no exception is being handled; give one as exc")
-        return self.mark_as_failure(task_id, found, without_pages("".join(format_exception(found))))
+        text = without_pages("".join(format_exception(found)))
+        self.mark_as_failure(task_id, found, text)
+        return ExceptionInfo(found, text)
 
     # -- groups
 
@@ -147,11 +145,6 @@ class CeleryBackend(Backend):
 
     get_status = get_state
 
-    @property
-    def expires(self) -> int | None:
-        """Seconds for which results are kept; ``None`` for no end."""
-        return whole_seconds(self._conf.result_expires) or None
-
     def get_result(self, task_id: str) -> Any:
         """The value, the exception, or a custom state's meta; ``None`` where nothing is stored."""
         return self.get_task_meta(task_id).get("result")
@@ -206,93 +199,3 @@ class CeleryBackend(Backend):
     def exception_to_python(self, exc: Any) -> Any:
         """The exception that ``prepare_exception`` has written."""
         return wire.decode_exception(exc) if isinstance(exc, Mapping) else exc
-
-    # -- keys
-
-    @property
-    def client(self) -> Any:
-        """The library's client of the server that keeps the results: of Redis and of Memcached. Raises
-        AttributeError for stores that have none."""
-        found = getattr(self._results, "client", None)
-        if found is None:
-            raise AttributeError(
-                f"app.backend.client: {type(self._results).__name__} has no client; read results by AsyncResult"
-            )
-        return found
-
-    def as_uri(self, include_password: bool = False) -> str:
-        """The result backend's URL; its password is masked unless ``include_password``."""
-        url = str(self._conf.result_backend or "disabled://")
-        return url if include_password else masked_url(url)
-
-    @property
-    def url(self) -> str:
-        """The result backend's URL."""
-        return self.as_uri(include_password=True)
-
-    def get_key_for_task(self, task_id: Any, key: Any = "") -> bytes:
-        """The key of a task's record in stores of values by key."""
-        return _key(_TASK, "task_id", task_id, key)
-
-    def get_key_for_group(self, group_id: Any, key: Any = "") -> bytes:
-        """The key of a saved group."""
-        return _key(_GROUP, "group_id", group_id, key)
-
-    def get_key_for_chord(self, group_id: Any, key: Any = "") -> bytes:
-        """The key of a chord's counter."""
-        return _key(_CHORD, "group_id", group_id, key)
-
-    def get(self, key: Any) -> bytes | None:
-        """The value of a key of ``get_key_for_task`` or ``get_key_for_group``, in every store; of any other key where
-        the store keeps values by key. Raises NotImplementedError elsewhere."""
-        name = _text(key)
-        if name.startswith(_TASK):
-            return self._results.get([name.removeprefix(_TASK)])[0]
-        if name.startswith(_GROUP):
-            return self._results.get_group(name.removeprefix(_GROUP))
-        found: bytes | None = self._of_keys("get_value")(name)
-        return found
-
-    def mget(self, keys: Sequence[Any]) -> list[bytes | None]:
-        """The values of several keys."""
-        return [self.get(key) for key in keys]
-
-    def set(self, key: Any, value: Any) -> None:
-        """Keep a value, for ``result_expires``, under a key as ``get`` takes it. A stored SUCCESS stays."""
-        name, written = _text(key), value.encode() if isinstance(value, str) else bytes(value)
-        if name.startswith(_TASK):
-            success = self._decode(written).status == states.SUCCESS
-            self._results.store([ResultWrite(name.removeprefix(_TASK), written, self.expires, success)])
-        elif name.startswith(_GROUP):
-            self._results.save_group(name.removeprefix(_GROUP), written, self.expires)
-        else:
-            self._of_keys("set_value")(name, written, self.expires)
-
-    def delete(self, key: Any) -> None:
-        """Delete a value, under a key as ``get`` takes it."""
-        name = _text(key)
-        if name.startswith(_TASK):
-            self._results.forget([name.removeprefix(_TASK)])
-        elif name.startswith(_GROUP):
-            self._results.delete_group(name.removeprefix(_GROUP))
-        else:
-            self._of_keys("delete_value")(name)
-
-    def _of_keys(self, name: str) -> Any:
-        call = getattr(self._results, name, None)
-        if call is None:
-            raise NotImplementedError(
-                f"{type(self._results).__name__} keeps records and groups only: use keys of get_key_for_task or "
-                "get_key_for_group, or keep other values elsewhere"
-            )
-        return call
-
-
-def _key(prefix: str, name: str, id: Any, key: Any) -> bytes:
-    if not id:
-        raise ValueError(f"{name} must not be empty. Got {id} instead.")
-    return f"{prefix}{_text(id)}{_text(key)}".encode()
-
-
-def _text(key: Any) -> str:
-    return key.decode() if isinstance(key, bytes) else str(key)

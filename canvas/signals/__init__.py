@@ -42,17 +42,17 @@ worker_init = Signal("worker_init", "worker.init", make.of_worker)
 """A worker is about to start. The sender is the worker."""
 worker_ready = Signal("worker_ready", "worker.ready", make.of_worker)
 """A worker accepts tasks. The sender is the worker."""
-worker_before_create_process = Signal("worker_before_create_process", "worker.forking", make.plain)
-"""A prefork process is about to be forked."""
+worker_before_create_process = Signal("worker_before_create_process", "worker.forking", make.sender_of("pool"))
+"""A prefork process is about to be forked. The sender is the pool."""
 user_preload_options = Signal("user_preload_options", "command.starting", make.preloading)
 """A command starts, with the options that the app adds to all commands. The sender is the command."""
-heartbeat_sent = Signal("heartbeat_sent", "heartbeat.sent", make.plain)
-"""A worker has sent a heartbeat."""
+heartbeat_sent = Signal("heartbeat_sent", "heartbeat.sent", make.sender_of("heart"))
+"""A worker has sent a heartbeat. The sender is the part that sends them, every ``interval`` seconds."""
 worker_process_init = Signal("worker_process_init", "worker.process_init", make.sender_of("hostname"))
 """A process of a pool has started; receivers must end within ``worker_proc_alive_timeout``. The sender is the worker's
 name."""
-worker_process_shutdown = Signal("worker_process_shutdown", "worker.process_shutdown", make.plain)
-"""A process of a pool is about to exit."""
+worker_process_shutdown = Signal("worker_process_shutdown", "worker.process_shutdown", make.process_ending)
+"""A process of a pool is about to exit. The sender is the worker's name."""
 worker_shutting_down = Signal("worker_shutting_down", "worker.stopping", make.stopping)
 """A worker begins to stop. The sender is the worker's name."""
 worker_shutdown = Signal("worker_shutdown", "worker.shutdown", make.of_worker)

@@ -43,6 +43,14 @@ def _declared(queue: Queue | None) -> list[DeclaredQueue]:
 
 
 def publishing(facts: Facts) -> Sending:
+    properties = facts["message"].properties
+    if not properties.get("priority"):
+        # As in Celery, receivers see a priority that was given, and may give one.
+        properties.pop("priority", None)
+    return _publishing(facts)
+
+
+def _publishing(facts: Facts) -> Sending:
     message = facts["message"]
     info = message.properties["delivery_info"]
     body = (message.args, message.kwargs, message.embed)
@@ -55,7 +63,7 @@ def publishing(facts: Facts) -> Sending:
 
 
 def published(facts: Facts) -> Sending:
-    sender, about = publishing(facts)
+    sender, about = _publishing(facts)
     return sender, {key: about[key] for key in ("body", "exchange", "routing_key", "headers")}
 
 
@@ -158,26 +166,26 @@ class Node(str):
     """A worker as the sender of its signals: its name, with the attributes of Celery's worker that receivers read."""
 
     app: WorkerApp
-    consumer: Any
-    """Celery's attributes of a consumer, such as ``timer`` and ``controller``, once the worker is ready."""
+    behind: Any
+    """The consumer, with Celery's attributes such as ``timer`` and ``controller``, once the worker is ready."""
     known: Mapping[str, Any]
     """Celery's attributes of a worker, such as ``concurrency`` and ``loglevel``, where it is the sender."""
-    __slots__ = ("app", "consumer", "known")
+    __slots__ = ("app", "behind", "known")
 
     @classmethod
     def of(cls, facts: Facts) -> "Node":
         node = cls(facts["hostname"])
         node.app = facts["app"]
-        node.consumer = facts.get("consumer")
+        node.behind = facts.get("consumer")
         node.known = facts.get("known") or {}
         return node
 
     def __getattr__(self, name: str) -> Any:
         if name in self.known:
             return self.known[name]
-        if self.consumer is None:
+        if self.behind is None:
             raise AttributeError(f"worker {str(self)!r} has no attribute {name!r} at this time")
-        return getattr(self.consumer, name)
+        return getattr(self.behind, name)
 
     @property
     def hostname(self) -> str:
@@ -202,6 +210,10 @@ def stopping(facts: Facts) -> Sending:
     how = facts["how"]
     sig = {"warm": "SIGTERM", "cold": "SIGQUIT", "soft": "SIGQUIT"}[how]
     return facts["hostname"], {"sig": sig, "how": how.capitalize(), "exitcode": 0 if how == "warm" else 1}
+
+
+def process_ending(facts: Facts) -> Sending:
+    return facts["hostname"], {name: facts[name] for name in ("pid", "exitcode")}
 
 
 def internal_error(facts: Facts) -> Sending:

@@ -2,8 +2,7 @@
 
 import inspect
 import threading
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
 from functools import partial
 from importlib.util import find_spec
 from threading import Event
@@ -27,18 +26,18 @@ from canvas.worker.monitoring.health_server import Endpoint
 from canvas.worker.monitoring.heartbeat import HEARTBEAT_INTERVAL, WorkerHeartbeat
 from canvas.worker.monitoring.shared_memory import SharedMemory
 from canvas.worker.names import node_name
-from canvas.worker.options import WorkerOptions, new_worker_id, pool_of, prefetch_limit, sender_attributes, slots_of
+from canvas.worker.options import NodeSetup, WorkerOptions, new_worker_id, pool_of, prefetch_limit, slots_of
 from canvas.worker.outages import Outages
 from canvas.worker.pools.autoscaler import Autoscaler
 from canvas.worker.pools.pool import InProcessPool, Pool
 from canvas.worker.pools.prefork import Prefork
 from canvas.worker.process import WorkerProcess
-from canvas.worker.process_files import ProcessFiles
 from canvas.worker.signal_handlers import put_back_afterwards
 from canvas.worker.startup import check_limits, connect, load_tasks
 from canvas.worker.steps.batches import batched_tasks
 from canvas.worker.steps.node_steps import UserSteps
 from canvas.worker.steps.request import request_hooks
+from canvas.worker.steps.senders import at_init, at_setup, once_made
 from canvas.worker.stop_while_starting import Starting
 from canvas.worker.stopping import report_running
 
@@ -67,7 +66,7 @@ def plan_node(
         return kind, slots_of(conf, kind, concurrency, autoscale)
 
     kind, slots = places()
-    emit("worker.init", hostname=node, app=app, known=sender_attributes(kind, slots, autoscale, others or {}))
+    emit("worker.init", hostname=node, app=app, known=at_init(kind, slots, autoscale, others or {}))
     kind, slots = places()  # receivers may change settings
     names = [queue.name for queue in app.router.consumed(list(queues), list(exclude_queues))]
     if conf.worker_direct:
@@ -89,46 +88,30 @@ def plan_node(
     )
 
 
-@dataclass(frozen=True)
-class NodeSetup:
-    """The parts of a node beside its tasks, and how it starts."""
-
-    say: Callable[[str], None] | None = None
-    """Prints the banner."""
-    files: ProcessFiles = field(default_factory=ProcessFiles)
-    mingles: bool = True
-    """Whether it asks other workers for their revocations as it starts."""
-    http_address: tuple[str, int] | None = None
-    """Host and port of /health and /metrics."""
-    purge: bool = False
-    """Whether it empties its queues first."""
-    options: Mapping[str, Any] = field(default_factory=dict)
-    """For bootsteps: the options of the command line."""
-
-
 def run_node(app: Canvas, plan: WorkerOptions, setup: NodeSetup) -> int:
     """Run until stopped; the exit code.
 
     Raises ConfigurationError, and OperationalError when the servers do not answer.
     """
-    starting = Starting(plan.hostname)
+    starting, known = Starting(plan.hostname), at_setup(plan, setup.options)
     hold_over_forks()
     with put_back_afterwards():
         starting.listen()
         setup.files.acquire()
         try:
-            code = _run(app, plan, setup, starting)
+            code = _run(app, plan, setup, starting, known)
         finally:
             setup.files.remove()
-        emit("worker.shutdown", hostname=plan.hostname, app=app, known=plan.sender_attributes(setup.options))
+        emit("worker.shutdown", hostname=plan.hostname, app=app, known=known)
         flush()
     return code
 
 
-def _run(app: Canvas, plan: WorkerOptions, setup: NodeSetup, starting: Starting) -> int:
+def _run(app: Canvas, plan: WorkerOptions, setup: NodeSetup, starting: Starting, known: dict[str, Any]) -> int:
+    """``known``: the attributes of the worker as the sender of its signals, which are added to."""
     hooks = request_hooks(app)
     batched_tasks(app, plan.pool)
-    _prepare(app, plan, setup)
+    _prepare(app, plan, setup, known)
     starting.wait_for(lambda ended: _find_servers(app, plan, setup.purge, ended))
     if starting.stopped:
         return starting.exit_code
@@ -136,6 +119,7 @@ def _run(app: Canvas, plan: WorkerOptions, setup: NodeSetup, starting: Starting)
     outages = Outages()
     try:
         node = Node(app, plan, setup, starting)
+        known.update(once_made(node.steps.worker))
         try:
             return node.pool.run(on_ready=node.open)
         finally:
@@ -146,10 +130,10 @@ def _run(app: Canvas, plan: WorkerOptions, setup: NodeSetup, starting: Starting)
             hooks.close()
 
 
-def _prepare(app: Canvas, plan: WorkerOptions, setup: NodeSetup) -> None:
+def _prepare(app: Canvas, plan: WorkerOptions, setup: NodeSetup, known: dict[str, Any]) -> None:
     if plan.pool == "solo":
         emit("worker.process_init", hostname=plan.hostname)
-    emit("worker.preparing", hostname=plan.hostname, app=app, known=plan.sender_attributes(setup.options))
+    emit("worker.preparing", hostname=plan.hostname, app=app, known=known)
     if setup.say is not None:
         setup.say(banner(app, plan, setup.http_address))
 
@@ -200,12 +184,13 @@ class Node:
         self._quiet = attach(partial(report_running, self.pool.ask), "worker.stopping")
         heart = WorkerHeartbeat(app, plan.hostname, memory, plan.heartbeat) if plan.heartbeat else None
         scaler = Autoscaler(app, plan, memory, self.pool, *plan.autoscale) if plan.autoscale else None
-        self._steps = UserSteps(app, plan, self.pool, memory, setup.options)
-        panel = Panel(app, plan, self.pool, memory, heart, scaler, self._steps.consumer)
+        self.steps = UserSteps(app, plan, self.pool, memory, setup.options)
+        panel = Panel(app, plan, self.pool, memory, heart, scaler, self.steps.consumer)
+        self.steps.worker.stats = panel.stats
         self._control = Pidbox(app, plan.hostname, panel, memory)
         address = setup.http_address
         endpoint = Endpoint(app, address, _metrics(app, plan, memory)) if address else None
-        self._companions: list[Companion] = [one for one in (heart, scaler, endpoint, self._steps) if one is not None]
+        self._companions: list[Companion] = [one for one in (heart, scaler, endpoint, self.steps) if one is not None]
 
     def open(self) -> None:
         """Listen to remote control, start the pool's companions, and report that the node is ready. Nothing of that
@@ -221,7 +206,7 @@ class Node:
         if self._mingles:
             threading.Thread(target=self._mingle, name="canvas-mingle", daemon=True).start()
         self._files.ready()
-        emit("worker.ready", hostname=self._plan.hostname, app=self._app, consumer=self._steps.consumer)
+        emit("worker.ready", hostname=self._plan.hostname, app=self._app, consumer=self.steps.consumer)
 
     def close(self) -> None:
         """Stop the services of the node."""
@@ -237,7 +222,7 @@ class Node:
         try:
             known = revoked_ids(app.driver.coordination.revoked()[1])
             asked = {"from_node": me, "revoked": known, "canvas_node": self._plan.id}
-            answers = app.control.broadcast("hello", asked, reply=True, timeout=_MINGLE_FOR)
+            answers = app.control.broadcast("hello", asked, reply=True, timeout=_MINGLE_FOR) or []
             revoked: set[str] = set()
             if sum(me in answer for answer in answers) > 1:
                 emit("worker.same_name", hostname=me)
@@ -258,7 +243,7 @@ class Node:
         # Several may have one name.
         asked: Any = {"destination": others, "reply": True, "timeout": _MINGLE_FOR, "limit": len(others)}
         shared: dict[str, list[str]] = {}
-        for answer in self._app.control.broadcast("active_queues", **asked) if others else ():
+        for answer in (self._app.control.broadcast("active_queues", **asked) if others else None) or ():
             for node, queues in answer.items():
                 names = {one.get("name") for one in queues if isinstance(one, dict)} if isinstance(queues, list) else ()
                 if found := set(self._plan.queues).intersection(names):

@@ -1,7 +1,7 @@
 """The options of a node, and how remote control changes them."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
@@ -10,6 +10,7 @@ from canvas.app.application import Canvas
 from canvas.config.config import Config
 from canvas.errors import ConfigurationError
 from canvas.worker.pools.child_commands import ChildCommand, ConsumeQueues, SetRateLimit, SetTimeLimits
+from canvas.worker.process_files import ProcessFiles
 
 POOLS = ("prefork", "threads", "solo", "asyncio")
 
@@ -39,9 +40,22 @@ class WorkerOptions:
     id: str = field(default_factory=lambda: uuid4().hex)
     """Tells the node from others of its name."""
 
-    def sender_attributes(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Those of Celery's worker. ``options``: those of the command line."""
-        return sender_attributes(self.pool, self.concurrency, self.autoscale, options)
+
+@dataclass(frozen=True)
+class NodeSetup:
+    """The parts of a node beside its tasks, and how it starts."""
+
+    say: Callable[[str], None] | None = None
+    """Prints the banner."""
+    files: ProcessFiles = field(default_factory=ProcessFiles)
+    mingles: bool = True
+    """Whether it asks other workers for their revocations as it starts."""
+    http_address: tuple[str, int] | None = None
+    """Host and port of /health and /metrics."""
+    purge: bool = False
+    """Whether it empties its queues first."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """For bootsteps: the options of the command line."""
 
 
 def pool_of(given: str, autoscale: tuple[int, int] | None) -> str:
@@ -59,16 +73,6 @@ def slots_of(conf: Config, pool: str, concurrency: int | None, autoscale: tuple[
     if autoscale is not None:
         return autoscale[1]
     return 1 if pool == "solo" else concurrency or conf.worker_concurrency or os.cpu_count() or 1
-
-
-def sender_attributes(
-    pool: str, slots: int, autoscale: tuple[int, int] | None, options: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Attributes of Celery's worker, for receivers of its signals. ``options``: those of the command line."""
-    most, fewest = autoscale or (None, slots)
-    named = {name: options.get(name) for name in ("loglevel", "logfile", "pidfile")}
-    about = {"pool_cls": pool, "concurrency": slots, "max_concurrency": most, "min_concurrency": fewest}
-    return {**about, **named, "options": dict(options)}
 
 
 def prefetch_limit(conf: Config, per_process: int, multiplier: int | None) -> int:

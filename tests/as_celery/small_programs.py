@@ -105,6 +105,37 @@ class Own(Scheduler):
 app = Celery("a", broker="memory://", worker_redirect_stdouts=False)
 app.Beat(scheduler=Own, max_interval=7, quiet=True, loglevel=40).run()
 """,
+    "priorities in before_task_publish": """
+from celery.signals import before_task_publish
+app = Celery("a", broker="memory://")
+@app.task(priority=3)
+def urgent(): pass
+@before_task_publish.connect
+def sent(properties=None, **_): print(properties.get("priority"), "priority" in properties)
+app.send_task("a")
+app.send_task("a", priority=4)
+urgent.delay()
+before_task_publish.disconnect(sent)
+""",
+    "destinations of remote control": """
+app = Celery("a", broker="memory://")
+control = app.control
+print(control.revoke("1"), control.rate_limit("a", "1/s"), control.enable_events(), control.broadcast("shutdown"))
+for destination in ("w@h", {"w@h"}, 1):
+    try:
+        control.broadcast("shutdown", destination=destination)
+    except ValueError as exc:
+        print(exc)
+""",
+    "states that a backend stores": """
+app = Celery("a", broker="memory://", backend="cache+memory://")
+backend = app.backend
+print(backend.mark_as_done("1", 2), backend.mark_as_revoked("2"), backend.mark_as_failure("3", KeyError("k")))
+try:
+    1 / 0
+except ZeroDivisionError:
+    print(repr(backend.fail_from_current_stack("4").type))
+""",
     "mro_lookup": """
 from celery.utils.objects import mro_lookup
 class A:

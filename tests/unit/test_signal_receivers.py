@@ -1,10 +1,15 @@
 """The receivers of a signal: a signal without one is not attached to its events."""
 
+import gc
+import os
+from unittest.mock import ANY
+
 import pytest
 
 from canvas import Canvas, signals, telemetry
 from canvas.signals.signal import Signal
 from canvas.testing.worker import start_worker
+from canvas.worker.steps.bootsteps import Step
 
 
 @pytest.fixture
@@ -81,7 +86,10 @@ def test_senders_of_workers_signals_have_the_attributes_of_celerys_worker():
     seen = {}
 
     def noting(name, one):
-        seen[name] = (one.hostname == str(one), one.concurrency, one.pool_cls, one.logfile)
+        pool = one.pool_cls if isinstance(one.pool_cls, str) else one.pool_cls.__module__
+        made = one.pool is not None and (one.consumer.hostname, one.info()["pid"], one.rusage().keys() > {"maxrss"})
+        seen[name] = (one.hostname == str(one), one.concurrency, pool, one.logfile, made)
+        assert one.state.active_requests is not None
         with pytest.raises(AttributeError, match="has no attribute 'other'"):
             assert one.other
 
@@ -98,4 +106,40 @@ def test_senders_of_workers_signals_have_the_attributes_of_celerys_worker():
     finally:
         for signal, receive in receivers:
             signal.disconnect(receive)
-    assert seen == dict.fromkeys(("init", "setup", "shutdown"), (True, 2, "threads", None))
+    assert seen == {
+        "init": (True, 2, "threads", None, False),
+        "setup": (True, 2, "celery.concurrency.thread", None, False),
+        "shutdown": (True, 2, "celery.concurrency.thread", None, (ANY, os.getpid(), True)),
+    }
+
+
+def test_a_step_lives_as_long_as_its_worker():
+    """Its methods may be receivers: signals do not keep them."""
+    app, seen = Canvas("steps", broker="memory://", backend="memory://"), []
+
+    class Watching(Step):
+        def __init__(self, parent, **options):
+            super().__init__(parent, **options)
+            signals.task_prerun.connect(self.begun)
+
+        def begun(self, sender, **_):
+            seen.append(sender.name)
+
+    app.steps["worker"].add(Watching)
+    add = app.task(lambda x: x, name="add")
+    with start_worker(app, concurrency=1, pool="solo"):
+        gc.collect()
+        assert add.delay(1).get(timeout=20) == 1
+    assert seen == ["add"]
+
+
+def test_senders_of_a_workers_parts():
+    facts = {"hostname": "w@h", "pid": 1, "exitcode": 0, "pool": "the pool", "heart": "the heart"}
+    seen = []
+    for name, event in (("heartbeat_sent", "heartbeat.sent"), ("worker_before_create_process", "worker.forking"),
+                        ("worker_process_shutdown", "worker.process_shutdown")):  # fmt: skip
+        signal = getattr(signals, name)
+        signal.connect(note := lambda sender, signal, **given: seen.append((sender, given)), weak=False)
+        telemetry.emit(event, **facts)
+        signal.disconnect(note)
+    assert seen == [("the heart", {}), ("the pool", {}), ("w@h", {"pid": 1, "exitcode": 0})]

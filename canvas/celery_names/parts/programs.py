@@ -8,8 +8,8 @@ from canvas.beat.sources import service_of
 from canvas.celery_names.utils.functional import maybe_list
 from canvas.errors import ConfigurationError
 from canvas.worker.logs.setup import WorkerLog, own_log
-from canvas.worker.node import NodeSetup, plan_node, run_node
-from canvas.worker.options import WorkerOptions
+from canvas.worker.node import plan_node, run_node
+from canvas.worker.options import NodeSetup, WorkerOptions
 from canvas.worker.process_files import ProcessFiles
 
 _OTHER_NAMES = {

@@ -23,7 +23,8 @@ from canvas.worker.logs import streams
 from canvas.worker.logs.setup import WorkerLog, log_level, own_log
 from canvas.worker.monitoring.heartbeat import HEARTBEAT_INTERVAL
 from canvas.worker.names import file_name, node_name
-from canvas.worker.node import NodeSetup, plan_node, run_node
+from canvas.worker.node import plan_node, run_node
+from canvas.worker.options import NodeSetup
 from canvas.worker.process_files import ProcessFiles
 from canvas.worker.signal_handlers import put_back_afterwards
 from canvas.worker.startup import warn_of_slips

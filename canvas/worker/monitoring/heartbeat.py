@@ -21,7 +21,7 @@ class WorkerHeartbeat:
     def __init__(self, app: Canvas, hostname: str, memory: SharedMemory, interval: float = HEARTBEAT_INTERVAL) -> None:
         """``interval``: seconds between heartbeats."""
         self._memory = memory
-        self._interval = interval
+        self.interval = interval
         self._source = EventSource(app, lambda: hostname, memory.forward)
         self._kind = "worker-online"
         self._send_safely = Repeated("heartbeat", self._send, interval)
@@ -47,8 +47,8 @@ class WorkerHeartbeat:
         kind, memory = self._kind, self._memory
         if kind == "worker-online":
             self._kind = "worker-heartbeat"
-        state: dict[str, Any] = {"freq": self._interval, "active": memory.active, "processed": memory.started}
+        state: dict[str, Any] = {"freq": self.interval, "active": memory.active, "processed": memory.started}
         event = self._source.event(kind, **state, loadavg=[round(load, 2) for load in os.getloadavg()], **IDENTITY)
         self._source.send(kind.replace("-", "."), event)
-        emit("heartbeat.sent")
-        return self._interval
+        emit("heartbeat.sent", heart=self)
+        return self.interval

@@ -24,7 +24,7 @@ Mask: TypeAlias = set[signal.Signals | int]
 """Blocked signals."""
 
 
-def run_and_exit(work: Callable[[], None], worker: str) -> NoReturn:
+def run_and_exit(work: Callable[[], None], worker: str, hostname: str) -> NoReturn:
     """Do the work of a forked process and end the process.
 
     A forked process must never return into its parent's code, whatever raises here: the last statement that can run
@@ -39,7 +39,7 @@ def run_and_exit(work: Callable[[], None], worker: str) -> NoReturn:
             code = exc.code if isinstance(exc.code, int) else 1
         except BaseException as exc:  # noqa: BLE001 - it is reported, and the process ends
             emit("worker.crashed", worker=worker, exc=exc)
-        emit("worker.process_shutdown", pid=os.getpid(), exitcode=code)
+        emit("worker.process_shutdown", hostname=hostname, pid=os.getpid(), exitcode=code)
         flush()
     finally:
         exit_at_once(code)

@@ -76,7 +76,7 @@ class Children:
 
     def fork(self) -> ChildProcess | None:
         """Fork one child more; ``None`` where the system has no process to give."""
-        emit("worker.forking")
+        emit("worker.forking", pool=self)
         flush()
         # Until it has handlers of its own, a child would take a signal as its parent does.
         mask: child.Mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
@@ -108,7 +108,9 @@ class Children:
             self._memory.close_row(row)
             raise
         if pid == 0:
-            child.run_and_exit(lambda: child.serve(self._app, self._plan, origin, self._wait), worker)
+            child.run_and_exit(
+                lambda: child.serve(self._app, self._plan, origin, self._wait), worker, self._plan.hostname
+            )
         channel.close_child_end()
         found = self._by_pid[pid] = ChildProcess(pid, worker, channel, row, index)
         return found

@@ -173,8 +173,10 @@ class Steps:
         """Make them, in their order. Raises ConfigurationError as ``ordered``."""
         self._parent = parent
         self._open = False
-        for kind in ordered(chosen, name):
-            kind(parent, **options).include(parent)
+        # Kept as long as the worker: a step may have receivers of signals, which are connected weakly.
+        self._made = [kind(parent, **options) for kind in ordered(chosen, name)]
+        for step in self._made:
+            step.include(parent)
 
     def start(self) -> None:
         """Start each, in their order."""

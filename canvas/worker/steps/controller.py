@@ -1,7 +1,7 @@
 """The worker and its consumer as bootsteps and receivers of signals see them: Celery's attributes that canvas has."""
 
-from collections.abc import Mapping
-from functools import cached_property
+from collections.abc import Callable, Mapping
+from functools import cache, cached_property
 from types import ModuleType
 from typing import Any
 
@@ -60,15 +60,18 @@ class PoolView:
         self._pool.restart()
 
 
-def _pool_view(pool: Pool, plan: WorkerOptions) -> PoolView:
-    """The view of a pool, of a class whose module programs compare with Celery's."""
-    module = _POOL_MODULES.get(plan.pool)
-    kind: type[PoolView] = PoolView if module is None else type("TaskPool", (PoolView,), {"__module__": module})
-    return kind(pool, plan)
+@cache
+def pool_class(pool: str) -> type[PoolView]:
+    """The class of views of a kind of pool; programs compare its module with Celery's."""
+    module = _POOL_MODULES.get(pool)
+    return PoolView if module is None else type("TaskPool", (PoolView,), {"__module__": module})
 
 
 class Worker(_Part):
     """The parent of the steps in ``app.steps["worker"]``."""
+
+    stats: Callable[[], dict[str, Any]]
+    """The answer of ``inspect stats``. The node sets it."""
 
     def __init__(self, app: Canvas, plan: WorkerOptions, pool: Pool, options: Mapping[str, Any]) -> None:
         """``options``: those of the command line, by their names."""
@@ -80,7 +83,7 @@ class Worker(_Part):
         self.loglevel = options.get("loglevel")
         self.logfile = options.get("logfile")
         self.pidfile = options.get("pidfile")
-        self.pool = _pool_view(pool, plan)
+        self.pool = pool_class(plan.pool)(pool, plan)
         self._plan = plan
         self._pool = pool
 
@@ -89,9 +92,9 @@ class Worker(_Part):
         return self._plan.concurrency
 
     @property
-    def pool_cls(self) -> str:
-        """The pool's name."""
-        return self._plan.pool
+    def pool_cls(self) -> type[PoolView]:
+        """The class of ``pool``."""
+        return pool_class(self._plan.pool)
 
     @property
     def queues(self) -> list[str]:
@@ -131,6 +134,16 @@ class Worker(_Part):
 
     def reload(self, modules: Any = None, reload: bool = False, reloader: Any = None) -> None:
         """Nothing: a task that is registered is known at once."""
+
+    def info(self) -> dict[str, Any]:
+        """How many tasks of each name ran, the process id, the clock, and the seconds since the start."""
+        stats = self.stats()
+        return {name: stats[name] for name in ("total", "pid", "clock", "uptime")}
+
+    def rusage(self) -> dict[str, Any]:
+        """The resources that this process has used, as ``getrusage`` names them."""
+        found: dict[str, Any] = self.stats()["rusage"]
+        return found
 
     def consume(self, queues: list[str]) -> None:
         """Consume these queues from now on."""

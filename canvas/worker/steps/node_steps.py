@@ -22,7 +22,7 @@ class UserSteps:
         """``options``: those of the command line. Raises ConfigurationError for steps that cannot be put in order."""
         self._app = app
         self._pool = pool
-        self._worker = worker = Worker(app, plan, pool, options)
+        self.worker = worker = Worker(app, plan, pool, options)
         self.consumer: Consumer = worker.consumer
         self._steps = [
             Steps(worker, app.steps["worker"], 'app.steps["worker"]', options),
@@ -44,7 +44,7 @@ class UserSteps:
 
     def _stop(self, at_once: bool) -> None:
         # Celery's timer runs on the thread that stops the steps: none of its functions runs beside a step's stop().
-        self._worker.timer.stop()
+        self.worker.timer.stop()
         for steps in reversed(self._steps):
             steps.stop(at_once)
 

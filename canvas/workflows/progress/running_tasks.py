@@ -6,7 +6,7 @@ from canvas.workflows.services import WorkflowServices
 def running_tasks(app: WorkflowServices, timeout: float) -> dict[str, float | None]:
     """The ids of tasks that workers run, and since when (unix time), by asking the workers."""
     found: dict[str, float | None] = {}
-    answers = app.control.broadcast("active", {"safe": True}, reply=True, timeout=timeout)
+    answers = app.control.broadcast("active", {"safe": True}, reply=True, timeout=timeout) or []
     for answer in answers:
         for tasks in answer.values():
             for task in tasks if isinstance(tasks, list) else ():
