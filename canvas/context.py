@@ -5,11 +5,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from importlib import import_module
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from canvas.errors import ConfigurationError
 
 NO_APP = "no app: expected a Canvas(...) to exist before tasks are sent; create one"
+
+
+T = TypeVar("T")
 
 
 class ContextApp(Protocol):
@@ -25,8 +28,27 @@ class ContextApp(Protocol):
 _apps: list[ContextApp] = []
 _default: list[Callable[[], ContextApp]] = []
 _argument: list[str] = []
-retried_call: ContextVar[str | None] = ContextVar("canvas_retried_call", default=None)
-"""The name of the task that another one calls as a function and whose retries are retries of that call."""
+
+
+class RetriedCall:
+    """A task calls another one as a function, whose retries are retries of that call."""
+
+    def __init__(self, name: str) -> None:
+        """``name``: of the task that is called."""
+        self.name = name
+        self.asked: list[Any] = []
+        """The Retry of each ``retry(throw=False)``."""
+
+    def returned(self, value: T) -> T:
+        """The value of the function, or of a list of its calls. Raises a Retry that is returned in it."""
+        values: list[object] = value if isinstance(value, list) else []
+        for retry in self.asked:
+            if any(one is retry for one in values):
+                raise retry
+        return value
+
+
+retried_call: ContextVar[RetriedCall | None] = ContextVar("canvas_retried_call", default=None)
 _request: ContextVar[Any] = ContextVar("canvas_request", default=None)
 
 

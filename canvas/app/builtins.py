@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from inspect import isasyncgenfunction, iscoroutinefunction
 from typing import TYPE_CHECKING, Any, Protocol
 
-from canvas.context import current_request, retried_call
+from canvas.context import RetriedCall, current_request, retried_call
 from canvas.errors import Retry, TaskPredicate
 from canvas.model.workflow_run import BATCH, CANCEL, CANCEL_NODES, RESUME_RUN, RUN_OUTCOME, RUN_WORKFLOW, WAKE
 from canvas.primitives.mapping import YIELDED_PAGE, chunks
@@ -63,21 +63,23 @@ def run_batch(self: Task[Any], task: Any, it: Any) -> Any:
     function = self.app.tasks[sig.task]
     if iscoroutinefunction(function.run):
         return _await_retried(self, function, _await_each(function(item, *sig.args, **sig.kwargs) for item in it))
-    with _retried_as(self, function):
-        return [function(item, *sig.args, **sig.kwargs) for item in it]
+    with _retried_as(self, function) as call:
+        return call.returned([function(item, *sig.args, **sig.kwargs) for item in it])
 
 
-async def _await_retried(caller: Task[Any], function: Task[Any], call: Coroutine[Any, Any, Any]) -> Any:
-    with _retried_as(caller, function):
-        return await call
+async def _await_retried(caller: Task[Any], function: Task[Any], coroutine: Coroutine[Any, Any, Any]) -> Any:
+    with _retried_as(caller, function) as call:
+        return call.returned(await coroutine)
 
 
 @contextmanager
-def _retried_as(caller: Task[Any], function: Task[Any]) -> Iterator[None]:
-    """Raise Retry, with the call of ``caller``, if the task that it calls as a function here is to be retried."""
-    token = retried_call.set(function.name)
+def _retried_as(caller: Task[Any], function: Task[Any]) -> Iterator[RetriedCall]:
+    """Raise Retry, with the call of ``caller``, if the task that it calls as a function here is to be retried. After a
+    ``retry(throw=False)`` the call is sent again, and its end is what it is."""
+    call = RetriedCall(function.name)
+    token = retried_call.set(call)
     try:
-        yield
+        yield call
     except Retry as exc:
         if exc.asked is None:
             raise
@@ -88,9 +90,18 @@ def _retried_as(caller: Task[Any], function: Task[Any]) -> Iterator[None]:
         retry = function.autoretry(exc, caller)
         if retry is not None:
             raise retry from exc
+        _send_again(caller, call)
         raise
+    else:
+        _send_again(caller, call)
     finally:
         retried_call.reset(token)
+
+
+def _send_again(caller: Task[Any], call: RetriedCall) -> None:
+    """Send the call of ``caller`` again, once, if ``call`` has asked for that."""
+    for asked in call.asked[:1]:
+        caller.retry(throw=False, **asked.asked)
 
 
 def _mapped(app: TaskApp, task: Any) -> Any:

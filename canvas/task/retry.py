@@ -62,8 +62,13 @@ def retry(
         request.retry_limit = max_retries
     limit = task.max_retries if max_retries is None else max_retries
     if request.called_directly:
-        if throw and retried_call.get() == task.name:
-            raise _asked_of_caller(task, args, kwargs, exc, eta, countdown, max_retries, options)
+        call = retried_call.get()
+        if call is not None and call.name == task.name:
+            asked = _asked_of_caller(task, args, kwargs, exc, eta, countdown, max_retries, options)
+            if throw:
+                raise asked
+            call.asked.append(asked)
+            return asked
         _raise_from_current(cause or Retry("Task can be retried", None))
     if not eta and countdown is None:
         countdown = task.default_retry_delay

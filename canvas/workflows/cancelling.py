@@ -1,11 +1,13 @@
 """Cancelling nodes of a run: revoked tasks, waits that end, runs inside of it."""
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from canvas.model import states
 from canvas.model.record import Record
 from canvas.model.workflow_run import IN_ROUNDS, NodeRef, RunNode, task_id_of
 from canvas.workflows.lifetimes import items_of, outlines, rounds_of
+from canvas.workflows.progress.celery_workers import ran_by_celery
 from canvas.workflows.services import WorkflowServices
 from canvas.workflows.steps.chord_callbacks import change_mailboxes
 from canvas.workflows.steps.waits import cancelled_wait
@@ -22,16 +24,27 @@ def end_waits(app: WorkflowServices, nodes: Sequence[tuple[NodeRef, RunNode]]) -
         change_mailboxes(app, mail)
 
 
-def runs_inside(app: WorkflowServices, left: Iterable[tuple[NodeRef, RunNode]]) -> list[str]:
-    """The runs in the places of these nodes, and of their items, that may not have ended."""
+class Inside(NamedTuple):
+    """What the records of nodes, and of their items, show."""
+
+    runs: list[str]
+    """The runs in their places that may not have ended."""
+    by_celery: bool
+    """Whether a Celery worker has taken one of their messages."""
+
+
+def look_inside(app: WorkflowServices, left: Iterable[tuple[NodeRef, RunNode]]) -> Inside:
+    """Read all records of these nodes and of their items."""
     found: dict[str, None] = {}
+    by_celery = False
     for place, node in left:
         ids = task_ids(app, place, node)
         for first in range(0, len(ids), _AT_ONCE):
             for record in app.backend.get_records(ids[first : first + _AT_ONCE]):
                 if record is not None and "child" in record.extra and _is_open(node, record):
                     found[str(record.extra["child"])] = None
-    return list(found)
+                by_celery = by_celery or ran_by_celery(node, record)
+    return Inside(list(found), by_celery)
 
 
 def _is_open(node: RunNode, record: Record) -> bool:

@@ -16,11 +16,11 @@ from canvas.model.record import Record
 from canvas.model.settlement import Settlement
 from canvas.model.workflow_run import STAMP, NodeRef, RunNode, stamp_of, task_id_of
 from canvas.producer.outbox import Outbox
-from canvas.workflows.cancelling import end_waits, is_ending, open_nodes, runs_inside, task_ids
+from canvas.workflows.cancelling import end_waits, is_ending, look_inside, open_nodes, task_ids
 from canvas.workflows.compose.other_names import refuse_other_names
 from canvas.workflows.labels import labels_of
 from canvas.workflows.progress.async_run import AsyncRun
-from canvas.workflows.progress.celery_workers import has_items_of_celery, nodes_of_celery
+from canvas.workflows.progress.celery_workers import nodes_of_celery
 from canvas.workflows.resume import NOTHING, Again, RunAttempt, node_of_path, resume, run_again_from, without_expiry
 from canvas.workflows.run_keys import check_same
 from canvas.workflows.services import WorkflowServices
@@ -153,8 +153,9 @@ class Run(AsyncRun["Run"]):
         places = [(NodeRef(self.id, self.attempt, number), node) for number, node in enumerate(self.nodes)]
         end_waits(self.app, places)
         left = open_nodes(self.app, [place for place, _ in places], self.nodes, self._look()[:-1])
-        _cancel_runs(self.app, runs_inside(self.app, left), terminate, signal)
-        if nodes_of_celery(self.about, self.nodes, records) or has_items_of_celery(self.app, left):
+        inside = look_inside(self.app, left)
+        _cancel_runs(self.app, inside.runs, terminate, signal)
+        if nodes_of_celery(self.about, self.nodes, records) or inside.by_celery:
             self._end_cancelled()
         return True
 
@@ -279,7 +280,7 @@ def cancel_nodes(app: WorkflowServices, run: str, attempt: int, numbers: Sequenc
     if ids:
         app.control.revoke(ids, terminate=True)
     end_waits(app, left)
-    _cancel_runs(app, runs_inside(app, left), True)
+    _cancel_runs(app, look_inside(app, left).runs, True)
 
 
 def _cancel_runs(app: WorkflowServices, runs: Sequence[str], terminate: bool, signal: str = "SIGTERM") -> None:

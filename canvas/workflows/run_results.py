@@ -10,12 +10,12 @@ from canvas.errors import TaskRevokedError, TimeoutError, WorkflowFailed
 from canvas.model import states
 from canvas.model.record import Record
 from canvas.model.run_index import in_celery_form
-from canvas.model.workflow_run import NodeRef, RunNode, last_nodes, task_id_of
+from canvas.model.workflow_run import IN_ROUNDS, NodeRef, RunNode, last_nodes, task_id_of
 from canvas.result import AsyncResult
 from canvas.result.waiting import awaiting, deadline
 from canvas.workflows.compose.other_names import OtherMethods
 from canvas.workflows.lifetimes import page_work
-from canvas.workflows.progress.celery_workers import nodes_of_celery
+from canvas.workflows.progress.celery_workers import items_of_celery, nodes_of_celery
 from canvas.workflows.progress.unfinished import timeout_error
 from canvas.workflows.services import WorkflowServices
 from canvas.workflows.status import NodeStatus, RunStatus, ancestors, node_state, run_state, run_status
@@ -218,7 +218,14 @@ class RunResults(OtherMethods):
 
     def status(self) -> RunStatus:
         """The status of the run: its state, its nodes with states and times, its critical path."""
-        return self._status(self._look())
+        found = self._look()
+        status = self._status(found)
+        left = [number for number, record in enumerate(found[:-1]) if record is None or record.status == states.STARTED]
+        left = [number for number in left if self.nodes[number].kind in ("map", *IN_ROUNDS)]
+        if left and not status.over:
+            places = [(self._place(number), self.nodes[number]) for number in left]
+            status.by_celery |= items_of_celery(self.app, places, [found[number] for number in left])
+        return status
 
     def query(self, name: str | None = None) -> str:
         """The state of the run, or of its node ``name``, as it is now: it waits for nothing.
@@ -249,7 +256,7 @@ class RunResults(OtherMethods):
         *records, own = found
         status = run_status(self.id, self.about, self.nodes, records, self._of_this_attempt(own), self._ids())
         if not status.over:
-            status.ran_by_celery = nodes_of_celery(self.about, self.nodes, records)
+            status.by_celery = nodes_of_celery(self.about, self.nodes, records)
         return status
 
     def _of_this_attempt(self, own: Record | None) -> Record | None:

@@ -17,10 +17,6 @@ from canvas.workflows.labels import json_value, label_text, labels_of
 UPSTREAM_FAILED = "UPSTREAM_FAILED"
 WAITING = "WAITING"
 """Not sent yet: a node before it has not ended."""
-CELERYS = (
-    "Celery workers ran {}, and they do not start the nodes after it: let canvas workers alone consume the queue, then "
-    "call run.resume(force=True)"
-)
 _WAITS = frozenset({SLEEPING, AWAITING_SIGNAL, AWAITING_TASK})
 ENDED = frozenset({states.SUCCESS, states.FAILURE, states.REVOKED, states.IGNORED, UPSTREAM_FAILED, SKIPPED})
 """The states of a node that has ended."""
@@ -101,8 +97,9 @@ class RunStatus:
     """The critical path of the run so far: before each node the parent that ended last."""
     labels: dict[str, Any] = field(default_factory=dict)
     """The labels that the run was started with."""
-    ran_by_celery: list[str] = field(default_factory=list)
-    """While it has not ended: nodes whose tasks Celery workers have run, which do not start the nodes after them."""
+    by_celery: dict[str, str] = field(default_factory=dict)
+    """While it has not ended: the nodes whose messages Celery workers have taken, each with '', or with the task that
+    they have discarded, or with how many tasks were looked at: up to 100 of a map, the last two of a loop."""
 
     @property
     def over(self) -> bool:
@@ -129,9 +126,15 @@ class RunStatus:
             seconds = f"{node.seconds:.3f} s" if node.seconds is not None else ""
             why = node.error or ("" if node.task is None else f"no worker has {node.task}")
             lines.append(f"  {node.state:<15} {node.name:<{width}} {seconds:>12} {why}".rstrip())
-        if self.ran_by_celery:
-            lines.append(f"  {CELERYS.format(', '.join(self.ran_by_celery))}")
+        if self.by_celery:
+            lines.append(f"  {self.stop()}")
         return "\n".join(lines)
+
+    def stop(self, most: int | None = None) -> str:
+        """Why it goes on no further after Celery workers, and what to do. It names ``most`` nodes at most."""
+        named = ", ".join([f"{name} ({how})" if how else name for name, how in self.by_celery.items()][:most])
+        remedy = "let canvas workers alone consume the queue, then call run.resume(force=True)"
+        return f"Celery workers took messages of {named}, and they do not start the nodes after it: {remedy}"
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON has it."""
@@ -144,7 +147,7 @@ class RunStatus:
             "counts": self.counts,
             "critical_path": self.critical_path,
             "labels": {label: json_value(value) for label, value in self.labels.items()},
-            **({"ran_by_celery": self.ran_by_celery} if self.ran_by_celery else {}),
+            **({"by_celery": self.by_celery} if self.by_celery else {}),
             "nodes": [
                 {
                     "name": node.name,

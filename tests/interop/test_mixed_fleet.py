@@ -169,13 +169,13 @@ def test_a_run_whose_tasks_a_stock_worker_takes(bench, shape):
         run = flow.apply_async()
         task = run["first"].id
         eventually(app.AsyncResult(f"{task}.0" if shape == "map" else task).ready)
-        if shape != "map":
-            with pytest.raises(
-                TimeoutError, match="Celery workers ran first, and they do not start the nodes after it"
-            ):
-                run.get(timeout=0.1)
-            assert run.status().ran_by_celery == ["first"]
-            assert "Celery workers ran first" in str(run.status())
+        how = "1 of the 1 tasks that were looked at" if shape == "map" else ""
+        named = f"first ({how})" if how else "first"
+        with pytest.raises(TimeoutError) as error:
+            run.get(timeout=0.1)
+        assert f"Celery workers took messages of {named}, and they do not start the nodes after it" in str(error.value)
+        assert run.status().by_celery == {"first": how}
+        assert f"Celery workers took messages of {named}" in str(run.status())
         with WorkerProcess("canvas", broker, backend, "-P", "solo", "-Q", queue, ledger=ledger) as ours:
             text = f"consumes {queue} too: runs of workflows"
             assert "WARNING" in next(line for line in ours.wait_for(text).log if text in line)
@@ -189,5 +189,38 @@ def test_a_run_whose_tasks_a_stock_worker_takes(bench, shape):
         if shape != "failure":
             assert run.resume()
             assert run.get(timeout=20) == {"task": 1, "map": [1]}[shape]
-        assert run.status().ran_by_celery == []
+        assert run.status().by_celery == {}
+    app.close()
+
+
+def test_a_stock_worker_that_discards_the_end_of_a_run_inside(bench):
+    broker, backend, ledger = bench.urls()
+    app = make("canvas", broker, backend, ledger=ledger)
+    gate, inside, flow = bench.new_key(), Workflow("inside", app), Workflow("around", app)
+    inside.add(app.tasks["t.needs_gate"].s(2, gate, gate).set(queue="ours"))
+    flow.add(app.tasks["t.ident"].s(flow.add(inside, name="in its place")).set(queue="ours"), name="after")
+    with WorkerProcess("canvas", broker, backend, "-P", "solo", "-Q", "ours", ledger=ledger):
+        run = flow.apply_async()
+        with WorkerProcess("celery", broker, backend, "-P", "solo", "-Q", "celery", "-n", "stock@%h", ledger=ledger):
+            eventually(lambda: run.status().by_celery == {"in its place": "canvas.run_outcome was discarded"})
+        assert "in its place (canvas.run_outcome was discarded)" in str(run.status())
+    bench.open(gate)
+    with WorkerProcess("canvas", broker, backend, "-P", "solo", "-Q", "ours,celery", ledger=ledger):
+        assert run.resume(force=True)
+        assert run.get(timeout=20) == 2
+    app.close()
+
+
+def test_one_item_of_many_that_a_stock_worker_takes(bench):
+    """It counts for a cancellation, wherever it is in the map."""
+    broker, backend, ledger = bench.urls()
+    app, stock = (make(library, broker, backend, ledger=ledger) for library in ("canvas", "celery"))
+    flow = Workflow("wide", app)
+    flow.map(app.tasks["t.ident"].s(), over=list(range(1_100)), name="wide")
+    run = flow.apply_async()
+    stock.backend.store_result(f"{run['wide'].id}.1045", 1045, "SUCCESS")
+    assert run.status().by_celery == {"wide": "1 of the 100 tasks that were looked at"}
+    assert run.cancel()
+    with WorkerProcess("canvas", broker, backend, "-P", "threads", "-c", "2", ledger=ledger):
+        eventually(lambda: run.query() == "CANCELLED")
     app.close()

@@ -10,7 +10,7 @@ from canvas import chain, chord, group
 from canvas.drivers import open_driver
 from canvas.drivers.ports.chords import Records
 from canvas.errors import ChordError
-from canvas.model.settlement import ChordStart
+from canvas.model.settlement import ChordStart, Keep, Settlement
 from canvas.testing.contract import chord_end, eventually, part
 from tests.chaos.instants import Executioner, Instant
 from tests.chaos.workload import assert_ran_once, workload
@@ -123,7 +123,9 @@ def driver(url):
 
 
 def test_an_abandoned_chord_ends_in_failure(driver):
-    driver.chords.start_chords([ChordStart("with parts", 2, 1), ChordStart("without", 2, 1), ChordStart("long", 2, 60)])
+    names = [("with parts", 1), ("without", 1), ("long", 60), ("kept", 1)]
+    driver.chords.start_chords([ChordStart(name, 2, expires) for name, expires in names])
+    driver.settler.settle([Settlement(None, fence="none", keeps=[Keep("kept", 60), Keep("nothing", 60)])])
     driver.chords.record(Records(parts=[part("with parts", "a", 0)._replace(expires=1)]))
     ended = []
     eventually(lambda: ended.append(driver.settler.renew(1)) or sum(ended) == 2)
@@ -132,7 +134,8 @@ def test_an_abandoned_chord_ends_in_failure(driver):
     assert driver.settler.dispatch_chord(chord_end("with parts", failed=True)).held
     assert driver.settler.stale_ready_chords(0) == []
     assert driver.settler.renew(1) == 1
-    assert driver.chords.record(Records(parts=[part("long", "a", 0), part("long", "b", 1)]))
+    for name in ("long", "kept"):
+        assert driver.chords.record(Records(parts=[part(name, "a", 0), part(name, "b", 1)]))
 
 
 def test_a_chord_that_is_started_again_counts_anew(driver):

@@ -27,7 +27,9 @@ def asks(app):
     def item(self, x, how=None):
         ran.append(x)
         if x == 2 and (len(ran) < 5 or how == "always"):
-            self.retry(countdown=600, **{"args": {"args": [x]}, "plain": {}}.get(how, {"exc": ValueError("again")}))
+            more = {"args": {"args": [x]}, "plain": {}}.get(how, {"exc": ValueError("again")})
+            retry = self.retry(countdown=600, throw=how != "returned", **more)
+            return retry if how == "returned" else x
         return x
 
     async def item_later(self, x, how=None):
@@ -46,11 +48,11 @@ def asks(app):
 
 
 @pytest.mark.parametrize("name", ["item", "item_later"])
-@pytest.mark.parametrize("how", ["exc", "plain"])
+@pytest.mark.parametrize("how", ["exc", "plain", "returned"])
 def test_an_item_asks_for_a_retry_of_its_batch(app, flow, asks, name, how):
     flow.map(sig(app, name, how=how), over=[1, 2, 3], batch=3)
     assert flow.apply().get() == [1, 2, 3]
-    assert asks == [1, 2, 1, 2, 1, 2, 3]
+    assert asks == ([1, 2, 3, 1, 2, 3] if how == "returned" else [1, 2, 1, 2, 1, 2, 3])
 
 
 @pytest.mark.parametrize(

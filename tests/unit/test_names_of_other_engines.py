@@ -92,6 +92,9 @@ def test_a_missing_name_stays_missing(app, run):
     assert not hasattr(run, "wait")
     with pytest.raises(AttributeError, match=r"'Workflow' object has no attribute 'nothing_like_it'$"):
         flow.nothing_like_it
+    run.about = None
+    with pytest.raises(AttributeError, match=r"'NoneType' object has no attribute 'get'$"):
+        run.key
     assert isinstance(copy.copy(flow).add(app.tasks["ident"].s(1)), Node)
     assert copy.copy(run).id == run.id
     assert pickle.loads(pickle.dumps(Workflow("plain"))).name == "plain"

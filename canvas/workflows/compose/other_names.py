@@ -5,7 +5,7 @@ A call with such a name is an error that says what to write. ``ROWS`` are the ta
 
 from collections.abc import Callable
 from functools import wraps
-from typing import TYPE_CHECKING, NamedTuple, NoReturn, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -95,7 +95,9 @@ class OtherMethods:
 
     if not TYPE_CHECKING:
 
-        def __getattr__(self, name: str) -> NoReturn:
+        def __getattr__(self, name: str) -> Any:
+            if hasattr(type(self), name):
+                return object.__getattribute__(self, name)  # a property has raised AttributeError, and raises it again
             found = (hint(kind.__name__, name) for kind in type(self).__mro__)
             instead = next((f": {one}" for one in found if one is not None), "")
             text = f"{type(self).__name__!r} object has no attribute {name!r}{instead}"

@@ -48,7 +48,9 @@ class Reference:
         """A node that runs ``sig`` for each item of this result: ``Workflow.map``, with its options."""
         return self.flow.map(sig, self, **options)
 
-    def __getattr__(self, name: str) -> NoReturn:
+    def __getattr__(self, name: str) -> Any:
+        if hasattr(type(self), name):
+            return object.__getattribute__(self, name)  # a property has raised AttributeError, and raises it again
         hint = "" if name.startswith("_") else f"; for a part of its result write {self._shown}[{name!r}]"
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{hint}", name=name, obj=self)
 

@@ -1,43 +1,95 @@
-"""Nodes of runs whose tasks Celery workers have run, because they consume the same queue.
+"""Nodes of runs whose messages Celery workers have taken, because they consume the same queue.
 
-Such a worker stores the task's result and does not start the next nodes. Its records lack a field that canvas writes.
+Such a worker stores the task's result and does not start the next nodes; its records lack a field that canvas writes.
+It discards messages of canvas' own tasks, and stores that they are not registered.
 """
 
 from collections.abc import Sequence
 
+from canvas.errors import NotRegistered
 from canvas.model import states
 from canvas.model.record import Record
 from canvas.model.run_index import in_celery_form
-from canvas.model.workflow_run import NodeRef, RunNode, task_id_of
+from canvas.model.workflow_run import IN_ROUNDS, NodeRef, RunNode, task_id_of
 from canvas.workflows.lifetimes import items_of, outlines
 from canvas.workflows.services import WorkflowServices
 
-_ITEMS = 1_000
-"""Items of a map whose records are read, at most."""
+_READ = 100
+"""Items of a map whose records are read for a status, at most."""
+_MAPS = 10
+"""Maps of a run whose items are read for a status, at most."""
+_ROUNDS = 2
+"""Tasks of a loop, from its last one on, that are read for a status."""
+_OF_TASKS = frozenset({"task", "map", "loop"})
+"""Nodes each of whose tasks is recorded by the worker that runs it."""
+_OWN_TASKS = "canvas."
 
 
 def ran_by_celery(node: RunNode, record: Record | None) -> bool:
     """Whether a Celery worker has ended the task of a node, or of an item of a map, with this record.
 
     Canvas workers record when it began."""
-    if record is None or node.sig is None or node.sig["subtask_type"] is not None or "date_start" in record.extra:
+    if record is None or "date_start" in record.extra:
+        return False
+    if _discarded(record) is not None:
+        return True
+    if node.kind not in _OF_TASKS or node.sig is None or node.sig["subtask_type"] is not None:
         return False
     return record.status == states.SUCCESS or (record.status == states.FAILURE and bool(record.traceback))
 
 
-def nodes_of_celery(about: dict[str, object], nodes: Sequence[RunNode], records: Sequence[Record | None]) -> list[str]:
-    """The names of the nodes of a run whose tasks Celery workers have ended; none where that is the form of the run."""
+def _discarded(record: Record) -> str | None:
+    """The task of canvas' own that the worker which wrote this record does not have."""
+    error = record.result
+    if record.status != states.FAILURE or not isinstance(error, NotRegistered) or "date_start" in record.extra:
+        return None
+    task = str(error.args[0]) if error.args else ""
+    return task if task.startswith(_OWN_TASKS) else None
+
+
+def nodes_of_celery(
+    about: dict[str, object], nodes: Sequence[RunNode], records: Sequence[Record | None]
+) -> dict[str, str]:
+    """The names of the nodes of a run whose messages Celery workers have taken, each with what is special about it, or
+    ''; none where that is the form of the run."""
     if in_celery_form(about):
-        return []
-    found = zip(nodes, records, strict=True)
-    return [node.name for node, record in found if node.kind == "task" and ran_by_celery(node, record)]
+        return {}
+    found: dict[str, str] = {}
+    for node, record in zip(nodes, records, strict=True):
+        if record is None or node.hidden:
+            continue
+        task = _discarded(record)
+        if task is not None:
+            found[node.name] = f"{task} was discarded"
+        elif node.kind == "task" and ran_by_celery(node, record):
+            found[node.name] = ""
+    return found
 
 
-def has_items_of_celery(app: WorkflowServices, open_nodes: Sequence[tuple[NodeRef, RunNode]]) -> bool:
-    """Whether a Celery worker has ended an item of one of these maps."""
-    maps = [(place, node) for place, node in open_nodes if node.kind == "map"]
-    for (place, node), outline in zip(maps, outlines(app, app.run_store, [place for place, _ in maps]), strict=True):
-        items = list(items_of(place, min(_ITEMS, outline[0] if outline is not None else 0)))
-        if items and any(ran_by_celery(node, one) for one in app.backend.get_records(list(map(task_id_of, items)))):
-            return True
-    return False
+def items_of_celery(
+    app: WorkflowServices, left: Sequence[tuple[NodeRef, RunNode]], records: Sequence[Record | None]
+) -> dict[str, str]:
+    """The names of those among the nodes that are ``left``, with their ``records``, of which Celery workers have taken
+    items or rounds, each with how many of those that were read: of a large map some that are spread evenly, of a loop
+    the last ones."""
+    maps = [one for one in left if one[1].kind == "map"][:_MAPS]
+    ids = {
+        place: [task_id_of(place._replace(item=number, size=outline[0])) for number in _spread(outline[0])]
+        for (place, _), outline in zip(maps, outlines(app, app.run_store, [place for place, _ in maps]), strict=True)
+        if outline is not None
+    }
+    for (place, node), record in zip(left, records, strict=True):
+        rounds = int(record.extra.get("rounds", 0)) if record is not None and node.kind in IN_ROUNDS else 0
+        ids[place] = [*ids.get(place, ()), *map(task_id_of, list(items_of(place, 2 * rounds))[-_ROUNDS:])]
+    read = iter(app.backend.get_records([one for some in ids.values() for one in some]))
+    found: dict[str, str] = {}
+    for place, node in left:
+        taken = sum(ran_by_celery(node, next(read)) for _ in ids[place])
+        if taken:
+            found[node.name] = f"{taken} of the {len(ids[place])} tasks that were looked at"
+    return found
+
+
+def _spread(size: int) -> Sequence[int]:
+    """The numbers of the items to read, of so many."""
+    return range(size) if size <= _READ else [number * size // _READ for number in range(_READ)]

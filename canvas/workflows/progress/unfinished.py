@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from canvas.errors import TimeoutError
-from canvas.workflows.status import CELERYS, ENDED, WAITING, NodeStatus, RunStatus
+from canvas.workflows.status import ENDED, WAITING, NodeStatus, RunStatus
 
 _NODES = 200
 """Of a larger run the records of the nodes are not read."""
@@ -17,8 +17,8 @@ def timeout_error(run: str, timeout: float | None, nodes: int, status: Callable[
     if nodes <= _NODES:
         try:
             found = status()
-            if found.ran_by_celery:
-                return TimeoutError(f"{text}; {CELERYS.format(', '.join(found.ran_by_celery[:_NAMED]))}")
+            if found.by_celery:
+                return TimeoutError(f"{text}; {found.stop(_NAMED)}")
             waits = [_described(node) for node in found.nodes if node.state not in ENDED and node.state != WAITING]
         except Exception as exc:  # noqa: BLE001 - whatever a store raises, the wait has timed out
             return TimeoutError(f"{text}; the states of its nodes cannot be read: {exc}")
