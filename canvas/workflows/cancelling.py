@@ -25,7 +25,7 @@ def end_waits(app: WorkflowServices, nodes: Sequence[tuple[NodeRef, RunNode]]) -
 
 
 class Inside(NamedTuple):
-    """What the records of nodes, and of their items, show."""
+    """The runs inside of nodes, and the Celery workers that have taken messages of them."""
 
     runs: list[str]
     """The runs in their places that may not have ended."""

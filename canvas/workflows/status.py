@@ -131,7 +131,7 @@ class RunStatus:
         return "\n".join(lines)
 
     def stop(self, most: int | None = None) -> str:
-        """Why it goes on no further after Celery workers, and what to do. It names ``most`` nodes at most."""
+        """The reason why it stops at the nodes of ``by_celery``, and the remedy. It names ``most`` nodes at most."""
         named = ", ".join([f"{name} ({how})" if how else name for name, how in self.by_celery.items()][:most])
         remedy = "let canvas workers alone consume the queue, then call run.resume(force=True)"
         return f"Celery workers took messages of {named}, and they do not start the nodes after it: {remedy}"

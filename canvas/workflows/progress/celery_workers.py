@@ -91,5 +91,5 @@ def items_of_celery(
 
 
 def _spread(size: int) -> Sequence[int]:
-    """The numbers of the items to read, of so many."""
+    """The numbers of the items to read of a map of this ``size``."""
     return range(size) if size <= _READ else [number * size // _READ for number in range(_READ)]
