@@ -194,7 +194,7 @@ def test_a_run_whose_tasks_a_stock_worker_takes(bench, shape):
 
 
 def test_a_stock_worker_that_discards_the_end_of_a_run_inside(bench):
-    broker, backend, ledger = bench.urls()
+    broker, backend, ledger = map(bench.server.url, (3, 4, 2))  # apart from the workers of the fleet
     app = make("canvas", broker, backend, ledger=ledger)
     gate, inside, flow = bench.new_key(), Workflow("inside", app), Workflow("around", app)
     inside.add(app.tasks["t.needs_gate"].s(2, gate, gate).set(queue="ours"))
@@ -202,12 +202,12 @@ def test_a_stock_worker_that_discards_the_end_of_a_run_inside(bench):
     with WorkerProcess("canvas", broker, backend, "-P", "solo", "-Q", "ours", ledger=ledger):
         run = flow.apply_async()
         with WorkerProcess("celery", broker, backend, "-P", "solo", "-Q", "celery", "-n", "stock@%h", ledger=ledger):
-            eventually(lambda: run.status().by_celery == {"in its place": "canvas.run_outcome was discarded"})
+            eventually(lambda: run.status().by_celery == {"in its place": "canvas.run_outcome was discarded"}, 60)
         assert "in its place (canvas.run_outcome was discarded)" in str(run.status())
     bench.open(gate)
     with WorkerProcess("canvas", broker, backend, "-P", "solo", "-Q", "ours,celery", ledger=ledger):
         assert run.resume(force=True)
-        assert run.get(timeout=20) == 2
+        assert run.get(timeout=60) == 2
     app.close()
 
 
@@ -222,5 +222,5 @@ def test_one_item_of_many_that_a_stock_worker_takes(bench):
     assert run.status().by_celery == {"wide": "1 of the 100 tasks that were looked at"}
     assert run.cancel()
     with WorkerProcess("canvas", broker, backend, "-P", "threads", "-c", "2", ledger=ledger):
-        eventually(lambda: run.query() == "CANCELLED")
+        eventually(lambda: run.query() == "CANCELLED", 60)
     app.close()
