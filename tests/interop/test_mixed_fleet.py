@@ -213,7 +213,7 @@ def test_a_stock_worker_that_discards_the_end_of_a_run_inside(bench):
 
 def test_one_item_of_many_that_a_stock_worker_takes(bench):
     """It counts for a cancellation, wherever it is in the map."""
-    broker, backend, ledger = bench.urls()
+    broker, backend, ledger = map(bench.server.url, (5, 6, 2))  # apart from the workers of the fleet
     app, stock = (make(library, broker, backend, ledger=ledger) for library in ("canvas", "celery"))
     flow = Workflow("wide", app)
     flow.map(app.tasks["t.ident"].s(), over=list(range(1_100)), name="wide")
