@@ -1,7 +1,8 @@
 """A program that runs beat and kills itself at a chosen instant: ``python -m tests.support.beats BROKER BACKEND [INSTANT N]``.
 
 The instants are ``claiming`` (before the write that claims a tick), ``claimed`` (after it) and ``sent``. With
-``SCHEDULER`` in the environment beat runs the entries of that scheduler; those of Django are in ``DATABASE``.
+``SCHEDULER`` in the environment beat runs the entries of that scheduler; those of Django are in ``DATABASE``. Sentinels
+know its servers as ``MASTER``.
 SIGUSR1 sets the clock of the process an hour ahead, SIGUSR2 two hours back.
 """
 
@@ -15,8 +16,13 @@ from canvas.beat.sources import service_of
 from canvas.telemetry import attach
 
 
-def make_app(broker, backend):
-    app = Canvas("beats", broker=broker, backend=backend)
+def make_app(broker, backend, master=""):
+    """``master``: the name under which sentinels know the servers of both URLs."""
+    options = {"master_name": master} if master else {}
+    app = Canvas(
+        "beats", broker=broker, backend=backend, broker_transport_options=options,
+        result_backend_transport_options=options,
+    )  # fmt: skip
     add = app.task(lambda x, y: x + y, name="add")
     total = app.task(sum, name="total")
 
@@ -57,7 +63,7 @@ if __name__ == "__main__":
         from tests.support.django_beats import configure
 
         configure(os.environ["DATABASE"])
-    app = make_app(*sys.argv[1:3])
+    app = make_app(*sys.argv[1:3], os.environ.get("MASTER", ""))
     if "DATABASE" in os.environ:
         app.conf.beat_schedule = {}
     service = service_of(app, os.environ.get("SCHEDULER", ""))
