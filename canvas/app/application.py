@@ -120,7 +120,7 @@ class Canvas(CeleryNames, SendingApp):
         self, schedule: Any, sig: Any, args: Iterable[Any] = (), kwargs: Mapping[str, Any] | None = None,
         name: str | None = None, **options: Any,
     ) -> str:  # fmt: skip
-        """Enter ``sig`` in ``beat_schedule``, for ``canvas beat``; the entry's name.
+        """Enter ``sig`` in ``beat_schedule``, for ``canvas beat``. Returns the entry's name.
 
         ``schedule``: seconds, a timedelta, or a schedule of ``canvas.schedules``. ``sig``: a signature, a workflow, or
         a function that composes one. ``catch_up``, ``overlap`` and ``relative`` among ``options`` are those of the
@@ -166,7 +166,7 @@ class Canvas(CeleryNames, SendingApp):
         return await asyncio.to_thread(self.workflow, run)
 
     def start(self, argv: list[str] | None = None) -> int | None:
-        """Run the command ``canvas`` for this app, with ``argv`` or the program's arguments; its exit code.
+        """Run the command ``canvas`` for this app, with ``argv`` or the program's arguments. Returns its exit code.
 
         Raises click's exceptions, such as UsageError, for wrong arguments.
         """

@@ -68,8 +68,8 @@ class ConfiguredApp(Services):
                     self.reconfigure(name)
 
     def config_from_envvar(self, variable_name: str, silent: bool = False, force: bool = False) -> bool:
-        """Take settings from the module that the environment variable ``variable_name`` names; whether it names one.
-        ``force``: read it now, not at first use.
+        """Take settings from the module that the environment variable ``variable_name`` names. Returns whether it names
+        one. ``force``: read it now, not at first use.
 
         Raises ConfigurationError for a variable that is not set, unless ``silent``.
         """

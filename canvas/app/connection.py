@@ -138,7 +138,7 @@ class Channel:
         return QueueDeclared(queue, self._size(queue), 0)
 
     def queue_purge(self, queue: str, **options: Any) -> int:
-        """Delete the messages that wait in ``queue``; how many there were."""
+        """Delete the messages that wait in ``queue``. Returns how many there were."""
         return self.connection.driver.admin.purge(queue)
 
     def _size(self, queue: str) -> int:

@@ -129,7 +129,8 @@ class SendingApp(TaskDefinitions):
     def apply_signature(
         self, sig: Signature[Any], args: Iterable[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]
     ) -> Any:
-        """Compile ``sig`` and send its first messages; the handle of its result (``None`` for an empty chain)."""
+        """Compile ``sig`` and send its first messages. Returns the handle of its result (``None`` for an empty
+        chain)."""
         if self.conf.task_always_eager:
             return self._send_eagerly(sig, tuple(args), dict(kwargs), options)
         sender, kind = self.sender, sig.get("subtask_type")
@@ -181,7 +182,7 @@ class SendingApp(TaskDefinitions):
     def apply_eagerly(
         self, sig: Signature[Any], args: tuple[Any, ...], kwargs: dict[str, Any], options: Mapping[str, Any]
     ) -> Any:
-        """Run ``sig`` in this process; an EagerResult."""
+        """Run ``sig`` in this process. Returns an EagerResult."""
         # Imported late: most programs run nothing in their own process.
         from canvas.execution.eager import apply_eagerly
 

@@ -98,8 +98,8 @@ class Schedule:
         self._change(name, resume)
 
     def run(self, name: str) -> dict[str, Any]:
-        """Send an entry's task now, independently of its schedule; how the run is found, ``{"ids": [task ids]}`` or
-        ``{"run": id}``. Raises ConfigurationError for an unknown entry."""
+        """Send an entry's task now, independently of its schedule. Returns how the run is found, ``{"ids": [task
+        ids]}`` or ``{"run": id}``. Raises ConfigurationError for an unknown entry."""
         tick = tick_of(self._app, self._any_entry(name), new_id())
         if tick.before is not None:
             tick.before()

@@ -89,7 +89,7 @@ class Service(BeatService):
         return f"    . schedule -> {self.store.schedule}"
 
     def tick(self) -> float:
-        """Send what is due now; how many seconds to wait until the next call."""
+        """Send what is due now. Returns how many seconds to wait until the next call."""
         if self.app.conf.beat_schedule is not self._given:
             self.setup()
         found = self.store.due(_AT_ONCE + len(self._unknown))
@@ -118,7 +118,7 @@ class Service(BeatService):
     # -- one entry
 
     def _handle(self, one: StoredEntry) -> bool:
-        """Do what is due; whether there was anything to do."""
+        """Do what is due. Returns whether there was anything to do."""
         try:
             known = self.store.known(one)
             entry = self._entry(known)
@@ -191,7 +191,7 @@ class Service(BeatService):
         return f"{self.store.schedule}/{known.name}/{known.state.epoch}/{known.revision}"
 
     def _send(self, entry: Entry, known: Known, tick: Tick, state: EntryState, due: float | None) -> bool:
-        """Claim a tick and send it; whether this beat has claimed it."""
+        """Claim a tick and send it. Returns whether this beat has claimed it."""
         state.last = {**tick.last, "at": self.clock.timestamp()}
         state.note("send", state.last)
         if tick.settlement is None:

@@ -75,7 +75,7 @@ class EntryStore:
                 return True
 
     def remove(self, names: Sequence[str]) -> int:
-        """Delete entries; how many there were."""
+        """Delete entries. Returns how many there were."""
         return self._store.remove(self.schedule, names)
 
     def _place(self, name: str) -> str:

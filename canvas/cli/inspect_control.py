@@ -11,7 +11,7 @@ from canvas.remote.inspect import by_node, warn_of_duplicates
 from canvas.worker.control.user_commands import commands_of, find_command
 
 _SEVERAL = ("task_id", "headers", "ids", "taskinfoitems")
-"""Arguments that may be given more than once; a command's last ones."""
+"""Arguments that may be given more than once. Each is the last argument of its command."""
 
 
 class _Command(NamedTuple):

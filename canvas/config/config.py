@@ -252,7 +252,7 @@ class Config(ReadSettings):
             del self[name]
 
     def pop(self, name: str, *default: Any) -> Any:
-        """Undo an assignment; the value that it had assigned. Raises NoSetting where there is neither one nor a
+        """Undo an assignment. Returns the value that it had assigned. Raises NoSetting where there is neither one nor a
         ``default``."""
         if self._named(name) not in self._before and default:
             return default[0]

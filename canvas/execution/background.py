@@ -31,7 +31,7 @@ class Repeated:
         self._unreachable = False
 
     def __call__(self) -> float:
-        """Call now; seconds until the next call is due."""
+        """Call now. Returns the seconds until the next call is due."""
         try:
             seconds = self._call()
         except BrokerError as exc:

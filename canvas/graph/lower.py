@@ -254,7 +254,7 @@ class Lowering:
         return body
 
     def _joined(self, fork: Fork, body: Signature[Any]) -> Segment:
-        """Add a chord's join and body; the segment of the body."""
+        """Add a chord's join and body. Returns the segment of the body."""
         chained = body.get("subtask_type") == "chain"
         units = len(normal_steps(body.members())) if chained else 1
         kept = _left_to_chain(body.options) if chained else {}

@@ -281,7 +281,7 @@ class SettleResult(NamedTuple):
     ready: Sequence[ReadyChord] = ()
     """Chords this settlement completed, and did not end."""
     refused: str = ""
-    """Why it cannot be done at all, though it is held; as far as anything was done, that may be repeated."""
+    """Why it cannot be done, although the lease is held. Any steps that were done can be repeated."""
     ended: Sequence[str] = ()
     """Group ids of the chords that ended as prepared."""
     unsettled: bool = False

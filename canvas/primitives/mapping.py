@@ -134,7 +134,7 @@ class chunks(Signature[list[Any]]):
 
     @classmethod
     def apply_chunks(cls, task: Any, it: Iterable[Any], n: int, app: SignatureApp | None = None) -> Any:
-        """Send the chunks of ``task`` over ``it``, ``n`` items each; the GroupResult."""
+        """Send the chunks of ``task`` over ``it``, ``n`` items each. Returns the GroupResult."""
         return cls(task, it, n, app=app)()
 
 

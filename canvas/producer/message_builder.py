@@ -191,8 +191,8 @@ class MessageBuilder:
         return self._codec.encode(encoded, info["exchange"], info["routing_key"], max_depth)
 
     def _with_plain_models(self, message: Message) -> bool:
-        """Replace pydantic models among the arguments of this call and of the signatures that follow it by plain data;
-        whether there were any.
+        """Replace pydantic models among the arguments of this call and of the signatures that follow it by plain data.
+        Returns whether there were any.
 
         A call of a task with models does so at once. Models are left where a signature was made without the task, or
         got arguments after it was made: partial arguments, items of a map.

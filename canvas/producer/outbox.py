@@ -49,7 +49,7 @@ class NodeEnd(NamedTuple):
     state: str
     value: Any
     parent: str | None = None
-    """The id of the task that has ended there; ``None``: of the task that the settlement ends."""
+    """The id of the task that has ended there. ``None``: the task that the settlement ends."""
 
 
 class OutboxParts(Protocol):

@@ -24,7 +24,7 @@ def take_own(app: SenderApp, plan: Plan) -> list[TaskCall]:
 
 
 def send_own(app: SenderApp, plan: Plan, own: list[TaskCall]) -> Any:
-    """Have such calls sent; the result of the call that is the whole plan."""
+    """Have such calls sent. Returns the result of the call that is the whole plan."""
     for dispatch in own:
         dispatch.options["add_to_parent"] = False
         task = app.tasks.get(dispatch.task)

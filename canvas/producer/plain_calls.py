@@ -120,7 +120,8 @@ class PlainCalls:
         self, name: str, args: Iterable[Any] | None, kwargs: Mapping[str, Any] | None, options: Mapping[str, Any],
         task: Task[Any] | None = None,
     ) -> AsyncResult | None:  # fmt: skip
-        """Send a call; its handle, or ``None`` where only the general way can send it. ``task``: whose method it is.
+        """Send a call. Returns its handle, or ``None`` where only the general way can send it. ``task``: whose method
+        it is.
 
         Raises TypeError for arguments that do not fit ``task``, OperationalError."""
         written = self._written(name, args, kwargs, options, task)

@@ -44,7 +44,7 @@ class Sender(Planner):
     """The straight line from a signature to its queue, for one app."""
 
     def send(self, sig: Signature[Any], plan: Plan, options: Mapping[str, Any]) -> Any:
-        """Send ``plan``, which starts ``sig``; the handle of its result, ``None`` for an empty chain.
+        """Send ``plan``, which starts ``sig``. Returns the handle of its result, ``None`` for an empty chain.
 
         Raises EncodeError, OperationalError, NoResultBackend, DuplicateTask.
         """
@@ -191,7 +191,7 @@ class Sender(Planner):
     def stream(
         self, sig: Signature[Any], args: Iterable[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]
     ) -> Any:
-        """Send ``sig`` in slices, each before the next is read; the handle of its result.
+        """Send ``sig`` in slices, each before the next is read. Returns the handle of its result.
 
         When a member cannot be read or sent, those of the slices before are sent: as with Celery, a chord's body then
         never runs.

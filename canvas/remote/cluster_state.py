@@ -72,7 +72,7 @@ class State:
         return type(self), (*kept, self.max_tasks_in_memory, self.on_node_join, self.on_node_leave)
 
     def event(self, event: Event) -> Any:
-        """Take an event; the task or worker that it is about, and whether that is new."""
+        """Take an event. Returns the task or worker that it is about, and whether that is new."""
         with self._mutex:
             self.event_count += 1
             if self.event_callback:

@@ -276,7 +276,7 @@ class Control:
         self.broadcast("shutdown", {}, destination, **options)
 
     def purge(self, connection: Any = None) -> int:
-        """Delete the waiting messages of the app's queues; how many there were."""
+        """Delete the waiting messages of the app's queues. Returns how many there were."""
         return sum(purge(self.app, queue.name) for queue in self.app.router.consumed())
 
     discard_all = purge

@@ -57,7 +57,7 @@ class LRUCache(OrderedDict[K, V]):
         return iter(self.items())
 
     def incr(self, key: K, delta: int = 1) -> int:
-        """Add ``delta`` to a number, which is kept as text; the sum. Raises KeyError."""
+        """Add ``delta`` to a number, which is kept as text. Returns the sum. Raises KeyError."""
         with self.mutex:
             number: int = int(self[key]) + delta  # type: ignore[call-overload]
             self[key] = str(number)  # type: ignore[assignment]

@@ -52,7 +52,7 @@ class AsyncResult(StoredResult, Generic[R_co]):
         EXCEPTION_STATES: Any = None,
         PROPAGATE_STATES: Any = None,
     ) -> R_co:
-        """Wait until it is ready; its value.
+        """Wait until it is ready. Returns its value.
 
         Args:
             timeout: The longest wait in seconds; ``None``: no limit.
@@ -199,7 +199,7 @@ class GroupResult(ResultSet, Handle):
         self.parent = parent
 
     def save(self, backend: Any = None) -> Any:
-        """Keep the group's structure for ``GroupResult.restore(id)``; the group itself."""
+        """Keep the group's structure for ``GroupResult.restore(id)``. Returns the group itself."""
         ignored = [one.id for one in _with_ancestors(self) if one.ignored]
         (backend or self.backend).save_group(self.id, self.as_tuple(), ignored)
         return self

@@ -136,7 +136,7 @@ class ResultSet(ResultBase):
         on_message: Callable[[dict[str, Any]], Any] | None = None, disable_sync_subtasks: bool = True,
         on_interval: Callable[[], Any] | None = None,
     ) -> Any:  # fmt: skip
-        """Wait for all; their values in order. ``on_interval`` is called about every second meanwhile.
+        """Wait for all. Returns their values in order. ``on_interval`` is called about every second meanwhile.
 
         With ``propagate`` the first exception to arrive is raised. With ``callback`` it is called as
         ``callback(id, value)`` for each member as its value arrives (a group's: the list of its members' values), and

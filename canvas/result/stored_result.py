@@ -72,7 +72,7 @@ class StoredResult(ResultTree, Handle):
         return self.keep(found) if found is not None else Record(self.id, states.PENDING)
 
     def keep(self, record: Record) -> Record:
-        """Keep a record that was read, if it is final, and make the calls that wait for it; the record."""
+        """Keep a record that was read, if it is final, and make the calls that wait for it. Returns the record."""
         if record.status in states.READY_STATES:
             self.final_record = record
             if self._awaiting:

@@ -65,7 +65,7 @@ class Signal:
     def disconnect(
         self, receiver: Receiver | None = None, sender: Any = None, weak: Any = None, dispatch_uid: Any = None
     ) -> bool:  # fmt: skip
-        """Stop calling a receiver; whether it was connected. ``weak`` has no effect."""
+        """Stop calling a receiver. Returns whether it was connected. ``weak`` has no effect."""
         found = self._receivers.pop(_key(receiver, sender, dispatch_uid), None) is not None
         self._detach_if_unheard()
         return found

@@ -89,7 +89,7 @@ def plan_node(
 
 
 def run_node(app: Canvas, plan: WorkerOptions, setup: NodeSetup) -> int:
-    """Run until stopped; the exit code.
+    """Run until stopped. Returns the exit code.
 
     Raises ConfigurationError, and OperationalError when the servers do not answer.
     """

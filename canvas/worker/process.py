@@ -226,7 +226,7 @@ class WorkerProcess:
             self.stop()
 
     def ask(self, command: ChildCommand) -> dict[str, Any]:
-        """Carry out a command of the node; the answer as JSON."""
+        """Carry out a command of the node. Returns the answer as JSON."""
         return self._commands.carry_out(command)
 
     def stop(self) -> None:

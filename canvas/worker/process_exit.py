@@ -136,7 +136,7 @@ class ProcessExit:
 
 
 def report_returned(active_tasks: ActiveTasks) -> Callable[[], None]:
-    """At a cold stop: what a process held; call what this returns once the broker has it back."""
+    """Note, at a cold stop, which messages a process holds. Returns a function that reports them as returned."""
     running = active_tasks.running()
     returned = [one for one in running if not one.early]
     waiting = max(0, len(active_tasks.leases) - len(returned))

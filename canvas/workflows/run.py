@@ -253,8 +253,8 @@ class Run(AsyncRun["Run"]):
 def resume_in_place(
     app: WorkflowServices, run: str, outcome: dict[str, Any], from_node: str | None = None, attempt: int | None = None
 ) -> None:
-    """Resume a run that stands in the place of a task, with another task that ends as it does; or run it again
-    ``from_node``, if no attempt has begun after ``attempt``. Raises RunLost."""
+    """Resume a run in the place of a task. ``outcome``: the task that ends as the run does. ``from_node``: run that
+    node again, and all that depend on it, unless an attempt has begun after ``attempt``. Raises RunLost."""
     found = Run.find(app, run)
     found.nodes[-1].details = {**found.nodes[-1].details, "outcome": outcome}
     if from_node is not None and found.attempt == attempt:

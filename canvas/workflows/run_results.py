@@ -86,7 +86,7 @@ class RunResults(OtherMethods):
         return self.state == states.FAILURE
 
     def get(self, timeout: float | None = None, propagate: bool = True) -> Any:
-        """Wait until it has ended; the value of the last node, or of all last nodes by name.
+        """Wait until it has ended. Returns the value of the last node, or of all last nodes by name.
 
         A last node that failed with ``on_failure="continue"`` has its ``default``. Raises the error of the node that
         failed, TaskRevokedError for a run that was cancelled, WorkflowFailed when no cause is known; without

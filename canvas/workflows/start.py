@@ -109,7 +109,7 @@ def _give_inputs(name: str, nodes: list[RunNode], inputs: Mapping[str, Any]) -> 
 
 
 def _expire(app: WorkflowServices, nodes: list[RunNode], expires: Any) -> str:
-    """Give nodes without an expiry of their own this one; the time as text."""
+    """Give nodes without an expiry of their own this one. Returns the time as text."""
     if isinstance(expires, int | float) and not isinstance(expires, bool):
         expires = app.now() + timedelta(seconds=expires)
     if not isinstance(expires, datetime):

@@ -110,7 +110,7 @@ class Scheduler:
         return entry
 
     def reserve(self, entry: Any) -> Any:
-        """Note in ``schedule`` that an entry runs now; the entry after this run."""
+        """Note in ``schedule`` that an entry runs now. Returns the entry after this run."""
         new = self.schedule[entry.name] = next(entry)
         return new
 
@@ -153,7 +153,7 @@ class Scheduler:
         heapq.heapify(self._heap)
 
     def tick(self, *_: Any) -> float:
-        """Send one entry if one is due; how many seconds to wait until the next call."""
+        """Send one entry if one is due. Returns how many seconds to wait until the next call."""
         if self._heap is None or not self.schedules_equal(self.old_schedulers, self.schedule):
             self.old_schedulers = copy.copy(self.schedule)
             self.populate_heap()
@@ -194,7 +194,8 @@ class Scheduler:
             logger.debug("%s sent.%s", entry.task, sent)
 
     def apply_async(self, entry: Any, producer: Any = None, advance: bool = True, **options: Any) -> Any:
-        """Send an entry's task; its result. ``advance``: note the run in ``schedule``. Raises SchedulingError."""
+        """Send an entry's task. Returns its result. ``advance``: note the run in ``schedule``. Raises
+        SchedulingError."""
         entry = self.reserve(entry) if advance else entry
         task = self.app.tasks.get(entry.task)
         given = {**entry.options, "headers": {**(entry.options.get("headers") or {}), BEAT_HEADER: True}}

@@ -82,7 +82,7 @@ class SourceService(Service):
         self.store = EntryStore(app.driver.schedules, name, app.signer)
 
     def tick(self) -> float:
-        """Send what is due now; how many seconds to wait until the next call."""
+        """Send what is due now. Returns how many seconds to wait until the next call."""
         if self.app.conf.beat_schedule is not self._given:
             self.setup()
         self.clock.sync(self.store.due(0).now)
@@ -99,7 +99,7 @@ class SourceService(Service):
         self._given = given
 
     def _decide(self, found: SourceEntry, known: Known | None) -> float:
-        """Send an entry's task if it is due; the seconds until the entry is to be looked at again."""
+        """Send an entry's task if it is due. Returns the seconds until the entry is to be looked at again."""
         entry, now = found.entry, self.clock.now()
         if found.not_before is not None and now < found.not_before:
             return self._later(found, found.not_before.timestamp())

@@ -106,7 +106,7 @@ _sessions: list[Rdb] = []
 
 
 def debugger() -> Rdb:
-    """The debugger in session in this process; a new one, once a client has connected, where there is none."""
+    """The debugger in session in this process. Without one, wait for a client and begin a session with it."""
     if not _sessions or not _sessions[0].active:
         _sessions[:] = [Rdb()]
     return _sessions[0]

@@ -19,7 +19,7 @@ _NO_KOMBU = (
 
 
 def kombu_name(name: str) -> Any:
-    """An object of kombu, or of what canvas serves in its place; ``module:name``. Raises ConfigurationError."""
+    """The object ``module:name`` of kombu, or the class that canvas has in its place. Raises ConfigurationError."""
     try:
         return of_kombu(name)
     except (ImportError, AttributeError):

@@ -67,7 +67,7 @@ class Worker:
         return plan_node(self.app, **self._plan)
 
     def start(self) -> int:
-        """Run until stopped, by a signal or by remote control; the exit code. Raises ConfigurationError."""
+        """Run until stopped, by a signal or by remote control. Returns the exit code. Raises ConfigurationError."""
         plan = self.plan()
         self.hostname = plan.hostname
         level = _level_name("WARNING" if self._level is None else self._level)

@@ -77,7 +77,7 @@ class LoggingProxy:
         self.loglevel = mlevel(loglevel or logger.level or self.loglevel)
 
     def write(self, data: str | bytes) -> int:
-        """Log text; how many characters of it."""
+        """Log text. Returns the number of its characters."""
         text = (data.decode(errors="replace") if isinstance(data, bytes) else str(data)).rstrip("\n")
         if _in_handler[0] and sys.__stderr__ is not None:
             return sys.__stderr__.write(f"{text}\n")

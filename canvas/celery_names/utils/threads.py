@@ -19,7 +19,7 @@ class LocalStack:
         self._items: ContextVar[tuple[Any, ...]] = ContextVar("celery_stack", default=())
 
     def push(self, obj: Any) -> list[Any]:
-        """Put an object on top; all objects."""
+        """Put an object on top. Returns all objects."""
         self._items.set((*self._items.get(), obj))
         return self.stack
 

@@ -18,7 +18,7 @@ def can_be_offered() -> bool:
 
 @contextmanager
 def demo_page(app: Canvas) -> Iterator[str]:
-    """Serve the dashboard of an app on a free port of loopback; its address."""
+    """Serve the dashboard of an app on a free port of loopback. Returns its address."""
     import uvicorn
 
     from canvas.dashboard import dashboard

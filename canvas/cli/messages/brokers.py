@@ -62,7 +62,7 @@ def exchange_delete(obj: Any, /, exchange: str, if_unused: bool) -> None:
 @click.argument("auto_delete", type=bool, default=False)
 @click.pass_obj
 def queue_declare(obj: Any, /, queue: str, **options: bool) -> None:
-    """Declare a queue; its name, its messages and its consumers."""
+    """Declare a queue, and print its name, its messages and its consumers."""
     found = _channel(obj).queue_declare(queue=queue, **options)
     click.echo(f"queue:{found.queue} messages:{found.message_count} consumers:{found.consumer_count}\nOK")
 

@@ -187,7 +187,7 @@ def _run(
     context: click.Context, app: Canvas, about: dict[str, Any], http_address: tuple[str, int] | None,
     given: dict[str, Any], options: dict[str, Any],
 ) -> int:  # fmt: skip
-    """Run the node; its exit code. Bootsteps get ``options``."""
+    """Run the node. Returns its exit code. Bootsteps get ``options``."""
     level, log_json, ready_file = (given.pop(key) for key in ("loglevel", "log_json", "ready_file"))
     purge, mingles = given.pop("purge"), not given.pop("without_mingle")
     beat, schedule, scheduler = given.pop("beat"), given.pop("schedule"), given.pop("scheduler")

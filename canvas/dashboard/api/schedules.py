@@ -12,7 +12,7 @@ from canvas.errors import ConfigurationError
 
 
 def list_entries(request: Request) -> Response:
-    """All entries, with their last and next runs; without a reason why the broker cannot keep them."""
+    """All entries, with their last and next runs. ``unavailable``: why the broker cannot keep entries, else null."""
     schedule = context_of(request).app.schedule
     try:
         entries = schedule.list()

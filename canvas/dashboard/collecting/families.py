@@ -29,8 +29,10 @@ class Family(NamedTuple):
         return states.SUCCESS if found <= states.READY_STATES else states.STARTED
 
     def kind(self, groups: dict[str, str]) -> str:
-        """``chain``, ``group``, ``chord`` or ``tree``; ``group or chord`` where a member failed, so that no body shows
-        which of both it is, and workers of Celery ran all of them, whose events do not name it."""
+        """``chain``, ``group``, ``chord`` or ``tree``.
+
+        ``group or chord``: a member failed, so that no body ran, and the events of Celery's workers, which ran all
+        members, do not name one."""
         parents = [task.parent_id for task in self.tasks if task.parent_id is not None]
         if any(groups.get(task.uuid or "") for task in self.tasks):
             of_chords = [chord for task in self.tasks if (chord := _chord_of(task)) is not None]

@@ -164,7 +164,7 @@ class AmqpBroker:
         session.exchange((), originals, (), (), 0)
 
     def register(self, session: Session, worker: str) -> LeaseReply:
-        """Lease the messages that were taken in. Raises BrokerError; the next call then leases it."""
+        """Lease the messages that were taken in. Raises BrokerError; the next call then leases them."""
         waiting = list(session.unregistered)
         if not waiting:
             return NO_LEASE
@@ -227,7 +227,7 @@ class AmqpBroker:
         return total
 
     def _send_back(self, deliveries: Sequence[Delivery]) -> int:
-        """End leases whose messages RabbitMQ has no more, with their messages in the outbox; how many were held."""
+        """End leases of messages that RabbitMQ has no more, and put those into the outbox. Returns their number."""
         entries = [Outgoing.of(Publish("", one.queue, 0, one.payload)).packed() for one in deliveries]
         return sum(map(self.state.messages.take_acked, deliveries, entries))
 

@@ -37,7 +37,7 @@ class Destinations:
         self._now = now
 
     def exists(self, message: Publish) -> bool:
-        """Make the queue that a message is routed to; whether its exchange exists."""
+        """Make the queue that a message is routed to. Returns whether its exchange exists."""
         if message.queue is not None:
             self._topology.declare([message.queue])
         return not message.exchange or self._topology.has_exchange(message.exchange)
@@ -123,7 +123,7 @@ class Outboxes:
             self._publish(worker, entries)
 
     def forward(self) -> int:
-        """Publish what is in the outbox of all workers; how many messages. Raises BrokerError."""
+        """Publish what is in the outbox of all workers. Returns how many messages. Raises BrokerError."""
         messages, total = self._state.messages, 0
         if not (self._forwarder or messages.shared_count()):
             return 0

@@ -115,7 +115,7 @@ class Topology:
         return int(found.message_count)
 
     def purge(self, queue: str) -> int:
-        """Delete the messages that no worker holds; how many."""
+        """Delete the messages that no worker holds. Returns how many."""
         try:
             return int(self.call(lambda channel: channel.queue_purge(queue)))
         except _Missing:

@@ -117,7 +117,7 @@ class MemcachedChords:
     # -- counting
 
     def _count(self, group_id: str, parts: Sequence[Part]) -> ReadyChord | None:
-        """Count the parts of one chord; the chord, if it became ready."""
+        """Count the parts of one chord. Returns the chord, if it became ready."""
         values, key, done = self._values, self._names.own("chord", group_id), self._listed.mark(group_id)
         marks = {self._mark(group_id, part.task_id, part.position): part for part in parts}
         known = values.get([key, done, *marks])

@@ -98,7 +98,7 @@ class Memcached:
             )
 
     def add(self, key: str, value: bytes, seconds: int | None) -> bool:
-        """Set a value unless there is one; whether it was set."""
+        """Set a value unless there is one. Returns whether it was set."""
         return bool(self._tried(lambda: self._of(key).add(key, value, _expiry(seconds)), size=len(value)))
 
     def change(self, key: str, change: Callable[[bytes | None], bytes | None], seconds: int | None) -> bool:
@@ -122,7 +122,7 @@ class Memcached:
         raise OperationalError(f"Memcached {self.shown}: {key} is changed by others all the time")
 
     def count(self, key: str, number: int) -> int | None:
-        """Add to a counter; its new value, ``None`` where there is none. A lost reply may add twice."""
+        """Add to a counter. Returns its new value, ``None`` where there is none. A lost reply may add twice."""
         found: int | None = self._tried(lambda: self._of(key).incr(key, number))
         return found
 

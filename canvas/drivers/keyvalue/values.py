@@ -30,8 +30,8 @@ class KeyValues(Protocol):
         """Delete the values of these keys, as far as there are any."""
 
     def cleanup(self, prefixes: Sequence[str], seconds: float) -> int:
-        """Delete values that are older than ``seconds``, of keys with one of these prefixes; how many. 0 where they
-        are deleted automatically."""
+        """Delete values that are older than ``seconds``, of keys with one of these prefixes. Returns how many: 0 where
+        they are deleted automatically."""
 
     def close(self) -> None:
         """Release connections. Using the store again connects."""

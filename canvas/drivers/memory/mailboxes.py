@@ -37,7 +37,7 @@ class MemoryMailboxes:
         return [run for run, boxes in self._boxes.items() if any(box.waits for box in boxes.values())]
 
     def apply(self, step: MailboxStep) -> ReadyChord | None:
-        """Take one step; the chord of the wait that gets a value by it."""
+        """Take one step. Returns the chord of the wait that gets a value by it."""
         box = self._boxes[step.run][step.mailbox]
         match step.kind:
             case "post" | "offer":

@@ -72,7 +72,7 @@ class MemoryQueues:
         return list(dict.fromkeys(queue.name for _, queue in bound if queue.takes(message.routing_key)))
 
     def release(self, tag: str, *, mark: bool = False, count_delivery: bool = False) -> bool:
-        """Return a lease to the head of its queue; whether it was held."""
+        """Return a lease to the head of its queue. Returns whether it was held."""
         held = self.unacked.pop(tag, None) or self.early_acked.pop(tag, None)
         if held is None:
             return False

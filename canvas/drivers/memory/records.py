@@ -88,7 +88,7 @@ class MemoryRecords:
             self.groups[join.group_id] = Kept(join.structure, None, True)
 
     def part(self, part: Part) -> ReadyChord | None:
-        """Count a part; the chord, when this was its last."""
+        """Count a part. Returns the chord, when this was its last."""
         chord = self.chords[part.group_id]
         if chord.done:
             return None
@@ -113,7 +113,7 @@ class MemoryRecords:
         return repr(chord.ready[1]) if chord is not None and chord.ready is not None else None
 
     def finish(self, group_id: str, failed: bool) -> bool:
-        """Forget a chord whose body is sent; whether it was ready."""
+        """Forget a chord whose body is sent. Returns whether it was ready."""
         chord = self.chords[group_id]
         if chord.ready is None:
             return False

@@ -15,10 +15,11 @@ class Admin(Protocol):
         """How many dead letters a queue has."""
 
     def delete_dead_letter(self, queue: str, letter: DeadLetter) -> bool:
-        """Delete a dead letter; whether it was still there."""
+        """Delete a dead letter. Returns whether it was still there."""
 
     def requeue_dead_letter(self, queue: str, letter: DeadLetter, payload: bytes) -> bool:
-        """Put ``payload``, a dead letter's message, back into its queue, once; whether the letter was still there."""
+        """Put ``payload``, a dead letter's message, back into its queue, once. Returns whether the letter was still
+        there."""
 
     def queue_length(self, queue: str, retry: bool = True) -> int:
         """Messages waiting in the queue, all priorities. Without ``retry`` an unreachable server is asked once."""
@@ -39,11 +40,11 @@ class Admin(Protocol):
         """How many messages of all queues are in none of them now."""
 
     def purge(self, queue: str) -> int:
-        """Delete the waiting messages of a queue; how many there were."""
+        """Delete the waiting messages of a queue. Returns how many there were."""
 
     def enqueue_delayed(self, queue: str, limit: int) -> int:
-        """Move deferred messages of a queue into it, due or not; how many. A worker that finds one too early defers it
-        again."""
+        """Move deferred messages of a queue into it, due or not. A worker that finds one too early defers it again.
+        Returns how many were moved."""
 
     def scheduled(self, limit: int) -> list[Scheduled]:
         """The deferred messages that are due first."""

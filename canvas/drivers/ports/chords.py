@@ -63,8 +63,8 @@ class ChordStore(Protocol):
         """Start chords: set their sizes (before any part is published), and let running ones wait for one part more."""
 
     def record(self, records: Records) -> list[ReadyChord]:
-        """Write runs, records, parts, chord starts and changes of mailboxes in one atomic call; the chords that became
-        ready.
+        """Write runs, records, parts, chord starts and changes of mailboxes in one atomic call. Returns the chords that
+        became ready.
 
         Raises RefusedError.
 
@@ -86,8 +86,8 @@ class ChordStore(Protocol):
         had parts, but no size for a long time."""
 
     def renew(self, every: float) -> int:
-        """Prolong the keys of the chords that live, which other workers may let expire sooner; how many chords were
-        looked at.
+        """Prolong the keys of the chords that live, which other workers may let expire sooner. Returns how many chords
+        were looked at.
 
         Once in ``every`` seconds, whichever process calls it; 0 in between.
         """

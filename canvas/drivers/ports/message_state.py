@@ -57,11 +57,12 @@ class MessageState(Protocol):
         """These leases have ended: forget that they were detached."""
 
     def release(self, deliveries: Sequence[Delivery]) -> int:
-        """End leases, before the broker delivers their messages again; how many were held. Detached ones stay."""
+        """End leases, except detached ones, before the broker delivers their messages again. Returns how many were
+        held."""
 
     def take_acked(self, delivery: Delivery, entry: bytes) -> bool:
         """Put ``entry``, the message of a lease that the broker has no more, into the outbox of all workers, and end
-        the lease; whether it was held."""
+        the lease. Returns whether it was held."""
 
     def note_delay_queue(self, name: str) -> None:
         """Remember that the broker has a queue of this name, in which messages wait until they are due."""
@@ -85,8 +86,8 @@ class MessageState(Protocol):
         outbox is read, or filled by ``claim``, the next time."""
 
     def claim(self, worker: str, limit: int) -> list[bytes]:
-        """Fill this worker's outbox, up to ``limit`` messages, from that of all workers; the messages in it, the first
-        to be sent first."""
+        """Fill this worker's outbox, up to ``limit`` messages, from that of all workers. Returns the messages in it,
+        the first to be sent first."""
 
     def shared_count(self) -> int:
         """How many messages are in the outbox of all workers."""

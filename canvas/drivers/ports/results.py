@@ -76,7 +76,7 @@ class ResultStore(Protocol):
     def delete_group(self, group_id: str) -> None: ...
 
     def cleanup(self, seconds: float) -> int:
-        """Delete records and groups that are older than ``seconds``; how many. 0 in a store that expires them
+        """Delete records and groups that are older than ``seconds``. Returns how many: 0 in a store that expires them
         itself."""
 
     def close(self) -> None: ...
@@ -95,7 +95,8 @@ class TableStore(Protocol):
     """A store whose tables have to be made."""
 
     def create_tables(self) -> list[str]:
-        """Make the tables that are missing; their names."""
+        """Make the tables that are missing. Returns their names."""
 
     def upgrade_tables(self) -> list[str]:
-        """Make missing tables, and the columns that tables of earlier versions do not have; the names of both."""
+        """Make missing tables, and the columns that tables of earlier versions do not have. Returns the names of
+        both."""

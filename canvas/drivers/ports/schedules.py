@@ -59,4 +59,4 @@ class ScheduleStore(Protocol):
         """
 
     def remove(self, schedule: str, names: Sequence[str]) -> int:
-        """Delete entries; how many there were."""
+        """Delete entries. Returns how many there were."""

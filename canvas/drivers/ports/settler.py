@@ -58,8 +58,8 @@ class Settler(Protocol):
         had parts, but no size for a long time."""
 
     def renew(self, every: float) -> int:
-        """Prolong the keys of the chords that live, which other workers may let expire sooner; how many chords were
-        looked at.
+        """Prolong the keys of the chords that live, which other workers may let expire sooner. Returns how many chords
+        were looked at.
 
         Of all callers together, one does so in ``every`` seconds; the others get 0.
         """

@@ -89,7 +89,7 @@ class LeaseRecovery:
         return tag_of(worker, number)
 
     def give(self, worker: str, given: Sequence[list[Any]]) -> int:
-        """Give back ``[tag, payload, list, …]`` leases; how many were still held."""
+        """Give back ``[tag, payload, list, …]`` leases. Returns how many were still held."""
         keys = self._keys
         held = [keys.unacked, keys.unacked_index, keys.leases(worker), keys.early_acked(worker)]
         return int(self._link.call("release_leases", held, [pack(list(given))]))
@@ -134,7 +134,7 @@ class LeaseRecovery:
         return total
 
     def _empty(self, worker: str, lists: Sequence[str]) -> int:
-        """Return what the waits of a worker moved aside from these lists; how many."""
+        """Return what the waits of a worker moved aside from these lists. Returns how many."""
         total = 0
         for key in lists:
             while self._link.command("LMOVE", self._keys.prefetched(worker, key), key, "LEFT", "RIGHT") is not None:

@@ -71,8 +71,8 @@ class QueueWait:
         return self.arrived.union(self.outstanding)
 
     def wait(self, worker: str, lists: Mapping[str, Home], timeout: float) -> int:
-        """Block until a message arrives, an interrupt, or the time is over; how many arrived, 1 where a lease is worth
-        trying for another reason."""
+        """Block until a message arrives, an interrupt, or the time is over. Returns how many arrived, 1 where a lease
+        is worth trying for another reason."""
         selector = self._ready()
         self._worker = worker
         self._homes.update(lists)
@@ -140,7 +140,7 @@ class QueueWait:
         return 0
 
     def _collect(self, key: str) -> bool:
-        """Read a BLMOVE's reply; whether it moved a message. One that ran out is armed again."""
+        """Read a BLMOVE's reply. Returns whether it moved a message. One that ran out is armed again."""
         moved = self._connections[key].receive() is not None
         del self.outstanding[key]
         if moved:

@@ -32,7 +32,7 @@ class CountedChord:
             self.row["expires_at"] = max(kept, self.now + seconds)
 
     def start(self, start: ChordStart) -> bool:
-        """Set the size; whether parts of an earlier run of the chord have to be deleted."""
+        """Set the size. Returns whether parts of an earlier run of the chord have to be deleted."""
         again = self.row["state"] in (DONE, FAILED)
         if again or self.row["size"] is None:
             # The time in the row is that of an earlier run, or of parts that came first.
@@ -93,7 +93,7 @@ class ChordRows:
         return found
 
     def save(self, connection: Connection, chords: dict[str, CountedChord]) -> list[ReadyChord]:
-        """Write the rows that have changed; the chords that became ready."""
+        """Write the rows that have changed. Returns the chords that became ready."""
         changed = [one for one in chords.values() if one.row != one.found]
         if changed:
             table = self.chords

@@ -58,7 +58,7 @@ class SharedCounting(Protocol):
         ...
 
     def overdue(self) -> list[ReadyChord]:
-        """Look at chords that have had no part for some time; those that are ready."""
+        """Look at chords that have had no part for some time. Returns those that are ready."""
         ...
 
 
@@ -141,7 +141,7 @@ class SqlChords:
         return found
 
     def _count(self, connection: Connection, chords: Mapping[str, CountedChord], parts: Sequence[Part]) -> list[Part]:
-        """Count parts; those that are new."""
+        """Count parts. Returns those that are new."""
         for group_id, member in self._known(
             connection, {(one.group_id, f"{one.task_id}:{one.position}") for one in parts}
         ):
@@ -190,8 +190,8 @@ class SqlChords:
         return found + self._shared.overdue() if self._shared is not None else found
 
     def renew(self, every: float) -> int:
-        """Delete the chords and runs that have expired; how many. Chords that have parts and are not complete become
-        ready, to end in failure. Nothing shortens the others here."""
+        """Delete the chords and runs that have expired. Returns how many. Chords that have parts and are not complete
+        become ready, to end in failure. Nothing shortens the others here."""
         return self._database.call(self._delete_expired)
 
     def _delete_expired(self, connection: Connection) -> int:
@@ -211,7 +211,7 @@ class SqlChords:
 
 
 def _delete(connection: Connection, key: Column[str], over: ColumnElement[bool], *children: Table) -> int:
-    """Delete rows, and those of ``children`` with the same key; how many."""
+    """Delete rows, and those of ``children`` with the same key. Returns how many."""
     ids = list(connection.execute(select(key).where(over).limit(AT_ONCE)).scalars())
     if not ids:
         return 0

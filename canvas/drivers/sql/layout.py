@@ -15,8 +15,8 @@ _AGAIN = (0.0,)
 
 
 def create(engine: Engine, tables: TableSet) -> list[str]:
-    """Make the tables that are missing; their names. Raises ConfigurationError where a later version of canvas made
-    them."""
+    """Make the tables that are missing. Returns their names. Raises ConfigurationError where a later version of canvas
+    made them."""
     made: list[str] = []
     missing = _missing(engine, tables)
     # Several processes may make the tables at the same time: the late one looks again which are missing.
@@ -35,7 +35,7 @@ def create(engine: Engine, tables: TableSet) -> list[str]:
 
 
 def _renewed(engine: Engine, tables: TableSet) -> list[str]:
-    """Add the columns that tables of an earlier layout have not; their names."""
+    """Add the columns that tables of an earlier layout have not. Returns their names."""
     own = [table for table in tables.metadata.sorted_tables if table.name.startswith(_OWN)]
 
     def add() -> list[str]:
@@ -81,7 +81,7 @@ def _missing(engine: Engine, tables: TableSet) -> list[str]:
 
 
 def _add_columns(connection: Connection, table: Table) -> list[str]:
-    """Add the columns that a table has not and this program uses; their names."""
+    """Add the columns that a table has not and this program uses. Returns their names."""
     there = {column["name"] for column in inspect(connection).get_columns(table.name, schema=table.schema)}
     quote = connection.dialect.identifier_preparer
     added = []

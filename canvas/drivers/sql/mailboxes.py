@@ -22,7 +22,7 @@ class SqlMailboxes:
         self._mail = tables.mail
 
     def apply(self, connection: Connection, steps: Sequence[MailboxStep]) -> list[Part]:
-        """Take the steps in their order; the parts with which the chords of waits become ready."""
+        """Take the steps in their order. Returns the parts with which the chords of waits become ready."""
         if not steps:
             return []
         lasting = {step.run: 0 for step in steps}

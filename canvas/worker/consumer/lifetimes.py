@@ -49,7 +49,7 @@ class Lifetimes:
         self._idle_for = min(beat, self._every, WAITS_EVERY)
 
     def tick(self) -> float:
-        """Do what is due; seconds until something is due again. Raises BrokerError."""
+        """Do what is due. Returns the seconds until something is due again. Raises BrokerError."""
         if self._app.driver.results is None:
             return math.inf
         now = time.monotonic()

@@ -46,7 +46,8 @@ class Promotion:
         self._again_in = _HELD_BACK_EVERY[1]
 
     def expect(self, at: float) -> bool:
-        """A message is due at that time, by the monotonic clock; whether this object moves it. Any thread may call."""
+        """Note that a message is due ``at`` a time of the monotonic clock. Returns whether this object moves it then.
+        Any thread may call."""
         mine = self._looks or at < time.monotonic() + 2 * _LOOK_EVERY
         if mine:
             self._expected.append(at)
@@ -131,7 +132,7 @@ class LeaseHeartbeats:
         self.next = now + self._every
 
     def _renew(self, worker: str) -> bool:
-        """Send a worker's heartbeat; whether the broker had forgotten that worker."""
+        """Send a worker's heartbeat. Returns whether the broker had forgotten that worker."""
         reply = self._recovery.heartbeat(worker, self._queues, self._ttl)
         self._share = max(1.0, reply.workers / _FEW)
         forgotten = not reply.known and worker in self._known

@@ -116,7 +116,7 @@ class Unsettled:
             return exc.reply
 
     def note(self, reply: SettleReply) -> bool:
-        """Note whether a server was away in a round; whether all are back since the round before."""
+        """Note whether a server was away in a round. Returns whether all are back since the round before."""
         before, leased = self.partial, reply.leased
         known = leased.partial if leased is not None else before
         self.partial = known or any(verdict.unsettled for verdict in (*reply.verdicts, *reply.dispatched))

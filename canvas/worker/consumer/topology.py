@@ -7,7 +7,7 @@ from canvas.model.queue import Queue
 
 
 def add_own(app: Canvas, hostname: str) -> str:
-    """Have a queue for one node alone, as Celery names it (``worker_direct``); its name."""
+    """Have a queue for one node alone, as Celery names it (``worker_direct``). Returns its name."""
     queue = Queue(f"{hostname}.dq2", "C.dq2", hostname)
     app.router.add(queue)
     return queue.name

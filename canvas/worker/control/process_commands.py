@@ -45,7 +45,7 @@ class ProcessCommands:
         self._maintenance = maintenance
 
     def carry_out(self, command: ChildCommand) -> dict[str, Any]:
-        """Carry out a command; the answer as JSON."""
+        """Carry out a command. Returns the answer as JSON."""
         change(self._app, self._options, command)
         match command:
             case ReportState():

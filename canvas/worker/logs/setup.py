@@ -96,7 +96,7 @@ class WorkerLog:
         self._configure()
 
     def _configure(self) -> bool:
-        """Give root and task logger their handlers; whether the app's own log has done it, or ``setup_logging``
+        """Give root and task logger their handlers. Returns whether the app's own log has done it, or ``setup_logging``
         receivers."""
         if self._own is not None:
             taken_over = self._own.setup(

@@ -24,7 +24,8 @@ def open_missing() -> None:
 
 
 def flush() -> bool:
-    """Write what Python still buffers of its standard output and standard error streams; whether all could be written.
+    """Write what Python still buffers of its standard output and standard error streams. Returns whether all could be
+    written.
 
     Raises nothing: tasks may close or replace these streams, and the program that reads them may have ended. What
     cannot be written is lost, which is reported once for each stream.

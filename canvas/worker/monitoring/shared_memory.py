@@ -115,7 +115,7 @@ class SharedMemory:
         """Tasks by name that processes had begun which have ended; known to the parent."""
 
     def forward(self) -> int:
-        """Advance the clock; its new time. Two processes at the same instant may get the same one."""
+        """Advance the clock. Returns its new time. Two processes at the same instant may get the same one."""
         self._cells[0] += 1
         return self._cells[0]
 

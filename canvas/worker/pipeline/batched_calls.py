@@ -138,8 +138,8 @@ class BatchedCalls:
         return found
 
     def _run(self, jobs: Sequence[Job], replaced: Sequence[Job]) -> list[Settlement | None]:
-        """Run calls; their settlements. Messages that were replaced are returned to their queue, if they are still
-        leased: programs may give two calls one id."""
+        """Run calls. Returns their settlements. Messages that were replaced are returned to their queue, if they are
+        still leased: programs may give two calls one id."""
         returned = [Settlement(job.delivery, job.fence, disposal="requeue") for job in replaced]
         try:
             return [*returned, *self._steps(jobs)]

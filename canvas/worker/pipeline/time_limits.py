@@ -123,7 +123,7 @@ class TimeLimits:
                 continue
 
     def _look(self) -> float:
-        """End the tasks whose limits have passed; seconds until the next limit."""
+        """End the tasks whose limits have passed. Returns the seconds until the next limit."""
         with self._lock:
             expired, passed = self._due()
         # Listeners run without the lock, which the end of every task needs.

@@ -151,7 +151,8 @@ class ChildChannel:
 def ask_all(
     channels: Mapping[int, ChildChannel], command: ChildCommand, within: float
 ) -> dict[int, dict[str, Any] | None]:
-    """Ask children at once; by key each one's answer, ``None`` of those that give none within ``seconds``."""
+    """Ask children at once. Returns each one's answer by its key, ``None`` of those that give none within
+    ``seconds``."""
     deadline = time.monotonic() + within
     asked = {key: channel.send(command, within) for key, channel in channels.items()}
     missing = {key: number for key, number in asked.items() if number is not None}

@@ -11,7 +11,7 @@ class Pool(Protocol):
     """The processes of a node."""
 
     def run(self, on_ready: Callable[[], None]) -> int:
-        """Work until stopped; the exit code."""
+        """Work until stopped. Returns the exit code."""
 
     def stop(self) -> None:
         """Finish the tasks that run and end. Safe from any thread."""

@@ -143,7 +143,7 @@ class Prefork:
             os.kill(forked.pid, signal.SIGQUIT if self._cold else signal.SIGHUP)
 
     def run(self, on_ready: Callable[[], None] | None = None) -> int:
-        """Keep the children running until stopped; the exit code."""
+        """Keep the children running until stopped. Returns the exit code."""
         handle({**dict.fromkeys(STOPS, self._on_signal), signal.SIGUSR1: dump})
         with _frozen():
             try:

@@ -212,7 +212,7 @@ class Settler:
         return app.backend.success_of(message.id, value, children, app.now_text(), *around)
 
     def _successors(self, done: Job, effects: Outbox, value: Any) -> list[Any]:
-        """Send callbacks, then the next step of the chain; their results in tuple form."""
+        """Send callbacks, then the next step of the chain. Returns their results in tuple form."""
         embed, ambient = done.message.embed, self._lineage(done)
         callbacks = embed["callbacks"]
         groups = callback_groups(self._app, callbacks) if callbacks else []

@@ -43,7 +43,7 @@ class Step:
         return self.enabled
 
     def include(self, parent: Any) -> bool:
-        """Create it, if it is used; whether it is."""
+        """Create it, if it is used. Returns whether it is."""
         if not self.include_if(parent):
             return False
         self.create(parent)

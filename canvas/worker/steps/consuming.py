@@ -42,7 +42,7 @@ class Consuming:
             consumer.consume()
 
     def _drain(self) -> float:
-        """Consume for some time; seconds until the next call."""
+        """Consume for some time. Returns the seconds until the next call."""
         try:
             if self._connection is None:
                 self._open()

@@ -116,7 +116,7 @@ class Timer:
         return entry
 
     def _call_due(self) -> float:
-        """Call the functions that are due; the seconds until the next one is."""
+        """Call the functions that are due. Returns the seconds until the next one is."""
         while not self._service.stopped:
             with self._lock:
                 left = self._queue[0][0] - time.monotonic() if self._queue else NEVER

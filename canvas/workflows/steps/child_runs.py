@@ -80,7 +80,7 @@ class ChildRun(NamedTuple):
 
 
 def save_child(app: WorkflowServices, runs: RunStore, effects: Outbox, new: ChildRun) -> str:
-    """Have ``effects`` keep a run inside another, and note it in the record of its task; its id.
+    """Have ``effects`` keep a run inside another, and note it in the record of its task. Returns its id.
 
     Raises CompositionError, TaskRevokedError, RunLost.
     """

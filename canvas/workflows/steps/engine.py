@@ -228,7 +228,7 @@ class RunEngine(NodeAttempt):
         return True
 
     def _compensate(self, places: Sequence[NodeRef], name: str) -> None:
-        """Start the compensations as a run of their own; its id is derived from this run's."""
+        """Start the compensations as a run of their own, with an id that is derived from this run's."""
         entries = compensations(done_nodes(self._app, self._runs, places))
         if entries:
             run, nodes = f"{self._run}.{self._attempt}.undo", run_nodes(entries)

@@ -52,8 +52,8 @@ class Confirms:
         return found
 
     def wait(self, link: Link, mine: Unconfirmed) -> list[Returned]:
-        """Wait until the broker has confirmed publications that were sent; those of them that no queue took. Raises
-        OperationalError when the connection is lost, NotTaken when the broker refuses some."""
+        """Wait until the broker has confirmed publications that were sent. Returns those of them that no queue took.
+        Raises OperationalError when the connection is lost, NotTaken when the broker refuses some."""
         while not mine.done():
             with self._reading:
                 if not mine.done():

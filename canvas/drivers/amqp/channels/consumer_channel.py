@@ -172,7 +172,8 @@ class ConsumerChannel:
             self._known.add(queue)
 
     def prepare_wait(self, queues: Sequence[str]) -> Link | None:
-        """Have the broker send the next message of each queue; the link to wait at, ``None`` when there is one already.
+        """Have the broker send the next message of each queue. Returns the link to wait at, ``None`` when there is one
+        already.
 
         A consumer gets one message ahead of its ack. Where that message runs, another consumer takes its place.
         """
@@ -205,7 +206,7 @@ class ConsumerChannel:
         self._take_pushed(link)
 
     def _take_pushed(self, link: Link) -> bool:
-        """Take what has been read; whether there are messages."""
+        """Take what has been read. Returns whether there are messages."""
         for _ in range(len(link.events)):
             event = link.events.popleft()
             if not self._take_other(link, event):
@@ -213,7 +214,7 @@ class ConsumerChannel:
         return bool(self._buffer)
 
     def has_come(self, link: Link) -> bool:
-        """Read what has come; whether there are messages."""
+        """Read what has come. Returns whether there are messages."""
         with self.lock:
             if self._link is not link:
                 return True

@@ -123,7 +123,8 @@ class Link:
             self.events.extendleft(reversed(left))
 
     def read(self) -> bool:
-        """Read what has come; whether there are events now. Raises OperationalError where heartbeats are missing."""
+        """Read what has come. Returns whether there are events now. Raises OperationalError where heartbeats are
+        missing."""
         if self._pending() or self._is_ready():
             self._read()
         else:

@@ -130,7 +130,7 @@ class Session(ConsumerChannel):
             self.return_held(list(self.held))
 
     def return_buffered(self) -> int:
-        """Stop the consumers, and return to their queues what they got and was not leased; how many."""
+        """Stop the consumers, and return to their queues what they got and was not leased. Returns how many."""
         with self.lock:
             if self._link is None or not (self._consumers or self._buffer):
                 return 0

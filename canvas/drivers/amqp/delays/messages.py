@@ -40,7 +40,7 @@ class DelayedMessages:
         return sorted(found, key=lambda one: one.due)[:limit]
 
     def enqueue(self, queue: str, limit: int) -> int:
-        """Move messages of a queue into it, those first that wait for the shortest delay; how many."""
+        """Move messages of a queue into it, those first that wait for the shortest delay. Returns how many."""
         moved = 0
         with channel_of(self._broker.addresses, self._broker.timeout) as channel:
             for one in self._read(channel):

@@ -40,7 +40,7 @@ class SharedDict:
             return _read(number)
 
     def change(self, do: Callable[[dict[str, Any]], T]) -> T:
-        """Have ``do`` change it; what it returns."""
+        """Have ``do`` change it. Returns what ``do`` returns."""
         with self._locked() as number:
             found = _read(number)
             result = do(found)

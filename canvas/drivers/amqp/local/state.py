@@ -45,7 +45,7 @@ class LocalMessages:
         return LeaseReply(found, self._coordination.version, 0.0)
 
     def drop(self, worker: str) -> int:
-        """End the leases of a worker; how many there were."""
+        """End the leases of a worker. Returns how many there were."""
         prefix = f"canvas:{worker}:"
         with self._lock:
             tags = [tag for tag in self.leases if tag.startswith(prefix)]

@@ -62,7 +62,7 @@ class RpcResults:
         self._make()
 
     def _make(self) -> int:
-        """Make the queue; how many results are in it."""
+        """Make the queue. Returns how many results are in it."""
         name, arguments = self._options.queue(), self._options.arguments()
         found = self._broker.topology.call(
             lambda channel: channel.queue_declare(name, durable=True, auto_delete=False, arguments=arguments)

@@ -207,7 +207,8 @@ class SocketConnection:
 
 
 def poll_briefly(poll: "select.poll") -> bool:
-    """Poll until there is something to read, for at most 50 µs, yielding the processor in between; whether there is."""
+    """Poll until there is something to read, for at most 50 µs, yielding the processor in between. Returns whether
+    there is."""
     if poll.poll(0):
         return True
     until = time.monotonic() + _POLL_FOR

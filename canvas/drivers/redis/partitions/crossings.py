@@ -107,8 +107,8 @@ class Crossings:
         return True
 
     def sweep(self, homes: Sequence[Partition]) -> int:
-        """Bring what processes that died have left in the lists of these partitions; how many. Raises OperationalError
-        when a partition is unreachable, after those that can be reached."""
+        """Bring what processes that died have left in the lists of these partitions. Returns how many. Raises
+        OperationalError when a partition is unreachable, after those that can be reached."""
         brought, away = 0, None
         seen: dict[bytes, float] = {}
         for home in homes:

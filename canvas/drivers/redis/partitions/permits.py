@@ -59,7 +59,7 @@ class SharedPermits:
                 self._unblock(key)
 
     def _unblock(self, key: str) -> int:
-        """Return as many messages of a key to their queues as there are free permits; how many."""
+        """Return as many messages of a key to their queues as there are free permits. Returns how many."""
         partition = self._partitions.of_key(key)
         taken, names = partition.link.pipeline(
             [("SCARD", partition.keys.permits(key)), ("SMEMBERS", partition.keys.blocking(key))]
@@ -73,7 +73,7 @@ class SharedPermits:
         return returned
 
     def _forget_lost(self, key: str) -> int:
-        """Free the permits of leases that are gone; how many."""
+        """Free the permits of leases that are gone. Returns how many."""
         partition = self._partitions.of_key(key)
         holders = sorted(holder.decode() for holder in partition.link.command("SMEMBERS", partition.keys.permits(key)))
         lost: list[str] = []

@@ -130,7 +130,7 @@ class DjangoCounting:
         return self._results.database.change(self._decide)
 
     def _decide(self, connection: Connection) -> list[ReadyChord]:
-        """Look at the records of chords that have had no part for long; the chords that are ready."""
+        """Look at the records of chords that have had no part for long. Returns the chords that are ready."""
         chords, left = self._rows.chords, self._counters.table
         few = (left.c.count > 0) & (left.c.count < _WAITING_FOR / _PER_MEMBER)
         pause = case((few, left.c.count * _PER_MEMBER), else_=_WAITING_FOR)

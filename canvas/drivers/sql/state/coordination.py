@@ -99,7 +99,7 @@ class SqlCoordination:
         return self._database.change(work)
 
     def _lock_limit(self, connection: Connection, permit_key: str) -> int:
-        """Lock a key against other processes; its limit, as its last blocked message knew it."""
+        """Lock a key against other processes. Returns its limit, as its last blocked message knew it."""
         limits = self._tables.limits
         connection.execute(
             upsert(connection, limits, ["permit_key"], []), {"permit_key": permit_key, "permits": 0}
@@ -127,7 +127,7 @@ class SqlCoordination:
         self._enqueue(connection, permit_key, limit)
 
     def _enqueue(self, connection: Connection, permit_key: str, limit: int) -> int:
-        """Move blocked messages for which there are permits into the outbox of all workers; how many."""
+        """Move blocked messages for which there are permits into the outbox of all workers. Returns how many."""
         blocked, limits = self._tables.blocked, self._tables.limits
         free = limit - self._in_use(connection, permit_key)
         waiting = select(blocked.c.id, blocked.c.payload).where(blocked.c.permit_key == permit_key)

@@ -54,7 +54,8 @@ class SqlLeases:
             connection.execute(upsert(connection, self._leases, ["tag"], []), rows)
 
     def take(self, connection: Connection, tag: str) -> LeaseRow | None:
-        """End a lease that another worker takes over; what it was. ``None``: there is none, or it was acked early."""
+        """End a lease that another worker takes over. Returns what it was. ``None``: there is none, or it was acked
+        early."""
         found = self.locked(connection, tag)
         if found is None or found.early_acked:
             return None
@@ -92,7 +93,7 @@ class SqlLeases:
         return [LeaseRow(*row) for row in connection.execute(rows.order_by(leases.c.tag).with_for_update())]
 
     def mark(self, connection: Connection, tags: Sequence[str], **values: Any) -> int:
-        """Set columns of leases; how many there are."""
+        """Set columns of leases. Returns how many there are."""
         total = 0
         for some in _slices(sorted(tags)):
             changed = update(self._leases).where(self._leases.c.tag.in_(some)).values(values)
@@ -100,15 +101,16 @@ class SqlLeases:
         return total
 
     def end(self, connection: Connection, tags: Collection[str]) -> int:
-        """Delete leases; how many there were. Their messages are known as settled."""
+        """Delete leases. Returns how many there were. Their messages are known as settled."""
         total = 0
         for some in _slices(sorted(tags)):
             total += connection.execute(delete(self._leases).where(self._leases.c.tag.in_(some))).rowcount
         return total
 
     def drop(self, connection: Connection, tags: Collection[str], lost: "Mapping[str, LostMark] | None" = None) -> int:
-        """End leases of messages that the broker delivers again; how many were held. Those of messages that it does not
-        have any more stay. ``lost``: marks of the messages whose worker died, by tag; the others are forgotten."""
+        """End leases of messages that the broker delivers again. Returns how many were held. Those of messages that it
+        does not have any more stay. ``lost``: marks of the messages whose worker died, by tag; the others are
+        forgotten."""
         found = [one for one in self._locked(connection, tags) if not (one.early_acked or one.detached)]
         messages = self._messages
         for row in sorted(found, key=lambda one: one.message_id):

@@ -34,12 +34,13 @@ class SqlOutboxes:
         return list(connection.execute(found).scalars())
 
     def delete(self, connection: Connection, ids: Sequence[int]) -> int:
-        """Delete messages that the broker has, from whichever outbox they were moved to; how many there were."""
+        """Delete messages that the broker has, from whichever outbox they were moved to. Returns how many there
+        were."""
         found: int = connection.execute(delete(self._outbox).where(self._outbox.c.id.in_(ids))).rowcount
         return found
 
     def claim(self, connection: Connection, worker: str, limit: int) -> list[bytes]:
-        """Fill a worker's outbox up to ``limit`` from that of all workers; its messages."""
+        """Fill a worker's outbox up to ``limit`` from that of all workers. Returns its messages."""
         room = limit - len(self.first_ids(connection, worker, limit))
         ids = self.first_ids(connection, OF_ALL, room, skip_locked=True)
         connection.execute(update(self._outbox).where(self._outbox.c.id.in_(ids)).values(worker=worker))
@@ -53,7 +54,7 @@ class SqlOutboxes:
         return connection.execute(found.with_for_update(skip_locked=skip_locked)).scalars().all()
 
     def release(self, connection: Connection, worker: str) -> int:
-        """Move the messages of a worker's outbox to that of all workers; how many."""
+        """Move the messages of a worker's outbox to that of all workers. Returns how many."""
         moved = update(self._outbox).where(self._outbox.c.worker == worker).values(worker=OF_ALL)
         found: int = connection.execute(moved).rowcount
         return found

@@ -116,8 +116,8 @@ class SqlRecovery:
         return total
 
     def _return(self, connection: Connection, leases: Sequence[LeaseRow], counts: bool) -> int:
-        """End leases; how many. ``counts``: their messages count the delivery. The messages that the broker has no more
-        go into the outbox of all workers."""
+        """End leases. Returns how many. ``counts``: their messages count the delivery. The messages that the broker has
+        no more go into the outbox of all workers."""
         detached = sorted((one for one in leases if one.detached), key=lambda one: number_of_tag(one.tag))
         entries = []
         for one in detached:
@@ -158,7 +158,7 @@ class SqlRecovery:
         return total
 
     def _sweep(self, connection: Connection) -> int:
-        """Delete what has expired, and end the leases of workers that nothing is known of; how many leases."""
+        """Delete what has expired, and end the leases of workers that nothing is known of. Returns how many leases."""
         tables, counters, now = self._tables, self._tables.counters, read_clock(connection)
         connection.execute(upsert(connection, counters, ["name"], []), {"name": _SWEPT, "value": 0})
         due = update(counters).where(counters.c.name == _SWEPT, counters.c.value <= now - _SWEEP_EVERY)

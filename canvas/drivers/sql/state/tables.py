@@ -103,8 +103,8 @@ def _lease() -> list[Column[Any] | Index]:
 
 
 def _message() -> list[Column[Any]]:
-    """The latest lease of a message, by the message's id; without a ``tag`` the worker that had it died: ``started``,
-    and how often it had been delivered."""
+    """The latest lease of a message. Without a ``tag`` the worker that held it has died; ``started`` and ``deliveries``
+    are then those of its lease."""
     return [
         key("message_id"), Column("tag", String(_NAME)), _flag("started"),
         Column("deliveries", Integer, nullable=False), moment("expires_at"),
