@@ -19,7 +19,7 @@ from canvas.testing.contract import eventually, ids, publish
 from canvas.testing.contract.admin import AdminContract
 from canvas.testing.contract.bus import BusContract
 from canvas.worker.startup import check_limits
-from tests.support.rabbit_bench import ByteProxy, through
+from tests.support.rabbit_bench import ByteProxy, channel_to, through
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +29,8 @@ def vhost(rabbitmq):
 
 @pytest.fixture
 def channel(vhost):
-    (address,) = parse(vhost, {})
-    with amqp.Connection(f"{address.host}:{address.port}", virtual_host=address.vhost) as connection:
-        yield connection.channel()
+    with channel_to(vhost) as channel:
+        yield channel
 
 
 @pytest.fixture

@@ -11,14 +11,13 @@ from kombu.transport.native_delayed_delivery import calculate_routing_key
 from canvas import Canvas
 from canvas.drivers import open_driver
 from canvas.drivers.amqp.delays.names import DelayQueue
-from canvas.drivers.amqp.url import parse
 from canvas.drivers.ports.values import Lease
 from canvas.model.message import Publish
 from canvas.model.queue import Queue
 from canvas.model.settlement import DelayedPublish, Settlement
 from canvas.telemetry import attach
 from canvas.testing.contract import eventually, ids, publish
-from tests.support.rabbit_bench import RabbitBench
+from tests.support.rabbit_bench import RabbitBench, channel_to
 from tests.worker.commands import start
 
 
@@ -29,9 +28,8 @@ def vhost(rabbitmq):
 
 @pytest.fixture
 def channel(vhost):
-    (address,) = parse(vhost, {})
-    with amqp.Connection(f"{address.host}:{address.port}", virtual_host=address.vhost) as connection:
-        yield connection.channel()
+    with channel_to(vhost) as channel:
+        yield channel
 
 
 @pytest.fixture

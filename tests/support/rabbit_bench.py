@@ -5,8 +5,10 @@ import socket
 import stat
 from contextlib import contextmanager, suppress
 
+import amqp
 import redis
 
+from canvas.drivers.amqp.url import parse
 from tests.support.ledger import Bench
 from tests.support.proxy import Proxy
 
@@ -63,3 +65,11 @@ def sockets_to(port):
                 if one.getpeername()[1:] == (port,):
                     found[one.getsockname()[1]] = one.dup()
     return found
+
+
+@contextmanager
+def channel_to(url):
+    """A channel of py-amqp to the virtual host of a URL."""
+    (address,) = parse(url, {})
+    with amqp.Connection(f"{address.host}:{address.port}", virtual_host=address.vhost) as connection:
+        yield connection.channel()

@@ -1,6 +1,8 @@
 """An app and signatures for tests that compose workflows."""
 
 from canvas import Canvas, Workflow
+from canvas.graph.celery_form import Embedding
+from canvas.graph.run_nodes import run_nodes
 
 
 def flows_app():
@@ -42,3 +44,18 @@ def inner(app):
     inside = Workflow("inner", app)
     inside.add(sig(app, "add", inside.input("x", default=1), 1))
     return inside
+
+
+def etl_app():
+    """An app in memory whose tasks return what they are given, or its sum."""
+    app = Canvas("wf", broker="memory://", backend="memory://")
+    app.task(name="add", shared=False)(lambda x, y: x + y)
+    app.task(name="total", shared=False)(sum)
+    app.task(name="ident", shared=False)(lambda x: x)
+    return app
+
+
+def embedded(flow):
+    """A workflow in Celery's form, with ids that are numbers."""
+    numbers = iter(range(10_000))
+    return Embedding(run_nodes(flow.entries), lambda n: f"t{n}", lambda: f"id{next(numbers)}", {})

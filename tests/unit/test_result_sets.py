@@ -1,31 +1,14 @@
 """Results of several tasks: groups of results, and sets that are edited."""
 
-import threading
-
 import pytest
 
-from canvas import Canvas, GroupResult, ResultSet
+from canvas import GroupResult, ResultSet
+from tests.unit.stored import fail, later, results_app, succeed
 
 
 @pytest.fixture
 def app():
-    app = Canvas("res", broker="memory://res", backend="memory://res")
-    app.driver.results._memory.records.clear()
-    return app
-
-
-def succeed(app, task_id, value):
-    app.backend.store_result(task_id, value, "SUCCESS")
-
-
-def fail(app, task_id, exc, traceback="Traceback: remote"):
-    app.backend.store_result(task_id, exc, "FAILURE", traceback=traceback)
-
-
-def later(call, *args):
-    timer = threading.Timer(0.05, call, args)
-    timer.start()
-    return timer
+    return results_app()
 
 
 def test_groups_wait_for_all_in_order(app):

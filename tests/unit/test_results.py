@@ -2,7 +2,6 @@
 
 import asyncio
 import pickle
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,27 +10,12 @@ import pytest
 from canvas import AsyncResult, Canvas, EagerResult, GroupResult, ResultSet
 from canvas.errors import ChordError, ConfigurationError, OperationalError, RemoteError, TimeoutError
 from canvas.result import allow_join_result, denied_join_result, result_from_tuple
+from tests.unit.stored import fail, later, results_app, succeed
 
 
 @pytest.fixture
 def app():
-    app = Canvas("res", broker="memory://res", backend="memory://res")
-    app.driver.results._memory.records.clear()
-    return app
-
-
-def succeed(app, task_id, value):
-    app.backend.store_result(task_id, value, "SUCCESS")
-
-
-def fail(app, task_id, exc, traceback="Traceback: remote"):
-    app.backend.store_result(task_id, exc, "FAILURE", traceback=traceback)
-
-
-def later(call, *args):
-    timer = threading.Timer(0.05, call, args)
-    timer.start()
-    return timer
+    return results_app()
 
 
 def test_unknown_is_pending(app):

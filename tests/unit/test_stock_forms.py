@@ -2,32 +2,21 @@
 
 import pytest
 
-from canvas import Canvas, Workflow, group
+from canvas import Workflow, group
 from canvas.errors import CompositionError
-from canvas.graph.celery_form import Embedding
-from canvas.graph.run_nodes import run_nodes
 from canvas.graph.wire_signature import estimated_bytes
 from canvas.workflows.compose.preview import preview
-from tests.unit.flows import sig
+from tests.unit.flows import embedded, etl_app, sig
 
 
 @pytest.fixture
 def app():
-    app = Canvas("wf", broker="memory://", backend="memory://")
-    app.task(name="add", shared=False)(lambda x, y: x + y)
-    app.task(name="total", shared=False)(sum)
-    app.task(name="ident", shared=False)(lambda x: x)
-    return app
+    return etl_app()
 
 
 @pytest.fixture
 def flow(app):
     return Workflow("etl", app)
-
-
-def embedded(flow):
-    numbers = iter(range(10_000))
-    return Embedding(run_nodes(flow.entries), lambda n: f"t{n}", lambda: f"id{next(numbers)}", {})
 
 
 @pytest.mark.parametrize(

@@ -3,31 +3,21 @@
 import networkx as nx
 import pytest
 
-from canvas import Canvas, Workflow, chain, signals, workflow
+from canvas import Workflow, chain, signals, workflow
 from canvas.errors import CompositionError
-from canvas.graph.celery_form import Embedding
 from canvas.graph.run_nodes import resumed, run_nodes
 from canvas.model.workflow_run import KnownInput, NodeRef, OutgoingEdge, bind_inputs, extract, task_id_of
-from tests.unit.flows import sig
+from tests.unit.flows import etl_app, sig
 
 
 @pytest.fixture
 def app():
-    app = Canvas("wf", broker="memory://", backend="memory://")
-    app.task(name="add", shared=False)(lambda x, y: x + y)
-    app.task(name="total", shared=False)(sum)
-    app.task(name="ident", shared=False)(lambda x: x)
-    return app
+    return etl_app()
 
 
 @pytest.fixture
 def flow(app):
     return Workflow("etl", app)
-
-
-def embedded(flow):
-    numbers = iter(range(10_000))
-    return Embedding(run_nodes(flow.entries), lambda n: f"t{n}", lambda: f"id{next(numbers)}", {})
 
 
 # -- composing

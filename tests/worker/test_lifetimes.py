@@ -8,25 +8,16 @@ import pytest
 from canvas.errors import ChordError
 from canvas.testing.contract import eventually
 from tests.support.apps import make
-from tests.support.ledger import Bench
 from tests.support.processes import WorkerProcess
-from tests.support.redis_server import RedisServer
+from tests.worker.brief import EXPIRES, brief_bench
 
-EXPIRES = 1
-"""Seconds that results are kept."""
 LONG = 2.5
 
 
 @pytest.fixture(scope="module")
 def brief():
-    """A server and a worker that keep results for a second."""
-    with RedisServer() as server:
-        bench = Bench(server)
-        broker, backend, ledger = bench.urls()
-        options = {"ledger": ledger, "expires": EXPIRES, "run_expires": EXPIRES}
-        with WorkerProcess("canvas", broker, backend, "-P", "threads", "-c", "16", **options) as worker:
-            bench.worker = worker
-            yield bench
+    with brief_bench(16) as bench:
+        yield bench
 
 
 @pytest.fixture(params=["canvas", "celery"])

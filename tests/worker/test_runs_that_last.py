@@ -8,24 +8,15 @@ from canvas import Workflow
 from canvas.errors import RunLost, WorkflowFailed
 from canvas.testing.contract import eventually
 from tests.support.apps import make
-from tests.support.ledger import Bench
 from tests.support.processes import WorkerProcess
-from tests.support.redis_server import RedisServer
+from tests.worker.brief import EXPIRES, brief_bench
 from tests.worker.commands import start, states, task
-
-EXPIRES = 1
-"""Seconds for which results and runs are kept after their end."""
 
 
 @pytest.fixture(scope="module")
 def brief():
-    with RedisServer() as server:
-        bench = Bench(server)
-        broker, backend, ledger = bench.urls()
-        options = {"ledger": ledger, "expires": EXPIRES, "run_expires": EXPIRES}
-        with WorkerProcess("canvas", broker, backend, "-P", "threads", "-c", "8", **options) as worker:
-            bench.worker = worker
-            yield bench
+    with brief_bench(8) as bench:
+        yield bench
 
 
 @pytest.fixture
