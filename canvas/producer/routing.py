@@ -54,7 +54,6 @@ class Router:
         self._missing = Queue("", "", "", missing_exchange_type or "direct", of_type(missing_queue_type))
         self._max_priority = max_priority
         self._default_name = default_queue
-        self._default_exchange_type = default_exchange_type
         self.creates_missing = create_missing
         """Whether a queue that is not configured is made when it is used."""
         self._queues = {queue.name: self._ranked(queue) for queue in map(queue_of, queue_list(queues))}

@@ -69,7 +69,7 @@ class AmqpBroker:
         self.detached: dict[str, str] = {}
         """By tag, the ids of messages that workers of this process have and RabbitMQ has not."""
         self._wake = Wake()
-        self._unregister_fork = in_forks(self._disinherit)
+        in_forks(self._disinherit)
 
     def link(self, heartbeat: bool) -> Link:
         """A new channel, on a connection of its own."""

@@ -50,7 +50,7 @@ class Memcached:
         """By the names that Celery's client spreads keys by."""
         self._options = {**_DEFAULTS, **{key: value for key, value in options.items() if key not in _NOT_OURS}}
         self._reset()
-        self._forget = in_forks(self._reset)
+        in_forks(self._reset)
 
     def _reset(self) -> None:
         """Forget the connections, which are the parent's in a forked process."""

@@ -53,7 +53,7 @@ class Database:
         """Returns the seconds for which most records are kept; ``None``: without an end."""
         self.tables = tables
         self._reset()
-        self._forget = in_forks(self._reset)
+        in_forks(self._reset)
 
     def _reset(self) -> None:
         """Forget the connections, which are the parent's in a forked process."""

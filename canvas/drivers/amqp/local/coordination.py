@@ -23,7 +23,7 @@ class LocalCoordination:
         self._turns = SharedDict()
         self.version = 0
         """Of the revocations that this process has read."""
-        self._unregister_fork = in_forks(self._disinherit)
+        in_forks(self._disinherit)
 
     def _disinherit(self) -> None:
         self._revoked.disinherit()

@@ -23,7 +23,7 @@ class LocalMessages:
     def __init__(self, coordination: LocalCoordination) -> None:
         self._coordination = coordination
         self._forget()
-        self._unregister_fork = in_forks(self._forget)
+        in_forks(self._forget)
 
     def _forget(self) -> None:
         self._lock = threading.RLock()

@@ -40,7 +40,7 @@ class RpcResults:
         self._lock = threading.Lock()
         self._begin()
         broker.before_publishing = self.declare
-        self._unregister_fork = in_forks(self._begin)
+        in_forks(self._begin)
         atexit.register(_close, weakref.ref(self), os.getpid())
 
     def _begin(self) -> None:
