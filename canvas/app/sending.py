@@ -2,7 +2,6 @@
 
 import os
 import threading
-import time
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import cached_property
@@ -41,8 +40,6 @@ class SendingApp(TaskDefinitions):
         self._local_oid = threading.local()
         self._oid_lock = threading.Lock()
         self._process_oid = (0, "")
-        self._second: tuple[int, Any, str, str] = (0, None, "", "")
-        """The latest second that was written, the zone, and the text of both."""
 
     @property
     def tasks(self) -> TaskRegistry:
@@ -72,21 +69,6 @@ class SendingApp(TaskDefinitions):
         """The current time in the app's time zone. A worker whose clock is wrong goes by the broker's clock."""
         now = datetime.now(self.timezone)
         return now + timedelta(seconds=self.clock_offset) if self.clock_offset else now
-
-    def now_text(self) -> str:
-        """``now()`` in ISO 8601. The text of a second is made once: a worker writes the time of every result."""
-        moment = time.time() + self.clock_offset
-        second = int(moment)
-        known, zone, start, offset = self._second
-        if known != second or zone is not self.conf.timezone:
-            start, offset = self._text_of(second)
-            self._second = second, self.conf.timezone, start, offset
-        return f"{start}.{int((moment - second) * 1_000_000):06}{offset}"
-
-    def _text_of(self, second: int) -> tuple[str, str]:
-        """A second of unix time in the app's zone, and the offset of the zone, as ISO 8601 writes them."""
-        text = datetime.fromtimestamp(second, self.timezone).isoformat()
-        return text[:19], text[19:]
 
     @property
     def hostname(self) -> str:

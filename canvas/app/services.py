@@ -258,7 +258,7 @@ class Services:
     backend = Service(make_backend, _RESULTS, [CONF, "driver", "result_target"])
     run_store = Service(make_run_store, ["task_serializer", "workflow_run_expires"], [CONF, "driver", "signer"])
     """The data of workflows' runs."""
-    sender = Service(make_sender)
+    sender = Service(make_sender, ["task_publish_retry_policy"])
     plain_calls: "Service[Any, PlainCalls]" = Service(
         lambda app: imported("canvas.producer.plain_calls:PlainCalls")(app),  # noqa: PLW0108 - at its first use
         _PLAIN,

@@ -2,7 +2,8 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from datetime import tzinfo
+from typing import Any, NoReturn, Protocol
 
 
 class Handle:
@@ -11,6 +12,16 @@ class Handle:
     @abstractmethod
     def as_tuple(self) -> tuple[Any, ...]:
         """The ids that it can be made of again (semantics.md R1)."""
+
+
+class RecordClock(Protocol):
+    """The time and the zone of an app, as its records need them."""
+
+    @property
+    def clock_offset(self) -> float: ...
+
+    @property
+    def timezone(self) -> tzinfo: ...
 
 
 def in_tuple_form(value: Any, serializer: str = "json") -> Any:

@@ -16,7 +16,7 @@ from canvas.model.message import BuiltMessage
 from canvas.model.settlement import ChordStart, UniqueLock
 from canvas.primitives.cycles import refuse_cycles
 from canvas.primitives.signature import Signature
-from canvas.producer.planner import Planner
+from canvas.producer.planner import Planner, SenderApp
 from canvas.producer.result_handles import handle_of
 from canvas.task.task import Task
 from canvas.telemetry import emit
@@ -42,6 +42,11 @@ class Sending:
 
 class Sender(Planner):
     """The straight line from a signature to its queue, for one app."""
+
+    def __init__(self, app: SenderApp) -> None:
+        super().__init__(app)
+        self._retry_policy = app.conf.changed().get("task_publish_retry_policy")
+        """The policy that the settings give; ``None`` where they give none."""
 
     def send(self, sig: Signature[Any], plan: Plan, options: Mapping[str, Any]) -> Any:
         """Send ``plan``, which starts ``sig``. Returns the handle of its result, ``None`` for an empty chain.
@@ -162,8 +167,7 @@ class Sender(Planner):
         retry, given = options.get("retry"), options.get("retry_policy")
         if not (conf.task_publish_retry if retry is None else retry):
             return ()
-        configured = conf.changed().get("task_publish_retry_policy")
-        policy = {**(configured or {}), **given} if given else configured
+        policy = {**(self._retry_policy or {}), **given} if given else self._retry_policy
         if policy is None:
             return None
         check_policy(policy)

@@ -1,6 +1,7 @@
 """Records of an app's tasks, decoded: between result handles and the driver's bytes."""
 
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Sequence
+import time
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime, timedelta
 from operator import eq
@@ -10,7 +11,7 @@ from canvas.config.config import Config
 from canvas.config.run_lifetimes import lifetimes
 from canvas.model import states
 from canvas.model.ids import new_id
-from canvas.model.record import Record, children_of
+from canvas.model.record import Record, RecordClock, children_of
 from canvas.model.settlement import ChordExtension, ResultWrite, alive_for, whole_seconds
 from canvas.model.workflow_run import RUN_HEADER
 from canvas.wire import record as wire
@@ -26,12 +27,14 @@ class Backend:
     """The result side of an app. Without a result backend every use raises NoResultBackend."""
 
     def __init__(
-        self, results: "ResultStore | None", chords: "ChordStore | None", conf: Config, now: Callable[[], datetime]
+        self, results: "ResultStore | None", chords: "ChordStore | None", conf: Config, clock: RecordClock
     ) -> None:
         self._driver = results
         self._chords = chords
         self._conf = conf
-        self._now = now
+        self._clock = clock
+        self._second: tuple[int, Any, str, str] = (0, None, "", "")
+        """The latest second that was written, the zone, and the text of both."""
         own = results.serializer if results is not None else None
         self.serializer: str = own or conf.result_serializer
         self.max_depth = int(conf.task_message_max_depth)
@@ -112,6 +115,18 @@ class Backend:
         """Whether records are written in a form that no driver reads."""
         return bool(self._conf.result_compression) or self.serializer not in ("json", "msgpack")
 
+    def date_done(self) -> str:
+        """The current time as records have it: ISO 8601, in the app's time zone, by the broker's clock."""
+        # The text of a second is made once: a worker writes the time of every result.
+        zone, moment = self._conf.timezone, time.time() + self._clock.clock_offset
+        second = int(moment)
+        known, of_zone, start, offset = self._second
+        if known != second or of_zone is not zone:
+            text = datetime.fromtimestamp(second, self._clock.timezone).isoformat()
+            start, offset = text[:19], text[19:]
+            self._second = second, zone, start, offset
+        return f"{start}.{int((moment - second) * 1_000_000):06}{offset}"
+
     # -- records
 
     def get_records(self, task_ids: Sequence[str], retry: bool = True) -> list[Record | None]:
@@ -151,9 +166,8 @@ class Backend:
 
     @asynccontextmanager
     async def awatch(self, task_ids: Iterable[str]) -> AsyncIterator["AsyncRecordWatch"]:
-        from canvas.result.record_watch import (
-            AsyncRecordWatch,  # imported late: programs that only send tasks do without
-        )
+        # Imported late: programs that only send tasks do without.
+        from canvas.result.record_watch import AsyncRecordWatch
 
         async with self._results.awatch(task_ids) as watch:
             yield AsyncRecordWatch(watch, self._decode)
@@ -178,10 +192,11 @@ class Backend:
         return ResultWrite(record.task_id, payload, seconds, succeeded, about=record.about)
 
     def success_of(
-        self, task_id: str, result: Any, children: list[Any], date_done: str, group_id: Any, parent_id: Any,
+        self, task_id: str, result: Any, children: list[Any], group_id: Any, parent_id: Any,
         date_start: str | None = None, in_run: bool = False,
     ) -> ResultWrite:  # fmt: skip
-        """``store_of`` a success that has no other fields than these. Raises EncodeError."""
+        """``store_of`` a success that ends now and has no other fields than these. Raises EncodeError."""
+        date_done = self.date_done()
         if self.serializer != "json" or self._conf.result_compression:
             extra = {"date_start": date_start} if date_start else {}
             rest = None, children, date_done, group_id, parent_id, extra
@@ -213,7 +228,7 @@ class Backend:
             if self._conf.result_extended:
                 record.extend(request)
         if state in states.READY_STATES:
-            record.date_done = self._now().isoformat()
+            record.date_done = self.date_done()
         if state == states.SUCCESS or not (self.hides_success and self.has_succeeded(task_id)):
             in_run, reply_to = bool(getattr(request, RUN_HEADER, None)), getattr(request, "reply_to", None) or ""
             self._results.store([self.store_of(record, in_run)._replace(reply_to=reply_to)])

@@ -29,4 +29,4 @@ def backend_of(app: StoringApp) -> "CeleryBackend":
 
     results, chords = app.driver.results, app.driver.chords
     found: CeleryBackend | None = app.result_target.bound(results, chords)
-    return found if found is not None else CeleryBackend(results, chords, app.conf, app.now)
+    return found if found is not None else CeleryBackend(results, chords, app.conf, app)

@@ -59,7 +59,7 @@ class BaseBackend(CeleryBackend, metaclass=Kind):
         """Parameters as in Celery. Nothing is cached; ``max_cached_results`` has no effect. ``expires``: seconds or a
         timedelta; ``result_expires`` by default."""
         store = StoreOfBackend(self)
-        super().__init__(store, None, app.conf, app.now)
+        super().__init__(store, None, app.conf, app)
         self.store = store
         self.app: BackendApp = app
         self.url = url

@@ -52,7 +52,7 @@ class ServerBackend(CeleryBackend, metaclass=Kind):
             )
         self.app = app
         self.url = url
-        super().__init__(None, None, app.conf, app.now)
+        super().__init__(None, None, app.conf, app)
 
     @property
     def address(self) -> str:
@@ -61,7 +61,7 @@ class ServerBackend(CeleryBackend, metaclass=Kind):
 
     def bind(self, results: Any, chords: Any) -> None:
         """Read and write records in ``results``, and chords in ``chords``."""
-        CeleryBackend.__init__(self, results, chords, self.app.conf, self.app.now)
+        CeleryBackend.__init__(self, results, chords, self.app.conf, self.app)
 
     def as_uri(self, include_password: bool = False) -> str:
         from canvas.masking import masked_url

@@ -1,24 +1,24 @@
 """Where results are kept, and the parts of an app that this depends on."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from canvas.config.config import Config
+from canvas.model.record import RecordClock
 from canvas.result.bases import ResultApp
 
 if TYPE_CHECKING:
     from canvas.drivers.ports import Driver, StoreParts
 
 
-class BackendApp(ResultApp, Protocol):
+class BackendApp(ResultApp, RecordClock, Protocol):
     """The parts of an app that its result backend needs."""
 
     @property
     def conf(self) -> Config: ...
 
-    @property
-    def now(self) -> Callable[[], datetime]: ...
+    def now(self) -> datetime: ...
 
     @property
     def backend_cls(self) -> Any: ...
@@ -55,7 +55,7 @@ class ResultTarget(NamedTuple):
         return self.backend
 
 
-class StoringApp(Protocol):
+class StoringApp(RecordClock, Protocol):
     """The parts of an app of which its backend is made."""
 
     @property
@@ -66,5 +66,3 @@ class StoringApp(Protocol):
 
     @property
     def result_target(self) -> ResultTarget: ...
-
-    def now(self) -> datetime: ...

@@ -109,7 +109,7 @@ class Unrunnable:
         task_id = None if isinstance(exc, SignatureError) else task_id_of(self._codec, delivery.payload)
         if task_id:
             record = Record(task_id, states.FAILURE, exc, None, [])
-            record.date_done = self._app.now_text()
+            record.date_done = self._app.backend.date_done()
             place = NodeRef.of(self._codec.headers_of(delivery.payload).get(RUN_HEADER))
             effects.record(record, in_run=place is not None)
             if place is not None:

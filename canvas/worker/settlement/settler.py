@@ -209,7 +209,7 @@ class Settler:
         around: tuple[Any, ...] = (message.headers.get("group"), message.headers.get("parent_id"))
         if in_run:
             around += (done.date_start(app.clock_offset), True)
-        return app.backend.success_of(message.id, value, children, app.now_text(), *around)
+        return app.backend.success_of(message.id, value, children, *around)
 
     def _successors(self, done: Job, effects: Outbox, value: Any) -> list[Any]:
         """Send callbacks, then the next step of the chain. Returns their results in tuple form."""
@@ -289,7 +289,7 @@ class Settler:
         record = Record(done.message.id, state, result, text, children)
         record.group_id, record.parent_id = headers.get("group"), headers.get("parent_id")
         if state in states.READY_STATES:
-            record.date_done = self._app.now_text()
+            record.date_done = self._app.backend.date_done()
         if self._app.conf.result_extended:
             record.extend(done.request)
         if RUN_HEADER in headers and done.began is not None:
