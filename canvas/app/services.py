@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from canvas.beat.schedule import Schedule
     from canvas.drivers.ports import Driver
     from canvas.producer.message_builder import BuilderApp, MessageBuilder
-    from canvas.producer.plain_calls import PlainCalls
+    from canvas.producer.plain_calls import PlainApp, PlainCalls
     from canvas.producer.planner import SenderApp
     from canvas.producer.routing import Router
     from canvas.producer.sender import Sender
@@ -36,11 +36,11 @@ _INBOX_SETTINGS = ("control_queue_ttl", "control_queue_expires", "control_queue_
                   "event_queue_prefix")  # fmt: skip
 _DATABASE_SETTINGS = ("database_engine_options", "database_engine_callback", "database_table_schemas",
                      "database_table_names", "database_create_tables_at_setup")  # fmt: skip
-_SERVERS = ("broker_url", "broker_shards", "broker_use_ssl", "broker_transport_options", "result_backend",
-            "redis_backend_use_ssl",
-            "result_backend_transport_options", "result_serializer", "result_extended", "canvas_state",
-            "broker_heartbeat", "broker_login_method", "result_persistent", "broker_native_delayed_delivery_queue_type",
-            "cache_backend", "cache_backend_options", *_INBOX_SETTINGS, *_DATABASE_SETTINGS)  # fmt: skip
+_SERVERS = ("broker_url", "broker_shards", "broker_use_ssl", "broker_transport_options", "broker_heartbeat",
+            "broker_login_method", "broker_native_delayed_delivery_queue_type", "canvas_state", "result_backend",
+            "redis_backend_use_ssl", "result_backend_transport_options", "result_serializer", "result_extended",
+            "result_persistent", "cache_backend", "cache_backend_options",
+            *_INBOX_SETTINGS, *_DATABASE_SETTINGS)  # fmt: skip
 _REDIS_PARTS = ("redis_host", "redis_port", "redis_db", "redis_username", "redis_password")
 _RESULTS = ("accept_content", "result_accept_content", "result_serializer", "result_chord_unlock",
             "task_message_max_depth")  # fmt: skip
@@ -189,15 +189,11 @@ def make_driver(app: ConnectedApp) -> "Driver":
     conf, target = app.conf, app.result_target
     url = broker_address(conf)
     return open_driver(
-        url,
-        target.url,
-        broker_options=broker_options(conf, url),
+        url, target.url, broker_options=broker_options(conf, url),
         result_options=result_options(conf, target, _DATABASE_SETTINGS, lambda: app.process_oid),
-        state_url=conf.canvas_state,
-        state_options=state_options(conf, _DATABASE_SETTINGS),
-        broker_shards=checked_shards(conf),
-        store=target.store,
-    )
+        state_url=conf.canvas_state, state_options=state_options(conf, _DATABASE_SETTINGS),
+        broker_shards=checked_shards(conf), store=target.store,
+    )  # fmt: skip
 
 
 def close_driver(driver: "Driver") -> None:
@@ -231,6 +227,12 @@ def make_sender(app: "SenderApp") -> "Sender":
     return Sender(app)
 
 
+def make_plain_calls(app: "PlainApp") -> "PlainCalls":
+    from canvas.producer.plain_calls import PlainCalls
+
+    return PlainCalls(app)
+
+
 def make_sent_events(app: "EventApp") -> "SentEvents":
     from canvas.remote.events import SentEvents
 
@@ -259,11 +261,8 @@ class Services:
     run_store = Service(make_run_store, ["task_serializer", "workflow_run_expires"], [CONF, "driver", "signer"])
     """The data of workflows' runs."""
     sender = Service(make_sender, ["task_publish_retry_policy"])
-    plain_calls: "Service[Any, PlainCalls]" = Service(
-        lambda app: imported("canvas.producer.plain_calls:PlainCalls")(app),  # noqa: PLW0108 - at its first use
-        _PLAIN,
-        ["client"],
-    )
+    plain_calls: "Service[Any, PlainCalls]" = Service(make_plain_calls, _PLAIN, ["client"])
+    """Sends calls of single tasks."""
     backend_cls: Any = None
     """A result backend, as ``result_backend`` takes it; it comes before that setting."""
     control_cls: Any = "canvas.remote.control:Control"

@@ -13,7 +13,7 @@ from canvas.wire import record as wire
 if TYPE_CHECKING:
     from canvas.result.handles import GroupResult
 
-_RETRY_POLICY = {"max_retries": 20, "interval_start": 0, "interval_step": 1, "interval_max": 1}
+RETRY_POLICY = {"max_retries": 20, "interval_start": 0, "interval_step": 1, "interval_max": 1}
 
 
 class CeleryBackend(KeyedBackend):
@@ -28,7 +28,7 @@ class CeleryBackend(KeyedBackend):
     @property
     def retry_policy(self) -> dict[str, Any]:
         """Celery's, changed by ``result_backend_transport_options``; drivers try again by settings of their own."""
-        return {**_RETRY_POLICY, **(self._conf.result_backend_transport_options.get("retry_policy") or {})}
+        return {**RETRY_POLICY, **(self._conf.result_backend_transport_options.get("retry_policy") or {})}
 
     # -- states of tasks that another program performs
 

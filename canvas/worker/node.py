@@ -28,13 +28,13 @@ from canvas.worker.monitoring.shared_memory import SharedMemory
 from canvas.worker.names import node_name
 from canvas.worker.options import NodeSetup, WorkerOptions, new_worker_id, pool_of, prefetch_limit, slots_of
 from canvas.worker.outages import Outages
+from canvas.worker.pipeline.batched_tasks import batched_tasks
 from canvas.worker.pools.autoscaler import Autoscaler
 from canvas.worker.pools.pool import InProcessPool, Pool
 from canvas.worker.pools.prefork import Prefork
 from canvas.worker.process import WorkerProcess
 from canvas.worker.signal_handlers import put_back_afterwards
 from canvas.worker.startup import check_limits, connect, load_tasks
-from canvas.worker.steps.batches import batched_tasks
 from canvas.worker.steps.node_steps import UserSteps
 from canvas.worker.steps.request import request_hooks
 from canvas.worker.steps.senders import at_init, at_setup, once_made
@@ -61,13 +61,13 @@ def plan_node(
     own = {"queues": list(queues), "concurrency": concurrency, "pool": pool, "autoscale": autoscale}
     emit("worker.configuring", hostname=node, app=app, options={**(others or {}), **own})
 
-    def places() -> tuple[str, int]:
+    def pool_and_slots() -> tuple[str, int]:
         kind = pool_of(pool or conf.worker_pool or "prefork", autoscale)
         return kind, slots_of(conf, kind, concurrency, autoscale)
 
-    kind, slots = places()
+    kind, slots = pool_and_slots()
     emit("worker.init", hostname=node, app=app, known=at_init(kind, slots, autoscale, others or {}))
-    kind, slots = places()  # receivers may change settings
+    kind, slots = pool_and_slots()  # receivers may change settings
     names = [queue.name for queue in app.router.consumed(list(queues), list(exclude_queues))]
     if conf.worker_direct:
         names.append(add_own(app, node))

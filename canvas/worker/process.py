@@ -32,6 +32,7 @@ from canvas.worker.monitoring.shared_memory import ProcessStats, SharedMemory
 from canvas.worker.options import WorkerOptions
 from canvas.worker.pipeline.active_tasks import ActiveTasks
 from canvas.worker.pipeline.batched_calls import BatchedCalls
+from canvas.worker.pipeline.batched_tasks import batched_tasks
 from canvas.worker.pipeline.pipeline import TaskPipeline
 from canvas.worker.pipeline.throttle import Throttle
 from canvas.worker.pools.child_commands import ChildCommand
@@ -39,7 +40,6 @@ from canvas.worker.pools.recycling import RecycleLimits
 from canvas.worker.pools.threads import WorkerThread
 from canvas.worker.process_exit import ProcessExit
 from canvas.worker.signal_handlers import STOPS, handle
-from canvas.worker.steps.batches import batched_tasks
 from canvas.workflows.store import RunStore
 
 if TYPE_CHECKING:
@@ -119,11 +119,10 @@ class WorkerProcess:
         return pipeline
 
     def _make_duties(self) -> Maintenance:
-        app, conf, queues = self._app, self._app.conf, self._plan.queues
+        app, queues = self._app, self._plan.queues
         heartbeats = LeaseHeartbeats(
-            app.driver.recovery, lambda: [self.worker], queues, beat_every(conf), conf.worker_lease_ttl,
-            lambda: declare(app, queues),
-        )  # fmt: skip
+            app.driver.recovery, app.conf, lambda: [self.worker], queues, lambda: declare(app, queues)
+        )
         return Maintenance(app.driver, heartbeats, self.loop.submit, self._lifetimes.tick)
 
     def _end_chord(self, ready: ReadyChord) -> ChordDispatch:

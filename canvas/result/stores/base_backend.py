@@ -11,7 +11,7 @@ from typing import Any
 from canvas.caller_warnings import warn_caller
 from canvas.model import states
 from canvas.result.backend import Backend
-from canvas.result.celery_backend import CeleryBackend
+from canvas.result.celery_backend import RETRY_POLICY, CeleryBackend
 from canvas.result.stores.adapter import StoreOfBackend
 from canvas.result.stores.target import BackendApp
 from canvas.wire import codecs
@@ -44,7 +44,7 @@ class BaseBackend(CeleryBackend, metaclass=Kind):
     """
 
     is_kind_of: Callable[[Backend], bool] = staticmethod(lambda one: True)
-    retry_policy = {"max_retries": 20, "interval_start": 0, "interval_step": 1, "interval_max": 1}
+    retry_policy = RETRY_POLICY
     supports_native_join = False
     supports_autoexpire: Any = False
     url: Any = None

@@ -105,16 +105,16 @@ class LeaseHeartbeats:
     """Renews workers, and with them their leases, at the broker."""
 
     def __init__(
-        self, recovery: Recovery, workers: Callable[[], list[str]], queues: list[str], every: float, ttl: float,
+        self, recovery: Recovery, conf: Config, workers: Callable[[], list[str]], queues: list[str],
         declare: Callable[[], object],
     ) -> None:  # fmt: skip
-        """``every``: seconds between two heartbeats of the ``workers``, which consume ``queues``; ``ttl``: seconds that
-        one holds. ``declare`` makes the queues known again to a broker that has forgotten all it knew."""
+        """``workers`` gives those to renew, which consume ``queues``. ``declare`` makes the queues known again to a
+        broker that has forgotten all it knew."""
         self._recovery = recovery
         self._workers = workers
         self._queues = queues
-        self._every = every
-        self._ttl = ttl
+        self._every = beat_every(conf)
+        self._ttl = conf.worker_lease_ttl
         self._declare = declare
         self._known: set[str] = set()
         self._share = 1.0

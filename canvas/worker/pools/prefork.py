@@ -58,9 +58,8 @@ class Prefork:
         self._unresponsive = UnresponsiveChildren(app, plan.hostname, self._children)
         self._beat_every = beat_every(conf)
         self._heartbeats = LeaseHeartbeats(
-            app.driver.recovery, self._workers_to_renew, plan.queues, self._beat_every, conf.worker_lease_ttl,
-            lambda: declare(app, plan.queues),
-        )  # fmt: skip
+            app.driver.recovery, conf, self._workers_to_renew, plan.queues, lambda: declare(app, plan.queues)
+        )
         lifetimes = Lifetimes(app, app.run_store, list, self._beat_every)
         self._duties = Maintenance(app.driver, self._heartbeats, None, lifetimes.tick, self._have_orphans_adopted)
 

@@ -20,7 +20,7 @@ from canvas.model.request import Request as Context
 from canvas.task.task import Task
 from canvas.telemetry import attach, emit
 from canvas.wire.task_message import message_of
-from canvas.worker.steps.batches import batches_class
+from canvas.worker.pipeline.batched_tasks import batches_class
 
 _OWN = ("celery.worker.request:Request", "celery.worker.request.Request", None)
 _STRATEGY = "celery.worker.strategy:default"

@@ -14,7 +14,7 @@ R = TypeVar("R")
 
 
 class AsyncRun(RunResults, ABC, Generic[R]):
-    """A run that is read and steered from an event loop: each method is the one without ``a``, in a thread."""
+    """A run that is read and controlled from an event loop: each method is the one without ``a``, in a thread."""
 
     # -- reading
 
@@ -64,7 +64,7 @@ class AsyncRun(RunResults, ABC, Generic[R]):
         """``draw``, without blocking the event loop."""
         return await asyncio.to_thread(self.draw, form)
 
-    # -- steering
+    # -- controlling
 
     async def acancel(self, terminate: bool = False, signal: str = "SIGTERM") -> bool:
         """``cancel``, without blocking the event loop."""

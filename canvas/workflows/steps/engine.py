@@ -88,7 +88,8 @@ class RunEngine(NodeAttempt):
             self._effects.send(sig, Lineage(self._run))
 
     def _follow_attempts(self) -> None:
-        """End waits for signals of earlier attempts, so that they take none from this one."""
+        """Read whether this attempt is cancelled already, and end the waits of earlier attempts, which would take its
+        signals."""
         about, _ = self._runs.metadata(self._run)
         self._cancelled = about["cancelled"]
         for number, node in enumerate(self._runs.nodes(self._run, 0, about["nodes"])):
