@@ -20,6 +20,8 @@ def entry_fields(
         return str(name), {**entry, "task": sig, "args": args, "kwargs": kwargs, "options": options}
     if not isinstance(sig, dict) and not hasattr(sig, "signature"):
         raise CompositionError(f"a periodic task takes a signature; got {sig!r:.100}{advice(sig)}")
+    if isinstance(sig, type):  # the class of a task, as its on_bound gives it
+        sig = app.signature(sig.name)  # type: ignore[attr-defined]
     made = maybe_signature(sig.s() if hasattr(sig, "signature") and not isinstance(sig, dict) else sig, app)
     made = made.clone(args, kwargs)
     if made.subtask_type is not None:

@@ -8,6 +8,9 @@ import click
 from canvas.error_pages import message_and_page
 from canvas.errors import CanvasError
 
+_OF_CELERY = {"bootsteps": "canvas inspect stats", "workers": "canvas status, or canvas dashboard"}
+"""The graphs that Celery's command draws, and where canvas shows the facts."""
+
 
 @click.command()
 @click.argument("name")
@@ -21,6 +24,8 @@ def graph(obj: Any, /, name: str, form: str, compiled: bool) -> None:
     from canvas.primitives.signature import Signature
     from canvas.workflows.compose.builder import Workflow
 
+    if name in _OF_CELERY:
+        raise click.UsageError(f"canvas draws workflows; for {name} see: {_OF_CELERY[name]}")
     try:
         found = find_object(name)
     except CanvasError as exc:

@@ -9,7 +9,7 @@ import click
 
 import canvas
 
-_NAMES = ("chain", "chord", "group", "chunks", "xmap", "xstarmap", "signature")
+_NAMES = ("chain", "chord", "group", "chunks", "xmap", "xstarmap", "signature", "subtask", "Task")
 
 
 @click.command()
@@ -19,12 +19,14 @@ _NAMES = ("chain", "chord", "group", "chunks", "xmap", "xstarmap", "signature")
 @click.option("-T", "--without-tasks", is_flag=True, help="Leave the app's tasks out of the names.")
 @click.pass_obj
 def shell(obj: Any, /, kind: str | None, without_tasks: bool) -> None:
-    """A Python prompt with ``app``, its tasks, ``chain``, ``group``, ``chord`` and their like as names."""
+    """A Python prompt with ``app`` (``celery`` is it, too), its tasks by the names of their functions, ``chain``,
+    ``group``, ``chord`` and their like as names."""
     app = obj.app
     app.import_task_modules()
-    names: dict[str, Any] = {"app": app, "canvas": app, **{name: getattr(canvas, name) for name in _NAMES}}
+    names: dict[str, Any] = dict.fromkeys(("app", "canvas", "celery"), app)
+    names.update({name: getattr(canvas, name) for name in _NAMES})
     if not without_tasks:
-        names.update({name.rpartition(".")[2]: task for name, task in app.tasks.regular().items()})
+        names.update({task.__name__: task for task in app.tasks.regular().values()})
     kind = kind or next((found for found in ("ipython", "bpython") if find_spec(_MODULES[found])), "python")
     if kind != "python" and find_spec(_MODULES[kind]) is None:
         raise click.UsageError(f"{kind} is not installed; install it, or use --python")
@@ -32,6 +34,11 @@ def shell(obj: Any, /, kind: str | None, without_tasks: bool) -> None:
 
 
 def _python(names: dict[str, Any]) -> None:
+    if find_spec("readline") is not None:
+        completer = import_module("rlcompleter").Completer(names)
+        readline = import_module("readline")
+        readline.set_completer(completer.complete)
+        readline.parse_and_bind("tab:complete")
     code.interact(banner=f"canvas {canvas.__version__}: app, {', '.join(_NAMES)}", local=names)
 
 

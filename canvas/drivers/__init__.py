@@ -16,8 +16,10 @@ from canvas.model.gc_pause import gc_paused
 
 _ELSEWHERE = frozenset(
     {"amqp", "amqps", "pyamqp", "librabbitmq", "sqs", "db", "sqla", "cache", "django-db", "django-cache",
-     "mongodb", "http", "https", "tcp", "mqtt", "nats",
-     "file", "filesystem", "s3", "gs", "gcpubsub", "kafka", "elasticsearch", "couchbase", "cassandra", "zookeeper"}
+     "mongodb", "http", "https", "tcp", "mqtt", "nats", "confluentkafka", "azurestoragequeues", "azureservicebus",
+     "pyro", "consul", "etcd", "qpid", "slmq", "arangodb", "azureblockblob", "cosmosdbsql", "couchdb", "dynamodb",
+     "gcs", "file", "filesystem", "s3", "gs", "gcpubsub", "kafka", "couchbase",
+     "elasticsearch", "cassandra", "zookeeper"}
 )  # fmt: skip
 """Schemes of Celery's and kombu's other transports and result backends."""
 _SQL = frozenset({"db", "sqla", "django-db"})

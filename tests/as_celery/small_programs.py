@@ -136,6 +136,19 @@ try:
 except ZeroDivisionError:
     print(repr(backend.fail_from_current_stack("4").type))
 """,
+    "a task class as a periodic task": """
+from celery import Task
+class Periodic(Task):
+    @classmethod
+    def on_bound(cls, app):
+        if cls.name:
+            app.add_periodic_task(1.0, cls)
+app = Celery("a", broker="memory://")
+@app.task(base=Periodic, name="often")
+def often(): pass
+app.finalize()
+print({name: (entry["task"], entry["schedule"]) for name, entry in app.conf.beat_schedule.items()})
+""",
     "mro_lookup": """
 from celery.utils.objects import mro_lookup
 class A:

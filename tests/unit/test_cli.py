@@ -49,6 +49,7 @@ def test_graph_and_report(run):
     assert drawn.stdout.count("proj.add") == 2
     assert "flowchart" in run("graph", "proj:flow", "--format", "mermaid").stdout
     assert run("graph", "proj:number").returncode == 2
+    assert "for workers see: canvas status" in run("graph", "workers").stderr
     sizes = run("graph", "proj:flow", "--compile").stdout
     assert "proj.add[" in sizes
     assert "1 messages, " in sizes
@@ -157,14 +158,14 @@ def test_the_list_of_commands_reads_the_packages_once(monkeypatch):
 
 
 def test_a_prompt_with_the_apps_names(run, tmp_path):
-    script = "print(sorted(n for n in ('app', 'add', 'chain', 'chord') if n in globals())); print(add.name)"
+    script = "print(sorted(n for n in ('app', 'add', 'celery', 'Task', 'subtask') if n in globals())); print(add.name, app is celery)"
     shell = subprocess.run(
         [sys.executable, "-m", "canvas", "-A", "proj", "shell", "--python"], input=script, cwd=tmp_path,
         capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert shell.returncode == 0
-    assert "['add', 'app', 'chain', 'chord']" in shell.stdout
-    assert "proj.add" in shell.stdout
+    assert "['Task', 'add', 'app', 'celery', 'subtask']" in shell.stdout
+    assert "proj.add True" in shell.stdout
     assert run("-A", "proj", "shell", "--bpython").returncode == 2
 
 
