@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from datetime import UTC
 from typing import Any
 
+from canvas.app.configuration import zone_named
 from canvas.app.sending import SendingApp
 from canvas.app.services import Part
 from canvas.config.sources import imported
@@ -110,7 +111,7 @@ class CeleryNames(SendingApp):
 
     def uses_utc_timezone(self) -> bool:
         """Whether the app's time zone is UTC."""
-        return self.timezone == UTC
+        return self.timezone in (UTC, zone_named("UTC"))
 
     def either(self, default_key: str, *defaults: Any) -> Any:
         """The first of ``defaults`` that is not None, else the setting ``default_key``."""

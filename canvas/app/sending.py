@@ -3,11 +3,12 @@
 import os
 import threading
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from canvas import result as handles
+from canvas.app.configuration import zone_named
 from canvas.app.definition import TaskDefinitions
 from canvas.app.registry import TaskRegistry
 from canvas.caller_warnings import AlwaysEagerIgnored, ends_in_caller, warn_caller
@@ -54,12 +55,7 @@ class SendingApp(TaskDefinitions):
         name = self.conf.timezone
         if isinstance(name, tzinfo):
             return name
-        if name in (None, "UTC"):
-            return UTC
-        # Imported late: most programs keep to UTC.
-        from zoneinfo import ZoneInfo
-
-        return ZoneInfo(name)
+        return zone_named(name or "UTC")
 
     @timezone.setter
     def timezone(self, zone: str | tzinfo | None) -> None:
@@ -207,8 +203,8 @@ class SendingApp(TaskDefinitions):
             "chord": chord, "reply_to": reply_to, "root_id": root_id, "parent_id": parent_id, "route_name": route_name,
             "shadow": shadow, "chain": chain, "replaced_task_nesting": replaced_task_nesting or None,
         }  # fmt: skip
+        # None replaces the task's limit; other options of None count as not given.
         limits = {"expires": expires, "time_limit": time_limit, "soft_time_limit": soft_time_limit}
-        # A limit that is None replaces the task's; other options of None count as not given.
         options.update(one for one in (named | limits).items() if one[1] is not (OMITTED if one[0] in limits else None))
         if not add_to_parent:
             options["add_to_parent"] = False

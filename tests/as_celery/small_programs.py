@@ -149,6 +149,12 @@ def often(): pass
 app.finalize()
 print({name: (entry["task"], entry["schedule"]) for name, entry in app.conf.beat_schedule.items()})
 """,
+    "time zones": """
+from celery.schedules import crontab
+for options in ({}, {"timezone": "UTC"}, {"timezone": "Europe/Berlin"}):
+    app = Celery("a", broker="memory://", **options)
+    print(repr(app.timezone), repr(app.now().tzinfo), app.uses_utc_timezone(), crontab(app=app).tz.key)
+""",
     "mro_lookup": """
 from celery.utils.objects import mro_lookup
 class A:
