@@ -5,10 +5,11 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from functools import wraps
-from inspect import iscoroutinefunction, isfunction, unwrap
-from typing import ParamSpec, TypeVar
+from inspect import getattr_static, iscoroutinefunction, isgeneratorfunction, unwrap
+from types import FunctionType
+from typing import Any, ParamSpec, TypeVar
 
 from canvas.errors import CanvasError
 
@@ -16,6 +17,14 @@ P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
 _OURS = f"{os.path.dirname(__file__)}{os.sep}"
+_PYTHON = os.path.dirname(contextlib.__file__)
+_BETWEEN = (
+    _OURS,
+    contextlib.__file__,
+    os.path.join(_PYTHON, "asyncio", ""),
+    os.path.join(_PYTHON, "concurrent", "futures", ""),
+)
+"""Files whose frames are left out: those of canvas, and those by which it calls itself, such as on another thread."""
 _EXPLAIN_THEMSELVES = frozenset(
     {
         "canvas.task.arguments", "canvas.task.definition_checks", "canvas.workflows.compose.definitions",
@@ -68,8 +77,7 @@ def leave_out(exc: BaseException) -> None:
     """
     frames, last = exc.__traceback__, ""
     while frames is not None:
-        file = frames.tb_frame.f_code.co_filename
-        if not file.startswith(_OURS) and file != contextlib.__file__:
+        if not frames.tb_frame.f_code.co_filename.startswith(_BETWEEN):
             return
         last, frames = frames.tb_frame.f_globals.get("__name__", ""), frames.tb_next
     seen = vars(exc)
@@ -80,8 +88,8 @@ def leave_out(exc: BaseException) -> None:
 
 
 def ends_in_caller(*methods: str, known_as: str = "") -> Callable[[type[T]], type[T]]:
-    """A decorator of a class: the tracebacks of errors of these methods end in the line that calls them;
-    without names, of all its public methods.
+    """A decorator of a class: the tracebacks of errors of these methods and properties end in the line that uses them;
+    without names, of all its public methods and properties.
 
     Python's own errors for wrong arguments name the decorated class, and not the base that has the method.
 
@@ -89,16 +97,27 @@ def ends_in_caller(*methods: str, known_as: str = "") -> Callable[[type[T]], typ
     """
 
     def decorate(decorated: type[T]) -> type[T]:
-        public = [name for name, value in vars(decorated).items() if isfunction(value) and not name.startswith("_")]
+        kinds = FunctionType, property, classmethod
+        public = [name for name, value in vars(decorated).items() if isinstance(value, kinds) and name[0] != "_"]
         for name in methods or public:
-            call = getattr(decorated, name)
             shown = f"{known_as or decorated.__name__}.{name}".removesuffix(".__call__").removesuffix(".__init__")
-            if call.__name__ == name:  # an alias is named as the method that it is
-                unwrap(call).__qualname__ = call.__qualname__ = shown
-            setattr(decorated, name, (_awaited if iscoroutinefunction(call) else without_own_frames)(call))
+            setattr(decorated, name, _trimmed(getattr_static(decorated, name), name, shown))
         return decorated
 
     return decorate
+
+
+def _trimmed(found: Any, name: str, shown: str) -> Any:
+    """A method, a property or a class method without canvas' frames in the tracebacks of its errors."""
+    if isinstance(found, property):
+        return property(without_own_frames(found.fget), found.fset, found.fdel) if found.fget is not None else found
+    if isinstance(found, classmethod):
+        return classmethod(_trimmed(found.__func__, name, shown))
+    if found.__name__ == name:  # an alias is named as the method that it is
+        unwrap(found).__qualname__ = found.__qualname__ = shown
+    if iscoroutinefunction(found):
+        return _awaited(found)
+    return _generated(found) if isgeneratorfunction(found) else without_own_frames(found)
 
 
 def without_own_frames(call: Callable[P, R]) -> Callable[P, R]:
@@ -108,6 +127,18 @@ def without_own_frames(call: Callable[P, R]) -> Callable[P, R]:
     def trimmed(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return call(*args, **kwargs)
+        except Exception as exc:
+            leave_out(exc)
+            raise
+
+    return trimmed
+
+
+def _generated(call: Callable[P, Iterator[R]]) -> Callable[P, Iterator[R]]:
+    @wraps(call)
+    def trimmed(*args: P.args, **kwargs: P.kwargs) -> Iterator[R]:
+        try:
+            yield from call(*args, **kwargs)
         except Exception as exc:
             leave_out(exc)
             raise

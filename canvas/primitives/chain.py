@@ -40,6 +40,7 @@ class _chain(TaskList[Any]):
 
     _stamp = staticmethod(stamp_chain)
 
+    @without_own_frames
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self.tasks:
             return self.apply_async(args, kwargs)

@@ -21,7 +21,7 @@ from canvas.text import shorten_names
 
 
 @subtype("chord")
-@ends_in_caller("__init__")
+@ends_in_caller("__init__", "__call__")
 class chord(Composite[Any]):
     """``chord(header, body)``; ``chord(header)(body)`` sends it at once.
 

@@ -19,7 +19,7 @@ R = TypeVar("R")
 
 
 @subtype("group")
-@ends_in_caller("__init__", "apply_async", "aapply_async")
+@ends_in_caller("__init__", "__call__", "apply_async", "aapply_async")
 class group(TaskList[list[Any]]):
     """``group(a, b)``, ``group([a, b])``, ``group(s for …)``: tasks that may run at the same time.
 

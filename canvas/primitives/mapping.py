@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
+from canvas.caller_warnings import without_own_frames
 from canvas.errors import CompositionError
 from canvas.model.workflow_run import BATCH
 from canvas.primitives.group import group
@@ -120,6 +121,7 @@ class chunks(Signature[list[Any]]):
         """``kwargs`` with a signature in the place of the task's dict."""
         return _adopted(kwargs, app)
 
+    @without_own_frames
     def __call__(self, **options: Any) -> Any:
         return self.apply_async(**options)
 

@@ -38,7 +38,7 @@ class Position(NamedTuple):
 
 
 @subtype(TASK)
-@ends_in_caller("__or__", "adelay", "aapply_async")
+@ends_in_caller("__or__", "__invert__", "adelay", "aapply_async")
 class Signature(LinkedSignature, Generic[R]):
     """``{"task", "args", "kwargs", "options", "subtask_type", "immutable"}`` with Celery's methods.
 

@@ -4,6 +4,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
+from canvas.caller_warnings import ends_in_caller
 from canvas.errors import IncompleteStream
 from canvas.model.states import PROPAGATE_STATES
 
@@ -82,6 +83,7 @@ def _call(callback: Callable[[Any], Any], on_error: Callable[[Exception], Any] |
         on_error(exc)
 
 
+@ends_in_caller("iterdeps", "collect", "get_leaf", "graph", "build_graph")
 class ResultTree(ResultBase):
     """A result among the results of its workflow."""
 

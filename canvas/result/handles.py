@@ -26,7 +26,7 @@ else:
     R_co = TypeVar("R_co", covariant=True)
 
 
-@ends_in_caller("get", "aget")
+@ends_in_caller("get", "wait", "aget", "maybe_throw", "maybe_reraise", "children", "forget", "revoke")
 class AsyncResult(StoredResult, Generic[R_co]):
     """A handle on one task, by its id.
 
@@ -145,13 +145,9 @@ class AsyncResult(StoredResult, Generic[R_co]):
         self.backend.forget(self.id)
 
     def revoke(
-        self,
-        connection: Any = None,
-        terminate: bool = False,
-        signal: str | None = None,
-        wait: bool = False,
+        self, connection: Any = None, terminate: bool = False, signal: str | None = None, wait: bool = False,
         timeout: float | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         """Ask workers not to run it, or with ``terminate`` to stop it.
 
         With ``wait``, return when the workers have answered, after ``timeout`` seconds (1 by default) at the latest.
@@ -177,6 +173,7 @@ class AsyncResult(StoredResult, Generic[R_co]):
         return type(self), (self.id, None, None, None, self.parent)
 
 
+@ends_in_caller("save", "delete", "restore", "forget")
 class GroupResult(ResultSet, Handle):
     """The results of a group, under the group's id."""
 

@@ -22,7 +22,7 @@ from canvas.result.waiting import (
 )
 
 
-@ends_in_caller("get", "aget")
+@ends_in_caller()
 class ResultSet(ResultBase):
     """Results that are waited for together; values come in the order of the results."""
 

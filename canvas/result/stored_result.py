@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, ClassVar
 
+from canvas.caller_warnings import ends_in_caller
 from canvas.context import current_app
 from canvas.errors import DecodeError
 from canvas.model import states
@@ -11,6 +12,10 @@ from canvas.model.record import Handle, Record
 from canvas.result.bases import ResultApp, ResultTree
 
 
+@ends_in_caller(
+    "state", "status", "result", "info", "traceback", "date_done", "exists", "ready", "successful", "failed", "name",
+    "args", "kwargs", "worker", "retries", "queue",
+)  # fmt: skip
 class StoredResult(ResultTree, Handle):
     """The stored state of one task. A final state is read once and kept; until then every look is one read."""
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _attributes_of = attrgetter(*ATTRIBUTES)
 
 
-@ends_in_caller("__or__", "adelay", "aapply_async")
+@ends_in_caller("__or__", "update_state", "adelay", "aapply_async")
 class Task(Composable[P, R]):
     """Base of all tasks. ``@app.task`` makes one subclass and one instance of it per function."""
 

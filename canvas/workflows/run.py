@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Self
 
+from canvas.caller_warnings import ends_in_caller
 from canvas.config.sources import imported
 from canvas.errors import RunLost
 from canvas.model import states
@@ -37,6 +38,7 @@ def in_this_process(function: str, *args: Any) -> Any:
     return imported(f"canvas.worker.in_process:{function}")(*args)
 
 
+@ends_in_caller("draw", "cancel", "signal", "child", "signals", "resume", "again", "retry")
 class Run(AsyncRun["Run"]):
     """One run; ``app.workflow(id)`` finds it from anywhere."""
 
@@ -147,9 +149,8 @@ class Run(AsyncRun["Run"]):
         if self._status(found).over or is_ending(self.nodes, records) or overdue not in (None, self.attempt):
             return False
         self.app.run_store.cancel(self.id, self.attempt, overdue is not None and not self.about["cancelled"])
-        self.app.control.revoke_by_stamped_headers(
-            {STAMP: stamp_of(self.id, self.attempt)}, terminate=terminate, signal=signal
-        )
+        stamps = {STAMP: stamp_of(self.id, self.attempt)}
+        self.app.control.revoke_by_stamped_headers(stamps, terminate=terminate, signal=signal)
         places = [(NodeRef(self.id, self.attempt, number), node) for number, node in enumerate(self.nodes)]
         end_waits(self.app, places)
         left = open_nodes(self.app, [place for place, _ in places], self.nodes, self._look()[:-1])
@@ -215,8 +216,7 @@ class Run(AsyncRun["Run"]):
         """Take a step that may begin an attempt of this run, where its tasks are to run."""
         if not self.app.conf.task_always_eager:
             return step(self)
-        begun: bool = in_this_process("begin_attempt_here", self, step)
-        return begun
+        return bool(in_this_process("begin_attempt_here", self, step))
 
     def _resume(self, force: bool) -> bool:
         found = self._look()

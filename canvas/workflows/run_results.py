@@ -22,7 +22,7 @@ from canvas.workflows.status import NodeStatus, RunStatus, ancestors, node_state
 from canvas.workflows.steps.earlier_attempts import usable_before
 
 
-@ends_in_caller("get", "aget")
+@ends_in_caller(known_as="Run")
 class RunResults(OtherMethods):
     """The results of one run."""
 

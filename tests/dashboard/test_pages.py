@@ -140,7 +140,7 @@ def test_axe_finds_nothing_serious(fleet, page, scheme, width):
         shown.wait_for_timeout(1_500)
         assert (path, page.violations()) == (path, [])
         assert shown.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{path} is wider than the window"
-    figures = page.open("workflows").get_by_role("cell", name=re.compile("^ ?[0-9]+/4")).first
+    figures = page.open("workflows").get_by_text("/4").first
     figures.wait_for()
     assert figures.evaluate("cell => cell.getBoundingClientRect().right <= innerWidth"), "figures are scrolled out"
 
@@ -234,6 +234,10 @@ def test_large_runs_are_laid_out_at_once(fleet, page, size):
 def test_ten_thousand_events_a_second_do_not_freeze_the_page(fleet, page):
     shown = page.open("tasks")
     shown.wait_for_timeout(2_000)
+    shown.evaluate(
+        "() => { window.longest = 0; let last = performance.now(); setInterval(() => {"
+        "const now = performance.now(); longest = Math.max(longest, now - last); last = now; }, 20); }"
+    )
     collector = fleet.dashboard.context.collector
     for second in range(5):
         for batch in range(0, 10_000, 24):
@@ -248,8 +252,8 @@ def test_ten_thousand_events_a_second_do_not_freeze_the_page(fleet, page):
                 for at in range(24)
             ]
             collector.take(events)
-        started = shown.evaluate("performance.now()")
-        assert shown.evaluate("performance.now()") - started < 2_000
+        shown.wait_for_timeout(1_000)
+    assert shown.evaluate("longest") < 2_000, "the page did nothing for so many milliseconds"
     shown.get_by_text("t.flood").first.wait_for()
     assert shown.locator("tbody tr").count() <= 200
     heap = "performance.memory.usedJSHeapSize / 2 ** 20"

@@ -15,6 +15,8 @@ app.finalize()
 away = Canvas(
     "away", broker="redis://localhost:1/0", backend="redis://localhost:1/1", set_as_current=False, task_publish_retry=False
 )  # fmt: skip
+unstored = Canvas("unstored", broker="memory://own-frames", backend="file:///dev/null/results", set_as_current=False)
+handle, handles = unstored.AsyncResult("nope"), unstored.GroupResult("nope", [unstored.AsyncResult("nope")])
 
 
 @app.task(name="own.add")
@@ -69,6 +71,17 @@ MISTAKES = {
     "control": away.control.ping,
     "revoke": lambda: away.control.revoke("nope"),
     "inspect": lambda: away.control.inspect().active(),
+    "pipe's result": lambda: ~away.signature("away.f"),
+    "called group": group(away.signature("away.f"), app=away),
+    "called chunks": away.task(name="away.g")(lambda x: x).chunks([(1,)], 1),
+    "state": lambda: handle.state,
+    "forget": handle.forget,
+    "collect": lambda: list(handle.collect()),
+    "members": handles.ready,
+    "iterate": lambda: list(handles.iterate()),
+    "restore": lambda: unstored.GroupResult.restore("nope"),
+    "node of a run": lambda: flow(add.s(1, 1)).apply_async().again(from_node="nope"),
+    "run on a loop": lambda: asyncio.run(flow(add.s(1, 1)).apply_async().aagain(from_node="nope")),
 }
 
 

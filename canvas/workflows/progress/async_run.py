@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from typing import Any, Generic, Self, TypeVar
 
+from canvas.caller_warnings import ends_in_caller
 from canvas.workflows.run_results import RunResults
 from canvas.workflows.status import RunStatus
 
@@ -13,6 +14,7 @@ R = TypeVar("R")
 """The class of the runs that a run gives."""
 
 
+@ends_in_caller(known_as="Run")
 class AsyncRun(RunResults, ABC, Generic[R]):
     """A run that is read and controlled from an event loop: each method is the one without ``a``, in a thread."""
 
