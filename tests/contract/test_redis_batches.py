@@ -2,6 +2,7 @@
 
 import pytest
 
+from canvas.drivers.ports.schedules import EntryWrite
 from canvas.drivers.ports.values import Lease
 from canvas.model.settlement import ChordStart, Part, ResultWrite, Settlement
 from canvas.testing.contract import ids, publish
@@ -115,3 +116,15 @@ def test_the_messages_of_a_large_chord_keep_their_order(driver, redis_server):
     assert 5 <= calls <= 7, "five, and one more for each script that the server does not have yet"
     assert ids(driver.broker.lease(Lease("w", ["q"], 4_500))) == [str(number) for number in range(0, 4_500, 2)]
     assert ids(driver.broker.lease(Lease("w", ["q2"], 4_500))) == [str(number) for number in range(1, 4_500, 2)]
+
+
+def test_many_entries_of_a_schedule_are_read_in_pages(driver, redis_server):
+    for number in range(1_500):
+        assert driver.schedules.write(EntryWrite("s", f"entry{number:04}", 0, float(number) or None, b"", b"")).held
+    found = []
+    stats = commands_in(lambda: found.extend(driver.schedules.read("s")), redis_server)
+    assert [(entry.name, entry.due) for entry in found] == [(f"entry{n:04}", float(n) or None) for n in range(1_500)]
+    assert stats.get("hscan", 0) == stats.get("zmscore", 0) > 1
+    assert set(stats) <= {"hscan", "zmscore"}
+    # A look for due entries costs the same, however many there are.
+    assert sum(commands_in(lambda: driver.schedules.due("s", 0), redis_server).values()) <= 3

@@ -34,15 +34,28 @@ class RedisSchedules:
         return DueEntries(float(now), entries, float(following) if following else None)
 
     def read(self, schedule: str, names: Sequence[str] | None = None) -> list[StoredEntry]:
-        entries, due = self._keys_of(schedule)
         if names is None:
-            names = sorted(name.decode() for name in self._link.command("HKEYS", entries))
+            return self._read_all(schedule)
+        entries, due = self._keys_of(schedule)
         found: list[StoredEntry] = []
         for first in range(0, len(names), _READ_AT_ONCE):
             some = names[first : first + _READ_AT_ONCE]
             raws, times = self._link.pipeline([("HMGET", entries, *some), ("ZMSCORE", due, *some)])
             found += [_entry(n.encode(), t, raw) for n, t, raw in zip(some, times, raws, strict=True) if raw]
         return found
+
+    def _read_all(self, schedule: str) -> list[StoredEntry]:
+        """All entries by their names, read in pages: others must not wait for Redis meanwhile."""
+        entries, due = self._keys_of(schedule)
+        found: dict[bytes, StoredEntry] = {}
+        cursor: Any = 0
+        while True:
+            cursor, page = self._link.command("HSCAN", entries, cursor, "COUNT", _READ_AT_ONCE)
+            names, raws = page[::2], page[1::2]
+            times = self._link.command("ZMSCORE", due, *names) if names else []
+            found.update({name: _entry(name, at, raw) for name, at, raw in zip(names, times, raws, strict=True)})
+            if int(cursor) == 0:
+                return sorted(found.values(), key=lambda entry: entry.name)
 
     def write(self, change: EntryWrite, settlement: Settlement | None = None) -> SettleResult:
         keys = self._keys
