@@ -173,7 +173,7 @@ class Run(AsyncRun["Run"]):
 
         ``key`` identifies the signal: the run takes each key of a name once, so that a call may be repeated.
         Raises CompositionError for a run that has ended, and for a payload that is not of the type that the node
-        expects; EncodeError; OperationalError.
+        expects; RunLost for a run that has expired; EncodeError; OperationalError.
         """
         send_signal(self, name, payload, key)
 

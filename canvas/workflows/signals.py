@@ -26,7 +26,7 @@ def check_name(name: Any, where: str) -> str:
 
 
 def send_signal(run: "RunResults", name: str, payload: Any, key: str | None) -> None:
-    """``Run.signal``."""
+    """``Run.signal``. Raises RunLost as well."""
     app, mailbox = run.app, signal_mailbox(check_name(name, f"run {run.id}"))
     if key is not None and (not isinstance(key, str) or not key.isprintable()):
         raise CompositionError(f"run {run.id}: key: expected text; got {key!r:.100}")
@@ -45,6 +45,7 @@ def send_signal(run: "RunResults", name: str, payload: Any, key: str | None) -> 
             if app.run_store.took_mail(run.id, mailbox, step.id):
                 return  # by an earlier call with this key, after which the run has ended
             raise CompositionError(f"run {run.id} of {run.name!r} has ended: no node of it waits for signal {name!r}")
+        app.run_store.metadata(run.id)  # nothing is kept for a run that has expired
         change_mailboxes(app, [step._replace(kind="post")])
     del known
 

@@ -8,6 +8,7 @@ from canvas.drivers.kombu_envelope import ENVELOPE
 from canvas.drivers.ports.values import DeadLetter, InFlight, Scheduled
 from canvas.drivers.redis.connection.client import RedisClient
 from canvas.drivers.redis.connection.refusals import refusal_of
+from canvas.drivers.redis.idempotent_calls import IdempotentCalls
 from canvas.drivers.redis.keys import BrokerKeys
 from canvas.drivers.redis.scripts.arguments import ScriptArguments
 from canvas.drivers.redis.scripts.replies import text
@@ -22,7 +23,8 @@ _LOOKED_AT = 1_000
 class RedisAdmin:
     """The Admin of ``canvas.drivers.ports``."""
 
-    def __init__(self, link: RedisClient, keys: BrokerKeys, packing: ScriptArguments) -> None:
+    def __init__(self, link: RedisClient, keys: BrokerKeys, packing: ScriptArguments, guards: IdempotentCalls) -> None:
+        self._guards = guards
         self.link = link
         self.keys = keys
         self.packing = packing
@@ -42,7 +44,7 @@ class RedisAdmin:
 
     def requeue_dead_letter(self, queue: str, letter: DeadLetter, payload: bytes) -> bool:
         keys = [self.keys.dead_letters(queue), self.packing.list_of(queue, payload or letter.payload)]
-        return bool(self.link.call("requeue_dead_letter", keys, [letter.token, payload]))
+        return bool(self._guards.call("requeue_dead_letter", keys, [letter.token, payload], None))
 
     def dead_letter_count(self, queue: str) -> int:
         return int(self.link.command("LLEN", self.keys.dead_letters(queue)))

@@ -81,7 +81,8 @@ class RedisBroker:
     def parts(self) -> BrokerParts:
         """The parts of a driver that share this broker's connections."""
         coordination = RedisCoordination(self.link, self.keys, self.packing, self.guards)
-        bus, admin = RedisBus(self.link, self.keys, self.bindings), RedisAdmin(self.link, self.keys, self.packing)
+        bus = RedisBus(self.link, self.keys, self.bindings)
+        admin = RedisAdmin(self.link, self.keys, self.packing, self.guards)
         return BrokerParts(self, bus, admin, coordination, self._recovery, BROKER_OF_ALL)
 
     # -- sending

@@ -1,9 +1,12 @@
--- Take a dead letter away, and put its message back where it came from.
+-- Take a dead letter away, and put its message back where it came from; once, however often the call is made.
 --
--- KEYS[1] dead letters   KEYS[2] list of the queue
--- ARGV[1] the letter as stored   ARGV[2] envelope, empty to put nothing back
+-- KEYS[1] guard   KEYS[2] dead letters   KEYS[3] list of the queue
+-- ARGV[1] the call's token   ARGV[2] the letter as stored   ARGV[3] envelope, empty to put nothing back
 -- Returns 1 when the letter was there.
 
-local found = redis.call('LREM', KEYS[1], 1, ARGV[1])
-if found == 1 and ARGV[2] ~= '' then redis.call('LPUSH', KEYS[2], ARGV[2]) end
-return found
+if redis.call('GET', KEYS[1]) == ARGV[1] then return 1 end
+local found = redis.call('LREM', KEYS[2], 1, ARGV[2])
+if found == 0 then return 0 end
+if ARGV[3] ~= '' then redis.call('LPUSH', KEYS[3], ARGV[3]) end
+redis.call('SET', KEYS[1], ARGV[1], 'EX', 3600)
+return 1

@@ -51,14 +51,22 @@ class SqlDeadLetters:
         return int(self._database.call(lambda connection: connection.execute(count).scalar_one()))
 
     def delete_dead_letter(self, queue: str, letter: DeadLetter) -> bool:
-        return self._database.change(lambda connection: self._remove(connection, letter))
+        return self._take(letter, [])
 
     def requeue_dead_letter(self, queue: str, letter: DeadLetter, payload: bytes) -> bool:
+        return self._take(letter, [payload])
+
+    def _take(self, letter: DeadLetter, payloads: list[bytes]) -> bool:
+        """Delete a letter and send these messages; whether it was there."""
+        was_there = False
+
         def work(connection: Connection) -> bool:
-            found = self._remove(connection, letter)
-            if found:
-                self._outboxes.add_to_all(connection, [payload])
-            return found
+            nonlocal was_there
+            if self._remove(connection, letter):
+                was_there = True
+                if payloads:
+                    self._outboxes.add_to_all(connection, payloads)
+            return was_there  # also where this is repeated because the answer to the commit was lost
 
         return self._database.change(work)
 
