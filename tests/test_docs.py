@@ -37,13 +37,14 @@ def worker(app, folder, servers):
     return WorkerProcess("canvas", *servers, "-P", "threads", "-c", "2", app=app, cwd=folder)
 
 
-def test_the_readmes_first_workflow(tmp_path, servers):
-    code = blocks("README.md", "python")[0]
-    code = code.replace("redis://localhost:6379/0", servers[0]).replace("redis://localhost:6379/1", servers[1])
-    (tmp_path / "shop.py").write_text(code)
+def test_the_readmes_first_workflow(servers):
+    folder = ROOT / "docs" / "examples"
+    assert blocks("README.md", "python")[0] in (folder / "day_end.py").read_text()
     command = re.search(r"python -c '(.*)'", blocks("README.md", "console")[0])[1]
-    with worker("shop", tmp_path, servers):
-        shown = python(tmp_path, "-c", command)
+    environment = {"BROKER": servers[0], "BACKEND": servers[1]}
+    os.environ.update(environment)
+    with worker("day_end", folder, servers):
+        shown = python(folder, "-c", command, **environment)
     assert shown == "sold for 15\n"
     assert shown in blocks("README.md", "console")[0]
 

@@ -81,6 +81,8 @@ def test_a_run_that_fails_is_found_looked_into_resumed_and_succeeds(fleet):
         "cancel": False, "signal": False, "resume": True, "force": False, "again": True, "retry": True,
     }  # fmt: skip
     assert "Traceback" in fleet.get(f"/workflows/{run.id}/nodes/gate")["traceback"]
+    composed = {name: fleet.get(f"/workflows/{run.id}/nodes/{name}")["composed"] for name in ("rows", "each")}
+    assert composed == {"rows": "[[[1, 2, 3]], {}]", "each": None}
     assert [box["label"] for box in fleet.get(f"/workflows/{run.id}/picture")["boxes"]] == [
         "rows",
         "each ×n",

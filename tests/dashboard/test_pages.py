@@ -71,6 +71,19 @@ def test_a_run_that_fails_is_found_looked_into_and_resumed_by_clicks(fleet, page
 
 
 @pytest.mark.slow
+def test_failed_items_of_a_map_lead_to_their_tasks(fleet, page):
+    flow = Workflow("items", fleet.app)
+    flow.map(fleet.app.signature("t.fail"), flow.add(fleet.app.signature("t.ident", ([1],))), name="each")
+    run = flow.apply_async()
+    eventually(lambda: run.status().over)
+    shown = page.open(f"workflows/{run.id}")
+    shown.get_by_role("status", name="Errors").get_by_role("button", name="each").click()
+    shown.get_by_role("complementary", name="Node").get_by_role("link", name="Item 0").click()
+    shown.get_by_role("heading", name="Traceback").wait_for()
+    assert page.violations() == []
+
+
+@pytest.mark.slow
 def test_the_overview_leads_to_the_causes(fleet, page):
     for at in range(3):
         fleet.app.send_task("t.add", (at, 1), queue="unserved")

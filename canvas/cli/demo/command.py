@@ -75,8 +75,8 @@ class Workers:
 )
 @click.option("--chunk", default=4, type=click.IntRange(1), show_default=True, help="Files a task.")
 @click.option("--page/--no-page", default=None,
-              help="Serve the dashboard with the demonstration's run in it, until Enter is pressed; by default in a "
-                   "terminal, where the dashboard is installed.")  # fmt: skip
+              help="Serve the dashboard with the demonstration's run in it, until Enter is pressed. Default: on, if "
+                   "the program runs in a terminal and the dashboard is installed.")  # fmt: skip
 def demo(workers: int, files: int, chunk: int, page: bool | None) -> None:
     """Count the words of Python's standard library with a chord, on two workers and a private Redis."""
     console = Console()

@@ -35,7 +35,7 @@ _LOOK_EVERY = 1.0
 @click.option("-F", "--forever", is_flag=True, help="Wait for further messages until interrupted.")
 @click.option("-T", "--tasks", callback=comma_separated, help="Names of tasks; messages of others stay at SOURCE.")
 @click.option("-Q", "--queues", callback=comma_separated,
-              help="Queues to move, each as NAME or NAME:NEW-NAME; the app's own without it.")  # fmt: skip
+              help="Queues to move, each as NAME or NAME:NEW-NAME. Default: those of the app.")  # fmt: skip
 @click.option("-a", "--ack-messages", is_flag=True, help="Accepted; a message is always taken away once it is moved.")
 @click.pass_obj
 def migrate(

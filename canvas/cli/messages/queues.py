@@ -14,7 +14,7 @@ _LOOKS = 10
 
 @click.command()
 @click.option("-f", "--force", is_flag=True, help="Don't ask.")
-@click.option("-Q", "--queues", callback=comma_separated, help="Queues, comma-separated; the app's own without it.")
+@click.option("-Q", "--queues", callback=comma_separated, help="Queues, comma-separated. Default: those of the app.")
 @click.option("-X", "--exclude-queues", callback=comma_separated, help="Queues to leave alone.")
 @click.pass_obj
 def purge(obj: Any, /, force: bool, queues: list[str], exclude_queues: list[str]) -> None:
@@ -36,7 +36,7 @@ def purge(obj: Any, /, force: bool, queues: list[str], exclude_queues: list[str]
 
 @click.command()
 @click.option("-Q", "--queues", "names", callback=comma_separated,
-              help="Queues, comma-separated; without it the app's, and others that hold messages.")  # fmt: skip
+              help="Queues, comma-separated. Default: those of the app, and others that hold messages.")  # fmt: skip
 @click.option("-j", "--json", "as_json", is_flag=True, help="One JSON object.")
 @click.pass_obj
 def queues(obj: Any, /, names: list[str], as_json: bool) -> None:

@@ -35,7 +35,7 @@ _NAME = "celerybeat@%h"
                    "  [default: celerybeat-schedule]")  # fmt: skip
 @click.option("-S", "--scheduler",
               help="Where entries are kept: django (django-celery-beat's tables), redbeat (celery-redbeat's keys); "
-                   "a scheduler class by its path; in the broker without it.")  # fmt: skip
+                   "a scheduler class by its path. Default: in the broker.")  # fmt: skip
 @click.option("--max-interval", type=click.FloatRange(min=0), help="Longest wait between two looks, in seconds.")
 @click.option("-l", "--loglevel", default="WARNING", show_default=True,
               type=click.Choice(_LEVELS, case_sensitive=False), help="INFO logs each task that is sent.")  # fmt: skip

@@ -203,7 +203,7 @@ def node(request: Request) -> Response:
     known = context.collector.cluster.task(status.task_id)
     task_name = str(defined.sig["task"]) if defined.sig is not None else None
     fields = _node(context, status, task_name, _ready_times(run.nodes, whole).get(name))
-    composed = None if defined.sig is None else [defined.sig.get("args"), defined.sig.get("kwargs")]
+    composed = [] if defined.sig is None else [defined.sig.get("args"), defined.sig.get("kwargs")]
     return json_answer(
         {
             **fields,
@@ -211,7 +211,7 @@ def node(request: Request) -> Response:
             "attempt": run.about["attempts"][numbers[name]],
             "args": context.arguments(known.args if known is not None else None),
             "kwargs": context.arguments(known.kwargs if known is not None else None),
-            "composed": None if composed is None else context.arguments(repr(composed)[:5_000]),
+            "composed": context.arguments(repr(composed)[:5_000]) if any(composed) else None,
             "result": context.shown_result(record.result) if record is not None and status.ended else None,
             "traceback": context.result(record.traceback) if record is not None else None,
             "queue": getattr(known, "queue", None) or (known.routing_key if known is not None else None),

@@ -97,7 +97,9 @@ class QueueWait:
         """Raises OperationalError when a BLMOVE should have ended by now: its connection leads nowhere."""
         if min(self.outstanding.values(), default=math.inf) < time.monotonic():
             silent = min(self.outstanding, key=self.outstanding.__getitem__)
-            raise OperationalError(f"Redis at {self._homes[silent].link.where()}: a waiting connection is silent")
+            raise OperationalError(
+                f"Redis at {self._homes[silent].link.where()}: a connection that waits for messages gets no answer"
+            )
 
     def _block(self, key: str) -> None:
         if key in self.outstanding:

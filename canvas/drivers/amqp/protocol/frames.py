@@ -175,7 +175,9 @@ class FrameReader:
             if kind == _HEARTBEAT:
                 return None
             if channel not in self._unfinished or kind not in (_HEADER, _BODY):
-                raise DecodeError(f"a frame of type {kind} that no message of channel {channel} expects")
+                raise DecodeError(
+                    f"unexpected frame of type {kind}: channel {channel} has no message that it belongs to"
+                )
             unfinished = self._unfinished[channel]
             unfinished.header(payload) if kind == _HEADER else unfinished.part(payload)
             if unfinished.missing:

@@ -99,7 +99,7 @@ def read_table(data: bytes, at: int, level: int = 0) -> tuple[dict[str, Any], in
         key = data[start:at].decode("utf-8", "replace")
         found[key], at = _read(data, at, level)
     if at != end:
-        raise DecodeError("a table's last value ends behind the table")
+        raise DecodeError("the last value of a table is longer than the rest of the table")
     return found, at
 
 

@@ -89,7 +89,7 @@ export function page(place, { rest: id, session, refresh }) {
       facts([["Task", one.task], ["Id", one.task ? link(`tasks/${path(one.task_id)}`, shortId(one.task_id)) : one.task_id], ["Worker", one.worker && link(`workers/${path(one.worker)}`, one.worker)], ["Queue", one.queue], ["Attempt", String(one.attempt + 1)], ["Retries", one.retries ? String(one.retries) : null],
         ["Started", time(one.started)], ["Ended", time(one.ended)], ["Duration", seconds(one.seconds)], ["Waits for", one.signal ?? one.missing], ["Until", time(one.until)], ["Inside", one.child && link(`workflows/${path(one.child)}`, "run")], ["After", one.inputs.join(", ")]]),
       part("Error", one.error), part("Traceback", one.traceback), part("Arguments", one.args === null ? one.composed : `${one.args} ${one.kwargs}`), one.state === "SUCCESS" ? part("Result", one.result) : null,
-      one.items.length ? [h("h3", null, "Failed items"), one.items.map((item) => h("pre", null, `${item.item}: ${item.error}`))] : null);
+      one.items.length ? [h("h3", null, "Failed items"), one.items.map((item) => [h("p", null, link(`tasks/${path(item.task_id)}`, `Item ${item.item}`)), h("pre", { tabindex: 0 }, item.error)])] : null);
   }
 
   /** The nodes that share a box, those that ask for attention first. */
