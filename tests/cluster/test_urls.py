@@ -1,18 +1,24 @@
 """URLs of clusters: what they name, and what is refused with its cure."""
 
+import socketserver
+import threading
 from contextlib import ExitStack
 
+import hiredis
 import pytest
 
 from canvas import Canvas
 from canvas.drivers import open_driver
 from canvas.drivers.ports.values import Lease
+from canvas.drivers.redis.cluster.opening import PARTITIONS
 from canvas.drivers.redis.cluster.slots import SLOTS, slot_of, spread_tags
 from canvas.drivers.redis.cluster.url import parse_cluster
 from canvas.errors import BrokerError, ConfigurationError
 from canvas.testing.contract import ids, publish
 from tests.support.redis_cluster import RedisCluster
 from tests.support.tls import TlsFront
+
+CROSSSLOT = "-CROSSSLOT Keys in request don't hash to the same slot\r\n"
 
 
 def test_several_nodes_with_one_login():
@@ -60,6 +66,57 @@ def test_a_cluster_by_the_url_of_one_server(running_cluster):
 def test_results_in_a_cluster_need_a_state_server_for_rabbitmq():
     app = Canvas("rabbit", broker="amqp://a", backend="redis+cluster://a", set_as_current=False)
     with pytest.raises(ConfigurationError, match="need a Redis server"):
+        app.send_task("t.add")
+
+
+@pytest.mark.parametrize("shown", ["unknown-endpoint", "hostname"])
+def test_nodes_that_do_not_name_their_hosts(cluster, shown):
+    """Of managed clusters; nodes that are to show names and have none show ``?``. The first address of the URL is of no
+    server, so that it says nothing about the others."""
+    slots = [slot_of(tag) for tag in spread_tags(PARTITIONS)[:4]]
+    url = f"redis+cluster://127.0.0.2:1;127.0.0.1:{cluster.masters[0].port}"
+    queues = tuple(f"q{number}" for number in range(12))
+    driver = open_driver(url, url)
+    try:
+        for node in cluster.masters:
+            node.client().config_set("cluster-preferred-endpoint-type", shown)
+        driver.broker.publish([publish("first", queue) for queue in queues])
+        for slot in slots:
+            home = cluster.owner(slot)
+            cluster.migrate(slot, next(node for node in cluster.masters if node is not home))
+        driver.broker.publish([publish("second", queue) for queue in queues])
+        assert [driver.admin.queue_length(queue) for queue in queues] == [2] * len(queues)
+    finally:
+        driver.close()
+        for node in cluster.masters:
+            node.client().config_set("cluster-preferred-endpoint-type", "ip")
+
+
+class OldProxy(socketserver.BaseRequestHandler):
+    """Serves all slots, and refuses every script, because it finds that its keys are of several slots."""
+
+    def handle(self):
+        reader, (host, port) = hiredis.Reader(), self.server.server_address
+        slots = f"*1\r\n*3\r\n:0\r\n:{SLOTS - 1}\r\n*2\r\n+{host}\r\n:{port}\r\n"
+        answers = {b"CLUSTER": slots, b"EVAL": CROSSSLOT, b"EVALSHA": CROSSSLOT}
+        while got := self.request.recv(1 << 16):
+            reader.feed(got)
+            while words := reader.gets():
+                self.request.sendall(answers.get(words[0], "+OK\r\n").encode())
+
+
+@pytest.fixture
+def old_proxy():
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), OldProxy) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield "{}:{}".format(*server.server_address)
+        server.shutdown()
+
+
+def test_a_proxy_that_does_not_know_hash_tags(old_proxy):
+    app = Canvas("old", broker=f"redis+cluster://{old_proxy}", set_as_current=False)
+    with app, pytest.raises(BrokerError, match=r"CROSSSLOT.* a proxy .* name the nodes themselves"):
         app.send_task("t.add")
 
 

@@ -91,9 +91,13 @@ class RedisCluster:
     def _running(self):
         return next(node for node in self.nodes if node.process is not None)
 
+    def serving(self):
+        """The nodes that are masters now."""
+        return [node for node in self.nodes if node.process is not None and _is_master(node)]
+
     def masters_now(self):
-        """Clients of the nodes that are masters now."""
-        return [node.client() for node in self.nodes if node.process is not None and _is_master(node)]
+        """Clients of those."""
+        return [node.client() for node in self.serving()]
 
     def replicas_now(self):
         """The nodes that are replicas now."""
@@ -131,9 +135,8 @@ class RedisCluster:
         between()
         while keys := here.execute_command("CLUSTER", "GETKEYSINSLOT", slot, 1_000):
             self._move(here, target, keys)
-        for node in [target, source, *self.masters]:
-            if node.process is not None:
-                node.client().execute_command("CLUSTER", "SETSLOT", slot, "NODE", self.id_of(target))
+        for node in dict.fromkeys([target, source, *self.serving()]):
+            node.client().execute_command("CLUSTER", "SETSLOT", slot, "NODE", self.id_of(target))
         # A node that did not know the target's new epoch could take the slot back from the next one.
         self.until(self.agreed)
 

@@ -17,7 +17,7 @@ from canvas.drivers.redis.connection.pauses import FIRST_PAUSE, pauses
 from canvas.drivers.redis.connection.pubsub import PubSub
 from canvas.drivers.redis.connection.resp import Connection
 from canvas.drivers.redis.connection.script_texts import script
-from canvas.errors import OperationalError
+from canvas.errors import BrokerError, OperationalError
 
 T = TypeVar("T")
 _MOVES = 5
@@ -227,7 +227,7 @@ class _Tries:
         """
         if isinstance(exc, SlotNotServed):
             if exc.code == "CROSSSLOT":
-                raise exc
+                raise self._misread(exc)
             if exc.code == "MOVED" and self._moves < _MOVES:
                 self._moves += 1
                 self._cluster.moved(self._slot, exc.target)
@@ -246,6 +246,13 @@ class _Tries:
             self._cluster.refresh()
         except OperationalError:
             return  # no node answers now: the next try says so
+
+    def _misread(self, exc: SlotNotServed) -> BrokerError:
+        """The keys of a call are of one slot: what refuses it for several does not read their hash tags."""
+        return BrokerError(
+            f"Redis {self._cluster.where()} refused: {exc.refusal}. The keys are of one slot, so a proxy in between "
+            "does not read their hash tags: name the nodes themselves in the URL"
+        )
 
     def _over(self, exc: SlotNotServed | OperationalError) -> OperationalError:
         if isinstance(exc, OperationalError):

@@ -11,6 +11,8 @@ from canvas.drivers.redis.connection.client import RedisClient
 from canvas.drivers.redis.url import Address
 from canvas.errors import BrokerError, OperationalError
 
+_NO_NAME = "?"
+"""The host of a node that has no name, in a cluster whose nodes are to be called by their names."""
 _FRESH_FOR = 0.05
 """Seconds for which the nodes are not asked again: many threads learn of one failure at the same moment."""
 
@@ -62,14 +64,17 @@ class Cluster:
         return list(dict.fromkeys(node for node in self._owners if node is not None))
 
     def moved(self, slot: int, target: str) -> None:
-        """A node says that another one, ``host:port``, serves a slot now."""
-        if self._owners:
+        """A node says that another one, ``host:port``, serves a slot now. The slots are read again where it does not
+        say on which host."""
+        if target.rpartition(":")[0] in ("", _NO_NAME):
+            self.refresh()
+        elif self._owners:
             self._owners[slot] = self.at(target)
 
     def at(self, target: str) -> RedisClient:
-        """The node at ``host:port``; a host that is empty is that of the first address."""
+        """The node at ``host:port``; a host that is not named is that of the first address."""
         host, _, port = target.rpartition(":")
-        return self._known(host or self.addresses[0].host, int(port))
+        return self._known(self.addresses[0].host if host in ("", _NO_NAME) else host, int(port))
 
     def _known(self, host: str, port: int) -> RedisClient:
         found = self._nodes.get((host, port))
@@ -111,10 +116,8 @@ class Cluster:
 
     def _owners_in(self, asked: RedisClient, ranges: Sequence[Sequence[Any]]) -> list[RedisClient | None]:
         owners: list[RedisClient | None] = [None] * SLOTS
-        for first, last, (host, port, *_), *_replicas in ranges:
-            # A node that does not know its own address says so with an empty one.
-            named = (host or b"").decode() or asked.address.host
-            node = self._known(named, int(port))
+        for first, last, (host, port, *about), *_replicas in ranges:
+            node = self._known(_host((host or b"").decode(), about) or asked.address.host, int(port))
             owners[int(first) : int(last) + 1] = [node] * (int(last) - int(first) + 1)
         return owners
 
@@ -122,6 +125,17 @@ class Cluster:
         """Close this process's connections; the next call opens new ones."""
         for node in list(self._nodes.values()):
             node.close()
+
+
+def _host(given: str, about: Sequence[Any]) -> str:
+    """The host of a node in CLUSTER SLOTS. ``""``: the one that was asked, as of a node that does not know its address.
+
+    ``about``: the node's id, and names and values of what else is known of it.
+    """
+    if given != _NO_NAME:
+        return given
+    more: list[bytes] = list(about[1]) if len(about) > 1 else []
+    return dict(zip(more[::2], more[1::2], strict=True)).get(b"ip", b"").decode()
 
 
 def _explained(exc: BrokerError, node: RedisClient) -> BrokerError:

@@ -27,7 +27,7 @@ class SlotNotServed(BrokerError):
     """A node of a Redis Cluster does not serve the slot of a call's keys. The call has had no effect."""
 
     def __init__(self, refusal: NotServed, where: str) -> None:
-        self.code, self.target = refusal.code, refusal.target
+        self.code, self.target, self.refusal = refusal.code, refusal.target, str(refusal)
         what = f"Redis at {where} refused: {refusal}"
         super().__init__(
             f"{what}. It is a node of a Redis Cluster, or a proxy for one: write redis+cluster:// in its URL"
