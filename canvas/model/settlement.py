@@ -178,13 +178,18 @@ class SpeculativeDispatch(NamedTuple):
     chord_dispatch: ChordDispatch
     digest: str
     """SHA-1 of those parts' values, one after the other in their order; hexadecimal."""
+    callback: bytes = b""
+    """The callback that the chord must have; empty: any."""
 
     @classmethod
-    def of(cls, chord_dispatch: ChordDispatch, parts: Sequence[bytes]) -> "SpeculativeDispatch":
-        """``chord_dispatch``, to be applied if the chord's parts are exactly these, in this order."""
+    def of(
+        cls, chord_dispatch: ChordDispatch, parts: Sequence[bytes], callback: bytes = b""
+    ) -> "SpeculativeDispatch":  # fmt: skip
+        """``chord_dispatch``, to be applied if the chord's parts are exactly these, in this order, and it has this
+        ``callback`` (empty: any)."""
         from hashlib import sha1  # imported late: it loads OpenSSL, which most programs do not need
 
-        return cls(chord_dispatch, sha1(b"".join(parts), usedforsecurity=False).hexdigest())
+        return cls(chord_dispatch, sha1(b"".join(parts), usedforsecurity=False).hexdigest(), callback)
 
 
 Disposal = Literal["ack", "requeue", "redeliver", "dead_letter"]

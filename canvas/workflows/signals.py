@@ -5,11 +5,12 @@ from uuid import uuid4
 
 from canvas.errors import CompositionError
 from canvas.model import states
-from canvas.model.settlement import MailboxStep
+from canvas.model.settlement import MailboxStep, SpeculativeDispatch
+from canvas.model.workflow_run import NodeRef, RunNode, task_id_of
 from canvas.task.payload_schema import checked_payload
 from canvas.wire.signing import mail_of
 from canvas.workflows.services import WorkflowServices
-from canvas.workflows.steps.chord_callbacks import change_mailboxes
+from canvas.workflows.steps.chord_callbacks import change_mailboxes, step_after_wait
 from canvas.workflows.steps.waits import signal_mailbox
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def send_signal(run: "RunResults", name: str, payload: Any, key: str | None) -> 
     if key is not None and (not isinstance(key, str) or not key.isprintable()):
         raise CompositionError(f"run {run.id}: key: expected text; got {key!r:.100}")
     for node in run.nodes:
-        if node.kind == "wait" and node.details["signal"] == name:
+        if _waits_for(node, name):
             schema = node.details.get("schema")
             payload = payload if schema is None else checked_payload(node.name, schema, payload)
     part = app.backend.encode_part(str(_FROM_SIGNAL), states.SUCCESS, payload)
@@ -39,7 +40,7 @@ def send_signal(run: "RunResults", name: str, payload: Any, key: str | None) -> 
     step = MailboxStep(run.id, mailbox, "offer", f"signal {key or uuid4()}", value)
     # The nodes of an attempt never change: the next step need not read those of the first one.
     known = None if run.attempt else app.run_store.know_unstored(run.id, 0, run.nodes, run.about, certain=False)
-    taken = change_mailboxes(app, [step])
+    taken = change_mailboxes(app, [step], _next_step(run, name, value) if known is not None else ())
     if not taken:
         if taken is False and _has_ended(run):
             if app.run_store.took_mail(run.id, mailbox, step.id):
@@ -55,6 +56,27 @@ def _has_ended(run: "RunResults") -> bool:
     if own is None or own.status not in states.READY_STATES:
         return False
     return bool(own.extra.get("attempt", run.attempt) == run.attempt)
+
+
+def _next_step(run: "RunResults", name: str, value: bytes) -> list[SpeculativeDispatch]:
+    """The step of a run in its first attempt after the only node that waits for the signal; empty if there are more."""
+    waits = [number for number, node in enumerate(run.nodes) if _waits_for(node, name)]
+    if len(waits) != 1:
+        return []
+    place, parent = NodeRef(run.id, 0, waits[0]), _task_before(run, waits[0])
+    return step_after_wait(run.app, run.app.run_store, place, parent, signal_mailbox(name), value)
+
+
+def _waits_for(node: RunNode, name: str) -> bool:
+    return node.kind == "wait" and node.details["signal"] == name
+
+
+def _task_before(run: "RunResults", number: int) -> str | None:
+    """The task whose end began the wait of a node, as far as the graph says."""
+    before = [place for place, node in enumerate(run.nodes) for out in node.outs if out.node == number]
+    if len(before) == 1 and run.nodes[before[0]].kind == "task":
+        return task_id_of(NodeRef(run.id, 0, before[0]))
+    return None
 
 
 def pending_signals(app: WorkflowServices, run: str) -> dict[str, list[Any]]:

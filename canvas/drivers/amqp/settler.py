@@ -27,7 +27,6 @@ from canvas.model.settlement import (
     ReadyChord,
     Settlement,
     SettleResult,
-    SpeculativeDispatch,
 )
 
 _UNSENT_AT_ONCE = 10_000
@@ -119,7 +118,7 @@ class AmqpSettler:
             deferrals=(),
             disposal="ack" if back else s.disposal,
             stores=s.stores if self._replies is None else (),
-            speculative=[SpeculativeDispatch(self._end(end, outbox), digest) for end, digest in s.speculative],
+            speculative=[one._replace(chord_dispatch=self._end(one.chord_dispatch, outbox)) for one in s.speculative],
         )
         return Prepared(kept, outgoing, written)
 

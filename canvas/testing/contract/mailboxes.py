@@ -3,9 +3,11 @@
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from canvas.drivers.ports import Driver
-from canvas.model.settlement import MailboxStep, ReadyChord, Settlement
-from canvas.testing.contract.support import ContractSupport, chord_end
+from canvas.model.settlement import MailboxStep, ReadyChord, Settlement, SettleResult, SpeculativeDispatch
+from canvas.testing.contract.support import ContractSupport, chord_end, part
 
 
 def post(value: str, mailbox: str = "m", run: str = "run") -> MailboxStep:
@@ -113,6 +115,39 @@ class MailboxContract(ContractSupport):
         self._mail(driver, take("a"), post("one"))
         end = chord_end("run.a")._replace(mail=[take("b"), post("two")])
         assert [one.group_id for one in driver.settler.dispatch_chord(end).ready] == ["run.b"]
+
+    def _foresee(self, driver: Driver, step: MailboxStep, value: bytes, callback: bytes) -> SettleResult:
+        """The outcome of a step that foresees the end of the chord of wait ``a``, with this value and callback."""
+        end = chord_end("run.a", self.publish("after"), parts=[part("outer", "a", 0)._replace(size=1)])
+        speculative = [SpeculativeDispatch.of(end, [value], callback)]
+        return driver.settler.settle([Settlement(None, fence="none", mail=[step], speculative=speculative)]).verdicts[0]
+
+    @pytest.mark.parametrize("step", [offer("one"), resolve("a", b"one")])
+    def test_the_end_of_a_wait_that_was_foreseen_is_applied_once(self, driver: Driver, step: MailboxStep) -> None:
+        self._run(driver)
+        self._mail(driver, take("a"))
+        verdict = self._foresee(driver, step, b"one", b"fire a")
+        if verdict.ended:
+            assert (list(verdict.ended), [ready.group_id for ready in verdict.ready]) == (["run.a"], ["outer"])
+        else:
+            assert [ready.parts for ready in verdict.ready] == [[b"one"]]
+            assert driver.settler.dispatch_chord(chord_end("run.a", self.publish("after"))).held
+        assert self.ids(self._lease(driver)) == ["after"]
+        again = self._foresee(driver, step, b"one", b"fire a")
+        assert (list(again.ended), list(again.ready), self._lease(driver)) == ([], [], [])
+        assert "run.a" not in [ready.group_id for ready in driver.settler.stale_ready_chords(0)]
+
+    @pytest.mark.parametrize(("value", "callback"), [(b"two", b"fire a"), (b"one", b"fire b")])
+    def test_another_end_of_a_wait_than_foreseen_is_handed_out(
+        self, driver: Driver, value: bytes, callback: bytes
+    ) -> None:
+        self._run(driver)
+        assert not self._foresee(driver, offer("one"), value, callback).ready
+        self._mail(driver, take("a"))
+        verdict = self._foresee(driver, offer("one"), value, callback)
+        assert not verdict.ended
+        assert [(ready.callback, ready.parts) for ready in verdict.ready] == [(b"fire a", [b"one"])]
+        assert self._lease(driver) == []
 
     def test_a_value_and_a_timeout_at_once_resolve_a_wait_once(self, driver: Driver) -> None:
         self._run(driver)

@@ -255,7 +255,7 @@ class SettleBatch(Concluding):
             emit("worker.lease_lost", tag=settlement.delivery.tag, queue=settlement.delivery.queue)
         elif settlement.sent:
             report_sent(settlement)
-        for chord_dispatch, _ in settlement.speculative:
+        for chord_dispatch, *_ in settlement.speculative:
             if chord_dispatch.group_id in verdict.ended:
                 report_sent(chord_dispatch)
                 emit("chord.dispatched", group_id=chord_dispatch.group_id, failed=chord_dispatch.failed)

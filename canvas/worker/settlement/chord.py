@@ -3,6 +3,7 @@
 Sources: semantics.md K7–K9, K14, E6–E9, R3.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from canvas.app.application import Canvas
@@ -20,7 +21,7 @@ from canvas.graph.ends import result_id
 from canvas.model import states
 from canvas.model.ids import Lineage
 from canvas.model.record import Record
-from canvas.model.settlement import ChordDispatch, ReadyChord
+from canvas.model.settlement import ChordDispatch, ReadyChord, SpeculativeDispatch
 from canvas.model.workflow_run import RUN_HEADER
 from canvas.primitives.registry import maybe_signature
 from canvas.primitives.signature import Signature
@@ -30,7 +31,16 @@ from canvas.text import safe_repr
 from canvas.worker.settlement.cascade import TerminalState, cascade_failure, fail_remaining
 from canvas.worker.settlement.deep_calls import with_deep_calls
 from canvas.worker.settlement.errbacks import run_errbacks
-from canvas.workflows.steps.chord_callbacks import Part, decoded_callback, join_end, parts_of, state_gone
+from canvas.worker.settlement.job import Job
+from canvas.worker.settlement.speculation import SpeculativeJoins
+from canvas.workflows.steps.chord_callbacks import (
+    Part,
+    decoded_callback,
+    join_end,
+    parts_of,
+    state_gone,
+    step_after_wait,
+)
 from canvas.workflows.steps.engine import advance_all, end_lost
 from canvas.workflows.store import RunStore
 
@@ -138,6 +148,20 @@ def dispatch_speculatively(app: Canvas, runs: RunStore, ready: ReadyChord) -> Ch
         return None
     sends_only = effects.publishes and not (effects.stores or effects.parts or effects.deferrals or effects.mail)
     return effects.chord_dispatch(ready.group_id) if sends_only else None
+
+
+def foreseen(
+    app: Canvas, runs: RunStore, joins: SpeculativeJoins, done: Job, effects: Outbox
+) -> Sequence[SpeculativeDispatch]:
+    """The ends that follow from the effects of one settlement, as far as this process knows: of joins, or the next
+    step after a sleep that its timer ends. Other waits than sleeps have often ended when their timer runs out."""
+    if effects.parts:
+        return joins.ends_of(effects.parts)
+    place, step = done.node, effects.mail[0]
+    sleeps = place is not None and place.is_timer and runs.node(place.run, place.attempt, place.node).kind == "sleep"
+    if place is None or not sleeps or step.value is None or len(effects.mail) != 1:
+        return []
+    return step_after_wait(app, runs, place, done.request.parent_id, step.mailbox, step.value)
 
 
 def _lose(

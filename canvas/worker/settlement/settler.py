@@ -22,7 +22,7 @@ from canvas.producer.send_errors import problem_of
 from canvas.telemetry import emit
 from canvas.worker.settlement.callbacks import callback_groups
 from canvas.worker.settlement.cascade import TerminalState, fail_remaining
-from canvas.worker.settlement.chord import dispatch, dispatch_speculatively
+from canvas.worker.settlement.chord import dispatch, dispatch_speculatively, foreseen
 from canvas.worker.settlement.errbacks import run_errbacks
 from canvas.worker.settlement.job import Job, Report
 from canvas.worker.settlement.kept_chords import keeps
@@ -78,7 +78,8 @@ class Settler:
             advance_all(self._app, self._runs, effects, done.message.id)
         if not done.reported:
             self._report(done, effects, outcome, report)
-        speculative = self._speculative.ends_of(effects.parts) if effects.parts else ()
+        foreseeable = effects.parts or effects.mail
+        speculative = foreseen(self._app, self._runs, self._speculative, done, effects) if foreseeable else ()
         return effects.settlement(done.delivery, done.fence, speculative), outcome
 
     def _settle_plain(self, done: Job, outcome: Success, report: Report) -> Settlement | None:

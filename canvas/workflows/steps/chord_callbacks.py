@@ -1,9 +1,18 @@
 """The end of a chord of a workflow's run: its parts, and the next step of the run."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from canvas.errors import DecodeError, RefusedError, RunLost
-from canvas.model.settlement import ChordDispatch, MailboxStep, ReadyChord, Settlement, SettleResult
+from canvas.model.settlement import (
+    ChordDispatch,
+    MailboxStep,
+    ReadyChord,
+    Settlement,
+    SettleResult,
+    SpeculativeDispatch,
+)
+from canvas.model.workflow_run import NodeRef
 from canvas.producer.outbox import Outbox
 from canvas.telemetry import emit
 from canvas.wire import typed_json
@@ -69,18 +78,43 @@ def state_gone(ready: ReadyChord) -> str:
     )
 
 
-def change_mailboxes(app: WorkflowServices, steps: list[MailboxStep]) -> bool | None:
-    """Take these steps at the store, and the next steps of the runs whose waits end by them.
+def change_mailboxes(
+    app: WorkflowServices, steps: list[MailboxStep], speculative: Sequence[SpeculativeDispatch] = ()
+) -> bool | None:
+    """Take these steps at the store, and the next steps of the runs whose waits end by them. The store may take the
+    ``speculative`` ones in the same call.
 
     Returns whether a wait ended; ``None`` if the answer was lost, and the store says only that it took the steps.
 
     Raises RefusedError, OperationalError."""
-    verdicts = app.driver.settler.settle([Settlement(None, fence="none", mail=steps)]).verdicts
+    verdicts = app.driver.settler.settle([Settlement(None, fence="none", mail=steps, speculative=speculative)]).verdicts
     for verdict in verdicts:
         if verdict.refused:
             raise RefusedError(verdict.refused)
     go_on_here(app, app.run_store, verdicts)
-    return any(verdict.ready for verdict in verdicts) if verdicts else None
+    return any(verdict.ready or verdict.ended for verdict in verdicts) if verdicts else None
+
+
+def step_after_wait(
+    app: WorkflowServices, runs: RunStore, place: NodeRef, parent: str | None, mailbox: str, value: bytes
+) -> list[SpeculativeDispatch]:
+    """The next step of a run after the wait of the node ``place`` in ``mailbox``, if it gets this ``value``: it goes
+    with the value, which saves a call and a chord. ``parent``: the task whose end began the wait.
+
+    Empty where the program is to see each message once, and where the step does more than to store results, to send
+    tasks and to return parts."""
+    if app.sender.shows_messages or app.conf.task_send_sent_event:
+        return []
+    effects = Outbox(app)
+    engine = RunEngine(app, runs, effects, place.run, place.attempt, parent)
+    ready = engine.woken_marker(place.node, "value", mailbox, value)
+    try:
+        end = join_end(app, runs, effects, ready, decoded_callback(app, ready))
+    except Exception:  # noqa: BLE001 - it is met again, and reported, when the step is taken
+        return []
+    if effects.mail or effects.runs or effects.joins or effects.deferrals:
+        return []
+    return [SpeculativeDispatch.of(end, ready.parts, ready.callback)]
 
 
 def go_on_here(app: WorkflowServices, runs: RunStore, verdicts: list[SettleResult]) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from canvas.errors import CompositionError, NodeTimeout, TaskRevokedError
 from canvas.model import states
 from canvas.model.ids import Lineage
-from canvas.model.settlement import MailboxStep
+from canvas.model.settlement import MailboxStep, ReadyChord
 from canvas.model.workflow_run import (
     AWAITING_SIGNAL,
     CANCEL_NODES,
@@ -67,10 +67,18 @@ class WaitingAttempt(Attempt, ABC):
 
     def _take(self, number: int, purpose: Purpose, mailbox: str = "") -> None:
         """Let a node wait."""
-        group, lives = f"{self._run}.{self._attempt}.{number}.{purpose}", self._app.backend.run_lives
-        callback = self._sealed_step(group, ["woken", number, purpose, mailbox])
-        wait = wait_id(self._attempt, number, purpose)
+        lives, wait = self._app.backend.run_lives, wait_id(self._attempt, number, purpose)
+        group, callback = self._woken_by(number, purpose, mailbox)
         self._effects.mail.append(MailboxStep(self._run, mailbox, "take", wait, None, group, callback, lives, lives))
+
+    def _woken_by(self, number: int, purpose: Purpose, mailbox: str) -> tuple[str, bytes]:
+        """The chord that is ready when a node's wait has ended: its group id and its callback."""
+        group = f"{self._run}.{self._attempt}.{number}.{purpose}"
+        return group, self._sealed_step(group, ["woken", number, purpose, mailbox])
+
+    def woken_marker(self, number: int, purpose: Purpose, mailbox: str, value: bytes) -> ReadyChord:
+        """The ready chord of a node's wait that has ended with this ``value``."""
+        return ReadyChord(*self._woken_by(number, purpose, mailbox), [value], None)
 
     def _resolve(self, number: int, purpose: Purpose, source: int, state: str, value: Any, mailbox: str = "") -> None:
         """End a node's wait, unless it has ended."""

@@ -208,9 +208,9 @@ class ScriptArguments:
         """The speculative ends of a settlement. One that cannot be packed is left out: its chord is handed out when it
         is ready, and its end is refused then."""
         found = []
-        for end, digest in ends:
+        for end, digest, callback in ends:
             with suppress(*UNWRITABLE):
-                found.append([end.group_id, digest, pack(self.chord_dispatch(end))])
+                found.append([end.group_id, digest, pack(self.chord_dispatch(end)), callback or False])
         return found
 
     def stores(self, stores: Sequence[ResultWrite]) -> list[Any]:

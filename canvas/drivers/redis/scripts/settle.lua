@@ -12,7 +12,8 @@
 --     of publishes, one may be {list, false, length of the bytes after its payload in ARGV's last, queue}
 --     or, of an ack and a stored success alone, {tag, key, record, seconds to keep it (0: always)}: the fence is "lease";
 --     a long record is passed apart, and here is its place among those
---     speculative: ends of chords {group, SHA-1 of the parts that it takes, msgpack: as dispatch_chord.lua}
+--     speculative: ends of chords {group, SHA-1 of the parts that it takes, msgpack: as dispatch_chord.lua, the callback that
+--     it must have or false}
 -- ARGV[4] how many to lease   ARGV[5] tag prefix   ARGV[6] number of the first tag
 -- ARGV[7] chords to end, msgpack: {as dispatch_chord.lua, …}   ARGV[8…] queue name of each list, then the only message that is
 --     sent, where it may be leased at once: as in unacked, [payload,"",queue]; or the long records
@@ -158,18 +159,19 @@ local function general()
         return not (s.joins or s.extensions or s.keeps or s.publishes or s.deferrals or s.permits or s.locks or s.dead)
     end
 
-    -- End a chord that is ready by f, {group, SHA-1 of parts, end}, if f was made of these parts; the outer chords that
-    -- became ready with it, nil where it is not to be.
+    -- End a chord that is ready by f, a speculative end, if f was made for it; the outer chords that became ready with it, nil
+    -- where it is not to be.
     local function apply_speculative(f, ready)
-        if not f or redis.sha1hex(table.concat(ready[3])) ~= f[2] then return nil end
+        if not use('effects').is_made_for(f, ready[3], ready[2]) then return nil end
         local done, verdict = pcall(use('effects').dispatch_chord, cmsgpack.unpack(f[3]))
         return done and verdict[1] == 1 and verdict[2] or nil
     end
 
-    -- End the chords in found by the speculative ends of s. Returns {those that are ready then, groups of those that ended}.
+    -- End the chords in found by the speculative ends of s. Returns {those that are ready then, groups of those that ended,
+    -- with those in found.ended}.
     local function apply_all_speculative(s, found)
         if not s.speculative then return {found} end
-        local left, ended, ends = {}, {}, {}
+        local left, ended, ends = {}, found.ended, {}
         for _, f in ipairs(s.speculative) do ends[f[1]] = f end
         for _, ready in ipairs(found) do
             local outer = apply_speculative(ends[ready[1]], ready)

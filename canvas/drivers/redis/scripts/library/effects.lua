@@ -1,7 +1,7 @@
 -- The effects of a settlement, or of the end of a chord.
 --
 -- KEYS and ARGV are the script's, which has set the fields of context.
--- Returns: send, record, record_and_send, dead_letter, dispatch_chord.
+-- Returns: send, is_made_for, record, record_and_send, dead_letter, dispatch_chord.
 -- Uses: context, records, chords, mailboxes, new_runs
 
 -- Send s.publishes, {m, …}, and s.deferrals, {{id, due, list, payload}, …}.
@@ -14,9 +14,33 @@ local function send(s)
     end
 end
 
--- The result side: s.runs, s.stores, s.joins, s.extensions, s.keeps, s.parts and s.mail; returns what became ready.
+local record_and_send
+
+-- Whether f, {group, SHA-1 of parts, msgpack: as dispatch_chord.lua, callback or false}, is made for these parts and this callback.
+local function is_made_for(f, parts, callback)
+    return f and (not f[4] or f[4] == callback) and redis.sha1hex(table.concat(parts)) == f[2]
+end
+
+-- Go on after a wait that has got its value, by the part of the chord that it is. A wait whose next step is among ends,
+-- the speculative ones by group, needs no chord; another one is a chord that is ready. Appends to found and found.ended.
+local function wake(part, ends, found)
+    local f = ends[part[2]]
+    if is_made_for(f, {part[5]}, part[6]) then
+        local done, outer = pcall(record_and_send, cmsgpack.unpack(f[3]))
+        on_results()
+        if done then
+            found.ended[#found.ended + 1] = part[2]
+            for _, one in ipairs(outer) do found[#found + 1] = one end
+            return
+        end
+    end
+    use('chords').count_part(part, found)
+end
+
+-- The result side: s.runs, s.stores, s.joins, s.extensions, s.keeps, s.parts and s.mail; returns what became ready, and
+-- in its field ended the groups of waits that s.speculative went on after.
 local function record(s)
-    local found = {}
+    local found = {ended = {}}
     if not (s.runs or s.stores or s.joins or s.extensions or s.keeps or s.parts or s.mail) then return found end
     on_results()
     for _, one in ipairs(s.runs or NONE) do use('new_runs').write(one) end
@@ -25,12 +49,17 @@ local function record(s)
     for _, one in ipairs(s.extensions or NONE) do use('chords').extend_chord(one) end
     for _, one in ipairs(s.keeps or NONE) do use('chords').keep_chord(one) end
     for _, one in ipairs(s.parts or NONE) do use('chords').count_part(one, found) end
-    for _, one in ipairs(s.mail or NONE) do use('mailboxes').change_mailbox(one, found) end
+    if s.mail then
+        local woken, ends = {}, {}
+        for _, f in ipairs(s.speculative or NONE) do ends[f[1]] = f end
+        for _, one in ipairs(s.mail) do use('mailboxes').change_mailbox(one, woken) end
+        for _, part in ipairs(woken) do wake(part, ends, found) end
+    end
     return found
 end
 
--- Both sides of s; returns what became ready.
-local function record_and_send(s)
+-- Both sides of s; returns as record.
+function record_and_send(s)
     local found = record(s)
     send(s)
     return found
@@ -56,6 +85,6 @@ local function dispatch_chord(f)
 end
 
 return {
-    send = send, record = record, record_and_send = record_and_send, dead_letter = dead_letter,
+    send = send, is_made_for = is_made_for, record = record, record_and_send = record_and_send, dead_letter = dead_letter,
     dispatch_chord = dispatch_chord,
 }

@@ -2,7 +2,7 @@
 --
 -- KEYS and ARGV are the script's, which has set the fields of context. The results' database is selected.
 -- Returns: change_mailbox.
--- Uses: context, chords, runs
+-- Uses: context, runs
 
 -- The name of a mailbox's field in the hash of its run.
 local function mail_field(mailbox, name) return 'mail:' .. name .. '\0' .. mailbox end
@@ -36,10 +36,10 @@ end
 
 -- Give a wait, {group id, callback, ttl}, its value, or end it without one. Its callback is in a field of its own: Redis
 -- needs less memory for a hash of short values.
-local function end_wait(run, mailbox, id, wait, value, groups, found)
+local function end_wait(run, mailbox, id, wait, value, groups, woken)
     redis.call('HDEL', run, mail_field(mailbox, 'callback:' .. id))
     mail_state(run, mailbox, id, 'done')
-    if value then use('chords').count_part({groups .. wait[1], wait[1], id, '0', value, wait[2], wait[3], 1}, found) end
+    if value then woken[#woken + 1] = {groups .. wait[1], wait[1], id, '0', value, wait[2], wait[3], 1} end
 end
 
 local function replaced(text, old, new)
@@ -91,22 +91,22 @@ local function pop_wait(run, mailbox)
     return id, wait
 end
 
-function mail_steps.offer(run, mailbox, b, found)
+function mail_steps.offer(run, mailbox, b, woken)
     if mail_state(run, mailbox, b[4]) then return true end
     local id, wait = pop_wait(run, mailbox)
     if not id then return false end
     mail_state(run, mailbox, b[4], 'done')
-    end_wait(run, mailbox, id, wait, b[5], b[6], found)
+    end_wait(run, mailbox, id, wait, b[5], b[6], woken)
     return true
 end
 
-function mail_steps.post(run, mailbox, b, found)
-    if mail_steps.offer(run, mailbox, b, found) then return end
+function mail_steps.post(run, mailbox, b, woken)
+    if mail_steps.offer(run, mailbox, b, woken) then return end
     mail_state(run, mailbox, b[4], 'done')
     append_mail(run, mailbox, 'v', b[5])
 end
 
-function mail_steps.take(run, mailbox, b, found)
+function mail_steps.take(run, mailbox, b, woken)
     local state, wait = mail_state(run, mailbox, b[4]), {b[7], b[8], b[9]}
     if state and string.sub(state, 1, 6) ~= 'value:' then return end
     local left = redis.call('TTL', run)
@@ -116,22 +116,22 @@ function mail_steps.take(run, mailbox, b, found)
     end
     if left >= 0 then use('runs').keep_findable(run, math.max(left, b[10]), context.now or server_time()) end
     local value = state and string.sub(state, 7) or pop_mail(run, mailbox, 'v')
-    if value then return end_wait(run, mailbox, b[4], wait, value, b[6], found) end
+    if value then return end_wait(run, mailbox, b[4], wait, value, b[6], woken) end
     begin_wait(run, mailbox, b[4], wait)
 end
 
-function mail_steps.resolve(run, mailbox, b, found)
+function mail_steps.resolve(run, mailbox, b, woken)
     local state = mail_state(run, mailbox, b[4])
     if not state then return mail_state(run, mailbox, b[4], b[5] and 'value:' .. b[5] or 'done') end
     local wait = waiting(run, mailbox, b[4])
-    if wait then end_wait(run, mailbox, b[4], wait, b[5], b[6], found) end
+    if wait then end_wait(run, mailbox, b[4], wait, b[5], b[6], woken) end
 end
 
 -- b: {run, mailbox, kind of step, id, value or false, start of the bases of groups, group id, callback, ttl, seconds to
--- keep the run for}, as MailboxStep says
-local function change_mailbox(b, found)
+-- keep the run for}, as MailboxStep says; appends to woken the part, as of count_part, of each wait that has got a value
+local function change_mailbox(b, woken)
     local run, mailbox, kind = b[1], b[2], b[3]
-    if redis.call('EXISTS', run) == 1 then mail_steps[kind](run, mailbox, b, found) end
+    if redis.call('EXISTS', run) == 1 then mail_steps[kind](run, mailbox, b, woken) end
 end
 
 return {change_mailbox = change_mailbox}
