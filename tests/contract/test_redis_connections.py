@@ -2,9 +2,7 @@
 
 import asyncio
 import os
-import select
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -18,7 +16,6 @@ from canvas.drivers import open_driver
 from canvas.drivers.ports.values import Lease
 from canvas.drivers.redis.connection.client import RedisClient
 from canvas.drivers.redis.connection.connecting import Connector
-from canvas.drivers.redis.connection.resp import poll_briefly
 from canvas.drivers.redis.url import parse
 from canvas.errors import BrokerError, OperationalError
 from canvas.testing.contract import eventually, ids, publish
@@ -77,28 +74,6 @@ def test_no_more_connections_are_opened_than_allowed(redis_url):
         connector.connection()
     connector.drop(first)
     connector.drop(connector.connection())
-
-
-def test_a_reply_that_is_late_is_awaited_by_a_blocking_read(client):
-    connection = client().connection()
-    for _ in range(3):
-        before = time.thread_time()
-        connection.send([("BLPOP", "nothing", "0.2")])
-        assert connection.receive() is None
-        assert time.thread_time() - before < 0.1
-    for _ in range(200):  # it polls again
-        connection.send([("PING",)])
-        assert connection.receive() == b"PONG"
-
-
-def test_a_connection_polls_until_there_is_something_to_read_and_for_a_moment_only():
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        poll = select.poll()
-        poll.register(ours, select.POLLIN)
-        assert not poll_briefly(poll)
-        theirs.send(b"x")
-        assert poll_briefly(poll)
 
 
 def test_a_connection_is_tried_only_after_a_long_time_without_use(client):

@@ -29,8 +29,9 @@ ANSWER_WITHIN = 30.0
 _POLL_FOR = 50e-6
 """Seconds for which a connection polls for a reply before it blocks. A server on the same machine answers a call within
 that time; to block and to be woken takes longer, and leaves the processor's caches cold."""
-_BLOCKING_READS = 100
-"""Reads without polling after a reply that did not come in that time: the server is busy, or far away."""
+_BLOCKING_READS = (100, 3_200)
+"""Reads without polling after a reply that did not come in that time: the server is busy or far away, or there are more
+programs than processors. Each further such reply in a row doubles them, up to the second number."""
 _SYSTEM_SOCKETS = "socket"
 """The module of Python's own sockets."""
 
@@ -121,7 +122,17 @@ def error_of(text: str) -> Exception:
 class SocketConnection:
     """A connection to Redis that sends commands and reads their replies; it has no pool and no retries."""
 
-    __slots__ = ("__weakref__", "_address", "_answered", "_blocking", "_poll", "_reader", "_socket", "used_at")
+    __slots__ = (
+        "__weakref__",
+        "_address",
+        "_answered",
+        "_blocking",
+        "_pause",
+        "_poll",
+        "_reader",
+        "_socket",
+        "used_at",
+    )
 
     def __init__(self, address: Address) -> None:
         """Connect, log in and choose the database. Raises OSError, Refusal."""
@@ -129,6 +140,7 @@ class SocketConnection:
         self._address, self._answered = address, False
         self._socket = _connected(address)
         self._blocking: float = 0 if _is_system_socket(self._socket) else inf
+        self._pause = _BLOCKING_READS[0]
         self._poll = select.poll()
         self._poll.register(self._socket, select.POLLIN)
         self.used_at = time.monotonic()
@@ -166,8 +178,10 @@ class SocketConnection:
             while (reply := reader.gets()) is NOTHING:
                 if self._blocking:
                     self._blocking -= 1
-                elif not poll_briefly(self._poll):
-                    self._blocking = _BLOCKING_READS
+                elif poll_briefly(self._poll):
+                    self._pause = _BLOCKING_READS[0]
+                else:
+                    self._blocking, self._pause = self._pause, min(2 * self._pause, _BLOCKING_READS[1])
                 data = self._socket.recv(_READ_AT_ONCE)
                 if not data:
                     raise ConnectionError("the server closed the connection")
@@ -208,14 +222,14 @@ class SocketConnection:
 
 def poll_briefly(poll: "select.poll") -> bool:
     """Poll until there is something to read, for at most 50 µs, yielding the processor in between. Returns whether
-    there is."""
+    there is within that time: on a busy machine another program may have the processor for longer."""
     if poll.poll(0):
         return True
     until = time.monotonic() + _POLL_FOR
     while time.monotonic() < until:
         os.sched_yield()
         if poll.poll(0):
-            return True
+            return time.monotonic() < until
     return False
 
 
