@@ -48,8 +48,10 @@ def _labels(context: click.Context, parameter: click.Parameter, values: tuple[st
     "--label", multiple=True, callback=_labels, metavar="LABEL=VALUE",
     help="Runs that were started with this label; may be repeated.",
 )  # fmt: skip
-@click.option("--since", callback=_moment, help="Created then or later: ISO 8601, or as in 90m or 7d before now.")
-@click.option("--until", callback=_moment, help="Created before then.")
+@click.option(
+    "--since", callback=_moment, help="Runs created at or after this time: ISO 8601, or 90m or 7d for that long ago."
+)
+@click.option("--until", callback=_moment, help="Runs created before this time, in the same form.")
 @click.option("-n", "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="The latest N runs.")
 @_json
 @click.pass_obj

@@ -214,8 +214,7 @@ def node_of_path(run: RunTree, path: str) -> Again:
             child = run.child(head) if goes_on_inside(run.nodes[number]) else None
             if child is None:
                 raise CompositionError(
-                    f"run {run.id}: {head}: no run of a workflow is in its place whose nodes could run again: run "
-                    f"{head!r} again as a whole"
+                    f"run {run.id}: {head} has no inner run whose nodes could run again: run {head!r} again as a whole"
                 )
             if not child.status().over:
                 raise CompositionError(

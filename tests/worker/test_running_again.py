@@ -267,7 +267,7 @@ def test_what_cannot_run_again(bench, app, flow):
         run.child("inside").again("a")
     with pytest.raises(CompositionError, match=r"has no node 'b'.*it has a"):
         run.again("inside/b")
-    with pytest.raises(CompositionError, match="held: no run of a workflow is in its place"):
+    with pytest.raises(CompositionError, match="held has no inner run"):
         run.again("held/b")
     shown = canvas(bench, "workflow", "again", run.id, "--from", "nothing", check=False)
     assert shown.returncode != 0

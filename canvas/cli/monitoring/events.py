@@ -30,7 +30,7 @@ _OF_CAMERAS = ("detach", "pidfile", "logfile", "uid", "gid", "umask")
               "that takes pictures of the state of workers and tasks.")  # fmt: skip
 @click.option("-F", "--frequency", "--freq", type=click.FloatRange(min=0.001), default=1.0,
               help="With --camera: seconds between two pictures.  [default: 1]")  # fmt: skip
-@click.option("-r", "--maxrate", help="With --camera: the most pictures, such as 10/m.")
+@click.option("-r", "--maxrate", help="With --camera: take at most this many pictures, such as 10/m.")
 @click.option("-l", "--loglevel", default="WARNING", show_default=True,
               type=click.Choice(_LEVELS, case_sensitive=False),
               help="With --camera: the level of its log.")  # fmt: skip

@@ -31,7 +31,7 @@ _NAME = "celerybeat@%h"
 @click.command(name="beat", cls=OpenCommand, context_settings={"allow_extra_args": True})
 @click.option("--detach", is_flag=True, help="Run in the background; use with --logfile and --pidfile.")
 @click.option("-s", "--schedule", "schedule_filename", type=click.Path(),
-              help="The file of Celery's beat: when entries ran last is taken over from it once."
+              help="File of Celery's beat, from which the last runs of entries are read once."
                    "  [default: celerybeat-schedule]")  # fmt: skip
 @click.option("-S", "--scheduler",
               help="Where entries are kept: django (django-celery-beat's tables), redbeat (celery-redbeat's keys); "

@@ -173,7 +173,9 @@ def _start(context: click.Context, app: Canvas, about: dict[str, Any], given: di
 
     if given.pop("detach"):
         if context.obj.own is not None:
-            raise ConfigurationError("--detach: expected the canvas command; a program detaches itself")
+            raise ConfigurationError(
+                "--detach works with the canvas command only: a program that starts a worker has to detach itself"
+            )
         logfile = file_name(about["logfile"], node) if about["logfile"] else None
         if daemon.detach(check, context.obj.started_in, os.path.abspath(logfile) if logfile else None,
                          about["executable"]):  # fmt: skip
