@@ -28,7 +28,7 @@ from canvas.task.task import Task
 from canvas.telemetry import emit
 
 Run = Callable[[Signature[Any], tuple[Any, ...], Options, Options], Any]
-"""Runs a signature with these arguments, keyword arguments and options; its result."""
+"""Runs a signature with these arguments, keyword arguments and options, and returns its result."""
 
 
 class EagerApp(SignatureApp, ResultApp, Protocol):

@@ -144,8 +144,8 @@ class PreparedMessages:
 
 
 def _fixed(options: Mapping[str, Any]) -> tuple[str, bool]:
-    """The options that are the same in many calls, as text, or ``"?"`` where there are others; whether the call is that
-    of a workflow's node."""
+    """The options that many calls have in common, as text, and whether the call is that of a workflow's node. The text
+    is ``"?"`` for a call with other options."""
     # Operators take no calls: each node of a workflow passes.
     of_node = STAMP in options and RUN_HEADER in options and bool(options[RUN_HEADER])
     of_node = of_node and "stamped_headers" in options and options["stamped_headers"] == _STAMPED

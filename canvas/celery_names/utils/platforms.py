@@ -66,7 +66,7 @@ class Pidfile:
             file.write(f"{os.getpid()}\n")
 
     def remove_if_stale(self) -> bool:
-        """Remove the file unless it names another process that runs; whether it was removed."""
+        """Remove the file unless it names another process that runs. Returns whether it was removed."""
         try:
             pid = self.read_pid()
         except ValueError:

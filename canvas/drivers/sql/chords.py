@@ -162,7 +162,7 @@ class SqlChords:
         self._database.call(lambda connection: self.end(connection, group_id, failed, expires))
 
     def end(self, connection: Connection, group_id: str, failed: bool, expires: int) -> bool:
-        """Like ``delete_chord``, in a transaction of the caller's; whether the chord was ready."""
+        """Like ``delete_chord``, in a transaction of the caller's. Returns whether the chord was ready."""
         chords, parts = self._chords, self._parts
         now = read_clock(connection)
         values: dict[str, Any] = {"state": FAILED if failed else DONE, "size": None, "ready_since": None}

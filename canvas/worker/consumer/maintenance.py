@@ -175,7 +175,7 @@ class Maintenance:
         self._next_sweep = 0.0
         self._promotion = Promotion(driver.broker, looks=True)
         self.tick = Repeated("maintenance", self._do_due, after_failure=heartbeats.renew_again)
-        """Do what is due; seconds until something is due again. An unreachable broker is tried again."""
+        """Do what is due. Returns the seconds until something is due again. An unreachable broker is tried again."""
 
     def expect(self, at: float) -> bool:
         """Note that a message is due at this monotonic time. Safe from any thread."""
@@ -222,7 +222,7 @@ class ChildDuties:
         self._promotion = Promotion(broker, looks=False)
         self.lifetimes = Looks(lifetimes)
         self.tick = Repeated("maintenance", self._do_due)
-        """Do what is due; seconds until something is due again."""
+        """Do what is due. Returns the seconds until something is due again."""
 
     def _do_due(self) -> float:
         now = time.monotonic()

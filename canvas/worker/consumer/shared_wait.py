@@ -126,7 +126,7 @@ class SharedWait:
             emit("broker.unreachable", error=str(exc))
 
     def _step(self) -> float:
-        """Wait, and wake children; seconds until the next step."""
+        """Wait, and wake children. Returns the seconds until the next step."""
         if self._stopping:
             self._service.stop()
             return 0.0

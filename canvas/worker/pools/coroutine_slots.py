@@ -135,7 +135,7 @@ class TaskSlot:
             self._slots.leave()
 
     def _comes_back(self) -> bool:
-        """One wait is over; whether none is left, so that the task needs its slot again."""
+        """Note that one wait is over. Returns whether it was the last, so that the task needs its slot again."""
         self._waits -= 1
         if self._waits or self._over:
             return False
