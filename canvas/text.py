@@ -1,4 +1,4 @@
-"""Bounded text of arguments, for ``argsrepr`` and logs, never longer than asked; and names that resemble others."""
+"""Text: of arguments, for ``argsrepr`` and logs, never longer than asked; of names alike; of what to install."""
 
 import re
 from collections.abc import Sequence
@@ -166,3 +166,8 @@ def nearest_name(name: str, known: frozenset[str]) -> str | None:
     from difflib import get_close_matches
 
     return next(iter(get_close_matches(name, known, n=1, cutoff=_LIKE)), None)
+
+
+def pip_install(extra: str) -> str:
+    """The command that installs the libraries of an optional part of canvas."""
+    return f"pip install 'canvas-workflows[{extra}]'"

@@ -11,6 +11,7 @@ from canvas.app.application import Canvas
 from canvas.dashboard.app_parts import CeleryApp, canvas_of
 from canvas.dashboard.options import DashboardOptions
 from canvas.errors import ConfigurationError
+from canvas.text import pip_install
 
 try:
     from starlette.applications import Starlette
@@ -20,7 +21,7 @@ try:
     from starlette.staticfiles import StaticFiles
     from starlette.types import Receive, Scope, Send
 except ImportError as exc:
-    raise ConfigurationError("the dashboard needs Starlette: install canvas-workflows[dashboard]") from exc
+    raise ConfigurationError(f"the dashboard needs Starlette: {pip_install('dashboard')}") from exc
 
 from canvas.dashboard.answers import ERRORS, json_answer, on_error, on_wrong_method
 from canvas.dashboard.api.overview import healthcheck
@@ -107,7 +108,7 @@ def _history(collector: Collector, options: DashboardOptions) -> History | None:
     try:
         from canvas.drivers.sql.history import SQLHistory  # imported late: SQLAlchemy is an extra
     except ImportError as exc:
-        raise ConfigurationError("store needs SQLAlchemy: install canvas-workflows[sql]") from exc
+        raise ConfigurationError(f"store needs SQLAlchemy: {pip_install('sql')}") from exc
     limits = options.store_age, options.store_tasks, options.store_bytes
     history = History(SQLHistory(options.store), collector, *limits)
     history.attach()

@@ -5,6 +5,7 @@ from typing import Any
 
 from canvas.errors import ConfigurationError
 from canvas.schedules.base_schedule import BaseSchedule, between
+from canvas.text import pip_install
 
 _TWILIGHTS = {"astronomical": "-18", "nautical": "-12", "civil": "-6"}
 _RISING, _SETTING, _NOON = "next_rising", "next_setting", "next_transit"
@@ -38,9 +39,7 @@ class solar(BaseSchedule):
         try:
             import ephem
         except ImportError as exc:
-            raise ConfigurationError(
-                "solar schedules need the library ephem: pip install canvas-workflows[solar]"
-            ) from exc
+            raise ConfigurationError(f"solar schedules need the library ephem: {pip_install('solar')}") from exc
         if event not in _EVENTS:
             raise ValueError(f"solar: expected one of {', '.join(sorted(_EVENTS))}; got {event!r}")
         for name, degrees, most in (("lat", lat, 90), ("lon", lon, 180)):

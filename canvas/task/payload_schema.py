@@ -3,6 +3,7 @@
 from typing import Any
 
 from canvas.errors import CompositionError, ConfigurationError
+from canvas.text import pip_install
 
 
 def schema_of(model: Any, name: str) -> dict[str, Any]:
@@ -11,9 +12,7 @@ def schema_of(model: Any, name: str) -> dict[str, Any]:
     try:
         from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapter
     except ImportError:
-        raise ConfigurationError(
-            f"{name}: a type for payloads needs pydantic: install canvas-workflows[pydantic]"
-        ) from None
+        raise ConfigurationError(f"{name}: a type for payloads needs pydantic: {pip_install('pydantic')}") from None
     try:
         return TypeAdapter(model).json_schema()
     except (PydanticSchemaGenerationError, PydanticUserError) as exc:
@@ -28,7 +27,7 @@ def checked_payload(name: str, schema: dict[str, Any], payload: Any) -> Any:
         from pydantic_core import PydanticSerializationError, to_jsonable_python
     except ImportError:
         raise ConfigurationError(
-            f"{name} expects payloads of a type, which jsonschema checks: install canvas-workflows[pydantic]"
+            f"{name} expects payloads of a type, which jsonschema checks: {pip_install('pydantic')}"
         ) from None
     try:
         plain = to_jsonable_python(payload, by_alias=True)

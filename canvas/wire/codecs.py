@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any
 
 from canvas.errors import ConfigurationError, ContentDisallowed, DecodeError, EncodeError
+from canvas.text import pip_install
 from canvas.wire import pickling, typed_json
 from canvas.wire.depth import MAX_DEPTH
 
@@ -208,7 +209,7 @@ def _yaml() -> Any:
     try:
         import yaml
     except ImportError as exc:
-        raise ConfigurationError("the yaml serializer needs PyYAML: install canvas-workflows[yaml]") from exc
+        raise ConfigurationError(f"the yaml serializer needs PyYAML: {pip_install('yaml')}") from exc
     return yaml
 
 

@@ -4,6 +4,7 @@ import zlib
 from typing import Any
 
 from canvas.errors import ConfigurationError, DecodeError
+from canvas.text import pip_install
 
 _STEP = 1 << 16
 
@@ -116,7 +117,7 @@ def _zstd() -> Any:
         try:
             from backports import zstd
         except ImportError as exc:
-            raise ConfigurationError("zstd compression needs an extra: install canvas-workflows[zstd]") from exc
+            raise ConfigurationError(f"zstd compression needs an extra: {pip_install('zstd')}") from exc
     return zstd
 
 
@@ -124,7 +125,7 @@ def _brotli() -> Any:
     try:
         import brotli
     except ImportError as exc:
-        raise ConfigurationError("brotli compression needs an extra: install canvas-workflows[brotli]") from exc
+        raise ConfigurationError(f"brotli compression needs an extra: {pip_install('brotli')}") from exc
     return brotli
 
 

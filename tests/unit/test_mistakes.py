@@ -111,7 +111,7 @@ REFUSED = {
     73: (lambda: started(target="celery"), "each: … Celery workers cannot map over a result: let a task use self.replace, or run it on canvas workers (target='canvas')"),
     75: (lambda: app.workflow("nope"), "there is no run 'nope': …(workflow_run_expires)"),
     81: (lambda: add.apply_async((1, 2), serializer="jsn"), "mapp.add: unknown serializer 'jsn': expected one of json, msgpack, yaml, pickle"),
-    83: (without_yaml, "mapp.add: the yaml serializer needs PyYAML: install canvas-workflows[yaml]"),
+    83: (without_yaml, "mapp.add: the yaml serializer needs PyYAML: pip install 'canvas-workflows[yaml]'"),
     84: (lambda: setattr(app.conf, "accept_content", ["jason"]), "accept_content: expected a list of json, …; got ['jason'] from an assignment"),
     85: (lambda: add.apply_async((1, 2), eta="tomorrow"), "mapp.add: eta: expected ISO 8601 text; got 'tomorrow'"),
     86: (lambda: add.apply_async((1, 2), countdown="5"), "mapp.add: countdown: expected seconds (int or float); got str '5'"),

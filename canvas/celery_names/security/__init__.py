@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from canvas.app.connection import of_kombu
 from canvas.celery_names.parts.apps import app_or_default
 from canvas.errors import ConfigurationError
+from canvas.text import pip_install
 
 if TYPE_CHECKING:
     from canvas.app.application import Canvas
@@ -49,7 +50,7 @@ def setup_security(
         # Imported late: most programs do without cryptography.
         from canvas.celery_names.security.serialization import register_auth
     except ModuleNotFoundError as exc:
-        raise ConfigurationError("setup_security needs cryptography: install canvas-workflows[auth]") from exc
+        raise ConfigurationError(f"setup_security needs cryptography: {pip_install('auth')}") from exc
     with open(key) as of_key, open(cert) as of_cert:
         password = key_password or conf.security_key_password
         register_auth(of_key.read(), password, of_cert.read(), store, digest or conf.security_digest, serializer)

@@ -10,6 +10,7 @@ from canvas.cli.monitoring import flower_flags
 from canvas.cli.monitoring.flower_flags import switch
 from canvas.cli.options import comma_separated
 from canvas.errors import ConfigurationError
+from canvas.text import pip_install
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -159,7 +160,7 @@ def _run(served: Any, given: dict[str, Any]) -> None:
     try:
         import uvicorn
     except ImportError as exc:
-        raise click.UsageError("the dashboard needs uvicorn: install canvas-workflows[dashboard]") from exc
+        raise click.UsageError(f"the dashboard needs uvicorn: {pip_install('dashboard')}") from exc
     prefix = f"/{given['url_prefix'].strip('/')}" if given["url_prefix"].strip("/") else ""
     config = uvicorn.Config(
         served, host=given["address"], port=given["port"], uds=given["unix_socket"], root_path=prefix,

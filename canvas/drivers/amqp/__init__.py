@@ -8,6 +8,7 @@ from canvas.drivers.amqp.url import parse
 from canvas.drivers.ports import Driver, StoreParts
 from canvas.drivers.ports.message_state import StateParts
 from canvas.errors import ConfigurationError
+from canvas.text import pip_install
 
 
 def open_amqp(
@@ -26,6 +27,5 @@ def open_amqp(
     try:
         from canvas.drivers.amqp.opening import opened
     except ModuleNotFoundError as exc:
-        remedy = "pip install 'canvas-workflows[amqp]'"
-        raise ConfigurationError(f"RabbitMQ as a broker needs {exc.name}: {remedy}") from exc
+        raise ConfigurationError(f"RabbitMQ as a broker needs {exc.name}: {pip_install('amqp')}") from exc
     return opened(addresses, AmqpOptions.of(options), state, store, rpc)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from canvas.drivers.ports import StoreParts
 from canvas.errors import ConfigurationError
+from canvas.text import pip_install
 
 if TYPE_CHECKING:
     from canvas.drivers.keyvalue.values import KeyNames
@@ -57,9 +58,7 @@ def _memcached(servers: str, names: "KeyNames", options: Mapping[str, Any]) -> S
         from canvas.drivers.keyvalue.chords import MemcachedChords
         from canvas.drivers.keyvalue.memcached import Memcached
     except ModuleNotFoundError as exc:
-        raise ConfigurationError(
-            f"results in Memcached need {exc.name}: pip install 'canvas-workflows[memcached]'"
-        ) from exc
+        raise ConfigurationError(f"results in Memcached need {exc.name}: {pip_install('memcached')}") from exc
     from canvas.drivers.keyvalue.results import KeyValueResults
 
     addresses = [one for one in servers.rstrip("/").split(";") if one]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from canvas.drivers.ports import StoreParts
 from canvas.drivers.ports.capabilities import STORE_OF_ALL
 from canvas.errors import ConfigurationError
+from canvas.text import pip_install
 
 if TYPE_CHECKING:
     from canvas.drivers.ports.message_state import StateParts
@@ -64,4 +65,4 @@ def _needing(what: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as exc:
-        raise ConfigurationError(f"{what} in SQL need {exc.name}: pip install 'canvas-workflows[sql]'") from exc
+        raise ConfigurationError(f"{what} in SQL need {exc.name}: {pip_install('sql')}") from exc

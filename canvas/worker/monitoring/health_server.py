@@ -8,6 +8,7 @@ from canvas.app.application import Canvas
 from canvas.errors import BrokerError, ConfigurationError
 from canvas.execution.background import NEVER, BackgroundService
 from canvas.telemetry import attach
+from canvas.text import pip_install
 
 
 class MetricsPage(Protocol):
@@ -87,5 +88,5 @@ class Endpoint:
 
     def _metrics_page(self) -> tuple[int, bytes]:
         if self._metrics is None:
-            return 501, b"metrics need prometheus_client: install canvas-workflows[prometheus]\n"
+            return 501, f"metrics need prometheus_client: {pip_install('prometheus')}\n".encode()
         return 200, self._metrics.page()
