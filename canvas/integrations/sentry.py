@@ -93,7 +93,7 @@ def _integration() -> Any:
 def _monitors(excluded: list[str] | None) -> Any:
     if not HAS_SCOPES:
         raise ConfigurationError("CeleryIntegration(monitor_beat_tasks=True) needs sentry-sdk 2; install sentry-sdk>=2")
-    # Most programs have no cron monitors.
+    # Imported late: sentry-sdk 1 does not have what it needs.
     from canvas.integrations.sentry_crons import Monitors
 
     return Monitors(excluded)

@@ -3,10 +3,12 @@
 import asyncio
 import logging
 import traceback
+from importlib.util import find_spec
 
 import pytest
 
 from canvas import Canvas, Workflow, chain, chord, group, signature
+from canvas.caller_warnings import _EXPLAIN_THEMSELVES
 from canvas.schedules import crontab
 from canvas.testing.worker import start_worker
 
@@ -133,3 +135,7 @@ def test_an_error_within_canvas_keeps_its_frames(monkeypatch):
 def test_an_alias_is_named_as_its_method(name):
     with pytest.raises(TypeError, match=r"^Workflow\.apply_async\(\) takes"):
         getattr(flow(), name)(1, 2, 3)
+
+
+def test_modules_whose_errors_are_for_the_caller_exist():
+    assert [name for name in _EXPLAIN_THEMSELVES if find_spec(name) is None] == []
