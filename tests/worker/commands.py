@@ -75,3 +75,16 @@ def states(run):
 def reached(run, name, state):
     """Wait until a node is in this state."""
     eventually(lambda: states(run)[name] == state)
+
+
+def ran(bench, *keys):
+    """How often each of these keys was noted."""
+    return [bench.ledgers.llen(f"ledger:{key}") for key in keys]
+
+
+def line(app, flow, *keys):
+    """Nodes one after the other, each of which notes a key."""
+    handle = 1
+    for at, key in enumerate(keys):
+        handle = flow.add(task(app, "noted").s(handle, key), name="abcdef"[at])
+    return handle

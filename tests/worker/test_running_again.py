@@ -1,6 +1,7 @@
 """``run.again``: a node and all that depends on it run again; the results of all others are used as they are."""
 
 import asyncio
+import signal
 
 import pytest
 
@@ -10,7 +11,8 @@ from canvas.model.run_index import RunQuery
 from canvas.testing.contract import eventually
 from canvas.workflows.resume import run_again_from
 from canvas.workflows.run import resume_in_place
-from tests.worker.commands import canvas, invoked, served_app, states, task
+from tests.support.dying import killed_at
+from tests.worker.commands import canvas, invoked, line, ran, served_app, states, task
 
 app = served_app("-P", "threads", "-c", "4", short_leases=1)
 
@@ -30,17 +32,10 @@ def place(request, app):
     app.conf.update(task_always_eager=False, task_store_eager_result=False)
 
 
-def ran(bench, *keys):
-    """How often each of these keys was noted."""
-    return [bench.ledgers.llen(f"ledger:{key}") for key in keys]
-
-
-def line(app, flow, *keys):
-    """Nodes one after the other, each of which notes a key."""
-    handle = 1
-    for at, key in enumerate(keys):
-        handle = flow.add(task(app, "noted").s(handle, key), name="abcdef"[at])
-    return handle
+def again(run, name):
+    """Run a node of a run that has ended again. Returns the value of the run then."""
+    assert run.again(name)
+    return run.get(timeout=20)
 
 
 def test_a_node_of_a_success_and_what_depends_on_it(bench, app, flow, place):
@@ -92,8 +87,7 @@ def test_a_failed_run_runs_its_failures_too(bench, app, flow, place):
     with pytest.raises(ValueError, match="closed"):
         run.get(timeout=20)
     bench.open(gate)
-    assert run.again("b")
-    assert run.get(timeout=20) == {"b": 1, "gated": [1]}
+    assert again(run, "b") == {"b": 1, "gated": [1]}
     assert ran(bench, a, b, gate) == [1, 2, 2]
 
 
@@ -104,14 +98,11 @@ def test_all_items_of_a_map_run_again(bench, app, flow, place):
     flow.add(task(app, "noted").s(mapped, after), name="after")
     run = place(flow)
     assert run.get(timeout=20) == [1, 2, 3]
-    assert run.again("mapped")
-    assert run.get(timeout=20) == [1, 2, 3]
+    assert again(run, "mapped") == [1, 2, 3]
     assert ran(bench, items, after) == [6, 2]
-    assert run.again("after")
-    run.get(timeout=20)
+    again(run, "after")
     assert ran(bench, items, after) == [6, 3]
-    assert run.again("source")
-    run.get(timeout=20)
+    again(run, "source")
     assert ran(bench, items, after) == [9, 4]
 
 
@@ -124,11 +115,9 @@ def test_a_loop_and_a_workflow_inside_start_anew(bench, app, flow, place):
     run = place(flow)
     run.get(timeout=20)
     assert ran(bench, rounds, inside) == [3, 1]
-    assert run.again("inside")
-    run.get(timeout=20)
+    again(run, "inside")
     assert ran(bench, rounds, inside) == [3, 2]
-    assert run.again("looped")
-    run.get(timeout=20)
+    again(run, "looped")
     assert ran(bench, rounds, inside) == [6, 3]
 
 
@@ -144,15 +133,12 @@ def test_a_node_of_a_run_inside(bench, app, flow, place, found):
     run = place(flow)
     run.get(timeout=20)
     run = app.workflow(run.id) if found else run
-    assert run.again("inside/b")
-    assert run.get(timeout=20) == 1
+    assert again(run, "inside/b") == 1
     assert ran(bench, a, b, deep, c) == [1, 2, 1, 2]
-    assert run.again("inside/deep/a")
-    assert run.get(timeout=20) == 1
+    assert again(run, "inside/deep/a") == 1
     assert run.state == "SUCCESS"
     assert ran(bench, a, b, deep, c) == [1, 2, 2, 3]
-    assert run.again("inside")
-    assert run.get(timeout=20) == 1
+    assert again(run, "inside") == 1
     assert ran(bench, a, b, deep, c) == [2, 3, 3, 4]
 
 
@@ -163,8 +149,7 @@ def test_a_run_inside_that_is_told_twice_runs_again_once(bench, app, flow):
     flow.add(inner, name="inside")
     run = flow.apply_async()
     run.get(timeout=20)
-    assert run.again("inside/b")
-    assert run.get(timeout=20) == 1
+    assert again(run, "inside/b") == 1
     child = run.child("inside")
     resume_in_place(app, child.id, child.nodes[-1].details["outcome"], "b", attempt=0)
     assert run.child("inside").attempt == 1
@@ -177,8 +162,7 @@ def test_a_node_of_a_workflow_that_a_task_returned(bench, app, flow):
     flow.call(task(app, "builds_gated").s(key, gate), name="grown")
     run = flow.apply_async()
     assert run.get(timeout=20) == [1]
-    assert run.again("grown/gated")
-    assert run.get(timeout=20) == [1]
+    assert again(run, "grown/gated") == [1]
     assert ran(bench, key, gate) == [1, 2]
 
 
@@ -193,8 +177,7 @@ def test_a_node_of_a_run_inside_whose_tasks_still_run_after_its_limit(bench, app
         run.again("inside/held")
     bench.open(key)
     eventually(run.child("inside").ready)
-    assert run.again("inside/held")
-    assert run.get(timeout=20) == key
+    assert again(run, "inside/held") == key
 
 
 def test_a_branch_is_decided_again(bench, app, flow, place):
@@ -204,11 +187,9 @@ def test_a_branch_is_decided_again(bench, app, flow, place):
     flow.branch(which, arms, name="choice")
     run = place(flow)
     assert run.get(timeout=20) == 1
-    assert run.again("choice")
-    assert run.get(timeout=20) == 1
+    assert again(run, "choice") == 1
     assert ran(bench, kind, arm, other) == [1, 2, 0]
-    assert run.again("choice.x")
-    assert run.get(timeout=20) == 1
+    assert again(run, "choice.x") == 1
     assert ran(bench, kind, arm, other) == [1, 3, 0]
     assert states(run)["choice.y"] == "SKIPPED"
 
@@ -224,12 +205,10 @@ def test_what_was_compensated_runs_again_and_nothing_else_is_compensated(bench, 
         run.get(timeout=20)
     bench.ledger(undone, 1)
     bench.open(gate)
-    assert run.again("beside")
-    assert run.get(timeout=20) == {"gated": [1], "beside": 1}
+    assert again(run, "beside") == {"gated": [1], "beside": 1}
     assert ran(bench, paid, undone, gate, beside) == [2, 1, 2, 2]
     # It has succeeded: its compensation has not run since then.
-    assert run.again("gated")
-    run.get(timeout=20)
+    again(run, "gated")
     assert ran(bench, paid, undone, gate, beside) == [2, 1, 3, 2]
 
 
@@ -281,4 +260,39 @@ def test_the_command_runs_a_node_again(bench, app, flow):
     run.get(timeout=20)
     assert "runs again from b" in canvas(bench, "workflow", "again", run.id, "--from", "b").stdout
     eventually(lambda: run.status().state == "SUCCESS" and run.attempt == 1)
+    assert ran(bench, a, b) == [1, 2]
+
+
+INSTANTS = [
+    (*call, when) for call in (("runs", "begin_attempt"), ("settler", "dispatch_chord")) for when in ("before", "after")
+]
+
+
+@pytest.mark.parametrize("instant", INSTANTS, ids=lambda one: f"{one[2]} {one[1]}")
+def test_a_caller_that_is_killed_begins_one_attempt_or_none(bench, app, flow, instant):
+    a, b, c = (bench.new_key() for _ in range(3))
+    line(app, flow, a, b, c)
+    run = flow.apply_async()
+    run.get(timeout=20)
+    assert killed_at(bench, instant, lambda other: other.workflow(run.id).again("b")) == -signal.SIGKILL
+    if instant == INSTANTS[0]:
+        assert run.status().state == "SUCCESS"
+        assert run.again("b")
+    eventually(lambda: run.status().state == "SUCCESS" and run.attempt == 1)
+    assert run.get(timeout=20) == 1
+    assert ran(bench, a, b, c) == [1, 2, 2]
+
+
+def test_one_of_two_callers_begins_the_attempt(bench, app, flow):
+    a, b = bench.new_key(), bench.new_key()
+    line(app, flow, a, b)
+    run = flow.apply_async()
+    run.get(timeout=20)
+    runs = [app.workflow(run.id) for _ in range(2)]
+    looked = [one._look() for one in runs]
+    begun = [
+        one._begin_attempt(found, False, run_again_from(one, "b")) for one, found in zip(runs, looked, strict=True)
+    ]
+    assert begun == [True, False]
+    assert run.get(timeout=20) == 1
     assert ran(bench, a, b) == [1, 2]
