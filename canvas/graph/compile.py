@@ -8,7 +8,7 @@ from canvas.graph.emit import CeleryEmitter
 from canvas.graph.lower import Lowering, PartialCall
 from canvas.graph.steps import Fork
 from canvas.model.compiled import Plan, ResultRef
-from canvas.model.gc_pause import gc_paused
+from canvas.model.gc_pause import PAUSE_FROM, gc_paused
 from canvas.primitives.cycles import check_composed, refuse_cycles
 from canvas.primitives.mapping import chunks
 from canvas.primitives.signature import Signature
@@ -48,9 +48,11 @@ def compile(
     # Only of the chain that is called itself: groups and chords copy their members, and Celery's copies lose the flag.
     closed = sig.get("subtask_type") == "chain" and sig.immutable
     call = PartialCall(() if closed else tuple(args), dict(kwargs or {}), given)
+    lowering = Lowering(new_id, reply_to, errback_on_header)
+    if check_composed(sig) < PAUSE_FROM:
+        return _compiled(sig, call, rest, lowering)
     with gc_paused():
-        check_composed(sig)
-        return _compiled(sig, call, rest, Lowering(new_id, reply_to, errback_on_header))
+        return _compiled(sig, call, rest, lowering)
 
 
 def _compiled(sig: Signature[Any], call: PartialCall, rest: list[Any] | None, lowering: Lowering) -> Plan:

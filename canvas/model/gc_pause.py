@@ -3,6 +3,10 @@
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
+
+PAUSE_FROM: Final = 100
+"""From this many signatures or messages on, a pause is worth its calls."""
 
 
 @contextmanager

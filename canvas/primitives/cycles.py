@@ -52,13 +52,17 @@ def too_deep(sig: Mapping[str, Any]) -> CompositionError:
     )
 
 
-def check_composed(sig: Mapping[str, Any]) -> None:
-    """``refuse_cycles`` for members and callbacks alone. It looks at each signature once."""
+def check_composed(sig: Mapping[str, Any]) -> int:
+    """``refuse_cycles`` for members and callbacks alone. It looks into each signature once.
+
+    Returns how many members and callbacks there are, at all depths."""
+    count = 0
     done: set[int] = set()
     path: list[tuple[int, Iterator[Any]]] = [(id(sig), iter(_composed_of(sig)))]
     opened = {id(sig)}
     while path:
         found = next(path[-1][1], None)
+        count += found is not None
         if found is None:
             done.add(path[-1][0])
             opened.discard(path.pop()[0])
@@ -67,6 +71,7 @@ def check_composed(sig: Mapping[str, Any]) -> None:
         elif id(found) not in done and (inside := _composed_of(found)):
             opened.add(id(found))
             path.append((id(found), iter(inside)))
+    return count
 
 
 def _composed_of(sig: Any) -> list[Any]:

@@ -11,6 +11,7 @@ from canvas.context import current_request
 from canvas.drivers.retry_policy import Delays, check_policy, delays
 from canvas.errors import EncodeError
 from canvas.model.compiled import Plan, TaskCall
+from canvas.model.gc_pause import PAUSE_FROM, gc_paused
 from canvas.model.ids import Lineage
 from canvas.model.message import BuiltMessage
 from canvas.model.settlement import ChordStart, UniqueLock
@@ -21,8 +22,6 @@ from canvas.producer.result_handles import handle_of
 from canvas.task.task import Task
 from canvas.telemetry import emit
 
-_GC_PAUSE_FROM = 100
-"""From this many messages on, the garbage collector is paused while they are built."""
 T = TypeVar("T")
 
 
@@ -228,7 +227,7 @@ class Sender(Planner):
         app = self._app
         ambient = ambient if ambient is not None else app.ambient()
         try:
-            if len(plan.dispatches) <= _GC_PAUSE_FROM:
+            if len(plan.dispatches) < PAUSE_FROM:
                 messages = app.client.outgoing(plan.dispatches, ambient)
             else:
                 messages = self._built_at_once(plan.dispatches, ambient)
@@ -262,8 +261,6 @@ class Sender(Planner):
         return app.client.outgoing(calls, ambient)
 
     def _built_at_once(self, dispatches: list[TaskCall], ambient: Lineage) -> list[BuiltMessage]:
-        from canvas.model.gc_pause import gc_paused
-
         with gc_paused():
             return self._app.client.outgoing(dispatches, ambient)
 

@@ -33,6 +33,8 @@ class Backend:
         self._chords = chords
         self._conf = conf
         self._clock = clock
+        self._chords_live: tuple[Any, int] = (None, 0)
+        """The settings by which chords expire, and ``chord_lives`` by these."""
         self._second: tuple[int, Any, str, str] = (0, None, "", "")
         """The latest second that was written, the zone, and the text of both."""
         own = results.serializer if results is not None else None
@@ -101,7 +103,10 @@ class Backend:
     @property
     def chord_lives(self) -> int:
         """Seconds for which a chord is kept while it waits for parts; 0: without an end."""
-        return alive_for(self.chord_expires)
+        settings = self._conf.result_chord_expires, self._conf.result_expires
+        if self._chords_live[0] != settings:
+            self._chords_live = settings, alive_for(self.chord_expires)
+        return self._chords_live[1]
 
     @property
     def run_lives(self) -> int:
