@@ -170,4 +170,4 @@ def test_nothing_is_compensated_when_all_is_well(bench, app, flow):
         app.workflow(f"{run.id}.0.undo")
 
 
-# -- steering
+# -- control

@@ -63,7 +63,7 @@ def test_from_an_event_loop(bench, app, flow, place):
     run = place(flow)
     bench.open(gate)
 
-    async def steer():
+    async def control():
         assert await run.aresume()
         assert await run.aget(timeout=20) == [1]
         assert await run.aagain("a")
@@ -75,7 +75,7 @@ def test_from_an_event_loop(bench, app, flow, place):
         assert await (await (await run.arefresh()).aretry()) == [1]
         return await run.acancel()
 
-    assert asyncio.run(steer()) is False
+    assert asyncio.run(control()) is False
     assert ran(bench, a, gate) == [3, 4]
 
 

@@ -1,4 +1,4 @@
-"""Workflows on canvas' worker: values, failures, choices, maps; looked at and steered while they run."""
+"""Workflows on canvas' worker: values, failures, choices, maps."""
 
 import json
 

@@ -52,7 +52,7 @@ class Panel(Inspection):
 
     # -- looking
 
-    # -- steering
+    # -- controlling
 
     def revoke(self, task_id: Any, terminate: bool = False, signal: str = "SIGTERM") -> Answer:
         ids = [task_id] if isinstance(task_id, str) else list(task_id)

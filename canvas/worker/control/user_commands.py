@@ -50,7 +50,7 @@ class CommandState:
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(
             f"the state of a remote control command has app, hostname and consumer; it has no {name!r}: "
-            "app.control steers workers, and app.control.inspect() reports on them"
+            "app.control controls workers, and app.control.inspect() reports on them"
         )
 
 

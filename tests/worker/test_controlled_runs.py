@@ -186,7 +186,7 @@ def test_status_has_times_and_the_critical_path(app, flow):
     assert json.loads(json.dumps(status.as_dict()))["name"] == "flow"
 
 
-def test_the_command_line_shows_and_steers_runs(bench, app, flow):
+def test_the_command_line_shows_and_controls_runs(bench, app, flow):
     # In this process, but for one: a program's start takes seconds on a busy machine.
     command = partial(invoked, app)
     gate = bench.new_key()
