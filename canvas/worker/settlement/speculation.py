@@ -28,6 +28,8 @@ class SpeculativeJoins:
         self._complete = complete
         self._lock = threading.Lock()
         self._joins: OrderedDict[str, dict[int, bytes]] = OrderedDict()
+        self._sizes: dict[str, int] = {}
+        """The bytes of each join's parts."""
         self._bytes = 0
 
     def ends_of(self, parts: Sequence[Part]) -> list[SpeculativeDispatch]:
@@ -48,10 +50,12 @@ class SpeculativeJoins:
             return None
         with self._lock:
             known = self._joins.setdefault(part.group_id, {})
+            more = len(part.value) + _OVERHEAD
             if part.position in known:
-                self._bytes -= _size(known[part.position])
-            self._bytes += len(part.value) + _OVERHEAD
+                more -= len(known[part.position]) + _OVERHEAD
             known[part.position] = part.value
+            self._bytes += more
+            self._sizes[part.group_id] = self._sizes.get(part.group_id, 0) + more
             if len(known) == part.size:
                 self._forget(part.group_id)
                 return [known[position] for position in sorted(known)]
@@ -60,8 +64,5 @@ class SpeculativeJoins:
         return None
 
     def _forget(self, group_id: str) -> None:
-        self._bytes -= sum(map(_size, self._joins.pop(group_id).values()))
-
-
-def _size(value: bytes) -> int:
-    return len(value) + _OVERHEAD
+        del self._joins[group_id]
+        self._bytes -= self._sizes.pop(group_id)

@@ -1,5 +1,6 @@
 """One attempt of a run: its nodes, and the records, messages and chord parts that one settlement adds for it."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -25,7 +26,7 @@ AT_ONCE = 500
 """The most nodes or items that one settlement starts."""
 
 
-class Attempt:
+class Attempt(ABC):
     """One attempt of a run, with the outbox of the settlement that continues it."""
 
     def __init__(
@@ -140,8 +141,9 @@ class Attempt:
         signer, written = self._app.signer, dumps(callback)
         return signer.seal(end_of(group), written) if signer.signs else written
 
+    @abstractmethod
     def _end(self, number: int, state: str, value: Any) -> None:
-        self._ended.append((number, 0, *by_policy(self._node(number), state, value)))
+        """Go on after the end of a node."""
 
     def _over(self, number: int, state: str, value: Any, **extra: Any) -> None:
         """Record the end of a node that runs no task of its own. Where something else may end it, the step that finds

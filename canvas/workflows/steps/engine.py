@@ -143,7 +143,7 @@ class RunEngine(NodeAttempt):
                 self._send_calls()
                 continue
             number, first, state, value = self._ended.pop()
-            node = self._node(number)
+            node = self._nodes[number] if number in self._nodes else self._node(number)
             for place in range(first, len(node.outs)):
                 if self._left <= 0:
                     self._part(f"{number}.outs.{place}", 0, state, value, ["outs", number, place], 1)
@@ -155,7 +155,7 @@ class RunEngine(NodeAttempt):
         if node.kind == "choose" and state == states.SUCCESS:
             state, value = (states.SUCCESS, None) if out.arm == value else (SKIPPED, None)
         target = self._node(out.node)
-        if target.is_fed:
+        if "feeder" in target.details and target.is_fed:
             return  # it ends with the items of the map before it
         if target.slots[out.slot] != "data" and state == states.SUCCESS:
             value = None

@@ -177,10 +177,11 @@ class WaitingAttempt(Attempt, ABC):
         self._timer(number, "end", self._app.now().timestamp() + seconds)
 
     def _end(self, number: int, state: str, value: Any) -> None:
-        if not self._node(number).ends_once:
-            super()._end(number, state, value)
-        else:
+        node = self._node(number)
+        if node.ends_once:
             self._resolve(number, "end", _OWN_END, state, value)
+        else:
+            self._ended.append((number, 0, *by_policy(node, state, value)))
 
     # -- timers
 
