@@ -6,7 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextvars import copy_context
 
+from canvas.beat import log
 from canvas.execution.background import NEVER, BackgroundService
+from canvas.telemetry import emit
 
 LOOKS_WITHIN = 30.0
 """Seconds beyond the longest wait after which a beat that has not looked for due entries is not healthy."""
@@ -41,6 +43,13 @@ class BeatService(ABC):
     def late_by(idle: float, limit: float) -> str:
         """The words for a beat that last looked ``idle`` seconds ago; none within ``limit``."""
         return f"beat has not looked for due entries for {idle:.0f} s" if idle > limit else ""
+
+    def announce(self, embedded: bool) -> None:
+        """Say that this beat starts; of one in a worker's process it is said that too, as Celery's does."""
+        log.starting()
+        emit("beat.starting", service=self)
+        if embedded:
+            emit("beat.embedded", service=self)
 
     def stop(self) -> None:
         """End ``start``; safe in a signal handler."""

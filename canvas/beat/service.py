@@ -19,7 +19,7 @@ from canvas.beat.state import EntryState
 from canvas.beat.store import EntryStore, Known
 from canvas.beat.ticks import Tick, tick_of
 from canvas.drivers.ports.schedules import StoredEntry
-from canvas.errors import CanvasError, DuplicateTask, OperationalError
+from canvas.errors import DuplicateTask, OperationalError
 from canvas.telemetry import emit
 
 POLL_EVERY = 1.0
@@ -65,8 +65,7 @@ class Service(BeatService):
 
     def start(self, embedded: bool = False) -> None:
         """Run until ``stop``; connection errors are logged, and the call tried again."""
-        log.starting()
-        emit("beat.embedded" if embedded else "beat.starting", service=self)
+        self.announce(embedded)
         try:
             while not self._stopped.is_set():
                 try:
@@ -122,7 +121,9 @@ class Service(BeatService):
         try:
             known = self.store.known(one)
             entry = self._entry(known)
-        except (CanvasError, ImportError, AttributeError, ValueError, TypeError) as exc:
+        except OperationalError:
+            raise
+        except Exception as exc:  # noqa: BLE001 - its definition and its modules may raise anything, and the others go on
             if one.name not in self._unknown:
                 log.refused_entry(exc)
                 self._unknown.add(one.name)

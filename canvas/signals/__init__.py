@@ -65,9 +65,9 @@ after_setup_logger = Signal("after_setup_logger", "logging.ready", make.plain)
 after_setup_task_logger = Signal("after_setup_task_logger", "logging.tasks_ready", make.plain)
 """The logger of tasks is set up; with the same arguments."""
 beat_init = Signal("beat_init", "beat.starting", make.sender_of("service"))
-"""``canvas beat`` starts. The sender is the service."""
+"""Beat starts, by ``canvas beat`` or in a worker. The sender is the service."""
 beat_embedded_init = Signal("beat_embedded_init", "beat.embedded", make.sender_of("service"))
-"""Beat starts inside a worker (``-B``). The sender is the service."""
+"""Beat starts inside a worker (``-B``); sent after ``beat_init``. The sender is the service."""
 
 # canvas never sends these. They exist so that code that connects to them can be loaded.
 eventlet_pool_started = Signal("eventlet_pool_started")

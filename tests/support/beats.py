@@ -2,18 +2,23 @@
 
 The instants are ``claiming`` (before the write that claims a tick), ``claimed`` (after it) and ``sent``. With
 ``SCHEDULER`` in the environment beat runs the entries of that scheduler; those of Django are in ``DATABASE``. Sentinels
-know its servers as ``MASTER``.
+know its servers as ``MASTER``. With ``LEDGER``, a Redis URL, each run of a task is noted there under ``ledger:`` and
+``LEDGER_KEY``. ``APP_DIE_IN`` is that of ``tests.support.interventions``.
 SIGUSR1 sets the clock of the process an hour ahead, SIGUSR2 two hours back.
 """
 
 import os
 import signal
 import sys
+import time
 from datetime import UTC, datetime, timedelta
+
+import redis
 
 from canvas import Canvas, chord
 from canvas.beat.sources import service_of
 from canvas.telemetry import attach
+from tests.support.interventions import intervene
 
 
 def make_app(broker, backend, master=""):
@@ -23,8 +28,8 @@ def make_app(broker, backend, master=""):
         "beats", broker=broker, backend=backend, broker_transport_options=options,
         result_backend_transport_options=options,
     )  # fmt: skip
-    add = app.task(lambda x, y: x + y, name="add")
-    total = app.task(sum, name="total")
+    add = app.task(noted(lambda x, y: x + y), name="add", bind=True)
+    total = app.task(noted(sum), name="total", bind=True)
 
     def flow():
         made = app.Workflow("flow")
@@ -37,6 +42,18 @@ def make_app(broker, backend, master=""):
         "flow": {"task": flow, "schedule": 0.3},
     }
     return app
+
+
+def noted(fun):
+    """A bound task of a function; with ``LEDGER`` each of its runs is noted."""
+    ledger = redis.Redis.from_url(os.environ["LEDGER"]) if "LEDGER" in os.environ else None
+
+    def run(self, *args):
+        if ledger is not None:
+            ledger.rpush(f"ledger:{os.environ['LEDGER_KEY']}", f"{self.request.id} {os.getpid()} {time.time():.3f}")
+        return fun(*args)
+
+    return run
 
 
 def kill_at(instant, number):
@@ -69,6 +86,7 @@ if __name__ == "__main__":
     service = service_of(app, os.environ.get("SCHEDULER", ""))
     if len(sys.argv) > 3:
         kill_at(sys.argv[3], int(sys.argv[4]))
+    intervene()
     signal.signal(signal.SIGTERM, lambda *_: service.stop())
     for number, seconds in ((signal.SIGUSR1, 3600), (signal.SIGUSR2, -7200)):
         signal.signal(number, lambda *_, seconds=seconds: jump(seconds))

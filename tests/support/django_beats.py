@@ -1,5 +1,6 @@
 """Periodic tasks of django-celery-beat, by its own scheduler or by canvas': ``python -m tests.support.django_beats LIBRARY DATABASE``.
-With ``frequent`` instead of a library it only makes the tables, with one task.
+With ``frequent`` instead of a library it only makes the tables, with one task. ``LIBRARY wrong DATABASE`` runs rows that are
+no entries, each alone beside a good one, and prints what became of each: [it ran, the error that ended beat, it is enabled].
 
 Prints the ticks, as [seconds since the start, entry], and what the rows say at the end.
 """
@@ -137,6 +138,47 @@ def run(library):
         return seen
 
 
+def add_wrong_rows():
+    from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule
+
+    often = IntervalSchedule.objects.create(every=10, period="seconds")
+    wrong = {
+        "range": {"crontab": CrontabSchedule.objects.create(minute="75")},
+        "syntax": {"crontab": CrontabSchedule.objects.create(minute="*/")},
+        "never": {"crontab": CrontabSchedule.objects.create(day_of_month="31", month_of_year="2")},
+        "huge": {"interval": IntervalSchedule.objects.create(every=2**31 - 1, period="days")},
+        "event": {"solar": SolarSchedule.objects.create(event="moonrise", latitude=1, longitude=2)},
+        "args": {"interval": often, "args": "[1,"},
+        "headers": {"interval": often, "headers": "{"},
+        "headers list": {"interval": often, "headers": "[]"},
+        "no schedule": {},
+    }
+    for name, fields in {**wrong, "good": {"interval": often, "args": "[1, 2]"}}.items():
+        PeriodicTask.objects.create(name=name, task="add", interval=often)
+        PeriodicTask.objects.filter(name=name).update(**{"interval": None, **fields})
+    return list(wrong)
+
+
+def run_wrong(library):
+    from django_celery_beat.models import PeriodicTask
+
+    every, found = PeriodicTask.objects, {}
+    with freeze_time(START.replace(tzinfo=None)) as frozen:
+        for name in add_wrong_rows():
+            every.update(enabled=False)
+            every.filter(name__in=[name, "good"]).update(enabled=True)
+            error, sent = None, []
+            try:
+                tick = (celerys if library == "celery" else canvas)()
+                for _ in range(30):
+                    sent += tick()[0]
+                    frozen.tick(timedelta(seconds=1))
+            except Exception as exc:  # noqa: BLE001 - it is what is compared
+                error = type(exc).__name__
+            found[name] = ["good" in sent, error, every.get(name=name).enabled]
+    return found
+
+
 def rows():
     from django_celery_beat.models import PeriodicTask
 
@@ -146,7 +188,10 @@ def rows():
 
 
 if __name__ == "__main__":
-    set_up(sys.argv[2])
+    set_up(sys.argv[-1])
+    if sys.argv[2] == "wrong":
+        print(json.dumps(run_wrong(sys.argv[1])))
+        sys.exit()
     if sys.argv[1] == "frequent":
         add_frequent_row()
         sys.exit()

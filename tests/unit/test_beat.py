@@ -10,8 +10,10 @@ import pytest
 from celery.beat import PersistentScheduler, Scheduler
 from celery.schedules import crontab as their_crontab
 
-from canvas import chord, group, signals
+from canvas import Canvas, chord, group, signals
 from canvas.beat import BeatLazyFunc, Service
+from canvas.beat.scheduler_classes.scheduler import Scheduler as OurScheduler
+from canvas.beat.scheduler_classes.service import SchedulerService
 from canvas.schedules import crontab
 from canvas.telemetry import attach
 from tests.support.beat_bench import START, Bench
@@ -137,19 +139,37 @@ def test_an_interval_of_nothing_is_sent_without_a_pause_and_warned_of(bench, int
     assert "Entry 'a' has an interval of" in caplog.text and "without a pause" in caplog.text
 
 
-def test_signals_are_sent_at_the_start(bench):
+@pytest.mark.parametrize("embedded", [False, True], ids=["beat", "worker -B"])
+@pytest.mark.parametrize("kind", ["entries", "scheduler class"])
+def test_signals_are_sent_at_the_start(bench, kind, embedded):
+    service = bench.service if kind == "entries" else SchedulerService(bench.app, scheduler_cls=OurScheduler)
     found = []
 
-    def started(sender, **_):
-        found.append(sender)
+    def started(sender, signal, **_):
+        found.append((signal.name, sender))
         sender.stop()
 
-    signals.beat_init.connect(started)
+    every = (signals.beat_init, signals.beat_embedded_init)
+    for signal in every:
+        signal.connect(started)
     try:
-        bench.service.start()
+        service.start(embedded)
     finally:
-        signals.beat_init.disconnect(started)
-    assert found == [bench.service]
+        for signal in every:
+            signal.disconnect(started)
+    # Celery sends both for a beat in a worker.
+    assert found == [("beat_init", service), ("beat_embedded_init", service)][: 1 + embedded]
+
+
+def test_a_change_by_another_process_is_seen_within_a_second():
+    bench = Bench(beat_max_loop_interval=0)
+    bench.app.conf.beat_schedule = {"far": {"task": "add", "schedule": 3600, "args": (1, 2)}}
+    assert bench.service.tick() == 1.0
+    other = Canvas("bench", broker=bench.clock.url, backend=bench.clock.url, set_as_current=False)
+    other.schedule.add("new", "total", 0.5, args=([1],))
+    bench.clock.move(1.0)
+    bench.service.tick()
+    assert [one.task for one in bench.take()] == ["total"]
 
 
 def test_last_runs_are_taken_over_from_celerys_file(bench, tmp_path, caplog):

@@ -36,7 +36,8 @@ def urls(request, redis_url, result_url):
 
 def start(urls, *instant, scheduler="", **environment):
     command = [sys.executable, "-m", "tests.support.beats", *urls, *map(str, instant)]
-    return subprocess.Popen(command, cwd=ROOT, env={**os.environ, "SCHEDULER": scheduler, **environment})
+    environment = {**os.environ, "SCHEDULER": scheduler, **environment}
+    return subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)
 
 
 @contextmanager

@@ -11,8 +11,8 @@ from tests.support.processes import ROOT
 pytestmark = pytest.mark.slow
 
 
-def ran(library, database):
-    command = [sys.executable, "-m", "tests.support.django_beats", library, str(database)]
+def ran(library, database, *more):
+    command = [sys.executable, "-m", "tests.support.django_beats", library, *more, str(database)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
@@ -43,3 +43,13 @@ def test_the_rows_say_what_django_celery_beat_would_write(both):
     assert [row[:3] for row in theirs] == [row[:3] for row in ours]
     for (name, *_, one), (*_, other) in zip(theirs, ours, strict=True):
         assert (one is None) == (other is None) and abs((one or 0) - (other or 0)) <= LATE, name
+
+
+def test_rows_that_are_no_entries_leave_the_others(tmp_path):
+    """A row whose arguments are no JSON is disabled, as by Celery's beat, which ends at some of the others."""
+    theirs, ours = (ran(library, tmp_path / library, "wrong") for library in ("celery", "canvas"))
+    assert ours == {name: [True, None, name != "args"] for name in ours}
+    assert {name: enabled for name, (*_, enabled) in theirs.items()} == {name: one[2] for name, one in ours.items()}
+    assert {name for name, (_, error, _) in theirs.items() if error} == {
+        "syntax", "huge", "headers list", "no schedule",
+    }  # fmt: skip

@@ -201,13 +201,21 @@ def test_an_entry_of_an_unknown_task_is_sent_with_a_warning(url, redis_server, c
 def test_entries_that_cannot_be_read_are_logged_and_the_others_go_on(url, redis_server, caplog):
     ours = Ours(url)
     keys = redis_server.client()
-    for name, definition in {"broken": "{", "odd": '{"name": "odd", "task": "add", "schedule": 5}'}.items():
+    definitions = {"broken": "{", "odd": '{"name": "odd", "task": "add", "schedule": 5}'}
+    wrong = {
+        "syntax": '"crontab", "minute": "*/"',
+        "huge": '"interval", "every": 1e300',
+        "event": '"solar", "event": "x"',
+    }
+    for name, fields in wrong.items():
+        definitions[name] = f'{{"name": "{name}", "task": "add", "schedule": {{"__type__": {fields}}}}}'
+    for name, definition in definitions.items():
         keys.hset(f"ours:{name}", "definition", definition)
         keys.zadd("ours::schedule", {f"ours:{name}": 1})
     keys.zadd("ours::schedule", {"ours:gone": 1})
     ours.app.conf.beat_schedule = {"one": {"task": "add", "schedule": 60, "args": (1, 2), "options": named("one")}}
     assert [name for _, name in ours.run(10)] == ["one"]
     assert keys.zscore("ours::schedule", "ours:gone") is None
-    assert {"Leaving out the entry of ours:broken", "Leaving out the entry of ours:odd"} <= {
+    assert {f"Leaving out the entry of ours:{name}" for name in definitions} <= {
         record.getMessage().removeprefix("beat: ").split(": ")[0] for record in caplog.records
     }

@@ -13,7 +13,6 @@ from canvas.beat.scheduler_classes.persistent import PersistentScheduler
 from canvas.beat.scheduler_classes.scheduler import DEFAULT_MAX_INTERVAL, SchedulerApp, write_if_due
 from canvas.config.sources import imported
 from canvas.errors import ConfigurationError, OperationalError
-from canvas.telemetry import emit
 
 _GROUP = "celery.beat_schedulers"
 
@@ -54,8 +53,7 @@ class SchedulerService(BeatService):
     def start(self, embedded: bool = False) -> None:
         """Run until ``stop``, or until the scheduler raises SystemExit; errors of the connection to the broker are
         logged, and the call is tried again."""
-        log.starting()
-        emit("beat.embedded" if embedded else "beat.starting", service=self)
+        self.announce(embedded)
         try:
             while not self._stopped.is_set():
                 seconds = self._tick()

@@ -34,6 +34,7 @@ class DjangoTables:
         self._tables = PeriodicTables()
         self._rows: dict[int, SourceEntry] = {}
         self._due: dict[int, float] = {}
+        self._left_out: dict[int, str] = {}
         self._changed: datetime | None = None
         self._read_at: datetime | None = None
 
@@ -80,18 +81,28 @@ class DjangoTables:
         self._rows, self._due = {}, {}
         for row in self._tables.enabled():
             try:
-                self._rows[row.pk] = self._entry(row, now)
-                self._due[row.pk] = now.timestamp()
-            except (ValueError, TypeError, AttributeError) as exc:
+                arguments = json.loads(row.args or "[]"), json.loads(row.kwargs or "{}")
+            except ValueError as exc:
                 _logger.error("beat: Disabling the periodic task %s: %s: %s", row.name, type(exc).__name__, exc)
                 self._tables.disable(row)
+                continue
+            try:
+                self._rows[row.pk] = self._entry(row, *arguments, now)
+                self._due[row.pk] = now.timestamp()
+            except Exception as exc:  # noqa: BLE001 - a row may hold anything, and the other entries go on
+                self._leave_out(row, f"{type(exc).__name__}: {exc}")
 
-    def _entry(self, row: Any, now: datetime) -> SourceEntry:
+    def _leave_out(self, row: Any, why: str) -> None:
+        """Log once why a row is no entry. It stays enabled, as with DatabaseScheduler, and is one when it is mended."""
+        if self._left_out.get(row.pk) != why:
+            self._left_out[row.pk] = why
+            _logger.error("beat: Leaving out the periodic task %s: %s", row.name, why)
+
+    def _entry(self, row: Any, args: Any, kwargs: Any, now: datetime) -> SourceEntry:
         options: dict[str, Any] = {name: getattr(row, name) for name in OPTIONS if getattr(row, name) is not None}
         if row.expires_:
             options["expires"] = row.expires_
         options["headers"] = {**json.loads(row.headers or "{}"), "periodic_task_name": row.name}
-        args, kwargs = json.loads(row.args or "[]"), json.loads(row.kwargs or "{}")
         entry = Entry(row.name, row.task, self._schedule(row), tuple(args), dict(kwargs), options)
         changed_at = _aware(row.date_changed)
         last_run = _aware(row.last_run_at)

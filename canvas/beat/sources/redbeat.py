@@ -103,7 +103,7 @@ class RedBeatKeys:
                 raise ValueError(f"expected a schedule; got {timing!r:.100}")
             name, task, args, kwargs = (about.get(part) for part in ("name", "task", "args", "kwargs"))
             entry = Entry(str(name), str(task), timing, tuple(args or ()), kwargs or {}, about.get("options") or {})
-        except (ValueError, TypeError, KeyError, AttributeError) as exc:
+        except Exception as exc:  # noqa: BLE001 - a key may hold anything, and the other entries go on
             _logger.error("beat: Leaving out the entry of %s: %s: %s", key, type(exc).__name__, exc)
             return None
         if not about.get("enabled", True):
