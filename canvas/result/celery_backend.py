@@ -192,6 +192,12 @@ class CeleryBackend(KeyedBackend):
         """A stored record by its keys; the result of a failure is the exception. Raises DecodeError."""
         return self._decode(payload.encode() if isinstance(payload, str) else bytes(payload)).meta()
 
+    def meta_from_decoded(self, meta: dict[str, Any]) -> dict[str, Any]:
+        """A record by its keys, with the exception of a failed task in the place of its stored form."""
+        if meta["status"] in states.EXCEPTION_STATES:
+            meta["result"] = self.exception_to_python(meta["result"])
+        return meta
+
     def prepare_exception(self, exc: BaseException, serializer: str | None = None) -> Any:
         """An exception as a record keeps it."""
         return wire.encode_exception(exc, serializer or self.serializer, self.max_depth)

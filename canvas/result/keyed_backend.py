@@ -50,6 +50,22 @@ class KeyedBackend(Backend):
         }  # fmt: skip
         return {**given, "max_connections": pool.max_connections}
 
+    @property
+    def task_cls(self) -> Any:
+        """The class that SQLAlchemy maps to the table of results. Raises AttributeError for stores without one."""
+        return self._in_sql("task_class")
+
+    @property
+    def ResultSession(self) -> Any:
+        """Gives a session of SQLAlchemy on the tables of results. Raises AttributeError for stores without one."""
+        return self._in_sql("session")
+
+    def _in_sql(self, name: str) -> Any:
+        found = getattr(self._results, name, None)
+        if found is None:
+            raise AttributeError(f"app.backend: {type(self._results).__name__} has no tables of SQLAlchemy")
+        return found
+
     def as_uri(self, include_password: bool = False) -> str:
         """The result backend's URL; its password is masked unless ``include_password``."""
         url = str(self._conf.result_backend or "disabled://")

@@ -16,6 +16,8 @@ from canvas.version import DOCUMENTATION
 ABSENT = [f"{module}.{name}" for module, names in {**NAMES_OF, **KOMBUS_WITHOUT}.items() for name in names.split()]
 SPHINX = "celery.contrib.sphinx"
 """Sphinx is not installed here; ``tests/ecosystem/test_plugins.py`` uses it in an environment of its own."""
+EARLIER = {"celery.backends.database.retry"}
+"""Names of Celery 5.3 to 5.6, which programs of today import."""
 CELERY = [name for name in MEMBERS if name.startswith("celery") and name != SPHINX]
 KOMBU = [name for name in MEMBERS if name.startswith(("kombu", "billiard"))]
 
@@ -32,7 +34,7 @@ def run(program, **environment):
 @pytest.mark.parametrize("module", [*CELERY, *KOMBU])
 def test_each_name_is_one_of_the_real_module(module):
     theirs = importlib.import_module(module)
-    assert [name for name in MEMBERS[module] if not hasattr(theirs, name)] == []
+    assert [name for name in MEMBERS[module] if not hasattr(theirs, name) and f"{module}.{name}" not in EARLIER] == []
 
 
 @pytest.mark.parametrize("module", [*WITHOUT, *ALIASES])

@@ -12,16 +12,17 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
-import psycopg
-from psycopg import sql
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 
 from canvas.errors import CanvasError
+
+if TYPE_CHECKING:
+    from psycopg import Connection as Listening
 
 _CHANNELS = 64
 _LONGEST = 7_000
@@ -117,6 +118,8 @@ class Listener:
             os.write(self._changed[1], b"1")
 
     def _run(self, reading: int, writing: int) -> None:
+        import psycopg  # imported late: other databases and drivers do without
+
         while True:
             try:
                 with self._connected() as connection:
@@ -132,7 +135,7 @@ class Listener:
                     return
 
     @contextlib.contextmanager
-    def _connected(self) -> Iterator[psycopg.Connection[Any]]:
+    def _connected(self) -> "Iterator[Listening[Any]]":
         """A connection taken out of the pool, closed at the end."""
         pooled = self._engine().raw_connection()
         connection: Any = pooled.driver_connection
@@ -141,8 +144,10 @@ class Listener:
             connection.autocommit = True
             yield connection
 
-    def _listen(self, connection: psycopg.Connection[Any], reading: int) -> None:
+    def _listen(self, connection: "Listening[Any]", reading: int) -> None:
         """Pass announcements on until there has been no watch for a while."""
+        from psycopg import sql
+
         listened: set[str] = set()
         idle_since = time.monotonic()
         while True:

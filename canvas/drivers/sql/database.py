@@ -101,6 +101,12 @@ class Database:
                 raise RefusedError(f"{error}; correct the user, the password or the name in the URL") from error
             raise
 
+    def session(self) -> Any:
+        """A session of SQLAlchemy on this database, whose errors are SQLAlchemy's own."""
+        from sqlalchemy.orm import Session  # imported late: canvas itself needs no mapped classes
+
+        return Session(self._ready())
+
     def with_engine(self, work: Callable[[Engine], T]) -> T:
         """The result of ``work`` with an engine whose tables may be missing. Tries and raises as ``call``."""
         return self._tried(lambda: work(self._connecting()), True)

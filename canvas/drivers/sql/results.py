@@ -5,6 +5,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, and_, delete, not_, or_, select
@@ -50,6 +51,17 @@ class SqlResults(BlockingReads):
         self._groups = tables.groups
         self._state = tables.state
         self._additions = self._state.additions
+
+    @cached_property
+    def task_class(self) -> type[Any]:
+        """The class that SQLAlchemy maps to the table of records, for programs that query it."""
+        from canvas.drivers.sql.celery_sessions import task_class  # imported late: canvas itself needs no such class
+
+        return task_class(self._tasks)
+
+    def session(self) -> Any:
+        """A session of SQLAlchemy on the tables, for programs that query them."""
+        return self.database.session()
 
     def get(self, task_ids: Sequence[str], retry: bool = True) -> list[bytes | None]:
         found: dict[str, bytes] = {}
