@@ -56,7 +56,7 @@ class Delivery(NamedTuple):
     payload: bytes
     """The message in its broker's form, byte for byte as it lay in the queue."""
     leased_at: float = 0.0
-    """When this process leased it, by its monotonic clock; 0 where it did not."""
+    """When this process asked for it, or got it unasked, by its monotonic clock; 0 where it did neither."""
 
 
 class Publish(NamedTuple):

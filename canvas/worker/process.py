@@ -20,6 +20,7 @@ from canvas.worker.consumer.maintenance import (
     MaintenanceThread,
     beat_every,
     holds_for,
+    renew,
 )
 from canvas.worker.consumer.prefetch import PrefetchPolicy
 from canvas.worker.consumer.revoked import Revocations
@@ -33,6 +34,7 @@ from canvas.worker.options import WorkerOptions
 from canvas.worker.pipeline.active_tasks import ActiveTasks
 from canvas.worker.pipeline.batched_calls import BatchedCalls
 from canvas.worker.pipeline.batched_tasks import batched_tasks
+from canvas.worker.pipeline.lease_check import LeaseCheck
 from canvas.worker.pipeline.pipeline import TaskPipeline
 from canvas.worker.pipeline.throttle import Throttle
 from canvas.worker.pools.child_commands import ChildCommand
@@ -69,9 +71,7 @@ class WorkerProcess:
         the parent, which starts another.
         """
         memory = memory or SharedMemory()
-        self._app = app
-        self._plan = plan
-        self._slots = slots
+        self._app, self._plan, self._slots = app, plan, slots
         self._asyncio: AsyncioPool | None = None
         self._threads: list[threading.Thread] = []
         limits = (plan.max_tasks_per_child, plan.max_memory_per_child) if part else (None, None)
@@ -82,7 +82,8 @@ class WorkerProcess:
         self._revocations = Revocations(app.driver.coordination)
         self._one_slot = plan.pool not in _MANY_SLOTS
         number_of = app.driver.recovery.lease_number if part is not None else None
-        active = ActiveTasks(plan.hostname, row or memory.open_row(), number_of, self._one_slot)
+        self._row = row or memory.open_row()
+        active = ActiveTasks(plan.hostname, self._row, number_of, self._one_slot)
         self.loop = self._make_loop(active)
         self._exit = ProcessExit(app, plan.hostname, worker, self.loop, self._events, active, part, self._end_chord)
         runs = app.open_run_store(self.loop.persist)
@@ -113,6 +114,7 @@ class WorkerProcess:
         task_throttle = Throttle(app.driver, app.conf, host, loop.persist)
         pipeline = TaskPipeline(app, host, loop, exit_with, self._revocations, active_tasks, task_throttle, runs)
         loop.set_hooks(pipeline.acks_early, self._deferred)
+        pipeline.lease_check = LeaseCheck(app.driver.recovery, self._row, self._register, loop.attempt)
         if names := batched_tasks(app, self._plan.pool):
             pipeline.batches = batches = BatchedCalls(names, app, pipeline, loop)
             loop.keep_in(batches)
@@ -121,8 +123,9 @@ class WorkerProcess:
     def _make_duties(self) -> Maintenance:
         app, queues = self._app, self._plan.queues
         heartbeats = LeaseHeartbeats(
-            app.driver.recovery, app.conf, lambda: [self.worker], queues, lambda: declare(app, queues)
-        )
+            app.driver.recovery, app.conf, lambda: [self.worker], queues, lambda: declare(app, queues),
+            lambda worker, renewal: self._row.renew(renewal),
+        )  # fmt: skip
         return Maintenance(app.driver, heartbeats, self.loop.submit, self._lifetimes.tick)
 
     def _end_chord(self, ready: ReadyChord) -> ChordDispatch:
@@ -157,7 +160,7 @@ class WorkerProcess:
         """Register the process at the broker. Returns the monotonic time until which this holds at least."""
         self._registered = True
         conf = self._app.conf
-        self._app.driver.recovery.heartbeat(self.worker, self._plan.queues, conf.worker_lease_ttl)
+        self._row.renew(renew(self._app.driver.recovery, self.worker, self._plan.queues, conf.worker_lease_ttl)[1])
         return time.monotonic() + holds_for(conf)
 
     def _deferred(self, due: float) -> None:

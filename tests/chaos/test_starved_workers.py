@@ -1,4 +1,5 @@
-"""A worker that was stopped for longer than its leases last: others run its tasks, and each is settled once."""
+"""A worker that was stopped for longer than its leases last: others run its tasks, each is settled once, and what it
+had not started it does not start."""
 
 import os
 import signal
@@ -17,6 +18,7 @@ from tests.worker.commands import start, task
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 POOLS = [("-P", "threads", "-c", "2"), ("-P", "prefork", "-c", "2")]
+EVERY_POOL = [*POOLS, ("-P", "solo"), ("-P", "asyncio", "-c", "2")]
 
 
 class Urls(Bench):
@@ -96,3 +98,52 @@ def test_a_task_that_ends_on_two_workers_is_settled_once(bench, pool):
         starved.stop()
     assert sorted(bench.notes(after)) == sorted(repr(key) for key in keys)
     assert len(bench.notes(body)) == 1
+
+
+@contextmanager
+def stopped(worker):
+    """Within, no process of a worker goes on."""
+    os.killpg(worker.process.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        wake(worker)
+
+
+MANY = 400
+
+
+@pytest.fixture(
+    params=[("redis+redis", pool) for pool in EVERY_POOL]
+    + [(servers, POOLS[0]) for servers in ("cluster", "redis+sql", "amqp+redis", "amqp+sql")],
+    ids=lambda param: f"{param[0]}-{param[1][1]}",
+)
+def bench_and_pool(request):
+    kind, pool = request.param
+    with RedisServer() as ledger, servers(kind, ledger, request) as (broker, results):
+        yield Urls(broker, results, ledger), pool
+
+
+def test_tasks_that_had_not_started_do_not_start(bench_and_pool):
+    """The worker is stopped among short tasks, some of which it has leased ahead."""
+    bench, pool = bench_and_pool
+    key, (broker, results, ledger) = bench.new_key(), bench.urls()
+    with make("canvas", broker, results, ledger=ledger) as app, ExitStack() as stack:
+        traced, group = task(app, "traced"), import_module("canvas").group
+        starved = stack.enter_context(start(bench, *pool, "-n", "starved@%h", "-Q", "celery,own", short_leases=1))
+        starved.ready()
+        sent = group(traced.s(number, key) for number in range(MANY)).delay()
+        bench.ledger(key, MANY // 8)
+        with stopped(starved):
+            own = task(app, "ident").apply_async((1,), queue="own")
+            stack.enter_context(start(bench, "-P", "threads", "-c", "4", "-n", "other@%h", short_leases=1))
+            assert sent.get(timeout=60) == [number + 1 for number in range(MANY)]
+            ran = bench.notes(key)
+            before = {note.split()[0] for note in ran}
+        assert own.get(timeout=30) == 1
+        starved.wait_for("Lost the lease")
+        eventually(lambda: app.driver.admin.in_flight().leased == 0, 30)
+        eventually(lambda: app.driver.admin.queue_length("celery") == 0, 30)
+        starved.stop()
+        assert len(before) == MANY
+        assert bench.notes(key) == ran

@@ -1,6 +1,7 @@
 """Results in SQL: the contract of stores, and rows that Celery's backend writes and reads."""
 
 import socket
+import threading
 import time
 import uuid
 
@@ -17,6 +18,7 @@ from canvas.drivers.sql.celery_tables import CeleryTables
 from canvas.drivers.sql.database import Database, sqlalchemy_url
 from canvas.errors import BrokerError, ConfigurationError, DecodeError, OperationalError, RefusedError
 from canvas.model.settlement import ResultWrite
+from canvas.testing.contract import eventually
 from tests.support.processes import WorkerProcess
 
 TABLES = CeleryTables(RecordColumns("json", False), {}, {})
@@ -248,6 +250,39 @@ def test_waits_for_a_lost_server_are_bounded(postgres_url, query, options, expec
     finally:
         database.close()
     assert {name: found[name] for name in expected} == expected
+
+
+SHOW_LIMIT = text("SHOW idle_in_transaction_session_timeout")
+
+
+def test_a_process_that_is_stopped_in_a_transaction_keeps_no_locks(postgres_url):
+    """Others wait for its locks until the server ends its transaction, which is then made again."""
+    url, runs, done = sqlalchemy_url(postgres_url), [], threading.Event()
+    options = {"database_engine_options": {"connect_args": {"options": "-c idle_in_transaction_session_timeout=500"}}}
+    default, given = Database(url, TABLES, {}), Database(url, TABLES, options)
+    assert default.call(lambda connection: connection.execute(SHOW_LIMIT).scalar()) == "30s"
+    assert given.call(lambda connection: connection.execute(SHOW_LIMIT).scalar()) == "500ms"
+    default.call(lambda connection: connection.execute(text("CREATE TABLE locked AS SELECT 1 AS value")))
+    add = text("UPDATE locked SET value = value + 1")
+
+    def stopped(connection):
+        connection.execute(add)
+        runs.append(len(runs))
+        if len(runs) == 1:
+            assert done.wait(30)
+        connection.execute(add)
+
+    thread = threading.Thread(target=given.call, args=(stopped,))
+    thread.start()
+    eventually(lambda: runs)
+    default.call(lambda connection: connection.execute(add))
+    done.set()
+    thread.join(30)
+    assert not thread.is_alive()
+    assert default.call(lambda connection: connection.execute(text("SELECT value FROM locked")).scalar()) == 4
+    assert len(runs) == 2
+    default.close()
+    given.close()
 
 
 def test_a_server_that_does_not_answer_is_an_error():

@@ -46,7 +46,10 @@ def counted(driver):
 
 
 def node(app, **options):
-    heartbeats = LeaseHeartbeats(app.driver.recovery, lambda: ["mine"], ["q"], 10.0, 3600.0, lambda: None)
+    app.conf.update(worker_lease_heartbeat=10.0, worker_lease_ttl=3600.0)
+    heartbeats = LeaseHeartbeats(
+        app.driver.recovery, app.conf, lambda: ["mine"], ["q"], lambda: None, lambda worker, renewal: None
+    )
     return Maintenance(app.driver, heartbeats, None, **options)
 
 

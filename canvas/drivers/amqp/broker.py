@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from itertools import count
 
 from canvas.drivers.amqp.channels.connecting import connect
@@ -22,7 +23,7 @@ from canvas.drivers.amqp.url import Address
 from canvas.drivers.kombu_envelope import ENVELOPE
 from canvas.drivers.ports.codec import MessageCodec
 from canvas.drivers.ports.message_state import Arrival, StateParts
-from canvas.drivers.ports.values import InFlight, Lease, LeaseReply
+from canvas.drivers.ports.values import Lease, LeaseReply
 from canvas.drivers.retry_policy import Delays, tried
 from canvas.drivers.tags import tag_of, worker_of_tag
 from canvas.errors import OperationalError
@@ -53,6 +54,8 @@ class AmqpBroker:
         """Whether leases and outboxes outlive this process."""
         self.before_publishing: Callable[[], object] = lambda: None
         """Called before a client's messages are published."""
+        self.broken: Callable[[], object] = lambda: None
+        """Called when the channel of a worker is lost."""
         self.topology = Topology(lambda: connect(addresses, self.timeout), self.where)
         self._clock_offset = 0.0
         """Seconds by which the clock of the state server is ahead of this machine's."""
@@ -90,7 +93,8 @@ class AmqpBroker:
         with self._lock:
             found = self.sessions.get(worker)
             if found is None:
-                found = Session(lambda: self.link(heartbeat=True), self.topology.make_known, self.durable)
+                connect = partial(self.link, heartbeat=True)
+                found = Session(connect, self.topology.make_known, self.durable, self.broken)
                 self.sessions[worker] = found
             return found
 
@@ -271,10 +275,6 @@ class AmqpBroker:
         ended = [tag for tag in tags if self.detached.pop(tag, None) is not None]
         if ended:
             self.state.messages.attach(worker, ended)
-
-    def held(self) -> InFlight:
-        """The messages that workers of this process hold."""
-        return InFlight(sum(len(session.held) for session in list(self.sessions.values())), 0, 0)
 
     def drop_session(self, worker: str) -> None:
         """Return to their queues what a worker of this process holds, and close its channel."""

@@ -1,6 +1,7 @@
 """The parts of this driver that its state server keeps, and what they have to send to RabbitMQ."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from math import inf
 
 from canvas.drivers.amqp.broker import AmqpBroker
 from canvas.drivers.amqp.contents import Outgoing
@@ -10,6 +11,7 @@ from canvas.drivers.ports.message_state import MessageAdmin
 from canvas.drivers.ports.schedules import DueEntries, EntryWrite, StoredEntry
 from canvas.drivers.ports.values import DeadLetter, HeartbeatReply, InFlight, Scheduled
 from canvas.drivers.retry_policy import Delays
+from canvas.drivers.tags import worker_of_tag
 from canvas.model.message import Delivery, Publish
 from canvas.model.settlement import Settlement, SettleResult, UniqueLock
 
@@ -50,11 +52,21 @@ class AmqpRecovery:
         self._broker = broker
         inner = broker.state.recovery
         self._inner = inner
+        # RabbitMQ closes a connection that has missed two heartbeats.
+        self.silence = 2 * min((one.heartbeat or inf for one in broker.addresses), default=inf)
         self.rest, self.mark_started = inner.rest, inner.mark_started
         self.has_orphans, self.claim_orphans = inner.has_orphans, inner.claim_orphans
         self.lease_number, self.lease_tag = inner.lease_number, inner.lease_tag
         self.leases, self.leased_message, self.orphan_lease = inner.leases, inner.leased_message, inner.orphan_lease
         broker.state.connect(broker.drop_session, lambda queue, payload: _entry(Publish("", queue, 0, payload)))
+
+    def on_broken(self, call: Callable[[], object]) -> None:
+        self._broker.broken = call
+
+    def still_leased(self, delivery: Delivery, early_acked: bool) -> bool:
+        broker, tag = self._broker, delivery.tag
+        held = early_acked or tag in broker.detached or broker.session(worker_of_tag(tag)).still_holds(tag)
+        return held and self._inner.still_leased(delivery, early_acked)
 
     def heartbeat(self, worker: str, queues: Sequence[str], ttl: float) -> HeartbeatReply:
         self._broker.beat(worker)
@@ -107,7 +119,10 @@ class AmqpAdmin:
         return f"{self._broker.where} takes no messages: {blocked}" if blocked else None
 
     def in_flight(self) -> InFlight:
-        found = self._inner.in_flight() if self._inner is not None else self._broker.held()
+        if self._inner is not None:
+            found = self._inner.in_flight()
+        else:
+            found = InFlight(sum(len(session.held) for session in list(self._broker.sessions.values())), 0, 0)
         return found._replace(delayed=self._delayed.count())
 
     def purge(self, queue: str) -> int:

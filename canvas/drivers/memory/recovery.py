@@ -1,6 +1,7 @@
 """Which workers of this process's queues live, and the messages of those that do not."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from math import inf
 
 from canvas.drivers.memory.queues import MemoryQueues
 from canvas.drivers.ports.values import ORPHANS_AGAIN, HeartbeatReply
@@ -11,6 +12,8 @@ from canvas.model.settlement import Orphan
 
 class MemoryRecovery:
     """The Recovery over :class:`MemoryQueues`."""
+
+    silence = inf
 
     def __init__(self, memory: MemoryQueues) -> None:
         self._memory = memory
@@ -77,6 +80,12 @@ class MemoryRecovery:
         prefix = f"canvas:{worker}:"
         with self._memory.lock:
             return [Delivery(tag, *record) for tag, record in self._memory.unacked.items() if tag.startswith(prefix)]
+
+    def on_broken(self, call: Callable[[], object]) -> None:
+        """Nothing: leases do not end with a connection."""
+
+    def still_leased(self, delivery: Delivery, early_acked: bool) -> bool:
+        return delivery.tag in (self._memory.early_acked if early_acked else self._memory.unacked)
 
     def leased_message(self, tag: str) -> bytes | None:
         record = self._memory.unacked.get(tag) or self._memory.early_acked.get(tag)

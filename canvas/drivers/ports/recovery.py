@@ -1,6 +1,6 @@
 """How a worker stays known to a broker, and what becomes of the messages of a dead one."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 from canvas.drivers.ports.values import HeartbeatReply
@@ -12,6 +12,10 @@ from canvas.model.settlement import (
 
 class Recovery(Protocol):
     """Heartbeats, leases, and the messages of workers that are gone."""
+
+    silence: float
+    """Seconds without a heartbeat after which the broker itself delivers to others what a worker holds; ``inf``: it
+    waits until another worker finds that the heartbeat has expired."""
 
     def heartbeat(self, worker: str, queues: Sequence[str], ttl: float) -> HeartbeatReply:
         """Say that the worker lives for ``ttl`` seconds more, and renew all its leases."""
@@ -52,6 +56,13 @@ class Recovery(Protocol):
 
     def leases(self, worker: str) -> list[Delivery]:
         """The messages that a worker holds and has not acked."""
+
+    def on_broken(self, call: Callable[[], object]) -> None:
+        """Call a function whenever this process has lost a connection with which its leases end."""
+
+    def still_leased(self, delivery: Delivery, early_acked: bool) -> bool:
+        """Whether this process still has the lease of a message. ``early_acked``: it is acked already, and its end is
+        awaited. Raises BrokerError."""
 
     def leased_message(self, tag: str) -> bytes | None:
         """The message of a lease that is held, or that was acked early and whose task runs."""

@@ -2,7 +2,8 @@
 
 import json
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from math import inf
 from typing import Any
 from uuid import uuid4
 
@@ -40,6 +41,7 @@ class LeaseRecovery:
 
     retries_heartbeats = True
     """Whether a heartbeat is sent again while the server is away for a moment."""
+    silence = inf
 
     def __init__(
         self, link: RedisClient, keys: BrokerKeys, bindings: Bindings, waiting: QueueWait, visibility_timeout: float
@@ -162,6 +164,13 @@ class LeaseRecovery:
         records = self._link.command("HMGET", keys.unacked, *tags) if tags else []
         found = [(tag, opened(record)) for tag, record in zip(tags, records, strict=True) if record is not None]
         return [Delivery(tag, *lease[1:]) for tag, lease in found if lease is not None]
+
+    def on_broken(self, call: Callable[[], object]) -> None:
+        """Nothing: leases do not end with a connection."""
+
+    def still_leased(self, delivery: Delivery, early_acked: bool) -> bool:
+        held = self._keys.early_acked(worker_of_tag(delivery.tag)) if early_acked else self._keys.unacked
+        return bool(self._link.command("HEXISTS", held, delivery.tag))
 
     def leased_message(self, tag: str) -> bytes | None:
         keys = self._keys

@@ -14,7 +14,7 @@ from canvas.drivers.retry_policy import tried
 from canvas.drivers.silence import reported
 from canvas.drivers.sql.announcements import Listener, announces
 from canvas.drivers.sql.celery_tables import TableSet
-from canvas.drivers.sql.dialects import MYSQL, connect_arguments, lock_database
+from canvas.drivers.sql.dialects import MYSQL, connect_arguments, limit_idle_transactions, lock_database
 from canvas.drivers.sql.layout import create, upgrade
 from canvas.errors import BrokerError, ConfigurationError, OperationalError, RefusedError
 from canvas.forks import in_forks
@@ -144,6 +144,7 @@ class Database:
             own["isolation_level"] = "READ COMMITTED"
         connect_args = connect_arguments(self.url, self._options.get("connect_args") or {})
         engine = create_engine(self.url, **{**own, **self._options, "connect_args": connect_args})
+        limit_idle_transactions(engine)
         if self._callback is not None:
             self._callback(engine)
         return engine

@@ -3,7 +3,20 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Table, case, cast, func, literal_column, select, type_coerce
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Engine,
+    Table,
+    case,
+    cast,
+    event,
+    func,
+    literal_column,
+    select,
+    type_coerce,
+)
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.engine import URL
 from sqlalchemy.sql import visitors
@@ -21,6 +34,16 @@ _BOUNDS = {
 """Bounds of PostgreSQL's client library on the waits for a server whose machine or network is gone, in seconds and
 milliseconds. It has none of its own: a worker would wait as long as the system keeps the connection, up to hours."""
 
+_IDLE_FOR = 30
+"""Seconds. A transaction of canvas' takes milliseconds."""
+_IDLE_LIMITS = {
+    "postgresql": f"SELECT set_config('idle_in_transaction_session_timeout', '{_IDLE_FOR}s', false) "
+    "WHERE current_setting('idle_in_transaction_session_timeout') = '0'",
+    **dict.fromkeys(
+        MYSQL, f"SET SESSION idle_transaction_timeout = COALESCE(NULLIF(@@idle_transaction_timeout, 0), {_IDLE_FOR})"
+    ),
+}
+
 _UNIX_TIME = {
     "postgresql": func.extract("epoch", func.clock_timestamp()),
     "sqlite": literal_column("(julianday('now') - 2440587.5) * 86400.0"),
@@ -34,6 +57,23 @@ def connect_arguments(url: URL, given: Mapping[str, Any]) -> dict[str, Any]:
     if url.get_backend_name() != "postgresql" or url.get_driver_name() not in _LIBPQ:
         return dict(given)
     return {**{name: value for name, value in _BOUNDS.items() if name not in url.query}, **given}
+
+
+def limit_idle_transactions(engine: Engine) -> None:
+    """Have the server end the transaction of a client that has sent nothing for some time, where the client has not set
+    another limit. A process that is stopped in a transaction would keep its locks, for which all others wait."""
+
+    def limit(connection: Any, record: object) -> None:
+        statement = _IDLE_LIMITS[engine.dialect.name]
+        if engine.dialect.name in MYSQL and "mariadb" not in connection.get_server_info().lower():
+            return  # MySQL itself has no such limit
+        cursor = connection.cursor()
+        cursor.execute(statement)
+        cursor.close()
+        connection.commit()
+
+    if engine.dialect.name in _IDLE_LIMITS and engine.driver in (*_LIBPQ, "pymysql"):
+        event.listen(engine, "connect", limit)
 
 
 def unix_time(connection: Connection) -> ColumnElement[float]:

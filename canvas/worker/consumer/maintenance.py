@@ -10,10 +10,12 @@ from canvas.config.config import Config
 from canvas.drivers.ports import Driver
 from canvas.drivers.ports.broker import Broker
 from canvas.drivers.ports.recovery import Recovery
+from canvas.drivers.ports.values import HeartbeatReply
 from canvas.execution.background import NEVER, BackgroundService, Repeated
 from canvas.model.settlement import Orphan, ReadyChord
 from canvas.telemetry import emit
 from canvas.worker.consumer.lifetimes import SHORT
+from canvas.worker.monitoring.shared_memory import Renewal
 
 _PROMOTE_EVERY = 0.05
 """Seconds between two moves of what is due, at least."""
@@ -101,21 +103,29 @@ class Looks:
             self._next = now + self._look()
 
 
+def renew(recovery: Recovery, worker: str, queues: list[str], ttl: float) -> tuple[HeartbeatReply, Renewal]:
+    """Send a worker's heartbeat. Raises BrokerError."""
+    sent, time_of_day = time.monotonic(), time.time()
+    reply = recovery.heartbeat(worker, queues, ttl)
+    return reply, Renewal(sent, time_of_day, reply.known, min(ttl, recovery.silence))
+
+
 class LeaseHeartbeats:
     """Renews workers, and with them their leases, at the broker."""
 
     def __init__(
         self, recovery: Recovery, conf: Config, workers: Callable[[], list[str]], queues: list[str],
-        declare: Callable[[], object],
+        declare: Callable[[], object], renewed: Callable[[str, Renewal], object],
     ) -> None:  # fmt: skip
-        """``workers`` gives those to renew, which consume ``queues``. ``declare`` makes the queues known again to a
-        broker that has forgotten all it knew."""
+        """``workers`` gives those to renew, which consume ``queues``; ``renewed`` is called with each that has been.
+        ``declare`` makes the queues known again to a broker that has forgotten all it knew."""
         self._recovery = recovery
         self._workers = workers
         self._queues = queues
-        self._every = beat_every(conf)
+        self._every = min(beat_every(conf), recovery.silence / 2)
         self._ttl = conf.worker_lease_ttl
         self._declare = declare
+        self._renewed = renewed
         self._known: set[str] = set()
         self._share = 1.0
         self.next = 0.0
@@ -133,7 +143,8 @@ class LeaseHeartbeats:
 
     def _renew(self, worker: str) -> bool:
         """Send a worker's heartbeat. Returns whether the broker had forgotten that worker."""
-        reply = self._recovery.heartbeat(worker, self._queues, self._ttl)
+        reply, renewal = renew(self._recovery, worker, self._queues, self._ttl)
+        self._renewed(worker, renewal)
         self._share = max(1.0, reply.workers / _FEW)
         forgotten = not reply.known and worker in self._known
         self._known.add(worker)

@@ -49,7 +49,7 @@ class ProcessCommands:
         change(self._app, self._options, command)
         match command:
             case ReportState():
-                return self._pipeline.state()
+                return self._pipeline.active_tasks.state(self._pipeline.decoder.decode)
             case ReadRevoked():
                 self._pipeline.revocations.read()
             case AdoptOrphans():

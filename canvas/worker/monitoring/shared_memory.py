@@ -3,14 +3,29 @@
 import mmap
 import time
 from collections import Counter
+from math import ceil
+from typing import NamedTuple
 
 _MOST_ROWS = 4096
-_STARTED, _ACTIVE, _TAG, _DEADLINE, _LIMIT, _UP, _SINCE, _WAITS, _SEEN, _REGISTERED = range(10)
-_WIDTH = 10
+_STARTED, _ACTIVE, _TAG, _DEADLINE, _LIMIT, _UP, _SINCE, _WAITS, _SEEN, _REGISTERED, _RENEWED = range(11)
+_WIDTH = 13
 _LATEST = 1 << 48
 _CLOCK, _ARRIVED, _TAKEN, _PARENT_WAITS, _OUTAGES = range(5)
 _HEADER = 5
 """Cells before the first row."""
+
+
+class Renewal(NamedTuple):
+    """A heartbeat that the broker has acknowledged."""
+
+    sent: float
+    """When it was sent, by the monotonic clock."""
+    time_of_day: float
+    """The same as unix time, by this machine's clock."""
+    known: bool
+    """Whether the broker had not forgotten the process."""
+    good_for: float
+    """Seconds in which it does not."""
 
 
 class ProcessStats:
@@ -21,6 +36,9 @@ class ProcessStats:
         self._at = at
         self.counts = cells[at + _STARTED : at + _ACTIVE + 1]
         """``started`` and ``active``, for the process that counts its tasks."""
+        self.renewal = cells[at + _RENEWED : at + _WIDTH]
+        """Until when the broker does not forget this process, by the monotonic clock and as unix time; and since when,
+        by the monotonic clock, it has not. Microseconds. The parent of a prefork child writes it too."""
 
     @property
     def started(self) -> int:
@@ -89,6 +107,19 @@ class ProcessStats:
     @registered.setter
     def registered(self, until: float) -> None:
         self._cells[self._at + _REGISTERED] = round(until * 1000)
+
+    def renew(self, new: Renewal) -> None:
+        """The broker has acknowledged a heartbeat."""
+        until, until_by_day, _ = self.renewal
+        sent, time_of_day = ceil(new.sent * 1e6), ceil(new.time_of_day * 1e6)
+        if not new.known or sent > until or time_of_day > until_by_day:
+            self.renewal[2] = sent
+        good_for = int(new.good_for * 1e6)
+        self.renewal[0], self.renewal[1] = max(until, sent + good_for), time_of_day + good_for
+
+    def break_leases(self) -> None:
+        """The process has lost the connection with which its leases end."""
+        self.renewal[2] = ceil(time.monotonic() * 1e6)
 
     def clear(self) -> None:
         """Forget the row's former process."""

@@ -66,15 +66,17 @@ class AwaitedPipeline:
         job = steps.admit(work)
         if isinstance(job, Settlement):
             return job
+        if not _runs_on_loop(job.task.run) and not maps_coroutine(job.task.app, job.message):
+            return await self._in_thread(self._perform_in_thread, job)
         return await self._throttle(job) or await self._perform(job, on_loop)
 
     async def _throttle(self, job: Job) -> Settlement | None:
-        needs_broker = job.to_ack or self._steps.task_throttle.bind(job.task)
+        check = self._steps.lease_check
+        in_doubt = check is not None and check.in_doubt(job.delivery)
+        needs_broker = in_doubt or job.to_ack or self._steps.task_throttle.bind(job.task)
         return await self._in_thread(self._steps.throttle, job) if needs_broker else self._steps.throttle(job)
 
     async def _perform(self, job: Job, on_loop: OnLoop) -> Settlement:
-        if not _runs_on_loop(job.task.run) and not maps_coroutine(job.task.app, job.message):
-            return await self._in_thread(self._perform_in_thread, job)
         self._steps.enter(job)  # in this asyncio task's own context
         return await self._perform_on_loop(job, on_loop)
 
@@ -84,7 +86,7 @@ class AwaitedPipeline:
     def _perform_in_thread(self, job: Job) -> Settlement:
         """Start and end on one thread, so that listeners to both events find one context."""
         with denied_join_result():
-            return self._steps.perform(job)
+            return self._steps.throttle(job) or self._steps.perform(job)
 
     async def _perform_on_loop(self, job: Job, on_loop: OnLoop) -> Settlement:
         """Run a coroutine task here, and settle it; its request is the current one all the while."""

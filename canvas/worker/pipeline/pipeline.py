@@ -20,19 +20,11 @@ from canvas.task.task import Task
 from canvas.worker.consumer.buffer import DueBatch, Kept, Work
 from canvas.worker.consumer.revoked import Revocations
 from canvas.worker.pipeline.active_tasks import ActiveTasks
-from canvas.worker.pipeline.admission import (
-    RUN,
-    UNLIMITED,
-    Defer,
-    Discard,
-    MessageDecoder,
-    acks_late,
-    admit,
-    time_limits,
-)
+from canvas.worker.pipeline.admission import RUN, Defer, Discard, MessageDecoder, acks_late, admit, time_limits
 from canvas.worker.pipeline.batched_calls import BatchedCalls
 from canvas.worker.pipeline.early_acks import EarlyAcks, may_ack_early
 from canvas.worker.pipeline.forked_copies import CopyCheck, end_copy
+from canvas.worker.pipeline.lease_check import LeaseCheck
 from canvas.worker.pipeline.reports import TaskReports
 from canvas.worker.pipeline.throttle import Throttle, keys_of
 from canvas.worker.pipeline.time_limits import TimeLimits, outcome_to_settle
@@ -74,6 +66,7 @@ class TaskPipeline:
         self.loop: AbstractEventLoop | None = None
         """The loop of the pool's coroutines, where it has one for all."""
         self.batches: BatchedCalls | None = None
+        self.lease_check: LeaseCheck | None = None
         self.acknowledge = early_acks.acknowledge
         self._early_acked = early_acks.early_acked
         self.decoder = MessageDecoder(app)
@@ -108,7 +101,7 @@ class TaskPipeline:
             timed = headers.get("expires") is not None or headers.get("eta") is not None
             admission = admit(message, time.time() + self._app.clock_offset) if timed else RUN
             given = headers.get("timelimit")
-            hard, soft = time_limits(given) if given is not None and given != UNLIMITED else UNLIMITED
+            hard, soft = time_limits(given) if given not in (None, [None, None]) else (None, None)
         except (WireError, InvalidTaskError) as exc:
             return self.unrunnable.refuse(delivery, exc)
         if self.revocations.any and self.revocations.match(message):
@@ -147,6 +140,14 @@ class TaskPipeline:
     def throttle(self, job: Job) -> Settlement | None:
         """Apply the task's limits, and ack the message where that comes first. The settlement of a job that may not run
         yet, or whose lease was lost."""
+        check, delivery = self.lease_check, job.delivery
+        if check is not None:
+            # As ``check.in_doubt`` does it: a call would be made for every task.
+            until, until_by_day, since = check.times
+            at, now, now_by_day = delivery.leased_at * 1e6, time.monotonic() * 1e6, time.time() * 1e6
+            in_doubt = now > until or now_by_day > until_by_day or at < since
+            if in_doubt and check.is_lost(delivery, delivery.tag in self._early_acked):
+                return Settlement(delivery, job.fence, disposal="requeue")
         # A message with that header was reported before it was deferred.
         unreported = "task.received" in telemetry.listeners and "canvas_received" not in job.message.headers
         if job.to_ack or job.fence != "early_acked":
@@ -294,7 +295,3 @@ class TaskPipeline:
         """The messages that end a chord whose parts are all there; callbacks that are coroutines run on the loop."""
         with shared_loop(self.loop):
             return dispatch(self._app, self.runs, ready)
-
-    def state(self) -> dict[str, Any]:
-        """The tasks of this process, as JSON."""
-        return self.active_tasks.state(self.decoder.decode)

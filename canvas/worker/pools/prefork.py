@@ -23,7 +23,7 @@ from canvas.worker.consumer.lifetimes import Lifetimes
 from canvas.worker.consumer.maintenance import LeaseHeartbeats, Maintenance, beat_every, holds_for
 from canvas.worker.consumer.shared_wait import SharedWait
 from canvas.worker.consumer.topology import declare
-from canvas.worker.monitoring.shared_memory import SharedMemory
+from canvas.worker.monitoring.shared_memory import Renewal, SharedMemory
 from canvas.worker.options import WorkerOptions, change, new_worker_id
 from canvas.worker.pools.child_channel import ask_all
 from canvas.worker.pools.child_commands import AdoptOrphans, ChildCommand, ConsumeQueues, ReportState, Terminate
@@ -58,8 +58,9 @@ class Prefork:
         self._unresponsive = UnresponsiveChildren(app, plan.hostname, self._children)
         self._beat_every = beat_every(conf)
         self._heartbeats = LeaseHeartbeats(
-            app.driver.recovery, conf, self._workers_to_renew, plan.queues, lambda: declare(app, plan.queues)
-        )
+            app.driver.recovery, conf, self._workers_to_renew, plan.queues, lambda: declare(app, plan.queues),
+            self._renewed,
+        )  # fmt: skip
         lifetimes = Lifetimes(app, app.run_store, list, self._beat_every)
         self._duties = Maintenance(app.driver, self._heartbeats, None, lifetimes.tick, self._have_orphans_adopted)
 
@@ -100,6 +101,11 @@ class Prefork:
                     row.registered = now + holds_for(self._app.conf)
                     found.append(one.worker)
         return found
+
+    def _renewed(self, worker: str, renewal: Renewal) -> None:
+        for one in self._children:
+            if one.worker == worker:
+                one.row.renew(renewal)
 
     def _have_orphans_adopted(self) -> None:
         """Have one child, idle where possible, settle what dead workers have left."""

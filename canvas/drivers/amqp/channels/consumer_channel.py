@@ -53,13 +53,18 @@ class ConsumerChannel:
     Whatever the channel had delivered is void once it is lost: the broker delivers it again.
     """
 
-    def __init__(self, connect: Callable[[], Link], make_known: Callable[[str], None], transactional: bool) -> None:
+    def __init__(
+        self, connect: Callable[[], Link], make_known: Callable[[str], None], transactional: bool,
+        broken: Callable[[], object] = lambda: None,
+    ) -> None:  # fmt: skip
         """``make_known`` makes sure that a queue exists. ``transactional``: whether publications and acks are one
-        transaction; if not, RabbitMQ confirms the publications before the acks are sent."""
+        transaction; if not, RabbitMQ confirms the publications before the acks are sent. ``broken`` is called when the
+        channel is lost."""
         self.lock = threading.RLock()
         self._transactional = transactional
         self._confirms = Confirms()
         self._connect = connect
+        self._broken = broken
         self._make_known = make_known
         self._link: Link | None = None
         self._buffer: deque[Arrived] = deque()
@@ -104,6 +109,7 @@ class ConsumerChannel:
         """The channel is lost: forget what it had delivered."""
         if link is not None:
             link.drop()
+            self._broken()
         self._link = None
         for kept in (
             self._buffer,
@@ -123,6 +129,17 @@ class ConsumerChannel:
             if self._link is not None:
                 self._link.close()
             self.lose(self._link)
+
+    def still_holds(self, tag: str) -> bool:
+        """Ask whether the channel that delivered the message of a lease is still open."""
+        with self.lock:
+            if tag not in self.held or self._link is None:
+                return False
+            try:
+                self._link.call(methods.limit_prefetch(CHANNEL, _ONE_BY_ONE), methods.QOS_OK)
+            except OperationalError:
+                self.lose(self._link)
+            return tag in self.held
 
     def beat(self) -> None:
         """Send a heartbeat, unless another thread uses the channel just now."""

@@ -3,6 +3,7 @@
 import threading
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
+from math import inf
 
 from canvas.drivers.amqp.local.coordination import LocalCoordination
 from canvas.drivers.kombu_envelope import ENVELOPE
@@ -126,6 +127,8 @@ class LocalMessages:
 class LocalRecovery:
     """The Recovery of ``canvas.drivers.ports``: RabbitMQ returns what a dead process held."""
 
+    silence = inf
+
     def __init__(self, messages: LocalMessages) -> None:
         self._messages = messages
         self._known: set[str] = set()
@@ -174,6 +177,12 @@ class LocalRecovery:
     def leases(self, worker: str) -> list[Delivery]:
         prefix = f"canvas:{worker}:"
         return [one for tag, one in list(self._messages.leases.items()) if tag.startswith(prefix)]
+
+    def on_broken(self, call: Callable[[], object]) -> None:
+        """Nothing: the broker knows of its connections."""
+
+    def still_leased(self, delivery: Delivery, early_acked: bool) -> bool:
+        return delivery.tag in (self._messages.early_acked if early_acked else self._messages.leases)
 
     def leased_message(self, tag: str) -> bytes | None:
         found = self._messages.leases.get(tag) or self._messages.early_acked.get(tag)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Collection, Sequence
+from math import inf
 from typing import Any
 
 from canvas.drivers.ports.values import HeartbeatReply
@@ -19,6 +20,8 @@ _SWEEPS_EVERY = 10.0
 class PartitionedRecovery:
     """The Recovery of ``canvas.drivers.ports``. Each call is made in every partition that this process uses. Where one
     is away, those about all workers are made in the others; those about one lease raise OperationalError."""
+
+    silence = inf
 
     def __init__(self, partitions: Partitions, crossings: Crossings) -> None:
         self._partitions = partitions
@@ -88,6 +91,12 @@ class PartitionedRecovery:
     def leases(self, worker: str) -> list[Delivery]:
         found = [lease for some in self._each(lambda one: one.recovery.leases(worker)) for lease in some]
         return sorted(found, key=lambda lease: number_of_tag(lease.tag))
+
+    def on_broken(self, call: Callable[[], object]) -> None:
+        """Nothing: leases do not end with a connection."""
+
+    def still_leased(self, delivery: Delivery, early_acked: bool) -> bool:
+        return self._partitions.of_queue(delivery.queue).recovery.still_leased(delivery, early_acked)
 
     def leased_message(self, tag: str) -> bytes | None:
         found = self._each(lambda one: one.recovery.leased_message(tag))

@@ -157,7 +157,7 @@ class SettleCall:
         arguments = [self._db, results.db, packed, limit, prefix, number, chords, *names, *records]
         if carried is not None:
             arguments.append(carried.record)
-        keys, asked = (*self._script_keys(worker, results), *lists), time.time()
+        keys, asked, begun = (*self._script_keys(worker, results), *lists), time.time(), time.monotonic()
         try:
             verdicts, taken, revision, ended, seconds, micros = self._link.call("settle", keys, arguments, once=True)
         except Exception:
@@ -165,7 +165,7 @@ class SettleCall:
                 tags = [f"{prefix}{n}" for n in range(number, number + limit)]
                 self._uncertain.setdefault(worker, []).extend(tags)
             raise
-        deliveries = _deliveries(taken, prefix, number, carried.payload if carried is not None else b"")
+        deliveries = _deliveries(taken, prefix, number, carried.payload if carried is not None else b"", begun)
         if self._waiting.arrived and len(deliveries) < limit:
             self._waiting.cleared(lists)
         if bad or bad_chords:
@@ -187,16 +187,14 @@ class SettleCall:
         return found
 
 
-def _deliveries(taken: Sequence[Sequence[Any]], prefix: str, number: int, carried: bytes) -> list[Delivery]:
-    """The messages of a reply, whose tags are numbered from ``number`` on; ``carried`` is not sent back."""
+def _deliveries(taken: Sequence[Sequence[Any]], prefix: str, number: int, carried: bytes, at: float) -> list[Delivery]:
+    """The messages of a reply, whose tags are numbered from ``number`` on; ``carried`` is not sent back. ``at``: when
+    the call was made."""
     found: list[Delivery] = []
-    if not taken:
-        return found
-    now = time.monotonic()
     for *payloads, name in taken:
         queue, first = name.decode(), number + len(found)
         found += [
-            Delivery(f"{prefix}{n}", queue, carried if payload is None else payload, now)
+            Delivery(f"{prefix}{n}", queue, carried if payload is None else payload, at)
             for n, payload in enumerate(payloads, first)
         ]
     return found

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Collection, Sequence
+from math import inf
 
 from sqlalchemy import Connection, delete, func, or_, select, update
 
@@ -15,7 +16,7 @@ from canvas.drivers.sql.state.tables import MessageTables
 from canvas.drivers.stored_messages import delivery_count, loss_headers, redelivered
 from canvas.drivers.tags import number_of_tag, tag_of
 from canvas.model.message import Delivery
-from canvas.model.settlement import Orphan
+from canvas.model.settlement import Orphan, Settlement
 
 _LOST_FOR = 86_400.0
 """Seconds within which the message of a dead worker is delivered again, for the delivery to be counted."""
@@ -37,6 +38,7 @@ class SqlRecovery:
     """Called when the leases of a worker have ended."""
     to_entry: Callable[[str, bytes], bytes]
     """Makes the entry of an outbox of a queue and a message."""
+    silence = inf
 
     def __init__(self, database: Database, tables: MessageTables, leases: SqlLeases, outboxes: SqlOutboxes) -> None:
         self._database = database
@@ -194,6 +196,13 @@ class SqlRecovery:
     def leases(self, worker: str) -> list[Delivery]:
         found = self._database.call(lambda connection: self._rows.of(connection, worker))
         return sorted((one.delivery for one in found), key=lambda one: number_of_tag(one.tag))
+
+    def on_broken(self, call: Callable[[], object]) -> None:
+        """Nothing: leases do not end with a connection."""
+
+    def still_leased(self, delivery: Delivery, early_acked: bool) -> bool:
+        settlement = Settlement(delivery, "early_acked" if early_acked else "lease")
+        return self._database.call(lambda connection: self._rows.holds(connection, [settlement], lock=False))[0]
 
     def leased_message(self, tag: str) -> bytes | None:
         found = self._database.call(lambda connection: self._rows.locked(connection, tag))
