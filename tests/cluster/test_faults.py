@@ -23,7 +23,8 @@ from tests.support.redis_cluster import RedisCluster
 from tests.worker.commands import start, task
 
 TAGS = spread_tags(PARTITIONS)
-OF_THE_QUEUE = slot_of(TAGS[HashedLayout(PARTITIONS).of_queue("celery")])
+TAG_OF_THE_QUEUE = TAGS[HashedLayout(PARTITIONS).of_queue("celery")]
+OF_THE_QUEUE = slot_of(TAG_OF_THE_QUEUE)
 
 
 @contextmanager
@@ -181,8 +182,10 @@ def test_a_master_is_killed_while_tasks_run(six_nodes):
         eventually(lambda: app.driver.admin.in_flight().leased >= 4, 60)
         cluster.until(cluster.whole)
         master = cluster.owner(OF_THE_QUEUE)
-        # The replica has everything when it has confirmed the last write.
-        assert master.client().wait(1, 20_000) == 1
+        # The replica has everything when it has confirmed the last write. WAIT is about those of its own connection.
+        last = master.client().pipeline(transaction=False)
+        last.set(f"{{{TAG_OF_THE_QUEUE}}}:last", 1, ex=60).execute_command("WAIT", 1, 20_000)
+        assert last.execute()[1] == 1
         master.stop(signal.SIGKILL)
         cluster.until(lambda: cluster.owner(OF_THE_QUEUE) is not master)
         bench.open(key)

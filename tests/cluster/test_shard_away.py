@@ -101,6 +101,22 @@ def test_a_server_that_is_back_gets_the_heartbeats_that_it_missed(driver, own_se
     eventually(lambda: own_server.client().hlen("canvas:workers") == 2)
 
 
+def test_what_is_released_while_a_server_is_away_returns_to_its_queue(driver, own_server):
+    driver.recovery.heartbeat("w1", ["far", "celery"], 60)
+    driver.broker.publish([publish("one", "far"), publish("two", "celery"), publish("three", "far")])
+    held = leased(driver, "far", "celery")
+    stopped(own_server)
+    try:
+        assert driver.broker.release(held[:2]) + driver.broker.release(held[2:]) == 1
+    finally:
+        gone_on(own_server)
+    assert eventually(lambda: driver.admin.queue_length("far") == 2)
+    # A worker compares its leases with the server's after the last round in which a server was away.
+    first, second = (driver.settler.settle([], Lease("w1", ("far", "celery"), 9)).leased for _ in range(2))
+    assert sorted(ids(first.deliveries)) == ["one", "three", "two"]
+    assert (first.partial, second.partial) == (True, False)
+
+
 def test_both_servers_are_away(driver, bench, own_server):
     leased(driver, "far", "celery")
     stopped(own_server)

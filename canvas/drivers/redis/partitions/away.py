@@ -40,6 +40,8 @@ class AwayPartitions(Generic[P]):
         self._closed = threading.Event()
         self.on_return: Callable[[P], object] = lambda partition: None
         """Called with a partition that answers again, before it counts as back."""
+        self.after_return: Callable[[P], object] = lambda partition: None
+        """Called with a partition that counts as back."""
 
     def _known(self) -> dict[P, OperationalError]:
         if self._pid != os.getpid():
@@ -99,5 +101,6 @@ class AwayPartitions(Generic[P]):
             else:
                 with self._lock:
                     errors.pop(partition, None)
+                self.after_return(partition)
                 self._wake()
                 return

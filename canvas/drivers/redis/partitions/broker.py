@@ -1,5 +1,6 @@
 """Queues that are spread over partitions, each with the leases on its messages."""
 
+from collections import deque
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import NamedTuple
@@ -42,7 +43,12 @@ class PartitionedBroker:
         self._permits = permits
         self._versions: dict[Partition, int] = {}
         """The version of the revocations that each partition has reported last."""
+        self._unreleased: dict[Partition, deque[list[Delivery]]] = {}
+        """What was to be released in partitions that are away, as it was given."""
         self._away = partitions.away
+        self._came_back = False
+        """Whether a partition was away since the last settlement: it may have forgotten how some leases ended."""
+        self._away.after_return = self._returned
 
     # -- sending
 
@@ -103,11 +109,25 @@ class PartitionedBroker:
         by_partition: dict[Partition, list[Delivery]] = {}
         for delivery in deliveries:
             by_partition.setdefault(self._partitions.of_queue(delivery.queue), []).append(delivery)
-        # The worker does not hold these any more. Where a partition is away, they are released when it is back.
-        return sum(
-            self._away.tried(partition, lambda one=partition, few=some: one.broker.release(few)) or 0  # type: ignore[misc]
-            for partition, some in by_partition.items()
-        )
+        for partition, some in by_partition.items():
+            self._unreleased.setdefault(partition, deque()).append(some)
+        return sum(map(self._release_in, by_partition))
+
+    def _returned(self, partition: Partition) -> None:
+        self._came_back = True
+        self._release_in(partition)
+
+    def _release_in(self, partition: Partition) -> int:
+        """Release what the worker does not hold any more. Where the partition is away, that is done when it is back."""
+        total, left = 0, self._unreleased.get(partition, deque())
+        for some in list(left):
+            released = self._away.tried(partition, lambda some=some: partition.broker.release(some))  # type: ignore[misc]
+            if released is None:
+                break
+            total += released
+            with suppress(ValueError):  # another thread has released the same ones
+                left.remove(some)
+        return total
 
     def enqueue_due(self, limit: int) -> int:
         return sum(one for one in self._partitions.reached(lambda one: one.broker.enqueue_due(limit)))
@@ -216,7 +236,9 @@ class PartitionedBroker:
         used = self._partitions.used
         if all(one in self._away for one in used):
             raise self._partitions.absence()
-        partial = any(one in self._away for one in used) or any(verdict.unsettled for verdict in verdicts.values())
+        came_back, self._came_back = self._came_back, False
+        partial = came_back or any(one in self._away for one in used)
+        partial = partial or any(verdict.unsettled for verdict in verdicts.values())
         reply = LeaseReply(deliveries, self.version, offset, partial=partial)
         return [verdicts[place] for place in range(len(settlements))], reply
 
