@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from datetime import datetime
 
 import pytest
@@ -24,14 +25,17 @@ TASKS = 1_000
 @pytest.fixture
 def line(app):
     plan = WorkerOptions("here", ["celery"], 1, "solo", 0, False, None, None, None, False, False, None)
-    return WorkerProcess(app, plan, 1, "worker")._pipeline
+    process = WorkerProcess(app, plan, 1, "worker")
+    process._register()
+    return process._pipeline
 
 
 def test_function_calls_of_a_task(bench, app, line):
     task(app, "add").delay(1, 2)
     payload = bench.broker.rpop("celery")
     line.do(Delivery("canvas:worker:0", "celery", payload))
-    deliveries = [Delivery(f"canvas:worker:{number}", "celery", payload) for number in range(100)]
+    now = time.monotonic()
+    deliveries = [Delivery(f"canvas:worker:{number}", "celery", payload, now) for number in range(100)]
     calls = counted(lambda: [line.do(delivery) for delivery in deliveries]) / len(deliveries)
     assert calls <= 78, f"{calls} function calls from a delivery to its settlement"
 

@@ -32,7 +32,10 @@ class ActiveTasks:
         """``number_of``: the number of a lease, where the row is to name the task that runs, for a parent that may have
         to kill this process because of it. ``one_at_a_time``: one thread alone calls ``begin`` and ``end``."""
         self._number_of = number_of
-        self._one_at_a_time = one_at_a_time
+        self.begin: Callable[[Job], None] = self._started if one_at_a_time else self._count_start
+        """A task starts."""
+        self.end: Callable[[Job], None] = self._ended if one_at_a_time else self._count_end
+        """It is over."""
         self._hostname = hostname
         self._row = row
         self._counts = row.counts
@@ -50,21 +53,13 @@ class ActiveTasks:
         if reason == "expired":
             self._expired.append(task_id)
 
-    def begin(self, job: Job) -> None:
-        """A task starts."""
-        if self._one_at_a_time:
-            self._started(job)
-        else:
-            self._uncounted.append((True, job))
-            self._count()
+    def _count_start(self, job: Job) -> None:
+        self._uncounted.append((True, job))
+        self._count()
 
-    def end(self, job: Job) -> None:
-        """It is over."""
-        if self._one_at_a_time:
-            self._ended(job)
-        else:
-            self._uncounted.append((False, job))
-            self._count()
+    def _count_end(self, job: Job) -> None:
+        self._uncounted.append((False, job))
+        self._count()
 
     def _count(self) -> None:
         """Count the tasks that started and ended, or leave them to the thread that is counting: a thread that waited

@@ -40,7 +40,7 @@ class LeaseCheck:
         """Ask the broker whether the lease of a message is lost. ``early_acked``: it is acked already."""
 
         def holds() -> bool:
-            # What the broker then says that this process holds is not taken from it before the task has started.
+            # A heartbeat first: no worker takes a message whose lease is then found, before its task has started.
             self._renew()
             return self._recovery.still_leased(delivery, early_acked)
 

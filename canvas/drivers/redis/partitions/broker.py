@@ -44,7 +44,7 @@ class PartitionedBroker:
         self._versions: dict[Partition, int] = {}
         """The version of the revocations that each partition has reported last."""
         self._unreleased: dict[Partition, deque[list[Delivery]]] = {}
-        """What was to be released in partitions that are away, as it was given."""
+        """Messages to release in partitions that are away, as they were given."""
         self._away = partitions.away
         self._came_back = False
         """Whether a partition was away since the last settlement: it may have forgotten how some leases ended."""
@@ -118,7 +118,7 @@ class PartitionedBroker:
         self._release_in(partition)
 
     def _release_in(self, partition: Partition) -> int:
-        """Release what the worker does not hold any more. Where the partition is away, that is done when it is back."""
+        """Release messages that the worker holds no more. Where the partition is away, that is done when it is back."""
         total, left = 0, self._unreleased.get(partition, deque())
         for some in list(left):
             released = self._away.tried(partition, lambda some=some: partition.broker.release(some))  # type: ignore[misc]
