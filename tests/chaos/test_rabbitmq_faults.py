@@ -40,7 +40,8 @@ def node():
 @pytest.fixture
 def bench(node, request):
     with RedisServer() as server:
-        numbers = {"alarm": 0, "timeout": 1, "deleted_under": 2, "vhost": 3, "full_queue": 4, "connections": 6}
+        numbers = {"alarm": 0, "timeout": 1, "deleted_under": 2, "vhost": 3, "full_queue": 4, "connections": 6,
+                   "permissions": 7, "policy": 8}  # fmt: skip
         number = next(number for name, number in numbers.items() if name in request.node.name)
         yield RabbitBench(server, node.url(f"t{number}"))
 
@@ -51,8 +52,8 @@ def bench(node, request):
      (("set_disk_free_limit", "999GB"), ("set_disk_free_limit", "16MB"), "disk")],
     ids=["memory", "disk"],
 )  # fmt: skip
-def test_an_alarm_delays_tasks(node, bench, alarm, over, said):
-    with bench.client() as app, start(bench, "-P", "threads", "-c", "2") as worker:
+def test_an_alarm_delays_tasks(node, bench, alarm, over, said, caplog):
+    with bench.client() as app, start(bench, "-P", "threads", "-c", "2") as worker, ThreadPoolExecutor(1) as threads:
         assert app.tasks["t.add"].delay(1, 1).get(timeout=60) == 2
         key = bench.new_key()
         held = (app.tasks["t.until_open"].s(key) | app.tasks["t.noted"].s(f"{key}:after")).apply_async()
@@ -63,7 +64,11 @@ def test_an_alarm_delays_tasks(node, bench, alarm, over, said):
         worker.wait_for(f"takes no messages: low on {said}")
         time.sleep(3)
         assert bench.ledger(f"{key}:after", 0) == []
+        sent = threads.submit(app.tasks["t.add"].delay, 2, 2)
+        eventually(lambda: f"takes no messages: low on {said}. Calls that send messages wait" in caplog.text, 30)
+        assert not sent.done()
         node.control(*over)
+        assert sent.result(60).get(timeout=60) == 4
         worker.wait_for("The broker answers again")
         held.get(timeout=60)
         assert bench.ledger(f"{key}:after", 1) == [repr(key)]
@@ -165,3 +170,38 @@ def test_a_worker_waits_while_the_limit_of_connections_is_reached(node, bench):
         worker.ready()
     finally:
         worker.stop()
+
+
+def test_permissions_that_are_taken_and_given_back(node, bench):
+    """RabbitMQ looks at them when a connection is new. The worker tries again until it may."""
+    with bench.client() as app, start(bench, "-P", "threads", "-c", "2") as worker:
+        assert app.tasks["t.add"].delay(1, 1).get(timeout=60) == 2
+        node.control("set_permissions", "-p", "t7", "guest", "^$", "^$", "^$")
+        node.control("close_all_connections", "--vhost", "t7", "a test")
+        with pytest.raises(OperationalError, match="ACCESS_REFUSED"):
+            app.tasks["t.add"].apply_async((2, 2), retry=False)
+        worker.wait_for("ACCESS_REFUSED")
+        node.control("set_permissions", "-p", "t7", "guest", ".*", ".*", ".*")
+        assert app.tasks["t.add"].delay(3, 3).get(timeout=60) == 6
+
+
+def test_a_policy_that_lets_messages_expire(node, bench):
+    """It is good for the queues of delays, too: their messages come early, and are delayed for the rest. A message that
+    waits for longer goes where the policy sends it."""
+    connection = {"host": f"127.0.0.1:{node.port}", "virtual_host": "t8"}
+    with amqp.Connection(**connection) as opened:
+        channel = opened.channel()
+        channel.exchange_declare("expired", "fanout", durable=True, auto_delete=False)
+        channel.queue_declare("buried", durable=True, auto_delete=False)
+        channel.queue_bind("buried", "expired", "")
+    policy = '{"message-ttl": 1000, "dead-letter-exchange": "expired"}'
+    node.control("set_policy", "-p", "t8", "short", "^c", policy)
+    with bench.client() as app:
+        with start(bench, "-P", "threads", "-c", "2"):
+            began = time.monotonic()
+            assert app.tasks["t.add"].apply_async((1, 1), countdown=4).get(timeout=60) == 2
+            assert time.monotonic() - began >= 4
+        app.tasks["t.add"].delay(2, 2)
+        with amqp.Connection(**connection) as opened:
+            channel = opened.channel()
+            eventually(lambda: channel.queue_declare("buried", passive=True).message_count == 1, 30)

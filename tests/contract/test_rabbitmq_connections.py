@@ -161,6 +161,36 @@ def test_a_state_that_is_lost_loses_no_message(rabbitmq, redis_server, redis_url
     driver.close()
 
 
+def test_a_message_outlives_the_delivery_limit_of_its_queue(rabbitmq, redis_url):
+    """RabbitMQ drops a message that was returned more often, whether or not it had started."""
+    driver = open_driver(rabbitmq.url(), redis_url)
+    driver.broker.declare([Queue("q", arguments={"x-queue-type": "quorum", "x-delivery-limit": 2})])
+    driver.broker.publish([publish("a", "q")])
+    for _ in range(6):
+        held = eventually(lambda: driver.broker.lease(Lease("w1", ["q"], 1)))
+        assert ids(held) == ["a"]
+        driver.broker.release(held)
+    driver.close()
+
+
+def test_a_wait_ends_when_its_queue_is_deleted(rabbitmq, redis_url):
+    """The queue is made again before a client sends the next message, and does not wait until the wait is over."""
+    url = rabbitmq.url()
+    driver = open_driver(url, redis_url)
+    driver.broker.declare([Queue("q")])
+    waiting = threading.Thread(target=driver.broker.wait, args=("w1", ["q"], 60))
+    waiting.start()
+    with amqp.Connection(f"127.0.0.1:{rabbitmq.port}", virtual_host=url.rpartition("/")[2]) as connection:
+        channel = connection.channel()
+        eventually(lambda: channel.queue_declare("q", passive=True).consumer_count == 1)
+        channel.queue_delete("q")
+        waiting.join(20)
+        assert not waiting.is_alive()
+        assert driver.broker.lease(Lease("w1", ["q"], 1)) == []
+        assert channel.queue_declare("q", passive=True).message_count == 0
+    driver.close()
+
+
 def test_a_message_that_is_held_for_long_is_the_states_alone(rabbitmq, redis_url):
     driver = open_driver(rabbitmq.url(), redis_url, broker_options={"consumer_timeout": 0.1})
     driver.recovery.heartbeat("w1", ["q"], 60)

@@ -34,8 +34,6 @@ from canvas.model.queue import Queue
 NO_LEASE = LeaseReply([], 0, 0.0)
 _ONCE_MORE = (0.1,)
 """Seconds before a copy of a message is published again, while its worker takes no other messages."""
-_MOST_DELIVERIES = 10
-"""Deliveries after which a message is put into its queue anew. RabbitMQ 4 drops it at the 21st."""
 
 
 class AmqpBroker:
@@ -178,8 +176,8 @@ class AmqpBroker:
         tags = {delivery.tag for delivery in leased.deliveries}
         session.held.update((arrival.delivery.tag, held) for arrival, held in waiting if arrival.delivery.tag in tags)
         to_renew = {
-            arrival.delivery.tag for arrival, _ in waiting
-            if arrival.deliveries and (arrival.deliveries >= _MOST_DELIVERIES or not self.durable)
+            delivery.tag for (delivery, _, times, _), _ in waiting
+            if times and (not self.durable or times >= self.topology.most_deliveries(delivery.queue))
         }  # fmt: skip
         if to_renew:
             leased = self._renewed(session, leased, to_renew & tags)

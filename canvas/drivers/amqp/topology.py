@@ -14,6 +14,8 @@ from canvas.errors import OperationalError
 from canvas.model.queue import Queue
 
 T = TypeVar("T")
+_MOST_DELIVERIES = 10
+"""RabbitMQ 4 drops a message at its 21st delivery, unless its queue has another limit."""
 
 
 class Topology:
@@ -85,6 +87,12 @@ class Topology:
     def is_quorum(self, queue: str) -> bool:
         """Whether a queue was declared here as a quorum queue."""
         return (self._arguments.get(queue) or {}).get("x-queue-type") == "quorum"
+
+    def most_deliveries(self, queue: str) -> int:
+        """The deliveries of a message after which it has to be put into a queue anew: RabbitMQ drops it after a few
+        more."""
+        limit = (self._arguments.get(queue) or {}).get("x-delivery-limit")
+        return max(1, min(_MOST_DELIVERIES, limit - 1)) if isinstance(limit, int) else _MOST_DELIVERIES
 
     def forget_exchanges(self) -> None:
         """Look for exchanges again before they are used."""

@@ -76,6 +76,8 @@ class ConsumerChannel:
         self._pushed: dict[int, str] = {}
         """By delivery tag, the consumers of messages that they got and that are not acked."""
         self._left: dict[str, int] = {}
+        self._cancelled = False
+        """Whether the broker has ended a consumer since the last look: its queue was deleted."""
         self.held: dict[str, Held] = {}
         """By the tag of a lease, its message."""
         self.unregistered: list[tuple[Arrival, Held]] = []
@@ -177,6 +179,7 @@ class ConsumerChannel:
                 queue = self._queue_of.get(methods.read_consumer(event.arguments), "")
                 self._consumers.pop(queue, None)
                 self._known.discard(queue)
+                self._cancelled = True
             case OtherMethod():
                 pass  # the answers to qos, consume and cancel, where nothing waits for them
             case _:
@@ -231,16 +234,18 @@ class ConsumerChannel:
         return bool(self._buffer)
 
     def has_come(self, link: Link) -> bool:
-        """Read what has come. Returns whether there are messages."""
+        """Read what has come. Returns whether there are messages, or there may be: a queue has to be made again."""
         with self.lock:
             if self._link is not link:
                 return True
             try:
                 link.read()
-                return self._take_pushed(link)
+                came = self._take_pushed(link)
             except OperationalError:
                 self.lose(link)
                 raise
+            cancelled, self._cancelled = self._cancelled, False
+            return came or cancelled
 
 
 class Wake:

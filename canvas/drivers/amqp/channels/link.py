@@ -3,6 +3,7 @@
 One thread at a time sends, and one thread at a time takes what has been read; these may be two threads.
 """
 
+import logging
 import select
 import ssl
 import threading
@@ -11,12 +12,14 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
+from canvas import telemetry
 from canvas.drivers.amqp.protocol import methods
 from canvas.drivers.amqp.protocol.frames import HEARTBEAT, Event, FrameReader, OtherMethod
 from canvas.drivers.silence import reported
 from canvas.errors import DecodeError, OperationalError
 from canvas.telemetry import emit
 
+_log = logging.getLogger(__name__)
 CHANNEL: Final = 1
 _CHUNK = 1 << 18
 _WANTS = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
@@ -233,7 +236,11 @@ class Link:
             raise self._lost(f"{text} ({code})")
         if number == methods.BLOCKED:
             self.blocked = event.arguments[1:].decode("utf-8", "replace") or "blocked"
-            emit("broker.unreachable", error=f"{self._where} takes no messages: {self.blocked}")
+            why = f"{self._where} takes no messages: {self.blocked}"
+            if "broker.unreachable" not in telemetry.listeners:
+                # No worker reports it, and a client would wait without a word.
+                _log.warning("%s. Calls that send messages wait until it takes them again", why)
+            emit("broker.unreachable", error=why)
         elif number == methods.UNBLOCKED:
             self.blocked = ""
             emit("broker.recovered")
