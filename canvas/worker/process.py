@@ -29,12 +29,12 @@ from canvas.worker.consumer.wait import BrokerWait, ChildWait
 from canvas.worker.control.process_commands import ProcessCommands
 from canvas.worker.interpreter import interpreter_for_tasks
 from canvas.worker.monitoring.event_dispatcher import TaskEvents
+from canvas.worker.monitoring.lease_check import LeaseCheck
 from canvas.worker.monitoring.shared_memory import ProcessStats, SharedMemory
 from canvas.worker.options import WorkerOptions
 from canvas.worker.pipeline.active_tasks import ActiveTasks
 from canvas.worker.pipeline.batched_calls import BatchedCalls
 from canvas.worker.pipeline.batched_tasks import batched_tasks
-from canvas.worker.pipeline.lease_check import LeaseCheck
 from canvas.worker.pipeline.pipeline import TaskPipeline
 from canvas.worker.pipeline.throttle import Throttle
 from canvas.worker.pools.child_commands import ChildCommand

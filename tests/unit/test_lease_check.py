@@ -9,8 +9,8 @@ from canvas.drivers import open_driver
 from canvas.drivers.ports.values import Lease
 from canvas.testing.contract import publish
 from canvas.worker.consumer.maintenance import renew
+from canvas.worker.monitoring.lease_check import LeaseCheck
 from canvas.worker.monitoring.shared_memory import SharedMemory
-from canvas.worker.pipeline.lease_check import LeaseCheck
 
 TTL = 30.0
 

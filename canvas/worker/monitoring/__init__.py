@@ -1,1 +1,1 @@
-"""A worker's heartbeat, events and HTTP endpoint."""
+"""A worker's heartbeat, events and HTTP endpoint, and the check of its leases."""
