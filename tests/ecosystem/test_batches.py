@@ -75,6 +75,29 @@ def test_kept_calls_return_to_the_queue_at_a_stop_and_run_when_a_worker_dies(pro
     assert notes(tmp_path) == ["rare [0, 1, 2]"], log.read_text()
 
 
+@pytest.mark.slow
+def test_kept_calls_do_not_run_when_their_worker_was_stopped_for_long(project, redis_server, tmp_path):
+    project["CANVAS_WORKER_LEASE_TTL"] = "4"
+    send(project, "[rare.delay(number) for number in range(2)]")
+    for name in ("stopped", "other"):
+        (tmp_path / name).mkdir()
+    with worker("batched", "-P", "threads", "-c", "1", env=project, folder=tmp_path / "stopped") as log:
+        until(lambda: log.read_text().count("received") == 2, log)
+        stopped = int(redis_server.client().hkeys("canvas:workers")[0].split(b".")[-2])
+        os.kill(stopped, signal.SIGSTOP)
+        try:
+            with worker("batched", "-P", "threads", "-c", "1", env=project, folder=tmp_path / "other") as other:
+                until(lambda: other.read_text().count("received") == 2, other)
+                send(project, "rare.delay(2)")
+                until(lambda: notes(tmp_path) == ["rare [0, 1, 2]"], other)
+        finally:
+            os.kill(stopped, signal.SIGCONT)
+        send(project, "rare.delay(3)")
+        until(lambda: "rare [3]" in notes(tmp_path), log)
+        assert log.read_text().count("Lost the lease") == 2
+    assert notes(tmp_path) == ["rare [0, 1, 2]", "rare [3]"]
+
+
 def test_revoked_calls_do_not_run_and_calls_of_one_id_run_each(project, tmp_path):
     with worker("batched", "-P", "threads", "-c", "1", env=project, folder=tmp_path) as log:
         send(project, """
