@@ -50,20 +50,41 @@ class RabbitMQNode:
         self.folder = Path(folder)
         self._plugins = plugins
         self._configuration, self._advanced = configuration, advanced
-        self.port, self._distribution, self._epmd_port = free_port(), free_port(), free_port()
-        self.name = f"canvas-{os.getpid()}-{self.port}@localhost"
         self._epmd = self._server = self._guard = None
         self._beside, self._cookie = beside, secrets.token_hex(16)
         if beside is not None:
-            self._epmd_port, self._cookie = beside._epmd_port, beside._cookie
+            self._cookie = beside._cookie
             self._configuration += (
                 "cluster_formation.peer_discovery_backend = classic_config\n"
                 f"cluster_formation.classic_config.nodes.1 = {beside.name}\n"
             )
+        self._has_started = False
+        self._choose_ports()
+
+    def _choose_ports(self):
+        self.port, self._distribution = free_port(), free_port()
+        self._epmd_port = free_port() if self._beside is None else self._beside._epmd_port
+        self.name = f"canvas-{os.getpid()}-{self.port}@localhost"
         self._write_configuration()
 
     def start(self):
-        """Start it and wait until it accepts connections. Raises RuntimeError with its log when it does not."""
+        """Start it and wait until it accepts connections. Raises RuntimeError with its log when it does not.
+
+        Another process may take a port that was free a moment ago: before the first start, others are chosen then.
+        """
+        for attempt in range(3):
+            try:
+                self._start()
+            except RuntimeError as exc:
+                if self._has_started or attempt == 2 or "eaddrinuse" not in str(exc):
+                    raise
+                self._choose_ports()
+            else:
+                self._has_started = True
+                break
+        return self
+
+    def _start(self):
         install()
         if self._epmd is None and self._beside is None:
             # Without one of ours, the node would leave a daemon behind.
@@ -84,7 +105,6 @@ class RabbitMQNode:
                 self.stop(signal.SIGKILL)
                 raise RuntimeError(f"RabbitMQ did not start:\n{said}")
             time.sleep(0.05)
-        return self
 
     @property
     def pid(self):
@@ -126,6 +146,7 @@ class RabbitMQNode:
     def _write_configuration(self):
         folder = self.folder
         cookie = folder / ".erlang.cookie"
+        cookie.unlink(missing_ok=True)
         cookie.write_text(self._cookie)
         cookie.chmod(0o400)
         (folder / "enabled_plugins").write_text(f"[{','.join(self._plugins)}].\n")
@@ -255,22 +276,11 @@ def _locked(path):
         yield
 
 
-def _started(folder):
-    """A node that has started. Another process may take a port that was free a moment ago: then with other ports."""
-    for attempt in range(3):
-        data = folder / f"node{attempt}"
-        data.mkdir()
-        try:
-            return RabbitMQNode(data).start()
-        except RuntimeError as exc:
-            if "eaddrinuse" not in str(exc):
-                raise
-    raise RuntimeError("RabbitMQ found its ports in use three times")
-
-
 def guard(folder):
     """Run a node until no process has a lock on ``users`` any more, then remove the folder."""
-    node = _started(folder)
+    data = folder / "node_data"
+    data.mkdir()
+    node = RabbitMQNode(data).start()
     try:
         (folder / "node").write_text(json.dumps({"name": node.name, "environment": node._environment()}))
         (folder / "port.new").write_text(str(node.port))

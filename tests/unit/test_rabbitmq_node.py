@@ -1,5 +1,6 @@
 """The private RabbitMQ node of the tests: started once, shared, and gone with its last user."""
 
+import socket
 import subprocess
 import sys
 import time
@@ -9,7 +10,7 @@ import pytest
 
 from canvas.testing.contract import eventually
 from tests.support.processes import ROOT
-from tests.support.rabbitmq import SharedRabbitMQ, answers
+from tests.support.rabbitmq import RabbitMQNode, SharedRabbitMQ, answers
 
 
 def test_users_share_a_node_that_ends_with_the_last(tmp_path, monkeypatch):
@@ -51,3 +52,15 @@ def test_a_node_ends_with_a_process_that_is_killed(tmp_path):
         assert answers(port)
         owner.kill()
     eventually(lambda: not answers(port))
+
+
+@pytest.mark.slow
+def test_a_node_whose_port_was_taken_meanwhile_starts_at_another(tmp_path):
+    node = RabbitMQNode(tmp_path)
+    with socket.create_server(("127.0.0.1", node.port)) as other:
+        node.start()
+        try:
+            assert answers(node.port)
+            assert node.port != other.getsockname()[1]
+        finally:
+            node.stop()

@@ -236,11 +236,13 @@ class Link:
             raise self._lost(f"{text} ({code})")
         if number == methods.BLOCKED:
             self.blocked = event.arguments[1:].decode("utf-8", "replace") or "blocked"
-            why = f"{self._where} takes no messages: {self.blocked}"
             if "broker.unreachable" not in telemetry.listeners:
                 # No worker reports it, and a client would wait without a word.
-                _log.warning("%s. Calls that send messages wait until it takes them again", why)
-            emit("broker.unreachable", error=why)
+                _log.warning(
+                    "%s takes no messages: %s. Calls that send messages wait until it takes them again", self._where,
+                    self.blocked,
+                )  # fmt: skip
+            emit("broker.unreachable", error=f"{self._where} takes no messages: {self.blocked}")
         elif number == methods.UNBLOCKED:
             self.blocked = ""
             emit("broker.recovered")
