@@ -1,7 +1,7 @@
 """The short ways that a plain task's message and record take give what the general ways give."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -113,6 +113,17 @@ def test_the_time_of_a_result_is_the_time_in_the_apps_zone(zone):
     assert app.backend.date_done().endswith("+09:00")
     assert abs(datetime.fromisoformat(app.backend.date_done()) - app.now()).total_seconds() < 5
     assert datetime.fromisoformat(app.backend.date_done()).astimezone(UTC).tzinfo is UTC
+
+
+def test_what_is_computed_once_follows_the_settings():
+    app = Canvas("kept", broker="memory://", backend="memory://", set_as_current=False)
+    app.conf.result_expires = timedelta(days=40)
+    assert app.backend.chord_lives == 40 * 86_400
+    app.conf.result_chord_expires = 50 * 86_400
+    assert app.backend.chord_lives == 50 * 86_400
+    assert app.sender.delays({}) is None
+    app.conf.task_publish_retry_policy = {"max_retries": 2, "interval_start": 0, "interval_step": 0}
+    assert len(list(app.sender.delays({}))) == 2
 
 
 SUCCESS = ResultWrite("one", b'{"status":"SUCCESS","result":null}', 60, True)
