@@ -20,6 +20,13 @@ def make(name, broker=NOWHERE, backend=None):
     return app
 
 
+def always_eager(name="eager", broker=NOWHERE, backend=None):
+    """``make``, with ``task_always_eager``."""
+    app = make(name, broker, backend)
+    app.conf.task_always_eager = True
+    return app
+
+
 def add(x, y=1):
     return x + y
 

@@ -1,8 +1,24 @@
 """An app and signatures for tests that compose workflows."""
 
+import pytest
+
 from canvas import Canvas, Workflow
 from canvas.graph.celery_form import Embedding
 from canvas.graph.run_nodes import run_nodes
+
+
+def fixtures(make, name="flow"):
+    """The fixtures ``app``, which ``make`` makes, and ``flow``, a workflow of this name."""
+
+    @pytest.fixture
+    def app():
+        return make()
+
+    @pytest.fixture
+    def flow(app):
+        return Workflow(name, app)
+
+    return app, flow
 
 
 def flows_app():

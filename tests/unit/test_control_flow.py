@@ -4,17 +4,9 @@ import pytest
 
 from canvas import Workflow, chain, workflow
 from canvas.errors import CompositionError
-from tests.unit.flows import flows_app, inner, sig
+from tests.unit.flows import fixtures, flows_app, inner, sig
 
-
-@pytest.fixture
-def app():
-    return flows_app()
-
-
-@pytest.fixture
-def flow(app):
-    return Workflow("flow", app)
+app, flow = fixtures(flows_app)
 
 
 @pytest.mark.parametrize(

@@ -2,21 +2,10 @@
 
 import pytest
 
-from canvas import Workflow
-from tests.unit.eager_app import make
-from tests.unit.flows import sig
+from tests.unit.eager_app import always_eager
+from tests.unit.flows import fixtures, sig
 
-
-@pytest.fixture
-def app():
-    app = make("eager")
-    app.conf.task_always_eager = True
-    return app
-
-
-@pytest.fixture
-def flow(app):
-    return Workflow("flow", app)
+app, flow = fixtures(always_eager)
 
 
 @pytest.fixture

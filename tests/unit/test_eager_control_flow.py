@@ -6,17 +6,9 @@ import pytest
 
 from canvas import Workflow
 from canvas.errors import Ignore, LoopExhausted, NodeTimeout, WorkflowFailed
-from tests.unit.flows import flows_app, inner, sig
+from tests.unit.flows import fixtures, flows_app, inner, sig
 
-
-@pytest.fixture
-def app():
-    return flows_app()
-
-
-@pytest.fixture
-def flow(app):
-    return Workflow("flow", app)
+app, flow = fixtures(flows_app)
 
 
 def test_times_pass_at_once(app, flow):

@@ -4,7 +4,7 @@ import pytest
 
 from canvas import Workflow
 from canvas.errors import RunLost
-from tests.unit.eager_app import fail, ident, make
+from tests.unit.eager_app import always_eager, fail, ident
 from tests.unit.flows import sig
 
 
@@ -14,8 +14,7 @@ def states(run):
 
 @pytest.fixture
 def storing():
-    app = make("storing", "memory://eager-workflows", "memory://eager-workflows")
-    app.conf.task_always_eager = True
+    app = always_eager("storing", "memory://eager-workflows", "memory://eager-workflows")
     assert app.driver.scheme == "memory"  # the store lives as long as a driver of it
     return app
 

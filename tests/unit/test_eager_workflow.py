@@ -9,20 +9,10 @@ import pytest
 from canvas import Workflow, chord, group, signals, workflow
 from canvas.errors import CompositionError, NotRegistered, TaskRevokedError, WorkflowFailed
 from canvas.workflows.run import Run
-from tests.unit.eager_app import fail, ident, make
-from tests.unit.flows import sig
+from tests.unit.eager_app import always_eager, fail, ident, make
+from tests.unit.flows import fixtures, sig
 
-
-@pytest.fixture
-def app():
-    app = make("eager")
-    app.conf.task_always_eager = True
-    return app
-
-
-@pytest.fixture
-def flow(app):
-    return Workflow("flow", app)
+app, flow = fixtures(always_eager)
 
 
 def states(run):

@@ -2,21 +2,13 @@
 
 import pytest
 
-from canvas import Workflow, group
+from canvas import group
 from canvas.errors import CompositionError
 from canvas.graph.wire_signature import estimated_bytes
 from canvas.workflows.compose.preview import preview
-from tests.unit.flows import embedded, etl_app, sig
+from tests.unit.flows import embedded, etl_app, fixtures, sig
 
-
-@pytest.fixture
-def app():
-    return etl_app()
-
-
-@pytest.fixture
-def flow(app):
-    return Workflow("etl", app)
+app, flow = fixtures(etl_app, "etl")
 
 
 @pytest.mark.parametrize(

@@ -7,17 +7,9 @@ from canvas import Workflow, chain, signals, workflow
 from canvas.errors import CompositionError
 from canvas.graph.run_nodes import resumed, run_nodes
 from canvas.model.workflow_run import KnownInput, NodeRef, OutgoingEdge, bind_inputs, extract, task_id_of
-from tests.unit.flows import etl_app, sig
+from tests.unit.flows import etl_app, fixtures, sig
 
-
-@pytest.fixture
-def app():
-    return etl_app()
-
-
-@pytest.fixture
-def flow(app):
-    return Workflow("etl", app)
+app, flow = fixtures(etl_app, "etl")
 
 
 # -- composing
@@ -252,7 +244,7 @@ def test_items_are_sent_as_their_task_is_also_in_batches(app, batch):
     sent = []
 
     def note(sender=None, headers=None, properties=None, routing_key=None, **_):
-        sent.append((routing_key, properties["priority"], headers["timelimit"]))
+        sent.append((routing_key, properties.get("priority"), headers["timelimit"]))
 
     signals.before_task_publish.connect(note)
     for each in (sig(app, "routed"), sig(app, "own"), sig(app, "ident").set(queue="by option", time_limit=5)):
@@ -262,7 +254,7 @@ def test_items_are_sent_as_their_task_is_also_in_batches(app, batch):
     signals.before_task_publish.disconnect(note)
     none = [None, None]
     assert list(dict.fromkeys(map(str, sent))) == [
-        str(one) for one in (("by route", 0, none), ("by attribute", 3, none), ("by option", 0, [5, None]))
+        str(one) for one in (("by route", None, none), ("by attribute", 3, none), ("by option", None, [5, None]))
     ]
 
 
