@@ -11,6 +11,7 @@ from canvas.testing.contract import eventually
 from tests.chaos.workload import runs_of
 from tests.support.beats import make_app
 from tests.support.processes import ROOT, WorkerProcess, members
+from tests.support.redis_cluster import RedisCluster
 from tests.worker.test_beats import INSTANTS, counts, running, start, urls  # noqa: F401 - a fixture
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
@@ -18,9 +19,13 @@ _OUTBOXES = "canvas.drivers.amqp.outboxes:Outboxes._publish"
 _MESSAGES = "canvas.drivers.sql.state.messages:SqlMessages.sent"
 BETWEEN_SERVERS = {
     "amqp": [f"{_OUTBOXES}:before:2", f"{_OUTBOXES}:after:2", f"{_MESSAGES}:before:3", f"{_MESSAGES}:after:3"],
+    "redis+cluster": [
+        f"canvas.drivers.redis.partitions.crossings:Crossings.bring:{when}:1" for when in ("before", "after")
+    ],
     "redis": ["canvas.drivers.two_step_schedules:TwoStepSchedules._record:after:1"],
 }
-"""By broker, calls of a beat between the two servers: with RabbitMQ after the claim, with Redis before it."""
+"""By broker, calls of a beat between the two servers: with RabbitMQ and in a cluster after the claim, with two of Redis
+before it."""
 TASKS = {"task": 1, "chord": 3, "flow": 3}
 """By entry, how many tasks one tick runs."""
 
@@ -53,12 +58,23 @@ def grown(app, more):
 def deaths(urls, environment):  # noqa: F811
     """Beats that each die at one instant."""
     found = [start(urls, *instant, **environment) for instant in INSTANTS]
-    one_server = urls[0].rpartition("/")[0] == urls[1].rpartition("/")[0]
-    between = [] if one_server else BETWEEN_SERVERS[urls[0].partition("://")[0]]
+    kind = urls[0].partition("://")[0]
+    one_server = kind == "redis" and urls[0].rpartition("/")[0] == urls[1].rpartition("/")[0]
+    between = [] if one_server else BETWEEN_SERVERS[kind]
     return found + [start(urls, APP_DIE_IN=call, **environment) for call in between]
 
 
 def test_each_tick_runs_once_whoever_is_killed_when(urls, ledger):  # noqa: F811
+    assert_each_tick_runs_once(urls, ledger)
+
+
+def test_each_tick_runs_once_in_a_cluster(ledger):
+    """The entries are in another slot than their messages."""
+    with RedisCluster() as cluster:
+        assert_each_tick_runs_once((cluster.url(), cluster.url()), ledger)
+
+
+def assert_each_tick_runs_once(urls, ledger):  # noqa: F811
     app = make_app(*urls)
     environment = {"LEDGER": ledger.url, "LEDGER_KEY": ledger.key}
 
