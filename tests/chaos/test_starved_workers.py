@@ -17,8 +17,8 @@ from tests.support.redis_server import RedisServer
 from tests.worker.commands import start, task
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
-POOLS = [("-P", "threads", "-c", "2"), ("-P", "prefork", "-c", "2")]
-EVERY_POOL = [*POOLS, ("-P", "solo"), ("-P", "asyncio", "-c", "2")]
+POOLS = [("-P", "threads", "-c", "3"), ("-P", "prefork", "-c", "3"), ("-P", "asyncio", "-c", "3")]
+SERVERS = ["redis+redis", "two+servers", "cluster", "redis+sql", "amqp+redis", "amqp+sql"]
 
 
 class Urls(Bench):
@@ -57,10 +57,15 @@ def servers(kind, ledger, request):
         yield urls[broker], urls["results" if results == "redis" else results]
 
 
-@pytest.fixture(params=["redis+redis", "two+servers", "cluster", "redis+sql", "amqp+redis", "amqp+sql"])
-def bench(request):
-    with RedisServer() as ledger, servers(request.param, ledger, request) as (broker, results):
+@contextmanager
+def bench_of(request, kind):
+    with RedisServer() as ledger, servers(kind, ledger, request) as (broker, results):
         yield Urls(broker, results, ledger)
+
+
+def cases(*pairs):
+    """Servers, and the pool of the worker that is stopped."""
+    return pytest.mark.parametrize(("kind", "pool"), pairs, ids=lambda one: one if isinstance(one, str) else one[1])
 
 
 def wake(worker):
@@ -68,27 +73,36 @@ def wake(worker):
         os.killpg(worker.process.pid, signal.SIGCONT)
 
 
-@pytest.mark.parametrize("pool", POOLS, ids=lambda pool: pool[1])
-def test_a_task_that_ends_on_two_workers_is_settled_once(bench, pool):
-    chord = import_module("canvas").chord
-    keys, after, body = [bench.new_key() for _ in range(2)], bench.new_key(), bench.new_key()
-    broker, results, ledger = bench.urls()
-    with make("canvas", broker, results, ledger=ledger) as app, ExitStack() as stack:
+@cases(*((kind, pool) for kind in SERVERS for pool in POOLS[:2]), (SERVERS[0], POOLS[2]))
+def test_a_task_that_ends_on_two_workers_is_settled_once(request, kind, pool):
+    """Two members of a chord, which have links, and a node of a workflow's run."""
+    with ExitStack() as stack:
+        bench = stack.enter_context(bench_of(request, kind))
+        keys, after, body = [bench.new_key() for _ in range(2)], bench.new_key(), bench.new_key()
+        node, next_node = bench.new_key(), bench.new_key()
+        broker, results, ledger = bench.urls()
+        app = stack.enter_context(make("canvas", broker, results, ledger=ledger))
         starved = stack.enter_context(start(bench, *pool, "-n", "starved@%h", short_leases=1)).ready()
         noted = task(app, "noted")
         header = [task(app, "until_open").s(key).set(link=noted.si(key, after)) for key in keys]
-        result = chord(header, noted.s(body)).delay()
-        for key in keys:
+        result = import_module("canvas").chord(header, noted.s(body)).delay()
+        flow = import_module("canvas").Workflow("starved", app)
+        flow.add(noted.s(flow.add(task(app, "until_open").s(node), name="held"), next_node), name="next")
+        run = flow.apply_async()
+        for key in (*keys, node):
             bench.ledger(key, 1)
         os.killpg(starved.process.pid, signal.SIGSTOP)
         stack.callback(wake, starved)
         stack.enter_context(start(bench, "-P", "threads", "-c", "4", "-n", "other@%h", short_leases=1))
-        for key in keys:
+        for key in (*keys, node):
             bench.ledger(key, 2, timeout=60)
         # The first task ends while its first worker is stopped, the second on both workers at once.
         bench.open(keys[0])
+        bench.open(node)
         bench.ledger(after, 1, timeout=30)
+        assert run.get(timeout=30) == node
         wake(starved)
+        bench.ledger(node, 4)
         bench.ledger(keys[0], 4)
         bench.open(keys[1])
         bench.ledger(keys[1], 4)
@@ -96,8 +110,8 @@ def test_a_task_that_ends_on_two_workers_is_settled_once(bench, pool):
         eventually(lambda: app.driver.admin.in_flight().leased == 0, 30)
         eventually(lambda: app.driver.admin.queue_length("celery") == 0, 30)
         starved.stop()
-    assert sorted(bench.notes(after)) == sorted(repr(key) for key in keys)
-    assert len(bench.notes(body)) == 1
+        assert sorted(bench.notes(after)) == sorted(repr(key) for key in keys)
+        assert len(bench.notes(body)) == len(bench.notes(next_node)) == 1
 
 
 @contextmanager
@@ -113,22 +127,13 @@ def stopped(worker):
 MANY = 400
 
 
-@pytest.fixture(
-    params=[("redis+redis", pool) for pool in EVERY_POOL]
-    + [(servers, POOLS[0]) for servers in ("cluster", "redis+sql", "amqp+redis", "amqp+sql")],
-    ids=lambda param: f"{param[0]}-{param[1][1]}",
-)
-def bench_and_pool(request):
-    kind, pool = request.param
-    with RedisServer() as ledger, servers(kind, ledger, request) as (broker, results):
-        yield Urls(broker, results, ledger), pool
-
-
-def test_tasks_that_had_not_started_do_not_start(bench_and_pool):
+@cases(*((SERVERS[0], pool) for pool in (*POOLS, ("-P", "solo"))), *((kind, POOLS[0]) for kind in SERVERS[2:]))
+def test_tasks_that_had_not_started_do_not_start(request, kind, pool):
     """The worker is stopped among short tasks, some of which it has leased ahead."""
-    bench, pool = bench_and_pool
-    key, (broker, results, ledger) = bench.new_key(), bench.urls()
-    with make("canvas", broker, results, ledger=ledger) as app, ExitStack() as stack:
+    with ExitStack() as stack:
+        bench = stack.enter_context(bench_of(request, kind))
+        key, (broker, results, ledger) = bench.new_key(), bench.urls()
+        app = stack.enter_context(make("canvas", broker, results, ledger=ledger))
         traced, group = task(app, "traced"), import_module("canvas").group
         starved = stack.enter_context(start(bench, *pool, "-n", "starved@%h", "-Q", "celery,own", short_leases=1))
         starved.ready()
