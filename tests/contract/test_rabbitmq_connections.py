@@ -1,6 +1,7 @@
 """Addresses of RabbitMQ, and one clear line for each reason why one cannot be used."""
 
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -20,6 +21,7 @@ from canvas.model.queue import Queue
 from canvas.model.settlement import Settlement
 from canvas.testing.contract import eventually, ids, publish
 from tests.support.redis_server import free_port
+from tests.support.tls import TlsFront
 
 
 @pytest.mark.parametrize(
@@ -88,6 +90,39 @@ def test_tls_where_there_is_none(rabbitmq, redis_url):
     driver = open_driver(rabbitmq.url("t0").replace("amqp://", "amqps://"), redis_url)
     with pytest.raises(RefusedError, match="use amqp:// if that port has no TLS"):
         driver.broker.check()
+
+
+def test_tls_with_certificates_of_both_sides(rabbitmq, redis_url, tmp_path):
+    """As ``broker_use_ssl`` gives them; a channel of a worker, and the connections that publish and declare."""
+    with TlsFront(rabbitmq.port, tmp_path, mutual=True) as front:
+        mine = {"keyfile": front.certificate, "certfile": front.certificate}
+        tls = {**mine, "ca_certs": front.authority, "cert_reqs": ssl.CERT_REQUIRED}
+        url = rabbitmq.url().replace("amqp://", "amqps://").replace(f":{rabbitmq.port}", f":{front.port}")
+        app = Canvas("tls", broker=url, backend=redis_url, broker_use_ssl=tls, set_as_current=False)
+        with app:
+            app.driver.broker.declare([Queue("q")])
+            app.driver.broker.publish([publish("a", "q")])
+            (held,) = app.driver.broker.lease(Lease("w1", ["q"], 1))
+            assert app.driver.settler.settle([Settlement(held, publishes=[publish("b", "q")])]).verdicts[0].held
+            assert ids(app.driver.broker.lease(Lease("w1", ["q"], 1))) == ["b"]
+        untrusted = Canvas("tls", broker=url, backend=redis_url, broker_use_ssl=mine, set_as_current=False)
+        with untrusted, pytest.raises(RefusedError, match=r"TLS: .*certificate verify failed"):
+            untrusted.driver.broker.publish([publish("a", "q")], ())
+
+
+def test_results_in_a_cluster_are_no_state():
+    with pytest.raises(ConfigurationError, match=r"no Redis Cluster\) or a database.*Set canvas_state"):
+        open_driver("amqp://localhost", "redis+cluster://localhost")
+
+
+def test_rabbitmq_does_not_delete_messages_of_this_client_that_expire(rabbitmq, redis_url):
+    """A worker stores REVOKED for them; RabbitMQ would drop them without a word."""
+    url = rabbitmq.url()
+    with Canvas("expires", broker=url, backend=redis_url, set_as_current=False) as app:
+        app.send_task("t.none", expires=60)
+    with amqp.Connection(f"127.0.0.1:{rabbitmq.port}", virtual_host=url.rpartition("/")[2]) as connection:
+        message = connection.channel().basic_get("celery", no_ack=True)
+    assert message.headers["expires"] and "expiration" not in message.properties
 
 
 def test_no_tls_where_there_is_some(redis_url):
