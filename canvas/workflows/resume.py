@@ -143,7 +143,8 @@ def ended_nodes(nodes: list[RunNode], records: Sequence[Record | None]) -> Ended
     """The nodes that have ended, by their records."""
     ended: Ended = {}
     for number, record in enumerate(records):
-        node, state = nodes[number], None if record is None else node_state(record)
+        node = nodes[number]
+        state = None if record is None else node_state(node, record)
         if node.always:
             continue
         if record is not None and state in (states.SUCCESS, SKIPPED):

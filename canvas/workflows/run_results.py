@@ -181,7 +181,7 @@ class RunResults(OtherMethods):
             if record.status == states.IGNORED:
                 name = self.nodes[number].name
                 failed = WorkflowFailed(self.id, f"{name}: the task raised Ignore, so that the node has no result")
-            if node_state(record) in (states.FAILURE, states.REVOKED):
+            if node_state(self.nodes[number], record) in (states.FAILURE, states.REVOKED):
                 failed.add_note(f"node {self.nodes[number].name}")
                 try:
                     record.throw()
@@ -240,7 +240,7 @@ class RunResults(OtherMethods):
                 return run_state(self.about, self._of_this_attempt(*self.app.backend.get_records([self.id])))
             (record,) = self._records([number])
             if record is not None:
-                return node_state(record)
+                return node_state(self.nodes[number], record)
         status = self.status()
         return status.state if name is None else next(node.state for node in status.nodes if node.name == name)
 

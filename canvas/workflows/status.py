@@ -17,7 +17,8 @@ from canvas.workflows.labels import json_value, label_text, labels_of
 UPSTREAM_FAILED = "UPSTREAM_FAILED"
 WAITING = "WAITING"
 """Not sent yet: a node before it has not ended."""
-_WAITS = frozenset({SLEEPING, AWAITING_SIGNAL, AWAITING_TASK})
+_WAITS = {"sleep": SLEEPING, "wait": AWAITING_SIGNAL}
+"""The states of nodes of these kinds while they wait."""
 ENDED = frozenset({states.SUCCESS, states.FAILURE, states.REVOKED, states.IGNORED, UPSTREAM_FAILED, SKIPPED})
 """The states of a node that has ended."""
 
@@ -59,7 +60,7 @@ class NodeStatus:
     @classmethod
     def of(cls, node: RunNode, task_id: str, record: Record) -> "NodeStatus":
         """A node that has a record."""
-        state = node_state(record)
+        state = node_state(node, record)
         failed = state in (states.FAILURE, states.REVOKED, UPSTREAM_FAILED)
         over = state in ENDED
         return cls(
@@ -70,7 +71,7 @@ class NodeStatus:
             _moment(record.date_done) if over else None,
             _described(record.result) if failed else None,
             _moment(record.extra.get("until")),
-            record.extra.get("signal"),
+            node.details["signal"] if state == AWAITING_SIGNAL else None,
             record.extra.get("rounds"),
             record.extra.get("child"),
             record.extra.get("task") if state == AWAITING_TASK else None,
@@ -169,15 +170,15 @@ def _waiting_for(node: NodeStatus) -> dict[str, Any]:
     return {key: value for key, value in found.items() if value is not None}
 
 
-def node_state(record: Record) -> str:
-    """A node's state by its record."""
+def node_state(node: RunNode, record: Record) -> str:
+    """A node's state by its record, which does not repeat what the node says: what it waits for."""
     if record.status == states.SUCCESS and record.extra.get("canvas") == SKIPPED:
         return SKIPPED
     if record.status == states.FAILURE and isinstance(record.result, UpstreamFailed):
         return UPSTREAM_FAILED
-    if record.status == states.STARTED and record.extra.get("canvas") in _WAITS:
-        return str(record.extra["canvas"])
-    return record.status
+    if record.status != states.STARTED:
+        return record.status
+    return AWAITING_TASK if record.extra.get("canvas") == AWAITING_TASK else _WAITS.get(node.kind, states.STARTED)
 
 
 def run_status(
@@ -233,7 +234,7 @@ def _waiting(nodes: Sequence[RunNode], records: Sequence[Record | None]) -> set[
     """The nodes that depend on a node that has not ended."""
     waiting: set[int] = set()
     for number, (node, record) in enumerate(zip(nodes, records, strict=True)):
-        over = (record is not None and node_state(record) in ENDED) or (node.hidden and number not in waiting)
+        over = (record is not None and node_state(node, record) in ENDED) or (node.hidden and number not in waiting)
         if not over:
             waiting.update(out.node for out in node.outs)
     return waiting

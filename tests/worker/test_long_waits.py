@@ -81,7 +81,7 @@ def test_a_run_that_waits_takes_few_bytes(bench, app, flow):
     run = flow.apply_async()
     eventually(lambda: states(run)["answer"] == "AWAITING_SIGNAL")
     keys = list(bench.results.scan_iter(f"*{run.id}*"))
-    assert sum(bench.results.memory_usage(key) for key in keys) < 900
+    assert sum(bench.results.memory_usage(key) for key in keys) < 760
     run.signal("answer", 42)
     assert run.get(timeout=20) == ["end", [42], {}]
 

@@ -14,12 +14,10 @@ from canvas.model import states
 from canvas.model.ids import Lineage
 from canvas.model.settlement import MailboxStep, ReadyChord
 from canvas.model.workflow_run import (
-    AWAITING_SIGNAL,
     CANCEL_NODES,
     IN_ROUNDS,
     RUN_HEADER,
     SKIPPED,
-    SLEEPING,
     WAKE,
     KnownInput,
     NodeRef,
@@ -146,7 +144,7 @@ class WaitingAttempt(Attempt, ABC):
     def _sleep(self, number: int, node: RunNode, values: Sequence[Any]) -> None:
         now = self._app.now().timestamp()
         due = self._due(node, values, now)
-        self._record(number, states.STARTED, None, canvas=SLEEPING, until=_moment(due))
+        self._record(number, states.STARTED, None, until=_moment(due))
         self._take(number, "value", mailbox_of(node))
         self._timer(number, "value", due)
 
@@ -164,10 +162,10 @@ class WaitingAttempt(Attempt, ABC):
         return now + found
 
     def _wait(self, number: int, node: RunNode) -> None:
-        seconds, name = node.details.get("timeout"), node.details["signal"]
+        seconds = node.details.get("timeout")
         now = self._app.now().timestamp()
         until = {} if seconds is None else {"until": _moment(now + seconds)}
-        self._record(number, states.STARTED, None, canvas=AWAITING_SIGNAL, signal=name, **until)
+        self._record(number, states.STARTED, None, **until)
         self._take(number, "value", mailbox_of(node))
         if seconds is not None:
             self._timer(number, "value", now + seconds)
