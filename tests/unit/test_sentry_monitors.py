@@ -22,7 +22,7 @@ class Kept(Transport):
         found.extend(item.payload.json for item in envelope.items if item.type == "check_in")
 
 sentry_sdk.init(
-    dsn="https://key@localhost/1", transport=Kept,
+    dsn="https://key@localhost/1", transport=Kept, auto_enabling_integrations=False,
     integrations=[CeleryIntegration(monitor_beat_tasks=True, exclude_beat_tasks=["quiet-.*"])],
 )
 clock = ManualClock(start=1_750_000_000.0)
