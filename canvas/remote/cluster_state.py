@@ -11,9 +11,6 @@ from canvas.remote.cluster_entries import Worker as WorkerEntry
 from canvas.remote.events import Event
 from canvas.remote.lru import LRUCache
 
-_OF_EVENTS = frozenset({"type", "timestamp", "local_received", "hostname", "pid", "uuid"})
-"""The fields of a task's event that are not the task's."""
-
 
 class _Index(defaultdict[str, set[TaskEntry]]):
     """Tasks by a name; called, they are listed by time."""
@@ -74,15 +71,19 @@ class State:
     def event(self, event: Event) -> Any:
         """Take an event. Returns the task or worker that it is about, and whether that is new."""
         with self._mutex:
-            self.event_count += 1
-            if self.event_callback:
-                self.event_callback(self, event)
-            group, _, subject = event["type"].partition("-")
-            if group in self.handlers:
-                return self.handlers[group](subject, event), subject
-            if group == "worker":
-                return self._worker_event(subject, event), subject
-            return (self._task_event(subject, event), subject) if group == "task" else (None, subject)
+            return self._event(event)
+
+    def _event(self, event: Event) -> Any:
+        """``event``, for programs that hold ``_mutex``, as exporters of metrics do."""
+        self.event_count += 1
+        if self.event_callback:
+            self.event_callback(self, event)
+        group, _, subject = event["type"].partition("-")
+        if group in self.handlers:
+            return self.handlers[group](subject, event), subject
+        if group == "worker":
+            return self._worker_event(subject, event), subject
+        return (self._task_event(subject, event), subject) if group == "task" else (None, subject)
 
     def task_event(self, type_: str, fields: Event) -> Any:
         """Take an event of a task, by the part of its type after ``task-``."""
@@ -116,8 +117,7 @@ class State:
             task.worker = worker
             worker.event("", event.get("timestamp"), event.get("local_received"), {})
         self.task_count += subject == "received"
-        fields = {name: value for name, value in event.items() if name not in _OF_EVENTS}
-        task.event(subject, event.get("timestamp"), event.get("local_received"), fields)
+        task.event(subject, event.get("timestamp"), event.get("local_received"), event)
         self._list(task)
         task.join(self.tasks)
         return task, created

@@ -155,6 +155,18 @@ for options in ({}, {"timezone": "UTC"}, {"timezone": "Europe/Berlin"}):
     app = Celery("a", broker="memory://", **options)
     print(repr(app.timezone), repr(app.now().tzinfo), app.uses_utc_timezone(), crontab(app=app).tz.key)
 """,
+    "a state without its lock": """
+from celery.events.state import State
+state = State()
+with state._mutex:
+    for event in ({"type": "task-sent", "uuid": "1", "hostname": "c", "timestamp": 1, "local_received": 1, "clock": 1, "name": "add"},
+                  {"type": "task-received", "uuid": "1", "hostname": "w", "timestamp": 2, "local_received": 2, "clock": 1},
+                  {"type": "worker-online", "hostname": "w", "timestamp": 2, "local_received": 2}):
+        (made, created), subject = state._event(event)
+        print(type(made).__name__, created, subject, state.event_count)
+task = state.tasks["1"]
+print(task.state, task.name, list(state.workers), task.local_received, task.type, task.hostname, task.clock, task.timestamp)
+""",
     "mro_lookup": """
 from celery.utils.objects import mro_lookup
 class A:
