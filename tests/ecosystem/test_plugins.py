@@ -14,7 +14,8 @@ from tests.support.redis_server import free_port
 
 ROOT = Path(__file__).parent.parent.parent
 PACKAGES = ["celery-once==3.0.1", "celery-singleton==0.3.1", "celery-progress==0.5", "celery-dyrygent==0.8.0",
-            "asgi-correlation-id==4.3.4", "sphinx==8.2.3"]  # fmt: skip
+            "asgi-correlation-id==4.3.4", "sphinx==8.2.3", "celery-heimdall==1.0.1", "celery-pydantic==1.0.1",
+            "celery-eternal==0.1.1", "sqlalchemy-celery-beat==0.9.1", "bugsnag==4.9.2", "rollbar==1.5.0"]  # fmt: skip
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -36,6 +37,18 @@ def test_plugins(redis_server, tmp_path, python):
     with worker("plugged", "-c", "2", env=env, folder=tmp_path, python=python):
         done = client("plugged_client.py", env, python=python).split()
     assert done == ["celery-once", "celery-singleton", "asgi-correlation-id", "celery-progress", "celery-dyrygent"]
+
+
+def test_packages_for_tasks_schedules_and_errors(redis_server, tmp_path, python):
+    redis_server.client().flushall()
+    redis_server.client(1).flushall()
+    env = environment(redis_server, tmp_path)
+    with worker("helped", "-B", "-c", "2", env=env, folder=tmp_path, python=python) as log:
+        done = client("helped_client.py", env, python=python).split()
+        assert "Cannot add entry" not in log.read_text()
+    assert done == [
+        "celery-pydantic", "celery-heimdall", "bugsnag", "rollbar", "celery-eternal", "sqlalchemy-celery-beat"
+    ]  # fmt: skip
 
 
 TASKS = '''
