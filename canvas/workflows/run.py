@@ -169,7 +169,7 @@ class Run(AsyncRun["Run"]):
     @refuse_other_names("signal")
     def signal(self, name: str, payload: Any = None, key: str | None = None) -> None:
         """Give the next node that waits for the signal ``name`` a ``payload``; a signal that comes before its wait is
-        kept with the run.
+        kept with the run. A name for which no node waits is kept too, with a warning.
 
         ``key`` identifies the signal: the run takes each key of a name once, so that a call may be repeated.
         Raises CompositionError for a run that has ended, and for a payload that is not of the type that the node

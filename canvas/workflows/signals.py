@@ -3,6 +3,8 @@
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from canvas.caller_warnings import warn_caller
+from canvas.config.settings import nearest
 from canvas.errors import CompositionError
 from canvas.model import states
 from canvas.model.settlement import MailboxStep, SpeculativeDispatch
@@ -31,6 +33,7 @@ def send_signal(run: "RunResults", name: str, payload: Any, key: str | None) -> 
     app, mailbox = run.app, signal_mailbox(check_name(name, f"run {run.id}"))
     if key is not None and (not isinstance(key, str) or not key.isprintable()):
         raise CompositionError(f"run {run.id}: key: expected text; got {key!r:.100}")
+    _warn_of_unknown(run, name)
     for node in run.nodes:
         if _waits_for(node, name):
             schema = node.details.get("schema")
@@ -49,6 +52,18 @@ def send_signal(run: "RunResults", name: str, payload: Any, key: str | None) -> 
         app.run_store.metadata(run.id)  # nothing is kept for a run that has expired
         change_mailboxes(app, [step._replace(kind="post")])
     del known
+
+
+def _warn_of_unknown(run: "RunResults", name: str) -> None:
+    """Warn of a signal that no node can take: the nodes of a run do not change."""
+    known = {str(node.details["signal"]) for node in run.nodes if node.kind == "wait"}
+    if name in known:
+        return
+    near = nearest(name, known) if known else None
+    hint = f"did you mean {near!r}?" if near else f"they wait for {', '.join(sorted(known)) or 'none'}"
+    warn_caller(
+        f"no node of run {run.id} of {run.name!r} waits for signal {name!r}, which is kept with the run; {hint}"
+    )
 
 
 def _has_ended(run: "RunResults") -> bool:

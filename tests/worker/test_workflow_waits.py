@@ -79,7 +79,8 @@ def test_signals_before_their_waits_are_kept_in_order(app, flow):
     run = flow.apply_async()
     run.signal("answer", 1)
     run.signal("answer", 2)
-    run.signal("nobody waits", 3)
+    with pytest.warns(UserWarning, match="waits for signal 'nobody waits', which is kept with the run; they wait for"):
+        run.signal("nobody waits", 3)
     assert run.signals() == {"answer": [1, 2], "nobody waits": [3]}
     assert run.get(timeout=20) == ["end", [1, 2], {}]
     assert run.signals() == {"nobody waits": [3]}
