@@ -2,16 +2,8 @@
 
 from hypothesis import given, settings
 
-from tests.support.drawn_workflows import (
-    app_with_tasks,
-    assert_as_evaluated,
-    assert_in_order,
-    composed,
-    is_undone,
-    signals_of,
-    undone_of,
-    workflows,
-)
+from tests.support.drawn_workflows import app_with_tasks, composed, signals_of, workflows
+from tests.support.plain_evaluation import assert_as_evaluated, assert_in_order, is_undone, undone_of
 
 
 @settings(max_examples=40)

@@ -9,16 +9,8 @@ from hypothesis import strategies as st
 
 from canvas.testing.contract import eventually
 from canvas.testing.worker import start_worker
-from tests.support.drawn_workflows import (
-    app_with_tasks,
-    assert_as_evaluated,
-    assert_in_order,
-    composed,
-    is_undone,
-    signals_of,
-    undone_of,
-    workflows,
-)
+from tests.support.drawn_workflows import app_with_tasks, composed, signals_of, workflows
+from tests.support.plain_evaluation import assert_as_evaluated, assert_in_order, is_undone, undone_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.random, pytest.mark.timeout(3600)]
 SCALE = 0.2
@@ -42,7 +34,7 @@ def started(app, drawn):
     return run
 
 
-@settings(max_examples=12, **MANY)
+@settings(max_examples=6, **MANY)
 @given(st.lists(workflows(), min_size=TOGETHER, max_size=TOGETHER))
 def test_runs_end_as_a_plain_evaluation(app, some):
     runs = [started(app, drawn) for drawn in some]
@@ -54,7 +46,7 @@ def test_runs_end_as_a_plain_evaluation(app, some):
         assert_in_order(drawn, undone_of(app, run))
 
 
-@settings(max_examples=12, **MANY)
+@settings(max_examples=6, **MANY)
 @given(st.lists(workflows(), min_size=TOGETHER, max_size=TOGETHER), st.integers(0, 2**32))
 def test_runs_that_are_cancelled_and_resumed_end_as_if_they_had_not_been(app, some, seed):
     drawn_times = random.Random(seed)
@@ -63,7 +55,8 @@ def test_runs_that_are_cancelled_and_resumed_end_as_if_they_had_not_been(app, so
     cancelled = [run for run in runs if run.cancel()]
     for run in cancelled:
         eventually(lambda run=run: run.status().over)
-        assert run.resume(), run.status()
+        # All its nodes may have succeeded before the cancellation.
+        assert run.resume() or run.query() == "SUCCESS", run.status()
     for run, drawn in zip(runs, some, strict=True):
         run.get(timeout=120, propagate=False)
         assert_as_evaluated(run, drawn)
