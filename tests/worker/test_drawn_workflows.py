@@ -13,8 +13,8 @@ from tests.support.drawn_workflows import app_with_tasks, composed, signals_of, 
 from tests.support.plain_evaluation import assert_as_evaluated, assert_in_order, is_undone, undone_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.random, pytest.mark.timeout(3600)]
-SCALE = 0.2
-TOGETHER = 8
+SCALE = 0.5
+TOGETHER = 16
 MANY = {"deadline": None, "suppress_health_check": list(HealthCheck), "phases": [Phase.explicit, Phase.generate]}
 
 
@@ -34,7 +34,7 @@ def started(app, drawn):
     return run
 
 
-@settings(max_examples=6, **MANY)
+@settings(max_examples=3, **MANY)
 @given(st.lists(workflows(), min_size=TOGETHER, max_size=TOGETHER))
 def test_runs_end_as_a_plain_evaluation(app, some):
     runs = [started(app, drawn) for drawn in some]
@@ -46,7 +46,7 @@ def test_runs_end_as_a_plain_evaluation(app, some):
         assert_in_order(drawn, undone_of(app, run))
 
 
-@settings(max_examples=6, **MANY)
+@settings(max_examples=3, **MANY)
 @given(st.lists(workflows(), min_size=TOGETHER, max_size=TOGETHER), st.integers(0, 2**32))
 def test_runs_that_are_cancelled_and_resumed_end_as_if_they_had_not_been(app, some, seed):
     drawn_times = random.Random(seed)
