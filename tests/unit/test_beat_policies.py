@@ -3,9 +3,11 @@
 import pytest
 
 from canvas import chord, group
+from canvas.integrations.beat_metrics import beat_metrics
 from canvas.schedules import schedule
 from canvas.telemetry import attach
 from tests.support.beat_bench import Bench
+from tests.worker.test_metrics import value
 
 
 @pytest.fixture
@@ -27,6 +29,30 @@ def test_ticks_that_were_missed(bench, catch_up, expected, missed):
     assert bench.state("a").missed == missed
     following = bench.run(100)
     assert len(following) == 1
+
+
+def test_metrics_count_what_became_of_ticks(bench, monkeypatch):
+    ends = []
+    monkeypatch.setattr("canvas.integrations.beat_metrics.attach", lambda *given: ends.append(attach(*given)))
+    metrics = beat_metrics("beat@here")
+    fields = {"task": "add", "args": (1, 2)}
+    bench.app.conf.beat_schedule = {
+        "skips": {**fields, "schedule": 10, "overlap": "skip"},
+        "misses": {**fields, "schedule": 200, "catch_up": "none"},
+        "late": {**fields, "schedule": 250},
+    }
+    try:
+        assert len(bench.run(35)) == 1
+        bench.clock.move(255)
+        assert len(bench.run(0)) == 1
+    finally:
+        for end in ends:
+            end()
+    page = metrics.page().decode()
+    found = {name: value(page, f"canvas_beat_{name}") for name in ("sent_total", "missed_total", "skipped_total")}
+    # One of "skips" and one of "late"; the third is left out, and of "skips" two before the outage and one after it.
+    assert found == {"sent_total": 2, "missed_total": 1, "skipped_total": 3}
+    assert value(page, "canvas_beat_lag_seconds_sum") == 40
 
 
 def test_ticks_that_overlap_are_skipped(bench):
