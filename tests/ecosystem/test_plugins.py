@@ -15,7 +15,8 @@ from tests.support.redis_server import free_port
 ROOT = Path(__file__).parent.parent.parent
 PACKAGES = ["celery-once==3.0.1", "celery-singleton==0.3.1", "celery-progress==0.5", "celery-dyrygent==0.8.0",
             "asgi-correlation-id==4.3.4", "sphinx==8.2.3", "celery-heimdall==1.0.1", "celery-pydantic==1.0.1",
-            "celery-eternal==0.1.1", "sqlalchemy-celery-beat==0.9.1", "bugsnag==4.9.2", "rollbar==1.5.0"]  # fmt: skip
+            "celery-eternal==0.1.1", "sqlalchemy-celery-beat==0.9.1", "bugsnag==4.9.2", "rollbar==1.5.0",
+            "celery-prometheus-exporter==1.7.0"]  # fmt: skip
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -49,6 +50,37 @@ def test_packages_for_tasks_schedules_and_errors(redis_server, tmp_path, python)
     assert done == [
         "celery-pydantic", "celery-heimdall", "bugsnag", "rollbar", "celery-eternal", "sqlalchemy-celery-beat"
     ]  # fmt: skip
+
+
+def test_an_exporter_of_metrics(redis_server, tmp_path, python):
+    """``celery-prometheus-exporter`` counts the tasks of a worker by their events."""
+    redis_server.client().flushall()
+    env, port = environment(redis_server, tmp_path), free_port()
+    command = [python, "-m", "canvas.as_celery", "-m", "celery_prometheus_exporter", "--enable-events",
+               "--broker", env["BROKER"], "--addr", f"127.0.0.1:{port}"]  # fmt: skip
+    program = "import canvas, helped; helped.tick.delay('sent').get(timeout=30)"
+
+    def metrics():
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=20) as reply:
+                return reply.read().decode()
+        except OSError:
+            return ""
+
+    with (
+        worker("helped", "-E", "-c", "1", env=env, folder=tmp_path, python=python),
+        (tmp_path / "exporter").open("w") as log,
+    ):
+        exporter = subprocess.Popen(command, cwd=PROJECTS, env=env, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            until(lambda: "celery_workers 1.0" in metrics(), tmp_path / "exporter")
+            subprocess.run([python, "-c", program], cwd=PROJECTS, check=True, timeout=60,
+                           env={**env, "CANVAS_AS_CELERY": "1"})  # fmt: skip
+            line = 'celery_tasks_by_name{name="helped.tick",state="SUCCESS"} 1.0'
+            until(lambda: line in metrics(), tmp_path / "exporter")
+        finally:
+            exporter.terminate()
+            exporter.wait(20)
 
 
 TASKS = '''
