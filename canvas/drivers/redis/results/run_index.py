@@ -18,7 +18,7 @@ _MAY_WAIT = (states.PENDING, states.STARTED, CANCELLING, "UNLISTED")
 def index_entry(listing: RunListing, created: float) -> list[Any]:
     """A run's entry, as the scripts keep it."""
     key = _name_and_key(listing.name, listing.key) if listing.key else ""
-    return [repr(created), listing.state, listing.terms, key]
+    return [created, listing.state, listing.terms, key]
 
 
 def _name_and_key(name: str, key: str) -> str:
