@@ -37,6 +37,11 @@ def test_another_database():
         parse_cluster("redis+cluster://:secret@a/2", {})
 
 
+@pytest.mark.parametrize("url", ["redis+cluster://a;", "redis+cluster://;a", "redis+cluster://a;;a"])
+def test_an_empty_address_among_others_is_none(url):
+    assert {one.host for one in parse_cluster(url, {})} == {"a"}
+
+
 def test_braces_in_the_prefix():
     with pytest.raises(ConfigurationError, match="braces name the slot"):
         open_driver("redis+cluster://a", None, broker_options={"global_keyprefix": "{mine}"})

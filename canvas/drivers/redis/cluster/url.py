@@ -19,7 +19,8 @@ def parse_cluster(url: str, options: Mapping[str, Any]) -> list[Address]:
     """
     scheme, _, rest = url.partition("://")
     found = []
-    for one in rest.split(";"):
+    # Without any address it is that of this machine; an empty one among others is none, as in the URLs of sentinels.
+    for one in [some for some in rest.split(";") if some] or [""]:
         text = one.rpartition("://")[2]
         address = parse(f"{SCHEMES[scheme]}://{text}", options)
         if address.db:
