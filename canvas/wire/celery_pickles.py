@@ -13,7 +13,7 @@ from operator import attrgetter
 from types import FunctionType
 from typing import Any, ClassVar
 
-from canvas.context import current_app
+from canvas.context import current_app, has_current_app
 from canvas.model.record import Handle
 
 _PRIMITIVES = ["Signature", "signature", "subtask", "chain", "group", "chord", "chunks", "xmap", "xstarmap"]
@@ -42,8 +42,9 @@ _OWN_MODULES = (b"canvas.primitives.", b"canvas.result.", b"canvas.schedules.", 
 
 
 def made_by_app(name: str, args: tuple[Any, ...]) -> Any:
-    """A result, made by the current app's class of that ``name``."""
-    return attrgetter(name)(current_app())(*args)
+    """A result, made by the current app's class of that ``name``, which finds its app later where there is none yet."""
+    made = attrgetter(name)(current_app()) if has_current_app() else _object(f"canvas.result:{name}")
+    return made(*args)
 
 
 def no_backend(cls: Any, args: Any, kwargs: Any) -> None:
