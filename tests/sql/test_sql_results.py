@@ -19,6 +19,7 @@ from canvas.drivers.sql.database import Database, sqlalchemy_url
 from canvas.errors import BrokerError, ConfigurationError, DecodeError, OperationalError, RefusedError
 from canvas.model.settlement import ResultWrite
 from canvas.testing.contract import eventually
+from tests.support.interrupted import interrupt
 from tests.support.processes import WorkerProcess
 
 TABLES = CeleryTables(RecordColumns("json", False), {}, {})
@@ -39,6 +40,10 @@ def test_cleanup_deletes_what_is_old(driver):
     assert driver.results.cleanup(0) == 2
     assert driver.results.get(["a"]) == [None]
     assert driver.results.get_group("g") is None
+
+
+def test_a_signal_may_interrupt_a_call(url):
+    assert interrupt("records", url) == 0
 
 
 @pytest.fixture(params=[False, True], ids=["plain", "extended"])

@@ -12,6 +12,7 @@ from canvas.errors import ConfigurationError, DecodeError, OperationalError, Ref
 from canvas.model.settlement import ResultWrite
 from canvas.testing.contract import part
 from canvas.testing.worker import start_worker
+from tests.support.interrupted import interrupt
 from tests.support.memcached import MemcachedServer
 from tests.support.redis_server import free_port
 
@@ -47,6 +48,10 @@ def test_what_memcached_does_not_take_is_refused(memcached_url):
             results.store([ResultWrite(task_id, b"{}", 60, False)])
     with pytest.raises(RefusedError, match=r"a value of 2000000 bytes is larger than its items may be: start memc"):
         results.store([ResultWrite("large", b"x" * 2_000_000, 60, False)])
+
+
+def test_a_signal_may_interrupt_a_call(memcached_url):
+    assert interrupt("records", memcached_url) == 0
 
 
 def test_a_value_that_is_too_large_ends_its_task_in_failure(memcached_url):

@@ -1,11 +1,16 @@
 """Calls that a signal's handler breaks off with an exception, over and over: ``python -m tests.support.interrupted``."""
 
+import gc
+import os
 import random
 import signal
 import subprocess
 import sys
+import threading
 import time
+import timeit
 from functools import partial
+from itertools import cycle
 
 from canvas import Canvas
 
@@ -23,11 +28,13 @@ class Interrupted(Exception):
 class Interrupter:
     def __init__(self):
         self.armed = False
+        self.kinds = cycle([Interrupted])
         signal.signal(signal.SIGALRM, self.handle)
 
     def handle(self, *_):
         if self.armed:
-            raise Interrupted
+            self.armed = False
+            raise next(self.kinds)
 
     def run(self, call, seconds, times):
         """Call until it was interrupted so many times, each time after as many seconds as ``seconds()`` says."""
@@ -38,7 +45,7 @@ class Interrupter:
                 signal.setitimer(signal.ITIMER_REAL, seconds())
                 call()
                 self.armed = False
-            except Interrupted:
+            except (Interrupted, KeyboardInterrupt):
                 self.armed = False
                 caught += 1
 
@@ -73,6 +80,32 @@ def lengths(interrupter, url):
     check()
     interrupter.run(check, lambda: 0.00001 + drawn.random() / 500, 20)
     check()
+
+
+def records(interrupter, url):
+    """Read records from a result backend. Each is that of its id, all interruptions come out as they are, and then
+    another thread reads at once, and few connections are open."""
+    app = Canvas("interrupted", broker="memory://interrupted", backend=url, set_as_current=False)
+    kinds = [KeyboardInterrupt] if "memcached" in url else [Interrupted, KeyboardInterrupt]
+    interrupter.kinds, drawn, ids = cycle(kinds), random.Random(1), cycle("abc")
+    for task_id in "abc":
+        app.backend.store_result(task_id, task_id, "SUCCESS")
+
+    def check():
+        task_id = next(ids)
+        found = app.backend.get_records([task_id])[0].result
+        assert found == task_id, (found, task_id)
+
+    took = min(timeit.repeat(check, number=1, repeat=5))
+    before = len(os.listdir("/proc/self/fd"))
+    interrupter.run(check, lambda: 0.00001 + drawn.random() * 1.2 * took, 150)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    another = threading.Thread(target=check, daemon=True)
+    another.start()
+    another.join(10)
+    assert not another.is_alive(), "another thread waits"
+    gc.collect()
+    assert len(os.listdir("/proc/self/fd")) < before + (5 if "memcached" in url else 30)
 
 
 def at_line(number, call):
@@ -113,6 +146,6 @@ def sends(_, url):
 
 
 if __name__ == "__main__":
-    {"numbers": numbers, "connections": connections, "lengths": lengths, "sends": sends}[sys.argv[1]](
-        Interrupter(), sys.argv[2]
-    )
+    {"numbers": numbers, "connections": connections, "lengths": lengths, "sends": sends, "records": records}[
+        sys.argv[1]
+    ](Interrupter(), sys.argv[2])

@@ -4,12 +4,12 @@ Keys are spread over several servers as Celery's client spreads them. A server t
 Celery's client moves them to another server, where a chord's count would begin again.
 """
 
-import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from pymemcache.client.base import PooledClient, normalize_server_spec
+from pymemcache.client.base import Client, PooledClient, normalize_server_spec
 from pymemcache.client.rendezvous import RendezvousHash
 from pymemcache.exceptions import (
     MemcacheClientError,
@@ -32,10 +32,44 @@ _PAUSES = (0.05, 0.2, 0.5, 1.0)
 """Seconds before each further try while a server is unreachable."""
 _DEFAULTS = {"connect_timeout": 5.0, "timeout": 5.0, "no_delay": True}
 _NOT_OURS = ("behaviors", "binary", "default_noreply", "retry_attempts", "retry_delay", "retry_for", "do_not_retry_for",
-             "use_pooling", "hasher", "serde", "serializer", "deserializer", "ignore_exc")  # fmt: skip
+             "use_pooling", "hasher", "serde", "serializer", "deserializer", "ignore_exc", "max_pool_size",
+             "pool_idle_timeout", "lock_generator")  # fmt: skip
 """Options of ``cache_backend_options`` for other clients, or for what canvas does in its own way."""
 _CAS_TRIES = 1_000
 _TOO_LARGE = b"object too large"
+
+
+class _Server:
+    """The connections to one server, each for one call at a time.
+
+    pymemcache's own pool counts a connection as used forever once Ctrl-C has broken its call off.
+    """
+
+    def __init__(self, address: Any, options: Mapping[str, Any]) -> None:
+        self._address = address
+        self._options = options
+        self._idle: deque[Client] = deque()
+
+    def call(self, work: Callable[[Client], T]) -> T:
+        """The result of ``work`` with a connection, which is closed if it is broken off."""
+        try:
+            client = self._idle.pop()
+        except IndexError:
+            client = Client(self._address, default_noreply=False, **self._options)
+        ended = False
+        try:
+            result = work(client)
+            ended = True
+        finally:
+            if ended:
+                self._idle.append(client)
+            else:
+                client.close()
+        return result
+
+    def close(self) -> None:
+        while self._idle:
+            self._idle.pop().close()
 
 
 class Memcached:
@@ -54,59 +88,51 @@ class Memcached:
 
     def _reset(self) -> None:
         """Forget the connections, which are the parent's in a forked process."""
-        self._lock = threading.Lock()
-        self._clients: dict[str, PooledClient] = {}
+        self._open = {name: _Server(address, self._options) for name, address in self._servers.items()}
+        self._library: PooledClient | None = None
         self._hash = RendezvousHash()
         for server in self._servers:
             self._hash.add_node(server)
 
-    def _of(self, key: str) -> PooledClient:
-        return self._client(self._hash.get_node(key) if len(self._servers) > 1 else next(iter(self._servers)))
-
-    def _client(self, server: str) -> PooledClient:
-        with self._lock:
-            client = self._clients.get(server)
-            if client is None:
-                client = self._clients[server] = PooledClient(
-                    self._servers[server], default_noreply=False, **self._options
-                )
-        return client
+    def _of(self, key: str) -> _Server:
+        return self._open[self._hash.get_node(key) if len(self._open) > 1 else next(iter(self._open))]
 
     def get(self, keys: Sequence[str], retry: bool = True) -> Mapping[str, bytes]:
         found: dict[str, bytes] = {}
-        for client, some in self._by_client(filter(_is_key, keys)):
-            found |= self._tried(lambda client=client, some=some: client.get_many(some), retry)  # type: ignore[misc]
+        for server, some in self._by_server(filter(_is_key, keys)):
+            found |= self._tried(server, lambda client, some=some: client.get_many(some), retry)  # type: ignore[misc]
         return found
 
-    def _by_client(self, keys: Iterable[str]) -> list[tuple[PooledClient, list[str]]]:
-        found: dict[int, tuple[PooledClient, list[str]]] = {}
+    def _by_server(self, keys: Iterable[str]) -> list[tuple[_Server, list[str]]]:
+        found: dict[_Server, list[str]] = {}
         for key in keys:
-            client = self._of(key)
-            found.setdefault(id(client), (client, []))[1].append(key)
-        return list(found.values())
+            found.setdefault(self._of(key), []).append(key)
+        return list(found.items())
 
     def set(self, key: str, value: bytes, seconds: int | None) -> None:
-        self._tried(lambda: self._of(key).set(key, value, _expiry(seconds)), size=len(value))
+        self._tried(self._of(key), lambda client: client.set(key, value, _expiry(seconds)), size=len(value))
 
     def set_all(self, values: Mapping[str, bytes], seconds: int | None) -> None:
         """Set several values."""
-        for client, keys in self._by_client(values):
+        for server, keys in self._by_server(values):
             some = {key: values[key] for key in keys}
             self._tried(
-                lambda client=client, some=some: client.set_many(some, _expiry(seconds)),  # type: ignore[misc]
+                server,
+                lambda client, some=some: client.set_many(some, _expiry(seconds)),  # type: ignore[misc]
                 size=max(map(len, some.values())),
             )
 
     def add(self, key: str, value: bytes, seconds: int | None) -> bool:
         """Set a value unless there is one. Returns whether it was set."""
-        return bool(self._tried(lambda: self._of(key).add(key, value, _expiry(seconds)), size=len(value)))
+        added = self._tried(self._of(key), lambda client: client.add(key, value, _expiry(seconds)), size=len(value))
+        return bool(added)
 
     def change(self, key: str, change: Callable[[bytes | None], bytes | None], seconds: int | None) -> bool:
         value = change(None)
         if value is not None and self.add(key, value, seconds):
             return True
         for _ in range(_CAS_TRIES):
-            known, token = self._tried(lambda: self._of(key).gets(key))
+            known, token = self._tried(self._of(key), lambda client: client.gets(key))
             value = change(known)
             if value is None:
                 return False
@@ -114,7 +140,8 @@ class Memcached:
                 done = self.add(key, value, seconds)
             else:
                 done = self._tried(
-                    lambda value=value, token=token: self._of(key).cas(key, value, token, _expiry(seconds)),  # type: ignore[misc]
+                    self._of(key),
+                    lambda client, value=value, token=token: client.cas(key, value, token, _expiry(seconds)),  # type: ignore[misc]
                     size=len(value),
                 )
             if done:
@@ -123,35 +150,38 @@ class Memcached:
 
     def count(self, key: str, number: int) -> int | None:
         """Add to a counter. Returns its new value, ``None`` where there is none. A lost reply may add twice."""
-        found: int | None = self._tried(lambda: self._of(key).incr(key, number))
+        found: int | None = self._tried(self._of(key), lambda client: client.incr(key, number))
         return found
 
     def touch(self, key: str, seconds: int | None) -> None:
         """Keep a value for ``seconds`` from now."""
-        self._tried(lambda: self._of(key).touch(key, _expiry(seconds)))
+        self._tried(self._of(key), lambda client: client.touch(key, _expiry(seconds)))
 
     def delete(self, keys: Iterable[str]) -> None:
-        for client, some in self._by_client(filter(_is_key, keys)):
-            self._tried(lambda client=client, some=some: client.delete_many(some))  # type: ignore[misc]
+        for server, some in self._by_server(filter(_is_key, keys)):
+            self._tried(server, lambda client, some=some: client.delete_many(some))  # type: ignore[misc]
 
     def cleanup(self, prefixes: Sequence[str], seconds: float) -> int:
         return 0
 
     @property
     def client(self) -> Any:
-        """pymemcache's client; of several servers, that of the first."""
-        return self._client(next(iter(self._servers)))
+        """pymemcache's client, for programs that use it directly; of several servers, that of the first."""
+        if self._library is None:
+            address = next(iter(self._servers.values()))
+            self._library = PooledClient(address, default_noreply=False, **self._options)
+        return self._library
 
     @property
     def shown(self) -> str:
         """The servers, for messages."""
         return ";".join(self._servers)
 
-    def _tried(self, call: Callable[[], T], retry: bool = True, size: int = 0) -> T:
+    def _tried(self, server: _Server, work: Callable[[Client], T], retry: bool = True, size: int = 0) -> T:
         def attempt() -> T:
             try:
                 with reported(f"Memcached {self.shown}"):
-                    return call()
+                    return server.call(work)
             except MemcacheClientError as exc:
                 raise RefusedError(f"Memcached {self.shown}: {exc}") from exc
             except (OSError, MemcacheError) as exc:
@@ -165,10 +195,10 @@ class Memcached:
         return tried(attempt, _PAUSES if retry else ())
 
     def close(self) -> None:
-        with self._lock:
-            clients, self._clients = list(self._clients.values()), {}
-        for client in clients:
-            client.close()
+        for server in self._open.values():
+            server.close()
+        if self._library is not None:
+            self._library.close()
 
 
 def _is_too_large(exc: BaseException) -> bool:

@@ -80,20 +80,9 @@ class Listener:
     def waking(self, task_ids: Iterable[str], wake: Callable[[], None]) -> Iterator[None]:
         """Call ``wake``, on another thread, when a record of one of these ids is stored."""
         ids = set(task_ids)
-        with self._lock:
-            self._closed = False
-            for task_id in ids:
-                self._wakes[task_id].append(wake)
-            if self._thread is None:
-                self._changed = os.pipe()
-                os.set_blocking(self._changed[1], False)
-                self._thread = threading.Thread(
-                    target=self._run, args=self._changed, name="canvas-sql-listener", daemon=True
-                )
-                self._thread.start()
-            else:
-                self._wake_thread()
         try:
+            with self._lock:
+                self._add(ids, wake)
             yield
         finally:
             with self._lock:
@@ -103,6 +92,19 @@ class Listener:
                         self._wakes[task_id] = left
                     else:
                         del self._wakes[task_id]
+
+    def _add(self, task_ids: set[str], wake: Callable[[], None]) -> None:
+        self._closed = False
+        for task_id in task_ids:
+            self._wakes[task_id].append(wake)
+        if self._thread is None or not self._thread.is_alive():
+            changed = self._changed = os.pipe()
+            os.set_blocking(changed[1], False)
+            thread = threading.Thread(target=self._run, args=changed, name="canvas-sql-listener", daemon=True)
+            self._thread = thread
+            thread.start()
+        else:
+            self._wake_thread()
 
     def close(self) -> None:
         """End the thread; watches that go on read from time to time."""

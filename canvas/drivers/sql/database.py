@@ -1,5 +1,6 @@
 """The connections to one database, and what its errors mean."""
 
+import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -16,6 +17,7 @@ from canvas.drivers.sql.announcements import Listener, announces
 from canvas.drivers.sql.celery_tables import TableSet
 from canvas.drivers.sql.dialects import MYSQL, connect_arguments, limit_idle_transactions, lock_database
 from canvas.drivers.sql.layout import create, upgrade
+from canvas.drivers.sql.pool import KeptConnections, in_transaction, interruption
 from canvas.errors import BrokerError, ConfigurationError, OperationalError, RefusedError
 from canvas.forks import in_forks
 from canvas.masking import masked_url
@@ -76,12 +78,7 @@ class Database:
         Raises OperationalError after the last try, RefusedError for values that the database does not take, and
         BrokerError for any other error of the database.
         """
-
-        def transaction(engine: Engine) -> T:
-            with engine.begin() as connection:
-                return work(connection)
-
-        return self._tried(lambda: transaction(self._ready()), retry)
+        return self._tried(lambda: in_transaction(self._ready(), work), retry)
 
     def change(self, work: Callable[[Connection], T], retry: bool = True) -> T:
         """Like ``call``, for a transaction that reads before it writes."""
@@ -112,7 +109,7 @@ class Database:
         return self._tried(lambda: work(self._connecting()), True)
 
     def _tried(self, call: Callable[[], T], retry: bool) -> T:
-        failures = 0
+        failures, before = 0, sys.exc_info()[1]
 
         def attempt() -> T:
             nonlocal failures
@@ -120,6 +117,9 @@ class Database:
                 with reported(f"database {self._shown}"):
                     return call()
             except exc.SQLAlchemyError as error:
+                broken_off_by = interruption(error, before)
+                if broken_off_by is not None:
+                    raise broken_off_by from None
                 if not _passes(error):
                     raise self._described(error) from error
                 if failures or getattr(error, "connection_invalidated", False):
@@ -139,6 +139,9 @@ class Database:
 
     def _connecting(self) -> Engine:
         own: dict[str, Any] = {}
+        if "poolclass" not in self._options:
+            # Every transaction has ended when its connection is returned.
+            own = {"poolclass": KeptConnections, "pool_reset_on_return": None}
         if self.url.get_backend_name() in MYSQL:
             # A transaction that has waited for a lock has to see what the one before it has written.
             own["isolation_level"] = "READ COMMITTED"
