@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Generator
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import copy_context
 from threading import get_ident
@@ -134,3 +134,11 @@ _elsewhere: set[asyncio.Task[None]] = set()
 
 running_by_thread: dict[int, ThreadCoroutine] = {}
 """By thread."""
+
+
+def on_another_thread(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """The result of a coroutine, for a caller on a thread whose loop is running already: a task that is called as a
+    function."""
+    context = copy_context()
+    with ThreadPoolExecutor(1) as executor:
+        return executor.submit(context.run, asyncio.run, coroutine).result()

@@ -8,7 +8,7 @@ import threading
 import traceback
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar, copy_context
+from contextvars import ContextVar
 from functools import partial
 from types import CoroutineType, TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -180,14 +180,14 @@ def run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
     # Imported late: asyncio takes longer to import than the rest of canvas, and most programs have no async tasks.
     import asyncio
 
-    from canvas.execution.cancellation import ThreadCoroutine, driven_elsewhere
+    from canvas.execution.cancellation import ThreadCoroutine, driven_elsewhere, on_another_thread
 
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         shared = _shared_loop.get()
     else:
-        return _on_another_thread(coroutine)
+        return on_another_thread(coroutine)
     if shared is not None:
         return driven_elsewhere(shared, coroutine)
     runner: asyncio.Runner | None = getattr(_loops, "runner", None)
@@ -196,14 +196,12 @@ def run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
     return ThreadCoroutine(runner.get_loop(), coroutine).result()
 
 
-def _on_another_thread(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """This thread's loop is running already: it called a task as a function."""
-    import asyncio
-    from concurrent.futures import ThreadPoolExecutor
-
-    context = copy_context()
-    with ThreadPoolExecutor(1) as executor:
-        return executor.submit(context.run, asyncio.run, coroutine).result()
+def close_loop() -> None:
+    """End what the calling thread's own loop has left, and close the loop, if the thread has one."""
+    runner = getattr(_loops, "runner", None)
+    if runner is not None:
+        del _loops.runner
+        runner.close()
 
 
 class Hook(NamedTuple):

@@ -24,13 +24,14 @@ _TGKILL = {"x86_64": 234, "aarch64": 131}
 def test_coroutines_run_in_every_pool(bench, app, pool):
     from canvas import chord, group
 
-    with start(bench, "-P", *pool):
+    with start(bench, "-P", *pool, env={"PYTHONDEVMODE": "1"}) as worker:
         flow = chord([task(app, "a_ident").s(i) for i in range(10)], task(app, "tsum").s()) | task(app, "a_ident").s()
         assert flow.delay().get(timeout=20) == 45
         # A loop stays: what a coroutine opened on it is of use to the next.
         places = group(task(app, "a_loop").s() for _ in range(12)).delay().get(timeout=20)
         slots = {"solo": 1, "threads": 3, "prefork": 2, "asyncio": 1}[pool[0]]
         assert len({tuple(place) for place in places}) <= slots
+    assert [line for line in worker.log if "Warning: " in line] == []
 
 
 def test_many_coroutines_at_once_on_one_loop(bench, app):

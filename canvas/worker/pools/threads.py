@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from canvas.execution.executor import close_loop
 from canvas.result import denied_join_result
 from canvas.worker.consumer.buffer import NoWork
 from canvas.worker.consumer.loop import ConsumerLoop
@@ -19,8 +20,11 @@ class WorkerThread:
 
     def run(self) -> None:
         """Work until the loop has no more work to give."""
-        with denied_join_result():
-            self._work()
+        try:
+            with denied_join_result():
+                self._work()
+        finally:
+            close_loop()
 
     def _work(self) -> None:
         loop, pipeline, slot, after = self._loop, self._pipeline, id(self), self._after
