@@ -18,11 +18,11 @@ PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 """Seconds before each further try of a driver that has no others."""
 
 
-def check_policy(policy: Mapping[str, Any]) -> None:
-    """Raise TypeError for a key that no retry policy has."""
+def check_policy(policy: Mapping[str, Any], where: str) -> None:
+    """Raise TypeError for a key that no retry policy has. ``where`` names the policy in the error."""
     unknown = [key for key in policy if key not in _KEYS]
     if unknown:
-        raise TypeError(f"retry_policy: unknown key {unknown[0]!r:.100}; expected {', '.join(_KEYS)}")
+        raise TypeError(f"{where}: unknown key {unknown[0]!r:.100}; expected {', '.join(_KEYS)}")
 
 
 def delays(policy: Mapping[str, Any]) -> Iterator[float]:

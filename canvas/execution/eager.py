@@ -133,7 +133,9 @@ class EagerRun:
         task_id = task_id or sig.id or new_id()
         if failure is None:
             return EagerResult(task_id, None, states.PENDING, name=sig.task)
-        return EagerResult(task_id, failure.exc, states.FAILURE, failure.traceback or None, name=sig.task)
+        unrun: Any = EagerResult(task_id, failure.exc, states.FAILURE, failure.traceback or None, name=sig.task)
+        self.tasks.store_unrun(sig, unrun)
+        return unrun
 
     # -- side by side
 

@@ -71,7 +71,7 @@ def end_of(outcome: Outcome) -> tuple[str, Any, str | None]:
         case Failure(exc, text):
             return states.FAILURE, exc, text
         case Retried(retry, text):
-            return states.RETRY, retry.exc or retry, text
+            return states.RETRY, retry.exc, text
         case Ignored(exc):
             return states.IGNORED, exc, None
         case ReplacedBy():

@@ -168,6 +168,12 @@ class EagerTasks:
         if is_stored(self._app.conf.task_store_eager_result, task, request, state):
             self._app.backend.store_result(request.id, value, state, traceback=text, request=request)
 
+    def store_unrun(self, sig: Signature[Any], result: EagerResult) -> None:
+        """Store the failure of a task that does not run, whether it ignores its result or not, as a worker does."""
+        task = sig.own_type or self._app.tasks.get(sig.task)
+        if self._app.conf.task_store_eager_result or (task is not None and task.store_eager_result):
+            self._app.backend.store_result(result.id, result.result, result.state, traceback=result.traceback)
+
     def _run_callback(self, sig: Signature[Any], value: Any, alone: bool) -> None:
         """Run a callback here, or send it if its task is not registered here. ``alone``: it is the task's only one."""
         if is_elsewhere(self._app, sig):

@@ -102,7 +102,7 @@ _CHECKS: dict[str, Callable[[str, str, Any], None]] = {
     **dict.fromkeys(("time_limit", "soft_time_limit"), _limit),
     "countdown": _seconds,
     **dict.fromkeys(("link", "link_error"), _links),
-    "headers": _mapping,
+    **dict.fromkeys(("headers", "retry_policy"), _mapping),
     "priority": _priority,
     "queue": _queue,
 }

@@ -98,7 +98,7 @@ class PlainCalls:
         self._delays: Delays = None if conf.task_publish_retry else ()
         self._policy = conf.changed().get("task_publish_retry_policy") if conf.task_publish_retry else None
         if self._policy is not None:
-            check_policy(self._policy)
+            check_policy(self._policy, "task_publish_retry_policy")
         self._forms: dict[Any, PlainForm] = {}
         self._pid = self._version = 0
 

@@ -1,6 +1,6 @@
 """Send a plan: build its messages, start its chords, publish, give the handle of its result."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import ceil
@@ -13,7 +13,7 @@ from canvas.errors import EncodeError
 from canvas.model.compiled import Plan, TaskCall
 from canvas.model.gc_pause import PAUSE_FROM, gc_paused
 from canvas.model.ids import Lineage
-from canvas.model.message import BuiltMessage
+from canvas.model.message import BuiltMessage, Message
 from canvas.model.settlement import ChordStart, UniqueLock
 from canvas.primitives.cycles import refuse_cycles
 from canvas.primitives.signature import Signature
@@ -70,7 +70,7 @@ class Sender(Planner):
                 return self._existing_result(plan, owner)
         elif sending.messages:
             messages = [out.publish for out in sending.messages]
-            await self._app.driver.broker.apublish(messages, self.delays(options))
+            await self._app.driver.broker.apublish(messages, self.delays(sending.options, sending.plan.dispatches))
         alone = await _in_thread(lambda: self._send_own(sending)) if sending.own else None
         if self._app.conf.task_send_sent_event:
             await _in_thread(lambda: self._announce(sending.messages))
@@ -114,15 +114,19 @@ class Sender(Planner):
 
         Returns the id of the unique task that keeps this one from being sent, if any. Raises NoResultBackend.
         """
-        driver, options = self._app.driver, sending.options
+        driver = self._app.driver
         messages = [out.publish for out in sending.messages]
         if sending.lock is not None:
-            return driver.coordination.publish_unique(messages[0], *sending.lock, self.delays(options))
+            return driver.coordination.publish_unique(
+                messages[0], *sending.lock, self.delays(sending.options, sending.plan.dispatches)
+            )
         if sending.chords:
             self._app.backend.ensure_chords_allowed()
-            driver.settler.publish_with_chords(sending.chords, messages, self.delays(options))
+            driver.settler.publish_with_chords(
+                sending.chords, messages, self.delays(sending.options, sending.plan.dispatches)
+            )
         elif messages:
-            driver.broker.publish(messages, self.delays(options))
+            driver.broker.publish(messages, self.delays(sending.options, sending.plan.dispatches))
         return None
 
     def _existing_result(self, plan: Plan, owner: str) -> Any:
@@ -157,10 +161,11 @@ class Sender(Planner):
         for out in messages:
             self._app.sent_events.announce([out.message])
 
-    def delays(self, options: Mapping[str, Any]) -> Delays:
+    def delays(self, options: Mapping[str, Any], calls: Sequence[TaskCall | Message]) -> Delays:
         """When to try again, by ``task_publish_retry`` and ``task_publish_retry_policy`` or the call's options.
 
-        Without a policy the driver decides. Raises TypeError for a policy with a key that no policy has.
+        Without a policy the driver decides. Raises TypeError, with the task of the first of ``calls``, for a key that
+        no policy has.
         """
         conf = self._app.conf
         retry, given = options.get("retry"), options.get("retry_policy")
@@ -169,7 +174,8 @@ class Sender(Planner):
         policy = {**(self._retry_policy or {}), **given} if given else self._retry_policy
         if policy is None:
             return None
-        check_policy(policy)
+        check_policy(self._retry_policy or {}, "task_publish_retry_policy")
+        check_policy(given or {}, f"{calls[0].task if calls else 'chord'}: retry_policy")
         return delays(policy)
 
     def _sent(self, sending: Sending) -> Any:

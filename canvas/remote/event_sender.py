@@ -105,7 +105,7 @@ class EventDispatcher:
         return make(type, **found)
 
     def _publish(self, event: Any, key: str, retry: bool = False, policy: Mapping[str, Any] | None = None) -> None:
-        check_policy(policy or {})
+        check_policy(policy or {}, f"event {key}: retry_policy")
         try:
             tried(partial(self._source.send, key, event), delays(policy or {}) if retry else (), BrokerError)
         except BrokerError:

@@ -135,10 +135,15 @@ class Backend:
     # -- records
 
     def get_records(self, task_ids: Sequence[str], retry: bool = True) -> list[Record | None]:
-        """The stored records, in order; asked for again while the server is unreachable, unless ``retry`` is off."""
+        """The stored records, in order; asked for again while the server is unreachable, unless ``retry`` is off.
+
+        Raises ValueError for an empty id.
+        """
+        _check_ids("task_id", task_ids)
         return [self._decode(payload) if payload else None for payload in self._results.get(task_ids, retry)]
 
     async def aget_records(self, task_ids: Sequence[str]) -> list[Record | None]:
+        _check_ids("task_id", task_ids)
         return [self._decode(payload) if payload else None for payload in await self._results.aget(task_ids)]
 
     def succeeded(self, task_ids: Sequence[str]) -> list[bool | None]:
@@ -166,6 +171,7 @@ class Backend:
         """Watch ids; nothing stored from now on, or before, is missed."""
         from canvas.result.record_watch import RecordWatch  # imported late: programs that only send tasks do without
 
+        _check_ids("task_id", task_ids := list(task_ids))
         with self._results.watch(task_ids) as watch:
             yield RecordWatch(watch, self._decode)
 
@@ -174,6 +180,7 @@ class Backend:
         # Imported late: programs that only send tasks do without.
         from canvas.result.record_watch import AsyncRecordWatch
 
+        _check_ids("task_id", task_ids := list(task_ids))
         async with self._results.awatch(task_ids) as watch:
             yield AsyncRecordWatch(watch, self._decode)
 
@@ -245,6 +252,7 @@ class Backend:
 
     def forget(self, task_id: str) -> None:
         """Delete a record."""
+        _check_ids("task_id", (task_id,))
         self._results.forget([task_id])
 
     def cleanup(self) -> None:
@@ -269,11 +277,13 @@ class Backend:
 
     def save_group(self, group_id: str, structure: Any, ignored: Collection[str] = ()) -> None:
         """Keep a GroupResult's tuple form (protocol.md §5.3), and which of its tasks have no results."""
+        _check_ids("group_id", (group_id,))
         payload = wire.encode_group(structure, ignored, serializer=self.serializer, max_depth=self.max_depth)
         self._results.save_group(group_id, payload, whole_seconds(self._conf.result_expires) or None)
 
     def saved_group(self, group_id: str) -> wire.SavedGroup | None:
         """The value that is kept under ``group_id``; ``None`` when there is nothing. Raises DecodeError."""
+        _check_ids("group_id", (group_id,))
         payload = self._results.get_group(group_id)
         if payload is None:
             return None
@@ -282,4 +292,13 @@ class Backend:
         )
 
     def delete_group(self, group_id: str) -> None:
+        _check_ids("group_id", (group_id,))
         self._results.delete_group(group_id)
+
+
+def _check_ids(name: str, ids: Collection[Any]) -> None:
+    """Raise ValueError for an empty id, TypeError for a number. Nothing is ever stored under either."""
+    if not all(ids):
+        raise ValueError(f"{name} must not be empty. Got {next(one for one in ids if not one)} instead.")
+    if not {int, float}.isdisjoint(map(type, ids)):
+        raise TypeError(f"{name}: expected text; got {next(one for one in ids if isinstance(one, int | float))}")

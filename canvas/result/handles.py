@@ -59,7 +59,7 @@ class AsyncResult(StoredResult, Generic[R_co]):
             propagate: Whether its exception is raised; otherwise it is the value.
             follow_parents: Whether the exception of an ancestor that failed is raised, within a second (semantics.md
                 R6, R7).
-            callback: Called with the id and the value.
+            callback: Called with the id and the value; without ``propagate``, not if the final state was read before.
             on_message: Called with each record as it is stored, such as one with a state of your own.
             on_interval: Called about every second meanwhile.
             disable_sync_subtasks: Whether the call is refused inside a task.
@@ -73,24 +73,17 @@ class AsyncResult(StoredResult, Generic[R_co]):
             return None  # type: ignore[return-value]
         if disable_sync_subtasks:
             check_join_allowed()
-        if self.final_record is None:
+        known, follow = self.final_record is not None, propagate and follow_parents
+        if not known:
             warn_of_blocked_loop()
+        if not self.is_settled(follow):
             # Imported late: programs that only send tasks do without.
             from canvas.result.single_wait import wait
 
-            wait(self, timeout, propagate and follow_parents, on_message, on_interval)
-        return self._conclude(propagate, callback)
+            wait(self, timeout, follow, on_message, on_interval)
+        return self.maybe_throw(propagate, callback if propagate or not known else None)  # type: ignore[no-any-return]
 
     wait = get
-
-    def _conclude(self, propagate: bool, callback: Callable[[str, Any], Any] | None) -> R_co:
-        record = self.final_record
-        assert record is not None
-        if propagate:
-            self.maybe_throw()
-        if callback is not None:
-            callback(self.id, record.result)
-        return record.result  # type: ignore[no-any-return]
 
     async def aget(
         self,
@@ -108,12 +101,13 @@ class AsyncResult(StoredResult, Generic[R_co]):
         if self.ignored:
             return None  # type: ignore[return-value]
         place = awaiting()
-        if self.final_record is None:
+        known, follow = self.final_record is not None, propagate and follow_parents
+        if not self.is_settled(follow):
             from canvas.result.single_wait import wait_async
 
             async with place:
-                await wait_async(self, timeout, propagate and follow_parents, on_message)
-        return self._conclude(propagate, callback)
+                await wait_async(self, timeout, follow, on_message)
+        return self.maybe_throw(propagate, callback if propagate or not known else None)  # type: ignore[no-any-return]
 
     def __await__(self) -> Generator[Any, None, R_co]:
         return self.aget().__await__()

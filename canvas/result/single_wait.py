@@ -92,10 +92,11 @@ def wait(
     """
     ancestors = Ancestors(result.backend, result.parent if follow_parents else None)
     left, on_message = deadline(timeout), without_echo(on_message)
-    with suppress(OperationalError):  # the wait below tries for longer
-        stored = result.backend.get_records([result.id], retry=False)[0]
-        if stored is not None and stored.status in states.READY_STATES:
-            _arrived(result, stored, on_message)
+    if result.final_record is None:
+        with suppress(OperationalError):  # the wait below tries for longer
+            stored = result.backend.get_records([result.id], retry=False)[0]
+            if stored is not None and stored.status in states.READY_STATES:
+                _arrived(result, stored, on_message)
     if result.final_record is not None and result.final_record.status == states.SUCCESS:
         return
     ancestors.check()
@@ -121,6 +122,9 @@ async def wait_async(
     """``wait`` on an event loop."""
     ancestors = Ancestors(result.backend, result.parent if follow_parents else None)
     left, on_message = deadline(timeout), without_echo(on_message)
+    if result.final_record is not None:
+        await ancestors.acheck()
+        return
     async with result.backend.awatch([result.id]) as watch:
         await ancestors.acheck()
         while result.final_record is None:

@@ -31,12 +31,12 @@ class StoredResult(ResultTree, Handle):
     """The app of its class, if that is ``app.AsyncResult``."""
 
     def __init__(
-        self, id: str, backend: Any = None, task_name: str | None = None, app: ResultApp | None = None,
+        self, id: str | bytes, backend: Any = None, task_name: str | None = None, app: ResultApp | None = None,
         parent: Any = None,
     ) -> None:  # fmt: skip
         if id is None:
             raise ValueError(f"AsyncResult requires a task id; got {id!r}")
-        self.id = id
+        self.id = id.decode() if isinstance(id, bytes) else id
         if app is not None:
             self._app = app
         self.parent = parent
@@ -85,6 +85,12 @@ class StoredResult(ResultTree, Handle):
                 for call in calls:
                     call()
         return record
+
+    def is_settled(self, follow: bool) -> bool:
+        """Whether nothing is left to be read: it has ended, and ``follow`` does not ask for the failure of an ancestor
+        that may be the cause of its own."""
+        record = self.final_record
+        return record is not None and (not follow or self.parent is None or record.status == states.SUCCESS)
 
     def call_when_ready(self, call: Callable[[], Any]) -> None:
         """``call()`` now if the final state is known here, else when this handle has read it."""

@@ -151,11 +151,11 @@ class Runs:
 
     def _query(self, name: Any, state: Any, label: Any, since: Any, until: Any, limit: Any) -> RunQuery:
         if name is not None and not isinstance(name, str):
-            raise CompositionError(f"name: expected the name of a workflow; got {name!r:.100}")
+            raise CompositionError(f"app.runs: name: expected the name of a workflow; got {name!r:.100}")
         if type(limit) is not int or limit < 1:
-            raise CompositionError(f"limit: expected a whole number above 0; got {limit!r:.100}")
+            raise CompositionError(f"app.runs: limit: expected a whole number above 0; got {limit!r:.100}")
         if label is not None and not isinstance(label, Mapping):
-            raise CompositionError(f"label: expected a mapping of labels to values; got {label!r:.100}")
+            raise CompositionError(f"app.runs: label: expected a mapping of labels to values; got {label!r:.100}")
         labels = label_terms({checked_name(one): value for one, value in (label or {}).items()})
         moments = self._moment("since", since), self._moment("until", until)
         return RunQuery(name, (*_states(state), OF_CELERY), labels, *moments, limit)
@@ -171,7 +171,9 @@ class Runs:
                 return (now - given).timestamp()
             case int() | float() if not isinstance(given, bool):
                 return now.timestamp() - given
-        raise CompositionError(f"{which}: expected a datetime, a timedelta or seconds before now; got {given!r:.100}")
+        raise CompositionError(
+            f"app.runs: {which}: expected a datetime, a timedelta or seconds before now; got {given!r:.100}"
+        )
 
 
 def _state(run: Run, record: Record | None) -> str:
@@ -189,5 +191,7 @@ def _states(given: Any) -> Sequence[str]:
         if state not in RUN_STATES:
             near = get_close_matches(str(state).upper(), RUN_STATES, 1)
             hint = f"; did you mean {near[0]}?" if near else ""
-            raise CompositionError(f"state: expected one of {', '.join(RUN_STATES)}; got {state!r:.100}{hint}")
+            raise CompositionError(
+                f"app.runs: state: expected one of {', '.join(RUN_STATES)}; got {state!r:.100}{hint}"
+            )
     return tuple(dict.fromkeys(wanted))

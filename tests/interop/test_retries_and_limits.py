@@ -62,6 +62,13 @@ def test_a_retry_that_is_not_thrown_is_sent_all_the_same(pair):
     assert pair.bench.ledger(key, 2) == ["0", "1"]
 
 
+def test_a_retry_without_a_reason_is_stored_without_one(pair):
+    told = []
+    result = pair.s("traced_twice", 1, pair.bench.new_key()).apply_async()
+    assert result.get(timeout=10, on_message=lambda meta: told.append((meta["status"], meta["result"]))) == 2
+    assert set(told) == {("RETRY", None), ("SUCCESS", 2)}
+
+
 def test_a_retry_that_is_raised_later_is_sent_once(pair):
     key = pair.bench.new_key()
     assert pair.run(pair.s("retry_raised", key)) == "done"

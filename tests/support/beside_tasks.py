@@ -48,12 +48,26 @@ def reap_all():
         time.sleep(0.01)
 
 
+def fail_for(seconds, name):
+    """Have the function of ``os`` fail for some seconds."""
+    real, until = getattr(os, name), time.monotonic() + seconds
+
+    def failing(*args):
+        if time.monotonic() < until:
+            raise OSError("out of order")
+        return real(*args)
+
+    setattr(os, name, failing)
+
+
 @worker_ready.connect
 def fail_when_busy(**_):
     """Fail in the node's main process once a task runs. ``FAILS``: the name of an exception, and the task's file."""
     if "FAILS" in os.environ:
         name, busy = os.environ["FAILS"].split(":")
         eventually(Path(busy).exists)
+        if "NO_WAITPID" in os.environ:
+            fail_for(float(os.environ["NO_WAITPID"]), "waitpid")
         raise {"SystemExit": SystemExit, "WorkerTerminate": WorkerTerminate}[name](7)
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from canvas import Canvas, chain, chord, group
+from canvas import Canvas, GroupResult, chain, chord, group
 from canvas.errors import ChordError
 
 
@@ -100,6 +100,18 @@ def test_results_are_stored_where_that_is_asked_for(app):
     assert app.AsyncResult(done.id).result == 3
     stored = app.AsyncResult(failed.id)
     assert (stored.state, type(stored.result)) == ("FAILURE", ValueError)
+
+
+@pytest.mark.parametrize("of_task", [False, True])
+def test_failures_of_tasks_that_do_not_run_are_stored_too(app, of_task):
+    app.conf.task_store_eager_result = not of_task
+    app.task(name="kept", store_eager_result=of_task, ignore_result=True)(lambda *_: None)
+    kept, one, fail = app.tasks["kept"].s(), app.tasks["add"].si(1, 2), app.tasks["fail"].si()
+    for unrun in (chain(fail, kept), chain(fail, one, kept), chord([one, fail], kept), chain(fail, group(kept, kept))):
+        result = unrun.apply()
+        for task in result if isinstance(result, GroupResult) else [result]:
+            assert app.AsyncResult(task.id).state == "FAILURE"
+    assert app.AsyncResult(chain(fail, one).apply().id).state == ("PENDING" if of_task else "FAILURE")
 
 
 REPLACEMENTS = {

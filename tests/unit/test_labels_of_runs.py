@@ -99,14 +99,17 @@ def test_labels_that_no_run_can_have(app, labels, error):
 @pytest.mark.parametrize(
     ("query", "error"),
     [
-        ({"state": "DONE"}, "state: expected one of PENDING, STARTED, CANCELLING"),
+        ({"state": "DONE"}, "^app.runs: state: expected one of PENDING, STARTED, CANCELLING"),
         ({"state": "failure"}, "did you mean FAILURE"),
-        ({"label": "a=b"}, "label: expected a mapping"),
+        ({"label": "a=b"}, "^app.runs: label: expected a mapping"),
         ({"label": {"a b": 1}}, "expected a name of 1 to 64 letters"),
         ({"label": {"a": None}}, "label 'a': expected text"),
-        ({"limit": 0}, "limit: expected a whole number above 0; got 0"),
-        ({"since": "yesterday"}, "since: expected a datetime, a timedelta or seconds before now; got 'yesterday'"),
-        ({"name": 3}, "name: expected the name of a workflow"),
+        ({"limit": 0}, "^app.runs: limit: expected a whole number above 0; got 0"),
+        (
+            {"since": "yesterday"},
+            "^app.runs: since: expected a datetime, a timedelta or seconds before now; got 'yesterday'",
+        ),
+        ({"name": 3}, "^app.runs: name: expected the name of a workflow"),
     ],
 )
 def test_queries_that_ask_for_nothing(app, query, error):

@@ -74,15 +74,18 @@ def test_a_key_that_no_retry_policy_has(app, key):
     """Celery raises TypeError as well, unless the send is not to be tried again."""
     task, policy = app.task(name="name")(lambda: None), {"max_retries": 1, key: 1}
     for send in (task.apply_async, task.s().apply_async, lambda **options: app.send_task("name", **options)):
-        with pytest.raises(TypeError, match=f"retry_policy: unknown key '{key}'; expected max_retries, "):
+        with pytest.raises(TypeError, match=f"^name: retry_policy: unknown key '{key}'; expected max_retries, "):
             send(retry_policy=policy)
         send(retry_policy=policy, retry=False)
     app.conf.task_publish_retry_policy = policy
-    with pytest.raises(TypeError, match=key):
-        task.delay()
+    for send in (task.delay, lambda: app.send_task("name", retry_policy={"max_retries": 1})):
+        with pytest.raises(TypeError, match=f"^task_publish_retry_policy: unknown key '{key}'; "):
+            send()
 
 
 def test_the_keys_of_a_retry_policy(app):
+    with pytest.raises(InvalidTaskError, match=r"^name: retry_policy: expected a mapping; got int 3"):
+        app.send_task("name", retry_policy=3)
     policy = {"max_retries": 1, "interval_start": 0, "interval_step": 1, "interval_max": 1}
     app.send_task("name", retry_policy={**policy, "errback": None, "on_revive": None, "retry_errors": None})
 

@@ -153,7 +153,7 @@ def test_children_start_while_other_threads_of_the_parent_log(bench):
 def test_children_finish_their_tasks_when_their_parent_fails(bench, tmp_path, acks_late):
     bench.empty()
     begun, gate = tmp_path / "begun", tmp_path / "gate"
-    env = {"FAILS": f"SystemExit:{begun}", "CELERY_TASK_ACKS_LATE": acks_late}
+    env = {"FAILS": f"SystemExit:{begun}", "CELERY_TASK_ACKS_LATE": acks_late, "NO_WAITPID": "1"}
     worker = start(bench, "-c", "1", env=env)
     with client(bench) as call:
         result = call("opened_later", str(begun), str(gate))
@@ -162,6 +162,7 @@ def test_children_finish_their_tasks_when_their_parent_fails(bench, tmp_path, ac
         gate.touch()
         assert worker.wait(20) == 7
         assert (result.state, begun.read_text()) == ("SUCCESS", "begun\n")
+        assert sum("OSError: out of order" in line for line in worker.log) == 1
 
 
 def test_children_return_their_tasks_when_their_parent_is_to_end_at_once(bench, tmp_path):

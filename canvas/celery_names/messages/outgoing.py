@@ -39,7 +39,7 @@ class Outgoing:
     def send(self, app: Canvas) -> None:
         """Send it by the connection of the app. Raises EncodeError and OperationalError."""
         built = app.client.built(self.message(app), self.route, self.how)
-        app.driver.broker.publish([built.publish], app.sender.delays(self.how))
+        app.driver.broker.publish([built.publish], app.sender.delays(self.how, [built.message]))
         emit("message.published", message=built.message)
 
 

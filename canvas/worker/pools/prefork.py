@@ -175,18 +175,22 @@ class Prefork:
 
     def _wind_down(self, exc: BaseException) -> None:
         """Stop, as a signal would stop the node, because of an exception: children that still run tasks would be killed
-        with this process. A part that fails meanwhile is reported, and the others go on."""
+        with this process. The others go on when a part fails, which is reported once until it succeeds again."""
         emit("worker.crashed", worker=self._plan.hostname, exc=exc)
         self._stop(cold=isinstance(exc, WorkerTerminate))
         parts: dict[str, Callable[[], object]] = {
             "reaping children": self._reap, "ending late children": self._end_late, "maintenance": self._duties.tick,
         }  # fmt: skip
+        reported: set[str] = set()
         while len(self._children):
             for work, part in parts.items():
                 try:
                     part()
+                    reported.discard(work)
                 except Exception as again:  # noqa: BLE001 - the first exception is raised in the end
-                    emit("worker.internal_error", work=work, exc=again)
+                    if work not in reported:
+                        emit("worker.internal_error", work=work, exc=again)
+                    reported.add(work)
             time.sleep(_RESPAWN_PAUSE)
 
     def _reap(self) -> None:

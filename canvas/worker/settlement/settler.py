@@ -248,8 +248,7 @@ class Settler:
         retry = outcome.retry
         self._send_again(done, effects, retry)
         if not done.ignores_result:
-            reason = retry.exc if retry.exc is not None else retry
-            self._store(done, effects, self._record(done, states.RETRY, reason, outcome.traceback, []))
+            self._store(done, effects, self._record(done, states.RETRY, retry.exc, outcome.traceback, []))
 
     def _send_again(self, done: Job, effects: Outbox, retry: Retry) -> None:
         due = self._app.client.due(retry.sig.options)
