@@ -13,11 +13,11 @@ from canvas.drivers.absence import Absence
 from canvas.drivers.ports.results import TablesMissing
 from canvas.drivers.retry_policy import tried
 from canvas.drivers.silence import reported
-from canvas.drivers.sql.announcements import Listener, announces
 from canvas.drivers.sql.celery_tables import TableSet
+from canvas.drivers.sql.connections.announcements import Listener, announces
+from canvas.drivers.sql.connections.pool import KeptConnections, in_transaction, interruption
 from canvas.drivers.sql.dialects import MYSQL, connect_arguments, limit_idle_transactions, lock_database
 from canvas.drivers.sql.layout import create, upgrade
-from canvas.drivers.sql.pool import KeptConnections, in_transaction, interruption
 from canvas.errors import BrokerError, ConfigurationError, OperationalError, RefusedError
 from canvas.forks import in_forks
 from canvas.masking import masked_url

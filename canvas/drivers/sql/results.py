@@ -12,8 +12,8 @@ from sqlalchemy import Connection, and_, delete, not_, or_, select
 
 from canvas.drivers.polling import AsyncPollingWatch, BlockingReads, PollingWatch
 from canvas.drivers.record_columns import OWN
-from canvas.drivers.sql.announcements import announce
 from canvas.drivers.sql.celery_tables import StoreTables
+from canvas.drivers.sql.connections.announcements import announce
 from canvas.drivers.sql.database import Database
 from canvas.drivers.sql.dialects import read_clock, unix_time, upsert
 from canvas.drivers.sql.run_index import write_state
