@@ -135,16 +135,13 @@ class Backend:
     # -- records
 
     def get_records(self, task_ids: Sequence[str], retry: bool = True) -> list[Record | None]:
-        """The stored records, in order; asked for again while the server is unreachable, unless ``retry`` is off.
-
-        Raises ValueError for an empty id.
-        """
-        _check_ids("task_id", task_ids)
-        return [self._decode(payload) if payload else None for payload in self._results.get(task_ids, retry)]
+        """The stored records, in order; asked for again while the server is unreachable, unless ``retry`` is off."""
+        found = self._results.get(_checked(task_ids), retry)
+        return [self._decode(payload) if payload else None for payload in found]
 
     async def aget_records(self, task_ids: Sequence[str]) -> list[Record | None]:
-        _check_ids("task_id", task_ids)
-        return [self._decode(payload) if payload else None for payload in await self._results.aget(task_ids)]
+        found = await self._results.aget(_checked(task_ids))
+        return [self._decode(payload) if payload else None for payload in found]
 
     def succeeded(self, task_ids: Sequence[str]) -> list[bool | None]:
         """Whether each task has succeeded, by the beginning of its record; ``None`` if nothing is stored.
@@ -171,8 +168,7 @@ class Backend:
         """Watch ids; nothing stored from now on, or before, is missed."""
         from canvas.result.record_watch import RecordWatch  # imported late: programs that only send tasks do without
 
-        _check_ids("task_id", task_ids := list(task_ids))
-        with self._results.watch(task_ids) as watch:
+        with self._results.watch(_checked(task_ids)) as watch:
             yield RecordWatch(watch, self._decode)
 
     @asynccontextmanager
@@ -180,8 +176,7 @@ class Backend:
         # Imported late: programs that only send tasks do without.
         from canvas.result.record_watch import AsyncRecordWatch
 
-        _check_ids("task_id", task_ids := list(task_ids))
-        async with self._results.awatch(task_ids) as watch:
+        async with self._results.awatch(_checked(task_ids)) as watch:
             yield AsyncRecordWatch(watch, self._decode)
 
     def store_of(self, record: Record, in_run: bool = False) -> ResultWrite:
@@ -252,8 +247,7 @@ class Backend:
 
     def forget(self, task_id: str) -> None:
         """Delete a record."""
-        _check_ids("task_id", (task_id,))
-        self._results.forget([task_id])
+        self._results.forget(_checked([task_id]))
 
     def cleanup(self) -> None:
         """Delete records and groups older than ``result_expires``, in a store that does not expire them."""
@@ -277,13 +271,13 @@ class Backend:
 
     def save_group(self, group_id: str, structure: Any, ignored: Collection[str] = ()) -> None:
         """Keep a GroupResult's tuple form (protocol.md §5.3), and which of its tasks have no results."""
-        _check_ids("group_id", (group_id,))
+        _checked((group_id,), "group_id")
         payload = wire.encode_group(structure, ignored, serializer=self.serializer, max_depth=self.max_depth)
         self._results.save_group(group_id, payload, whole_seconds(self._conf.result_expires) or None)
 
     def saved_group(self, group_id: str) -> wire.SavedGroup | None:
         """The value that is kept under ``group_id``; ``None`` when there is nothing. Raises DecodeError."""
-        _check_ids("group_id", (group_id,))
+        _checked((group_id,), "group_id")
         payload = self._results.get_group(group_id)
         if payload is None:
             return None
@@ -292,13 +286,15 @@ class Backend:
         )
 
     def delete_group(self, group_id: str) -> None:
-        _check_ids("group_id", (group_id,))
+        _checked((group_id,), "group_id")
         self._results.delete_group(group_id)
 
 
-def _check_ids(name: str, ids: Collection[Any]) -> None:
-    """Raise ValueError for an empty id, TypeError for a number. Nothing is ever stored under either."""
-    if not all(ids):
-        raise ValueError(f"{name} must not be empty. Got {next(one for one in ids if not one)} instead.")
-    if not {int, float}.isdisjoint(map(type, ids)):
-        raise TypeError(f"{name}: expected text; got {next(one for one in ids if isinstance(one, int | float))}")
+def _checked(ids: Iterable[Any], name: str = "task_id") -> list[Any]:
+    """The ids. Raises ValueError for an empty one, TypeError for a number: nothing is ever stored under either."""
+    for one in (found := list(ids)):
+        if not one:
+            raise ValueError(f"{name} must not be empty. Got {one} instead.")
+        if isinstance(one, int | float):
+            raise TypeError(f"{name}: expected text; got {one}")
+    return found
