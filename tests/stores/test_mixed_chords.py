@@ -94,7 +94,14 @@ def test_chords_end_whoever_sends_them_and_runs_their_members(request, tmp_path,
         for client in ("canvas", "celery"):
             about = {"APP_LIBRARY": client, "APP_BROKER": redis_url, "APP_BACKEND": url, **environment}
             found = json.loads(told(about).splitlines()[-1])
+            if name == "unordered_redis":
+                found = {case: [_sorted(value) for value in one] for case, one in found.items()}
             assert {case: one for case, one in found.items() if one[0] != one[1]} == {}
+
+
+def _sorted(value):
+    """The values of a header, in the order in which its tasks ended."""
+    return sorted(value) if isinstance(value, list) else value
 
 
 CHORDS, DISPATCH = "canvas.drivers.sql.chords:SqlChords", "canvas.drivers.two_step:TwoStepSettler.dispatch_chord"

@@ -180,7 +180,10 @@ class BrokerKeys:
 class ResultKeys:
     """Keys of the results' database. ``prefix`` is the result backend's ``global_keyprefix``."""
 
-    def __init__(self, prefix: str = "") -> None:
+    def __init__(self, prefix: str = "", ordered: bool = True) -> None:
+        """``ordered``: the result backend's ``result_chord_ordered``. If it is off, the parts of a chord are a list, in
+        the order in which they came, and not a zset by their positions."""
+        self.ordered = ordered
         if prefix and prefix[-1] not in ":_-.":
             prefix += "_"
         self.prefix = prefix

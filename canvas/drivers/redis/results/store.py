@@ -29,7 +29,9 @@ class RedisResults:
 
     def __init__(self, link: RedisClient, options: Mapping[str, Any]) -> None:
         self.link = link
-        self.keys = ResultKeys(str(options.get("global_keyprefix") or ""))
+        self.keys = ResultKeys(
+            str(options.get("global_keyprefix") or ""), bool(options.get("result_chord_ordered", True))
+        )
         self.packing = ScriptArguments(BrokerKeys(), self.keys)
         self._index = RedisRunIndex(link, self.keys.runs, self.keys.run)
         watching = Watching(link, self.keys, self.get, self.aget)
@@ -206,9 +208,10 @@ class RedisResults:
 
     def _ready(self, group_id: str) -> ReadyChord | None:
         base = self.keys.group(group_id)
+        listed = not self.keys.ordered and self.link.command("TYPE", f"{base}.j") == b"list"
         commands = [
             ("HGET", self.keys.ready, group_id),
-            ("ZRANGE", f"{base}.j", 0, -1),
+            ("LRANGE" if listed else "ZRANGE", f"{base}.j", 0, -1),
             ("GET", base),
             ("GET", f"{base}.c"),
         ]

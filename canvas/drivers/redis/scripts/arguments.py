@@ -234,8 +234,11 @@ class ScriptArguments:
     def _part(self, part: Part) -> list[Any]:
         score = "+inf" if part.position is None else str(part.position)
         member = f"{part.task_id}:{score}"
-        return [self._group(part.group_id), part.group_id, member, score, part.value, part.callback, part.expires,
-                part.size or False]  # fmt: skip
+        packed = [self._group(part.group_id), part.group_id, member, score, part.value, part.callback, part.expires,
+                  part.size or False]  # fmt: skip
+        # The joins of a run have a size here. Celery's workers count none of them.
+        listed = self._results is not None and not self._results.ordered and not part.size
+        return [*packed, True] if listed else packed
 
     def _mail(self, step: MailboxStep) -> list[Any]:
         assert self._results is not None

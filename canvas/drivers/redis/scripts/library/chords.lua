@@ -96,10 +96,10 @@ end
 
 -- The state of a chord that still takes parts; nil for one that takes none. again: it has ended, and its client may be
 -- sending it once more. A Celery client withdraws the claim with the size, just before the header's last message.
-local function open_chord(base)
+local function open_chord(base, listed)
     local claim = redis.call('GET', base .. '.c')
     if claim == 'lost' then return nil end
-    return {again = claim == 'done', count = redis.call('ZCARD', base .. '.j'), extra = tonumber(redis.call('GET', base .. '.t') or '0')}
+    return {again = claim == 'done', count = redis.call(listed and 'LLEN' or 'ZCARD', base .. '.j'), extra = tonumber(redis.call('GET', base .. '.t') or '0')}
 end
 
 -- How many parts a chord has, as far as its start has said.
@@ -108,11 +108,13 @@ local function size_of(known, base)
     return known.size
 end
 
--- Count a part, each member's once; whether it was new.
+-- Count a part, each member's once; whether it was new. Celery's workers keep the parts in the order in which they came,
+-- in a list, where result_chord_ordered is off.
 local function insert_part(known, base, p)
     local member, value = p[3], p[5]
     if redis.call('SISMEMBER', base .. '.d', member) == 1 then return false end
-    local added = redis.call('ZADD', base .. '.j', 'NX', p[4], value)
+    local added = p[9] and 1 or redis.call('ZADD', base .. '.j', 'NX', p[4], value)
+    if p[9] then redis.call('RPUSH', base .. '.j', value) end
     -- One task that is two members of a header may return the same bytes twice; JSON ignores space at its end.
     while added == 0 and string.sub(value, 1, 1) == '[' do
         value = value .. ' '
@@ -150,10 +152,10 @@ local function wait_for_size(p)
     redis.call('ZADD', context.ready_key .. ':unsized:index', context.now + UNSIZED_FOR, p[2])
 end
 
--- p: {base, group id, member, score, value, callback, ttl, size or false: as its start said}; appends to found what is ready now
+-- p: {base, group id, member, score, value, callback, ttl, size or false: as its start said; true: in a list}; appends to found what is ready now
 local function count_part(p, found)
     local base, ttl = p[1], p[7]
-    local known = chord_cache[base] or open_chord(base)
+    local known = chord_cache[base] or open_chord(base, p[9])
     chord_cache[base] = nil
     if not known then return end
     local before, new = known.count, insert_part(known, base, p)
@@ -172,7 +174,7 @@ local function count_part(p, found)
     if not redis.call('SET', base .. '.c', lost and 'lost' or 'canvas', 'NX', 'EX', claim) then return end
     redis.call('HSET', context.ready_key, p[2], p[6])
     redis.call('ZADD', context.ready_index, context.now, p[2])
-    found[#found + 1] = {p[2], p[6], redis.call('ZRANGE', base .. '.j', 0, -1), redis.call('GET', base), lost and 1 or 0}
+    found[#found + 1] = {p[2], p[6], redis.call(p[9] and 'LRANGE' or 'ZRANGE', base .. '.j', 0, -1), redis.call('GET', base), lost and 1 or 0}
 end
 
 local function expire_in(key, seconds)
