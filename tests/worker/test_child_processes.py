@@ -37,6 +37,16 @@ def test_a_child_whose_output_nobody_reads_ends_and_is_replaced(bench, tmp_path)
     assert "Cannot write to stdout" in log.read_text()
 
 
+def test_a_worker_whose_output_is_on_a_full_disk_runs(bench, tmp_path):
+    bench.empty()
+    log = tmp_path / "log"
+    with open("/dev/full", "w") as full, plain_worker(bench, log, "-c", "1", stdout=full) as process:
+        with client(bench) as call:
+            assert call("identity", 1).get(timeout=30) == 1
+        assert ends_with(process) == 0
+    assert "Cannot write to stdout: [Errno 28]" in log.read_text()
+
+
 def test_a_child_that_hangs_at_its_start_is_replaced(bench, tmp_path):
     bench.empty()
     flag = tmp_path / "hang"

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -18,7 +18,7 @@ from canvas.cli.worker.embedded_beat import embedded_beat
 from canvas.cli.worker.options import Pool, concurrency, only_fork
 from canvas.errors import ConfigurationError
 from canvas.integrations import prometheus
-from canvas.telemetry import attach
+from canvas.telemetry import attach, emit
 from canvas.worker.logs import streams
 from canvas.worker.logs.setup import WorkerLog, log_level, own_log
 from canvas.worker.monitoring.heartbeat import HEARTBEAT_INTERVAL
@@ -195,7 +195,7 @@ def _run(
     beat, schedule, scheduler = given.pop("beat"), given.pop("schedule"), given.pop("scheduler")
     _change_settings(app, given)
     plan = plan_node(app, **given, others={**options, "loglevel": log_level("loglevel", level)})
-    say = None if getattr(context.obj, "quiet", False) else partial(click.echo, file=sys.stdout)
+    say = None if getattr(context.obj, "quiet", False) else partial(_say, sys.stdout)
     files = ProcessFiles(*(file_name(path, plan.hostname) if path else None for path in (about["pidfile"], ready_file)))
     log = WorkerLog(app.conf, plan.hostname, level, about["logfile"], log_json, context.color, app.tasks, own_log(app))
     try:
@@ -208,6 +208,14 @@ def _run(
             return run_node(app, plan, NodeSetup(say, files, mingles, http_address, purge, options))
     finally:
         log.close()
+
+
+def _say(stdout: TextIO, text: str) -> None:
+    """Print to the terminal. A worker whose output cannot be written, as on a full disk, runs all the same."""
+    try:
+        click.echo(text, file=stdout)
+    except OSError as exc:
+        emit("worker.output_lost", stream="stdout", error=str(exc))
 
 
 def _ready(say: Callable[[str], None], hostname: str, **_: Any) -> None:
