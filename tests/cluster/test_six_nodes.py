@@ -12,6 +12,7 @@ import pytest
 from canvas.drivers import open_driver
 from canvas.drivers.redis.cluster.opening import PARTITIONS
 from canvas.drivers.redis.cluster.slots import slot_of, spread_tags
+from canvas.drivers.redis.connection import pauses
 from canvas.testing.contract import DriverContract
 from tests.chaos.workload import assert_ran_once, workload
 from tests.cluster.test_faults import assert_nothing_is_left, client
@@ -69,6 +70,12 @@ class Restless:
 def cluster():
     with RedisCluster(3, replicas=1, node_timeout=2000) as cluster:
         yield cluster
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch):
+    """On a busy machine a slot migrates for longer than the tries of a call last by default."""
+    monkeypatch.setattr(pauses, "TRIES", 60)
 
 
 @contextmanager
