@@ -265,3 +265,10 @@ def test_a_database_that_takes_nothing_is_tried_again(postgres_url, fault, over,
             engine.dispose()
         storing.join(20)
         assert app.AsyncResult("c").get(timeout=5) == 3
+
+
+def test_a_database_that_has_no_encoding_keeps_text(postgres):
+    url = postgres.new_database("ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")
+    with Canvas("ascii", broker="memory://", backend=url, set_as_current=False, result_extended=True) as app:
+        app.backend.store_result("a", "é 茶", "SUCCESS")
+        assert app.AsyncResult("a").get(timeout=10) == "é 茶"

@@ -66,12 +66,12 @@ class PostgresServer:
     def url(self, database="postgres"):
         return f"db+postgresql+psycopg://postgres@/{database}?host={self.folder}"
 
-    def new_database(self):
-        """The URL of an empty database."""
+    def new_database(self, options=""):
+        """The URL of an empty database; ``options``: further ones of CREATE DATABASE."""
         self._databases += 1
         name = f"t{self._databases}"
         with psycopg.connect(f"host={self.folder} user=postgres", autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name} STRATEGY file_copy")
+            connection.execute(f"CREATE DATABASE {name} STRATEGY file_copy {options}")
         return self.url(name)
 
     def __enter__(self):

@@ -24,15 +24,18 @@ from sqlalchemy.types import Double
 
 MYSQL = frozenset({"mysql", "mariadb"})
 _LIBPQ = ("psycopg", "psycopg2")
-_BOUNDS = {
+_OF_CONNECTIONS: dict[str, int | str] = {
+    "client_encoding": "utf8",
     "connect_timeout": 10,
     "tcp_user_timeout": 30_000,
     "keepalives_idle": 30,
     "keepalives_interval": 10,
     "keepalives_count": 3,
 }
-"""Bounds of PostgreSQL's client library on the waits for a server whose machine or network is gone, in seconds and
-milliseconds. It has none of its own: a worker would wait as long as the system keeps the connection, up to hours."""
+"""Options of PostgreSQL's client library. The encoding: psycopg gives the text of a database with the encoding
+SQL_ASCII as bytes otherwise. And bounds on the waits for a server whose machine or network is gone, in seconds and
+milliseconds: the library has none, so that a worker would wait as long as the system keeps the connection, up to
+hours."""
 
 _IDLE_FOR = 30
 """Seconds. A transaction of canvas' takes milliseconds."""
@@ -52,11 +55,11 @@ _UNIX_TIME = {
 
 
 def connect_arguments(url: URL, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of the driver's ``connect`` for a database: ``given``, and bounds that neither they nor the URL
+    """The arguments of the driver's ``connect`` for a database: ``given``, and options that neither they nor the URL
     set."""
     if url.get_backend_name() != "postgresql" or url.get_driver_name() not in _LIBPQ:
         return dict(given)
-    return {**{name: value for name, value in _BOUNDS.items() if name not in url.query}, **given}
+    return {**{name: value for name, value in _OF_CONNECTIONS.items() if name not in url.query}, **given}
 
 
 def limit_idle_transactions(engine: Engine) -> None:
