@@ -121,9 +121,9 @@ def test_what_is_computed_once_follows_the_settings():
     assert app.backend.chord_lives == 40 * 86_400
     app.conf.result_chord_expires = 50 * 86_400
     assert app.backend.chord_lives == 50 * 86_400
-    assert app.sender.delays({}) is None
+    assert app.sender.delays({}, []) is None
     app.conf.task_publish_retry_policy = {"max_retries": 2, "interval_start": 0, "interval_step": 0}
-    assert len(list(app.sender.delays({}))) == 2
+    assert len(list(app.sender.delays({}, []))) == 2
 
 
 SUCCESS = ResultWrite("one", b'{"status":"SUCCESS","result":null}', 60, True)
