@@ -16,6 +16,8 @@ from tests.worker.commands import start, task
 
 QUIET = 3.0
 """Seconds of measurement."""
+RESTS = 0.5
+"""Seconds: longer than a child sleeps between two looks for work before it leaves the wait to its parent."""
 COMMANDS = 12.0
 CONNECTIONS = 16
 
@@ -112,14 +114,15 @@ def run_in_each(bench, app, children):
 
 
 def idle(bench, worker):
-    """Its parent waits at the broker, for each priority of the queue, and no child has anything to do."""
+    """Its parent waits at the broker, for each priority of the queue, and no child has done anything for a while."""
     children = members(worker.process.pid)[1:]
 
     def rest():
         before = [slept(child) for child in children]
-        waits = all(state == "S" for state, _ in before) and blocked(bench) >= 4
-        # The broker has answered all earlier commands by now: a child that had waited for it would run, or have run.
-        return waits and not bench.broker.exists("unacked") and [slept(child) for child in children] == before
+        time.sleep(RESTS)
+        waits = blocked(bench) >= 4 and not bench.broker.exists("unacked")
+        after = [slept(child) for child in children]
+        return waits and after == before and all(state == "S" for state, _ in after)
 
     eventually(rest)
     return children
