@@ -17,7 +17,7 @@ from tests.worker.commands import start, task
 QUIET = 3.0
 """Seconds of measurement."""
 RESTS = 0.5
-"""Seconds: longer than a child sleeps between two looks for work before it leaves the wait to its parent."""
+"""Seconds: longer than a child sleeps between two looks for work."""
 COMMANDS = 12.0
 CONNECTIONS = 16
 
@@ -109,8 +109,7 @@ def run_in_each(bench, app, children):
     results = [task(app, "until_open").delay(key) for _ in range(children)]
     assert bench.ledger(key, children) == ["start"] * children
     bench.open(key)
-    for result in results:
-        result.get(timeout=20)
+    assert len({result.get(timeout=20) for result in results}) == 1
 
 
 def idle(bench, worker):
@@ -120,12 +119,10 @@ def idle(bench, worker):
     def rest():
         before = [slept(child) for child in children]
         time.sleep(RESTS)
-        waits = blocked(bench) >= 4 and not bench.broker.exists("unacked")
-        after = [slept(child) for child in children]
-        return waits and after == before and all(state == "S" for state, _ in after)
+        rested = [slept(child) for child in children] == before and all(state == "S" for state, _ in before)
+        return children if rested and blocked(bench) >= 4 and not bench.broker.exists("unacked") else None
 
-    eventually(rest)
-    return children
+    return eventually(rest)
 
 
 def slept(pid):
