@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import redis
 
@@ -39,7 +39,7 @@ class Arena:
         self._port = _free_port() if transport == "tcp" else 0
         self._server = EmbeddedRedis(*(("--port", str(self._port), "--bind", "127.0.0.1") if self._port else ()))
 
-    def __enter__(self) -> "Arena":
+    def __enter__(self) -> Self:
         self._server.start()
         self.broker, self.results, self.notes = map(self._connection, range(3))
         self.socket = self._server.socket
@@ -109,7 +109,7 @@ class Arena:
 
     def _messages(self, count: int, task: str, call: Mapping[str, object]) -> list[bytes]:
         self.apps["celery"].send_task(task, queue="sample", ignore_result=False, **call)
-        sample = json.loads(self.broker.lpop("sample"))
+        sample = json.loads(self.broker.lpop("sample"))  # type: ignore[arg-type]
         sample["properties"]["delivery_info"]["routing_key"] = "celery"
         found = []
         for number in range(count):

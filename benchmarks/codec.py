@@ -67,8 +67,8 @@ def theirs(protocol: int, serializer: str, args: list[Any], kwargs: dict[str, An
         data = data.encode() if isinstance(data, str) else data
         properties = {**properties, "body_encoding": "base64", "delivery_tag": task_id,
                       "delivery_info": {"exchange": "", "routing_key": "celery"}}  # fmt: skip
-        return dumps({"body": codec.encode(data), "content-encoding": encoding, "content-type": content_type,
-                      "headers": headers, "properties": properties})  # type: ignore[no-any-return] # fmt: skip
+        return str(dumps({"body": codec.encode(data), "content-encoding": encoding, "content-type": content_type,
+                          "headers": headers, "properties": properties}))  # fmt: skip
 
     payload, channel = encode(), Channel()
     accept = {"application/json", "application/x-msgpack"}

@@ -12,7 +12,7 @@ import time
 from uuid import uuid4
 
 from benchmarks.arena import machine, median
-from canvas.drivers import open_driver
+from canvas import Canvas
 from canvas.drivers.kombu_envelope import ENVELOPE
 from canvas.drivers.ports.values import Lease
 from canvas.drivers.redis.connection.resp import Connection
@@ -20,7 +20,7 @@ from canvas.model.message import Message, Publish
 from canvas.model.settlement import ResultWrite, Settlement
 from canvas.testing.embedded_redis import EmbeddedRedis
 from canvas.wire import task_message
-from canvas.worker.consumer.maintenance import Maintenance
+from canvas.worker.consumer.maintenance import LeaseHeartbeats, Maintenance
 
 FLEETS = (1, 10, 100, 1_000)
 SECONDS = 30.0
@@ -48,16 +48,19 @@ class Fleet:
     """Simulated workers at one server, and one that runs tasks beside them."""
 
     def __init__(self, broker: str, results: str, workers: int) -> None:
-        self._driver = open_driver(broker, results)
+        self._app = Canvas("fleet", broker=broker, backend=results, set_as_current=False)
+        self._driver = self._app.driver
         self._link = self._driver.broker.link  # type: ignore[attr-defined]
-        self._waits = []
+        self._waits: list[Connection] = []
         self._due: list[tuple[float, int, Maintenance]] = []
         now = time.monotonic()
         for number in range(workers):
             name = f"worker-{number}"
-            duties = Maintenance(
-                self._driver, lambda name=name: [name], ["celery"], HEARTBEAT, LEASE, lambda found: None, lambda: None
-            )  # type: ignore[misc]
+            heartbeats = LeaseHeartbeats(
+                self._driver.recovery, self._app.conf, lambda name=name: [name], ["celery"],  # type: ignore[misc]
+                lambda: None, lambda worker, renewal: None,
+            )  # fmt: skip
+            duties = Maintenance(self._driver, heartbeats, lambda found: None)
             self._due.append((now + HEARTBEAT * number / workers, number, duties))
             self._wait(name)
         heapq.heapify(self._due)

@@ -63,7 +63,8 @@ def rate(arena: Arena, python: Path, peer: str) -> float:
     )  # fmt: skip
     try:
         arena.wait(lambda: notes.exists("began", "ended") == 2, within=120)
-        return TASKS / (float(notes.get("ended")) - float(notes.get("began")))
+        began, ended = (float(notes.get(name) or "nan") for name in ("began", "ended"))
+        return TASKS / (ended - began)
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()

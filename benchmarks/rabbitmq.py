@@ -99,7 +99,7 @@ class RabbitArena(Arena):
             raise
         connection.close()
 
-    def fill(self, count: int, task: str = "bench.noop") -> None:
+    def fill(self, count: int, task: str = "bench.noop", key: str = "celery", **call: object) -> None:
         """As of Arena; the replies of ``rpc://`` go to a queue of the benchmark."""
         self.results.flushdb()
         headers = {"lang": "py", "task": task, "id": "", "root_id": "", "retries": 0, "ignore_result": False}

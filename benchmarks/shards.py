@@ -41,6 +41,7 @@ class Slowed:
 
     def _used(self) -> float:
         """Seconds of processor time."""
+        assert self._server.process is not None
         return int(Path(f"/proc/{self._server.process.pid}/schedstat").read_text(encoding="ascii").split()[0]) / 1e9
 
     def look(self) -> None:

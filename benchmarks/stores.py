@@ -18,7 +18,7 @@ _LOOKS = 0.02
 class StoreArena(Arena):
     """Messages in Redis, results at another URL."""
 
-    def __init__(self, url: str, count: Callable[[], int], clear: Callable[[], None]) -> None:
+    def __init__(self, url: str, count: Callable[[], int], clear: Callable[[], object]) -> None:
         """``count`` returns the number of results, ``clear`` deletes them."""
         super().__init__(results=url)
         self._count = count
@@ -33,9 +33,9 @@ class StoreArena(Arena):
             time.sleep(_LOOKS)
         return (count - first) / (time.perf_counter() - started)
 
-    def fill(self, count: int, task: str = "bench.noop") -> None:
+    def fill(self, count: int, task: str = "bench.noop", key: str = "celery", **call: object) -> None:
         self._clear()
-        super().fill(count, task)
+        super().fill(count, task, key, **call)
 
     def latency(self, library: str) -> float:
         """Milliseconds from sending a task to an idle worker to its result, at the median."""
@@ -60,7 +60,7 @@ def postgres() -> Iterator[StoreArena]:
             StoreArena(
                 url,
                 lambda: connection.execute("SELECT count(*) FROM celery_taskmeta").fetchone()[0],  # type: ignore[index]
-                lambda: connection.execute("DELETE FROM celery_taskmeta") and None,
+                lambda: connection.execute("DELETE FROM celery_taskmeta"),
             ) as arena,
         ):
             yield arena

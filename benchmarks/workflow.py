@@ -2,11 +2,12 @@
 
 import random
 import time
+from typing import Any
 
 from benchmarks.arena import Arena, median, seconds
 from canvas import Canvas, Workflow, group
 from canvas.graph.run_nodes import run_nodes
-from canvas.workflows.store import size_of
+from canvas.workflows.store import encoded_chunks
 
 SIZES = (10, 1_000, 100_000)
 NODES = 1_000
@@ -15,7 +16,8 @@ RUNS = 5
 
 def drawn(app: Canvas, count: int) -> Workflow:
     """A random graph: each node takes the results of up to three of the fifty before it."""
-    choose, flow, handles = random.Random(count), Workflow("drawn", app), []
+    choose, flow = random.Random(count), Workflow("drawn", app)
+    handles: list[Any] = []
     noop = app.tasks["bench.noop"]
     for number in range(count):
         near = range(max(0, number - 50), number)
@@ -32,7 +34,7 @@ def compiled(app: Canvas) -> None:
         flow = drawn(app, count)
         composed = time.perf_counter()
         nodes = run_nodes(flow.entries)
-        size = size_of(nodes, "json")
+        size = sum(map(len, encoded_chunks(nodes, "json")))
         ended = time.perf_counter()
         each = (composed - began) / count * 1e6, (ended - composed) / count * 1e6, size / count
         print(f"{count:>8,}  {each[0]:>7.1f} µs  {each[1]:>7.1f} µs  {each[2]:>8.0f}")
