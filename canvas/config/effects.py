@@ -172,7 +172,7 @@ EFFECTS: Final[dict[str, str]] = {
     "canvas_state": "With RabbitMQ: names the Redis server or database that keeps everything but messages and "
     "results. Default: the result backend, if that is Redis or a database.",
     "worker_lease_ttl": "Counts a worker as dead after this many seconds without a heartbeat.",
-    "worker_lease_heartbeat": "Sets the seconds between two heartbeats.",
+    "worker_lease_heartbeat": "Sets the seconds between two heartbeats: at most a third of `worker_lease_ttl`.",
     "worker_settle_batch_size": "Limits the settlements in one call to the broker.",
     "worker_prefetch_seconds": "Sets how many seconds of work a worker holds beyond its running tasks.",
     "worker_unknown_task": "Decides what becomes of a message whose task is not registered: `dead_letter`, or "

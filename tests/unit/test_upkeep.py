@@ -6,7 +6,7 @@ from canvas import Canvas
 from canvas.model.message import Publish
 from canvas.model.settlement import DelayedPublish, Settlement
 from canvas.worker.consumer import maintenance
-from canvas.worker.consumer.maintenance import ChildDuties, LeaseHeartbeats, Maintenance
+from canvas.worker.consumer.maintenance import ChildDuties, LeaseHeartbeats, Maintenance, beat_every
 
 COUNTED = ("next_due", "enqueue_due", "recover_dead_workers")
 
@@ -153,3 +153,17 @@ def test_a_child_moves_what_it_has_deferred_for_the_next_moments(app, clock):
     assert not duties.expect(60.0)
     run(duties, clock, 0.6)
     assert app.driver.admin.queue_length("q") == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "seconds"),
+    [
+        ({}, 10), ({"worker_lease_ttl": 4}, 4 / 3), ({"worker_lease_heartbeat": 2}, 2),
+        ({"worker_lease_ttl": 90}, 10), ({"broker_transport_options": {"visibility_timeout": 6}}, 2),
+        ({"worker_lease_ttl": 3, "broker_transport_options": {"visibility_timeout": 6}}, 1),
+    ],
+)  # fmt: skip
+def test_heartbeats_come_before_leases_end(app, settings, seconds):
+    """A worker whose leases end sooner is taken for dead, by itself too, and runs its tasks twice."""
+    app.conf.update(settings)
+    assert beat_every(app.conf) == pytest.approx(seconds)

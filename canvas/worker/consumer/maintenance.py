@@ -247,11 +247,12 @@ class ChildDuties:
 
 
 def beat_every(conf: Config) -> float:
-    """Seconds between heartbeats: ``worker_lease_heartbeat``, or less where Celery's workers on the same queues would
-    restore leased messages before that (``visibility_timeout``)."""
+    """Seconds between heartbeats: ``worker_lease_heartbeat``, or less where leases would end before that: by
+    ``worker_lease_ttl``, or as Celery's workers on the same queues restore messages (``visibility_timeout``)."""
     visible_again = conf.broker_transport_options.get("visibility_timeout")
-    beat: float = conf.worker_lease_heartbeat
-    return min(beat, float(visible_again) / 3) if visible_again else beat
+    ttl = float(conf.worker_lease_ttl)
+    lasting = min(ttl, float(visible_again or ttl))
+    return min(float(conf.worker_lease_heartbeat), lasting / 3)
 
 
 def holds_for(conf: Config) -> float:
