@@ -8,7 +8,7 @@ from canvas.config.settings import nearest
 from canvas.errors import CompositionError
 from canvas.model import states
 from canvas.model.settlement import MailboxStep, SpeculativeDispatch
-from canvas.model.workflow_run import NodeRef, RunNode, task_id_of
+from canvas.model.workflow_run import NodeRef, task_id_of
 from canvas.task.payload_schema import checked_payload
 from canvas.wire.signing import mail_of
 from canvas.workflows.services import WorkflowServices
@@ -33,17 +33,19 @@ def send_signal(run: "RunResults", name: str, payload: Any, key: str | None) -> 
     app, mailbox = run.app, signal_mailbox(check_name(name, f"run {run.id}"))
     if key is not None and (not isinstance(key, str) or not key.isprintable()):
         raise CompositionError(f"run {run.id}: key: expected text; got {key!r:.100}")
-    _warn_of_unknown(run, name)
-    for node in run.nodes:
-        if _waits_for(node, name):
-            schema = node.details.get("schema")
-            payload = payload if schema is None else checked_payload(node.name, schema, payload)
+    waits = [place for place, node in enumerate(run.nodes) if node.kind == "wait" and node.details["signal"] == name]
+    if not waits:
+        _warn_of_unknown(run, name)
+    for place in waits:
+        node = run.nodes[place]
+        schema = node.details.get("schema")
+        payload = payload if schema is None else checked_payload(node.name, schema, payload)
     part = app.backend.encode_part(str(_FROM_SIGNAL), states.SUCCESS, payload)
     value = app.signer.seal(mail_of(run.id, mailbox), part)
     step = MailboxStep(run.id, mailbox, "offer", f"signal {key or uuid4()}", value)
     # The nodes of an attempt never change: the next step need not read those of the first one.
     known = None if run.attempt else app.run_store.know_unstored(run.id, 0, run.nodes, run.about, certain=False)
-    taken = change_mailboxes(app, [step], _next_step(run, name, value) if known is not None else ())
+    taken = change_mailboxes(app, [step], _next_step(run, waits, mailbox, value) if known is not None else ())
     if not taken:
         if taken is False and _has_ended(run):
             if app.run_store.took_mail(run.id, mailbox, step.id):
@@ -57,8 +59,6 @@ def send_signal(run: "RunResults", name: str, payload: Any, key: str | None) -> 
 def _warn_of_unknown(run: "RunResults", name: str) -> None:
     """Warn of a signal that no node can take: the nodes of a run do not change."""
     known = {str(node.details["signal"]) for node in run.nodes if node.kind == "wait"}
-    if name in known:
-        return
     near = nearest(name, known) if known else None
     hint = f"did you mean {near!r}?" if near else f"they wait for {', '.join(sorted(known)) or 'none'}"
     warn_caller(
@@ -73,17 +73,13 @@ def _has_ended(run: "RunResults") -> bool:
     return bool(own.extra.get("attempt", run.attempt) == run.attempt)
 
 
-def _next_step(run: "RunResults", name: str, value: bytes) -> list[SpeculativeDispatch]:
-    """The step of a run in its first attempt after the only node that waits for the signal; empty if there are more."""
-    waits = [number for number, node in enumerate(run.nodes) if _waits_for(node, name)]
+def _next_step(run: "RunResults", waits: list[int], mailbox: str, value: bytes) -> list[SpeculativeDispatch]:
+    """The step of a run in its first attempt after the only one of its nodes that waits for the signal; empty if there
+    are more of these ``waits``."""
     if len(waits) != 1:
         return []
     place, parent = NodeRef(run.id, 0, waits[0]), _task_before(run, waits[0])
-    return step_after_wait(run.app, run.app.run_store, place, parent, signal_mailbox(name), value)
-
-
-def _waits_for(node: RunNode, name: str) -> bool:
-    return node.kind == "wait" and node.details["signal"] == name
+    return step_after_wait(run.app, run.app.run_store, place, parent, mailbox, value)
 
 
 def _task_before(run: "RunResults", number: int) -> str | None:

@@ -1,16 +1,12 @@
 """A worker dies between two steps of a settlement whose messages and results are on servers of two kinds."""
 
-import signal
-
 import pytest
 
-from tests.chaos.test_rabbitmq import ran_in
-from tests.chaos.test_rabbitmq_and_sql import Instant
+from tests.chaos.test_rabbitmq_and_sql import Instant, another_takes_over
 from tests.chaos.test_redis_and_sql import RedisAndSql
-from tests.chaos.workload import assert_nothing_is_left, assert_ran_once, workload
+from tests.chaos.workload import assert_nothing_is_left
 from tests.support.rabbit_bench import RabbitBench
 from tests.support.redis_server import RedisServer
-from tests.worker.commands import start
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 _STEPS = "canvas.drivers.two_step:TwoStepSettler"
@@ -60,14 +56,7 @@ def rabbitmq_and_redis(servers, rabbitmq):
     ids=lambda one: getattr(one, "name", one),
 )
 def test_another_takes_over(request, pair, instant, pool):
-    bench, rounds = request.getfixturevalue(pair), 2
-    key = bench.new_key()
+    bench = request.getfixturevalue(pair)
     with bench.client() as app:
-        worker = start(bench, *POOLS[pool], short_leases=1, die_in=instant.setting)
-        sent = workload(app, key, rounds)
-        assert worker.wait(60) == -signal.SIGKILL
-        killed = ran_in(bench, key)
-        with start(bench, "-P", "threads", "-c", "3", short_leases=1):
-            assert [result.get(timeout=90) for result, _ in sent] == [value for _, value in sent]
-        assert_ran_once(bench, key, rounds, killed)
+        another_takes_over(bench, app, instant, POOLS[pool])
         assert_nothing_is_left(bench)

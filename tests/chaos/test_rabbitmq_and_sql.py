@@ -80,9 +80,8 @@ def bench(rabbitmq, postgres, ledger):
     bench.close()
 
 
-@pytest.mark.timeout(180)
-@pytest.mark.parametrize(("instant", "pool"), CASES)
-def test_a_worker_dies_and_another_takes_over(bench, app, instant, pool):
+def another_takes_over(bench, app, instant, pool):
+    """A worker dies at an instant of a workload, and another one ends it."""
     key, rounds = bench.new_key(), 2
     worker = start(bench, *pool, short_leases=1, die_in=instant.setting)
     sent = workload(app, key, rounds)
@@ -91,6 +90,12 @@ def test_a_worker_dies_and_another_takes_over(bench, app, instant, pool):
     with start(bench, "-P", "threads", "-c", "3", short_leases=1):
         assert [result.get(timeout=90) for result, _ in sent] == [value for _, value in sent]
     assert_ran_once(bench, key, rounds, killed)
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize(("instant", "pool"), CASES)
+def test_a_worker_dies_and_another_takes_over(bench, app, instant, pool):
+    another_takes_over(bench, app, instant, pool)
     assert_nothing_is_left(bench, app)
 
 
