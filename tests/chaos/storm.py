@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 
+from tests.support.process_signals import resume, suspend
 from tests.support.processes import members
 from tests.worker.commands import start
 
@@ -82,9 +83,9 @@ class Storm:
         """Stop a worker for longer than its leases last."""
         worker = self._fleet[pool].ready()
         self.killed.update(members(worker.process.pid))  # others run what it held, and its own end comes too late
-        os.killpg(worker.process.pid, signal.SIGSTOP)
+        suspend(*members(worker.process.pid))
         self._over.wait(4)
-        os.killpg(worker.process.pid, signal.SIGCONT)
+        resume(*members(worker.process.pid))
 
     def _do_cut(self, pool):
         """Cut every connection of the server but the one that does."""

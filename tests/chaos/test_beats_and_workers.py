@@ -10,6 +10,7 @@ import redis
 from canvas.testing.contract import eventually
 from tests.chaos.workload import runs_of
 from tests.support.beats import make_app
+from tests.support.process_signals import resume, suspend
 from tests.support.processes import ROOT, WorkerProcess, members
 from tests.support.redis_cluster import RedisCluster
 from tests.worker.test_beats import INSTANTS, counts, running, start, urls  # noqa: F401 - a fixture
@@ -86,14 +87,14 @@ def assert_each_tick_runs_once(urls, ledger):  # noqa: F811
     with worker(), running([start(urls), start(urls)]) as beats:
         doomed = worker()
         grown(app, 1)
-        beats[0].send_signal(signal.SIGSTOP)
+        suspend(beats[0].pid)
         killed = deaths(urls, environment)
         beats.extend(killed)
         eventually(lambda: all(process.poll() == -signal.SIGKILL for process in killed), 90)
         dead = members(doomed.process.pid)
         os.killpg(doomed.process.pid, signal.SIGKILL)
         grown(app, 3)
-        beats[0].send_signal(signal.SIGCONT)
+        resume(beats[0].pid)
         grown(app, 2)
         for process in beats[:2]:
             process.terminate()

@@ -1,7 +1,5 @@
 """Faults of RabbitMQ under a worker: alarms, timeouts, queues and vhosts that are deleted. Each task ends once."""
 
-import os
-import signal
 import tempfile
 import time
 from collections import Counter
@@ -19,6 +17,8 @@ from canvas.model.message import Publish
 from canvas.model.settlement import Settlement
 from canvas.testing.contract import eventually, ids, publish
 from tests.chaos.test_rabbitmq import own_node
+from tests.support.process_signals import resume, suspend
+from tests.support.processes import members
 from tests.support.rabbit_bench import RabbitBench, sockets_to
 from tests.support.rabbitmq import RabbitMQNode
 from tests.support.redis_server import RedisServer
@@ -131,13 +131,13 @@ def test_a_broker_that_reads_nothing_for_a_while_cuts_no_connection(redis_url):
         assert len(held) == count
         sent = [Settlement(one, publishes=[_large(f"settled{n}")]) for n, one in enumerate(held)]
         before = set(sockets_to(node.port))
-        os.killpg(node.pid, signal.SIGSTOP)
+        suspend(*members(node.pid))
         calls = [
             threads.submit(client.broker.publish, [_large(f"sent{n}") for n in range(count)], ()),
             threads.submit(worker.settler.settle, sent),
         ]
         time.sleep(3)
-        os.killpg(node.pid, signal.SIGCONT)
+        resume(*members(node.pid))
         _, settled = (call.result(60) for call in calls)
         assert all(verdict.held for verdict in settled.verdicts)
         assert before <= set(sockets_to(node.port))

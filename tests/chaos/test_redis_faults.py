@@ -13,6 +13,7 @@ from canvas.testing.contract import eventually
 from tests.chaos.conftest import Apart
 from tests.chaos.workload import assert_nothing_is_left, assert_ran_once, workload
 from tests.support.apps import make
+from tests.support.process_signals import resume, suspend
 from tests.support.processes import WorkerProcess
 from tests.support.proxy import Proxy
 from tests.support.redis_server import RedisServer
@@ -75,10 +76,10 @@ def pause(bench, fleet):
 
 
 def stall(bench, fleet):
-    bench.server.send_signal(signal.SIGSTOP)
+    suspend(bench.server.process.pid)
     with pytest.raises(redis.TimeoutError):
         bench.server.client(socket_timeout=2).ping()
-    bench.server.send_signal(signal.SIGCONT)
+    resume(bench.server.process.pid)
 
 
 def fill_up(bench, fleet):

@@ -1,9 +1,7 @@
 """A worker that was stopped for longer than its leases last: others run its tasks, each is settled once, and what it
 had not started it does not start."""
 
-import os
-import signal
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from importlib import import_module
 
 import pytest
@@ -12,6 +10,8 @@ from canvas.testing.contract import eventually
 from tests.support.apps import make
 from tests.support.cluster_bench import ClusterBench
 from tests.support.ledger import Bench
+from tests.support.process_signals import resume, suspend
+from tests.support.processes import members
 from tests.support.redis_cluster import RedisCluster
 from tests.support.redis_server import RedisServer
 from tests.worker.commands import start, task
@@ -69,8 +69,7 @@ def cases(*pairs):
 
 
 def wake(worker):
-    with suppress(ProcessLookupError):
-        os.killpg(worker.process.pid, signal.SIGCONT)
+    resume(*members(worker.process.pid))
 
 
 @cases(*((kind, pool) for kind in SERVERS for pool in POOLS[:2]), (SERVERS[0], POOLS[2]))
@@ -91,7 +90,7 @@ def test_a_task_that_ends_on_two_workers_is_settled_once(request, kind, pool):
         run = flow.apply_async()
         for key in (*keys, node):
             bench.ledger(key, 1)
-        os.killpg(starved.process.pid, signal.SIGSTOP)
+        suspend(*members(starved.process.pid))
         stack.callback(wake, starved)
         stack.enter_context(start(bench, "-P", "threads", "-c", "4", "-n", "other@%h", short_leases=1))
         for key in (*keys, node):
@@ -117,7 +116,7 @@ def test_a_task_that_ends_on_two_workers_is_settled_once(request, kind, pool):
 @contextmanager
 def stopped(worker):
     """Within, no process of a worker goes on."""
-    os.killpg(worker.process.pid, signal.SIGSTOP)
+    suspend(*members(worker.process.pid))
     try:
         yield
     finally:

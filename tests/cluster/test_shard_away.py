@@ -14,6 +14,7 @@ from canvas.model.settlement import ResultWrite, Settlement
 from canvas.testing.contract import eventually, ids, publish
 from tests.cluster.test_shards import ShardedBench
 from tests.support.apps import make
+from tests.support.process_signals import resume, suspend
 from tests.support.redis_server import RedisServer
 from tests.worker.commands import start, task
 
@@ -40,11 +41,11 @@ def leased(driver, *queues):
 
 
 def stopped(server):
-    server.process.send_signal(signal.SIGSTOP)
+    suspend(server.process.pid)
 
 
 def gone_on(server):
-    server.process.send_signal(signal.SIGCONT)
+    resume(server.process.pid)
 
 
 def asking():

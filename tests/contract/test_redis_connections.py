@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -19,6 +18,7 @@ from canvas.drivers.redis.connection.connecting import Connector
 from canvas.drivers.redis.url import parse
 from canvas.errors import BrokerError, OperationalError
 from canvas.testing.contract import eventually, ids, publish
+from tests.support.process_signals import resume, suspend
 from tests.support.redis_server import RedisServer
 from tests.support.tls import TlsFront
 
@@ -95,7 +95,7 @@ def test_a_silent_server_ends_a_call_although_the_system_waits():
     with RedisServer() as server:
         connection = Connector(parse(server.url(), {"socket_timeout": 0.25})).connection()
         assert connection._socket.gettimeout() is None
-        server.send_signal(signal.SIGSTOP)
+        suspend(server.process.pid)
         try:
             for words in (("PING",), ("SET", "x", bytes(20_000_000))):
                 started = time.monotonic()
@@ -104,7 +104,7 @@ def test_a_silent_server_ends_a_call_although_the_system_waits():
                     connection.receive()
                 assert 0.2 < time.monotonic() - started < 10
         finally:
-            server.send_signal(signal.SIGCONT)
+            resume(server.process.pid)
             connection.close()
 
 

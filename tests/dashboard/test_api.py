@@ -1,7 +1,6 @@
 """The API with a fleet of both kinds of worker behind it."""
 
 import re
-import signal
 
 import pytest
 
@@ -9,6 +8,7 @@ from canvas import Workflow
 from tests.support import dashboards
 from tests.support.apps import make
 from tests.support.dashboards import eventually
+from tests.support.process_signals import resume, suspend
 from tests.worker.commands import invoked
 
 
@@ -36,11 +36,11 @@ def test_workers_of_both_libraries(fleet):
     eventually(lambda: "t.add" in fleet.get("/workers/theirs@h")["registered"])
     assert fleet.client.get("/api/v1/workers/nobody@h").status_code == 404
     eventually(lambda: "t.add" in fleet.get("/workers/ours@h")["registered"])
-    fleet.ours.signal(signal.SIGSTOP)
+    suspend(fleet.ours.process.pid)
     try:
         stopped = fleet.get("/workers/ours@h")
     finally:
-        fleet.ours.signal(signal.SIGCONT)
+        resume(fleet.ours.process.pid)
     assert (stopped["silent"], "t.add" in stopped["registered"]) == (True, True)
     eventually(lambda: not fleet.get("/workers/ours@h")["silent"])
 

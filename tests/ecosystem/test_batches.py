@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from tests.ecosystem.running import PROJECTS, environment, until, worker
+from tests.support.process_signals import resume, suspend
 
 CALLS = """
 import sys
@@ -84,14 +85,14 @@ def test_kept_calls_do_not_run_when_their_worker_was_stopped_for_long(project, r
     with worker("batched", "-P", "threads", "-c", "1", env=project, folder=tmp_path / "stopped") as log:
         until(lambda: log.read_text().count("received") == 2, log)
         stopped = int(redis_server.client().hkeys("canvas:workers")[0].split(b".")[-2])
-        os.kill(stopped, signal.SIGSTOP)
+        suspend(stopped)
         try:
             with worker("batched", "-P", "threads", "-c", "1", env=project, folder=tmp_path / "other") as other:
                 until(lambda: other.read_text().count("received") == 2, other)
                 send(project, "rare.delay(2)")
                 until(lambda: notes(tmp_path) == ["rare [0, 1, 2]"], other)
         finally:
-            os.kill(stopped, signal.SIGCONT)
+            resume(stopped)
         send(project, "rare.delay(3)")
         until(lambda: "rare [3]" in notes(tmp_path), log)
         assert log.read_text().count("Lost the lease") == 2

@@ -111,6 +111,7 @@ class WorkerProcess:
         """End it with TERM; with KILL when that takes too long."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
+            self.process.send_signal(signal.SIGCONT)  # a test that failed may have left it stopped
             try:
                 self.process.wait(_CELERYS_PATIENCE if self.library == "celery" else timeout)
             except subprocess.TimeoutExpired:

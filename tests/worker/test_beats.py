@@ -18,6 +18,7 @@ from canvas.drivers.ports.values import Lease
 from canvas.model import states
 from tests.support.beats import make_app
 from tests.support.messages import decode
+from tests.support.process_signals import resume, suspend
 from tests.support.processes import ROOT, WorkerProcess
 
 INSTANTS = [("claiming", 1), ("claimed", 2), ("sent", 3)]
@@ -76,14 +77,14 @@ def test_each_tick_is_sent_once_whoever_is_killed_when(urls):
     with running([start(urls)]) as beats:
         until(lambda: counts(app)["task"] > 1)
         # One stands still for longer than the others take for many ticks.
-        beats[0].send_signal(signal.SIGSTOP)
+        suspend(beats[0].pid)
         killed = [start(urls, *instant) for instant in INSTANTS]
         beats.extend(killed)
         until(lambda: all(process.poll() == -signal.SIGKILL for process in killed))
         beats.append(start(urls))
         before = counts(app)
         until(lambda: counts(app)["task"] > before["task"] + 3)
-        beats[0].send_signal(signal.SIGCONT)
+        resume(beats[0].pid)
         before = counts(app)
         until(lambda: counts(app)["flow"] > before["flow"] + 1)
     found = counts(app)
@@ -125,14 +126,14 @@ def ticks_of_other_entries(urls, scheduler, key="task", **environment):
 
     with running([beat()]) as beats:
         until(lambda: sent() > 1)
-        beats[0].send_signal(signal.SIGSTOP)
+        suspend(beats[0].pid)
         killed = [beat(*instant) for instant in INSTANTS]
         beats.extend(killed)
         until(lambda: all(process.poll() == -signal.SIGKILL for process in killed))
         beats.append(beat())
         before = sent()
         until(lambda: sent() > before + 3)
-        beats[0].send_signal(signal.SIGCONT)
+        resume(beats[0].pid)
         before = sent()
         until(lambda: sent() > before + 3)
     found = messages(app)

@@ -2,7 +2,6 @@
 
 import importlib
 import os
-import signal
 import time
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 
 from canvas.testing.contract import eventually
 from tests.support.apps import make
+from tests.support.process_signals import kill, resume, suspend
 from tests.support.processes import members
 from tests.support.timing import quickest
 from tests.worker.commands import start, task
@@ -131,11 +131,6 @@ def slept(pid):
     return facts["State"][0], facts["voluntary_ctxt_switches"]
 
 
-def send(number, pids):
-    for pid in pids:
-        os.kill(pid, number)
-
-
 def in_inbox(bench):
     return bench.broker.keys("canvas:prefetched:*")
 
@@ -146,11 +141,11 @@ def test_a_message_outlives_the_death_of_children_that_were_woken_for_it(bench, 
         run_in_each(bench, app, 2)
         woken = task(app, "pid").delay().get(timeout=20)  # this child is the last to wait again, and the first to wake
         children = idle(bench, worker)
-        send(signal.SIGSTOP, children)
+        suspend(*children)
         result = task(app, "pid").delay()
         eventually(lambda: in_inbox(bench))
-        send(signal.SIGKILL, [woken])
-        send(signal.SIGCONT, set(children) - {woken})
+        kill(woken)
+        resume(*set(children) - {woken})
         assert {result.get(timeout=20)} == set(children) - {woken}
         assert not in_inbox(bench)
 
@@ -159,10 +154,10 @@ def test_a_message_outlives_the_death_of_all_children(bench, app):
     with start(bench, "-P", "prefork", "-c", "2") as worker:
         run_in_each(bench, app, 2)
         children = idle(bench, worker)
-        send(signal.SIGSTOP, children)
+        suspend(*children)
         result = task(app, "pid").delay()
         eventually(lambda: in_inbox(bench))
-        send(signal.SIGKILL, children)
+        kill(*children)
         assert result.get(timeout=20) not in children
         assert not in_inbox(bench)
 
@@ -187,12 +182,12 @@ def test_a_message_in_the_inbox_outlives_every_death(bench, app, instant, victim
     try:
         run_in_each(bench, app, 2)
         children, parent = idle(bench, worker), [worker.process.pid]
-        send(signal.SIGSTOP, parent if instant == MOVED else children)
+        suspend(*(parent if instant == MOVED else children))
         result = task(app, "slow_then").delay(0.01, key)
         eventually(lambda: in_inbox(bench))
         dead = {"parent": parent, "children": children, "all": [*parent, *children]}[victims]
-        send(signal.SIGKILL, dead)
-        send(signal.SIGCONT, set([*parent, *children]).difference(dead))
+        kill(*dead)
+        resume(*set([*parent, *children]).difference(dead))
         # The children end with their parent.
         eventually(lambda: victims == "children" or gone(worker, children))
         with start(bench, "-P", "solo", "-n", "late@%h", short_leases=1):
