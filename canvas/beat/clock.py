@@ -26,8 +26,6 @@ class BeatClock:
         """The unix time, seconds."""
         return self._offset + self._monotonic()
 
-    # -- the parts of an app that schedules need
-
     @property
     def conf(self) -> Config:
         return self._app.conf

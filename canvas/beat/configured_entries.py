@@ -9,11 +9,11 @@ from typing import Any, Protocol
 
 from canvas.beat import log
 from canvas.beat.clock import BeatClock
-from canvas.beat.entries import Entry, described, entry_of, is_dynamic
+from canvas.beat.entries import Entry, entry_of
 from canvas.beat.overlap import check_overlap
 from canvas.beat.scheduler_classes.shelf import last_runs
 from canvas.beat.state import EntryState, new_state
-from canvas.beat.store import EntryStore, Known
+from canvas.beat.store import EntryStore, Known, described, is_dynamic
 from canvas.beat.ticks import BeatApp
 from canvas.schedules.crontab import crontab
 

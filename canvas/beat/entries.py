@@ -5,13 +5,11 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, Literal, Protocol, get_args
 
-from canvas.config.sources import imported
 from canvas.errors import ConfigurationError
 from canvas.primitives.registry import maybe_signature
 from canvas.primitives.signature import Signature
-from canvas.schedules import crontab, maybe_schedule, schedule, solar
+from canvas.schedules import maybe_schedule
 from canvas.schedules.base_schedule import BaseSchedule
-from canvas.wire import typed_json
 
 CatchUp = Literal["none", "last", "all"]
 Overlap = Literal["allow", "skip", "queue", "cancel_previous"]
@@ -125,72 +123,3 @@ def _one_of(where: str, key: str, value: Any, known: tuple[str, ...]) -> Any:
     if value not in known:
         raise ConfigurationError(f"{where}: {key}: expected one of {', '.join(known)}; got {value!r:.100}")
     return value
-
-
-# -- as stored
-
-
-def stored(entry: Entry) -> bytes:
-    """An entry as every beat can read it. Raises ConfigurationError for a schedule or workflow of a kind that has no
-    such form, EncodeError for arguments that cannot be written."""
-    task = entry.task
-    about: dict[str, Any] = {
-        "schedule": _schedule_form(entry), "args": list(entry.args), "kwargs": entry.kwargs, "options": entry.options,
-        "catch_up": entry.catch_up, "overlap": entry.overlap,
-    }  # fmt: skip
-    if isinstance(task, str):
-        about["task"] = task
-    elif isinstance(task, Signature):
-        about["signature"] = dict(task)
-    else:
-        about["workflow"] = _path(entry)
-    return typed_json.dumps(about)
-
-
-def described(entry: Entry) -> bytes:
-    """An entry of the settings, for ``canvas schedule`` of programs with other settings."""
-    return typed_json.dumps({"config": entry.what, "schedule": repr(entry.schedule)})
-
-
-def is_dynamic(definition: bytes) -> bool:
-    """Whether ``stored`` wrote it."""
-    return "config" not in typed_json.loads(definition)
-
-
-def restored(name: str, definition: bytes) -> Entry:
-    """The entry that ``stored`` wrote. Raises ConfigurationError."""
-    about = typed_json.loads(definition)
-    path, sig = about.pop("workflow", None), about.pop("signature", None)
-    task = imported(path) if path else sig or about.pop("task")
-    form = about.pop("schedule")
-    return entry_of(name, {**about, "task": task, "schedule": _FORMS[form[0]](*form[1:])}, dynamic=True)
-
-
-_FORMS: dict[str, Callable[..., BaseSchedule]] = {"crontab": crontab, "every": schedule, "solar": solar}
-
-
-def _schedule_form(entry: Entry) -> list[Any]:
-    found = entry.schedule
-    if type(found) is crontab:
-        names = ("minute", "hour", "day_of_week", "day_of_month", "month_of_year")
-        fields = [getattr(found, f"_orig_{name}") for name in names]
-        return ["crontab", *(field if isinstance(field, int | str) else sorted(field) for field in fields)]
-    if type(found) is schedule:
-        return ["every", found.run_every.total_seconds(), found.relative]
-    if type(found) is solar:
-        return ["solar", found.event, found.lat, found.lon]
-    raise ConfigurationError(
-        f"schedule entry {entry.name!r}: a schedule of class {type(found).__name__} cannot be stored for other "
-        "processes: use crontab, schedule or solar, or put the entry into beat_schedule"
-    )
-
-
-def _path(entry: Entry) -> str:
-    task = entry.task
-    module, name = getattr(task, "__module__", ""), getattr(task, "__qualname__", "")
-    if not module or not name or "<" in name or module == "__main__" or not callable(task):
-        raise ConfigurationError(
-            f"schedule entry {entry.name!r}: expected a function of a module that composes the workflow, which every "
-            f"beat can import; got {task!r:.100}"
-        )
-    return f"{module}:{name}"

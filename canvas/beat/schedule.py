@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 
 from canvas.beat.clock import BeatClock
 from canvas.beat.configured_entries import SetupApp, entries_of, first_due, save, warn_of_unlikely_options, with_cleanup
-from canvas.beat.entries import Entry, entry_of, is_dynamic, stored
+from canvas.beat.entries import Entry, entry_of
 from canvas.beat.overlap import check_overlap
 from canvas.beat.service import schedule_name
 from canvas.beat.state import EntryState, new_state
-from canvas.beat.store import EntryStore, Known
+from canvas.beat.store import EntryStore, Known, is_dynamic, stored
 from canvas.beat.ticks import tick_of
 from canvas.caller_warnings import ends_in_caller
 from canvas.errors import ConfigurationError
@@ -121,8 +121,6 @@ class Schedule:
                 state = new_state(self._app.now())
                 found[name] = EntryInfo(name, entry.what, repr(entry.schedule), "settings", state, None)
         return [found[name] for name in sorted(found)]
-
-    # -- parts
 
     @property
     def _given(self) -> Mapping[str, Any]:

@@ -61,8 +61,6 @@ class Service(BeatService):
         self._entries: dict[str, Entry] = {}
         self._unknown: set[str] = set()
 
-    # -- the loop
-
     def start(self, embedded: bool = False) -> None:
         """Run until ``stop``; connection errors are logged, and the call tried again."""
         self.announce(embedded)
@@ -113,8 +111,6 @@ class Service(BeatService):
         for entry in entries.values():
             entry.schedule.app = self.clock
         return entries
-
-    # -- one entry
 
     def _handle(self, one: StoredEntry) -> bool:
         """Do what is due. Returns whether there was anything to do."""

@@ -182,8 +182,6 @@ class Config(ReadSettings):
 
     __delitem__ = __delattr__
 
-    # -- reading
-
     def _named(self, name: str) -> str:
         """The name of the setting that ``name``, maybe an old one or one with the namespace, stands for."""
         if name in SETTINGS or name in self._others:

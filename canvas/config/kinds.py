@@ -47,9 +47,6 @@ def expected(kind: str) -> str:
     return _EXPECTED[kind]
 
 
-# -- text
-
-
 def _parse_any(text: str) -> Any:
     try:
         return json.loads(text)
@@ -86,8 +83,6 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
 _READ_FROM_TEXT = frozenset(
     {"bool", "int", "count", "priority", "protocol", "float", "seconds", "duration", "dict"}
 )  # fmt: skip
-
-# -- values
 
 
 def _number(value: Any) -> bool:

@@ -99,8 +99,6 @@ class History:
         """How many ended tasks wait to be written, and how many will never be."""
         return {"waiting": len(self._waiting), "left_out": self.left_out}
 
-    # -- reading
-
     def tasks(self, limit: int, states: list[str], **query: Any) -> list[dict[str, Any]]:
         """Tasks as lists show them, the latest first."""
         if not self._opened.is_set():

@@ -82,8 +82,6 @@ class EagerRun:
             return self._chord(sig, args, kwargs, options, alone)
         return self.tasks.call(sig, args, kwargs, options)
 
-    # -- one after the other
-
     def _chain(self, sig: Signature[Any], args: tuple[Any, ...], kwargs: Options, options: Options, alone: bool) -> Any:
         if not sig.members():
             return None
@@ -136,8 +134,6 @@ class EagerRun:
         unrun: Any = EagerResult(task_id, failure.exc, states.FAILURE, failure.traceback or None, name=sig.task)
         self.tasks.store_unrun(sig, unrun)
         return unrun
-
-    # -- side by side
 
     def _group(self, sig: Signature[Any], args: tuple[Any, ...], kwargs: Options, options: Options) -> Any:
         merged = {**sig.options, **options}

@@ -54,8 +54,6 @@ class Embedding:
         sizes = {number: _copies(self.graph, number) for number in self.graph}
         return self._nodes[max(sizes, key=lambda number: sizes[number])].name
 
-    # -- one after the other
-
     def _from(self, number: int) -> Wire:
         """A node and all that follows it."""
         made = self._made.get(number)
@@ -106,8 +104,6 @@ class Embedding:
             slot = self.graph.edges[last, closing]["slot"]
             branches.append((slot, units[0] if len(units) == 1 else self._chain(units)))
         return [branch for _, branch in sorted(branches, key=lambda one: one[0])]
-
-    # -- side by side
 
     def _connect(self, task: Wire, number: int, alone: bool, body: bool) -> None:
         """Let a task lead to all successors of its node.
@@ -166,8 +162,6 @@ class Embedding:
             first_step(body)["options"]["chord_size"] = size
         self._returned[join][slot] = task["options"]["task_id"]
         task["options"] |= {"chord": self._made[join], "group_id": barrier.group_id, "group_index": slot}
-
-    # -- parts of these
 
     def _unit(self, number: int) -> tuple[list[Wire], Wire]:
         """A node as a line of tasks and chords, and the task whose result is its own."""

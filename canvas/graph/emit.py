@@ -46,8 +46,6 @@ class CeleryEmitter:
         """The result of the units that start at ``head``."""
         return self._results(units_from(head))
 
-    # -- messages that are sent now
-
     def _start(self, units: list[Unit], chained: bool, rest: list[Any] | None) -> None:
         first, chain = units[0], None
         if chained or rest is not None or len(units) > 1:
@@ -83,8 +81,6 @@ class CeleryEmitter:
                 nested = True
                 break
         return ChordSize(join.id, size, members, self._body(join), nested)
-
-    # -- signatures that a later step sends
 
     def _signature(self, unit: Unit) -> Wire:
         if isinstance(unit, Step):
@@ -170,8 +166,6 @@ class CeleryEmitter:
             found = self._result_ids[unit.id] = self._result_id(body_units(unit.join)[-1])
         return found
 
-    # -- membership
-
     def _membership(self, step: Step) -> dict[str, Any]:
         """The options that the groups around a step give it."""
         if step.part is not None:
@@ -192,8 +186,6 @@ class CeleryEmitter:
         if step.counts_to is not None and "group_id" not in step.options:
             found.setdefault("group_id", step.counts_to)
         return found
-
-    # -- results
 
     def _results(self, units: list[Unit], before: ResultRef | None = None) -> ResultRef:
         for unit in units:

@@ -72,8 +72,6 @@ class Lowering:
         finally:
             self._open.pop()
 
-    # -- one task
-
     def _task(self, sig: Signature[Any], call: PartialCall) -> Segment:
         args, kwargs, options = sig.merged_with(call.args, call.kwargs, given(call.options) if call.options else None)
         options = dict(options)
@@ -89,8 +87,6 @@ class Lowering:
         step = Step(step_id, sig["task"], tuple(args), kwargs, options, bool(sig.get("immutable")))
         self.nodes[step_id] = step
         return Segment(step, step, [step])
-
-    # -- one after the other
 
     def _chain(self, sig: Signature[Any], call: PartialCall, live: bool) -> Segment:
         options = {**sig.options, **call.options} if live else dict(sig.options)
@@ -136,8 +132,6 @@ class Lowering:
         changed = target.with_fields(options=merged)
         return step.with_fields(kwargs={**step.kwargs, "body": changed}) if isinstance(step, chord) else changed
 
-    # -- side by side
-
     def _group(self, sig: Signature[Any], call: PartialCall, live: bool) -> Segment:
         options = {**sig.options, **given(call.options)}
         group_id = sig.options.get("task_id") or call.options.get("task_id") or self.new_id()
@@ -173,8 +167,6 @@ class Lowering:
             raise CompositionError(f"duplicate group id {group_id!r}: two groups of one workflow have it")
         self.nodes[fork.key] = fork
         return fork
-
-    # -- side by side, then together
 
     def _chord(self, sig: chord, call: PartialCall, live: bool) -> Segment:
         header = header_parts(sig["kwargs"]["header"])

@@ -84,8 +84,6 @@ class DjangoFixup:
 
         return [config.name for config in apps.get_app_configs()]
 
-    # -- in a worker
-
     def _in_worker(self, sender: Any, **_: Any) -> None:
         if sender.app is not self._app:
             return

@@ -47,8 +47,6 @@ class SignatureFields(dict[str, Any]):
             immutable=immutable,
         )
 
-    # -- fields
-
     @property
     def _app(self) -> SignatureApp | None:
         """``own_app`` by Celery's name."""
@@ -150,8 +148,6 @@ class SignatureFields(dict[str, Any]):
     @root_id.setter
     def root_id(self, value: str | None) -> None:
         self["options"]["root_id"] = value
-
-    # -- copies and changes
 
     def merged_with(
         self, args: Iterable[Any] | None = None, kwargs: Mapping[str, Any] | None = None,

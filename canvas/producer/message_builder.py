@@ -208,8 +208,6 @@ class MessageBuilder:
         message.args, message.kwargs, message.embed = args, kwargs, embed
         return found
 
-    # -- headers
-
     def message(self, dispatch: TaskCall, options: Mapping[str, Any], ambient: Lineage) -> Message:
         """The message of a call with all of its ``options``, without an address. Raises InvalidTaskError."""
         task_id = options.get("task_id") or new_id()

@@ -178,8 +178,6 @@ class PlainCalls:
         handle.sent_to = None if publish.exchange else publish.routing_key
         return handle
 
-    # -- messages
-
     def _written(
         self, name: str, args: Any, kwargs: Any, options: Mapping[str, Any], task: Task[Any] | None
     ) -> tuple[PlainForm, Publish, str] | None:
@@ -225,8 +223,6 @@ class PlainCalls:
             left = (instant(expires) - self._app.now()).total_seconds()
             values += [expires, str(max(0, round(left * 1000)))]
         return values
-
-    # -- forms
 
     def _form_of(self, name: str, options: Mapping[str, Any], task: Task[Any] | None) -> PlainForm | None:
         if not self._plain:

@@ -180,8 +180,6 @@ class Planner:
                 options = {**self._app.exec_options(name), **options}
                 self._app.router.route(name, options, sig["args"], sig["kwargs"])
 
-    # -- in slices
-
     def streams(self, sig: Signature[Any]) -> bool:
         """Whether ``sig`` is sent in slices: a group or chord with an iterator of many members."""
         kind = sig.get("subtask_type")

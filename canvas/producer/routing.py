@@ -128,8 +128,6 @@ class Router:
         filled = found.filled()
         return Route(filled.exchange, routing_key or filled.routing_key, priority, found)
 
-    # -- parts
-
     def _bound(self, exchange: str, routing_key: str) -> Queue | None:
         """The first configured queue that an exchange gives a message to: sending makes it, where no worker has."""
         filled = (queue.filled() for queue in self._queues.values())

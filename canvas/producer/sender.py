@@ -195,8 +195,6 @@ class Sender(Planner):
                 task.add_trail(handle if plan.trail is plan.result else handle_of(self._app, plan.trail))
         return handle
 
-    # -- in slices
-
     def stream(
         self, sig: Signature[Any], args: Iterable[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]
     ) -> Any:
@@ -216,8 +214,6 @@ class Sender(Planner):
         for plan in self.slices(sig, args, kwargs, options):
             result = await self.asend(sig, plan, options)
         return result
-
-    # -- messages
 
     @property
     def shows_messages(self) -> bool:

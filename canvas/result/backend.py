@@ -132,8 +132,6 @@ class Backend:
             self._second = second, zone, start, offset
         return f"{start}.{int((moment - second) * 1_000_000):06}{offset}"
 
-    # -- records
-
     def get_records(self, task_ids: Sequence[str], retry: bool = True) -> list[Record | None]:
         """The stored records, in order; asked for again while the server is unreachable, unless ``retry`` is off."""
         found = self._results.get(_checked(task_ids), retry)
@@ -253,8 +251,6 @@ class Backend:
         """Delete records and groups older than ``result_expires``, in a store that does not expire them."""
         if self._conf.result_expires and self.stores:
             self._results.cleanup(whole_seconds(self._conf.result_expires))
-
-    # -- groups
 
     def add_to_chord(self, chord_id: str, result: Any) -> None:
         """Let a chord that runs wait for one part more, once for each ``result``."""

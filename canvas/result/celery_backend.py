@@ -8,7 +8,7 @@ from canvas.model import states
 from canvas.model.outcome import ExceptionInfo
 from canvas.result.keyed_backend import KeyedBackend
 from canvas.wire import codecs
-from canvas.wire import record as wire
+from canvas.wire.exceptions import decode_exception, encode_exception
 
 if TYPE_CHECKING:
     from canvas.result.handles import GroupResult
@@ -29,8 +29,6 @@ class CeleryBackend(KeyedBackend):
     def retry_policy(self) -> dict[str, Any]:
         """Celery's, changed by ``result_backend_transport_options``; drivers try again by settings of their own."""
         return {**RETRY_POLICY, **(self._conf.result_backend_transport_options.get("retry_policy") or {})}
-
-    # -- states of tasks that another program performs
 
     def mark_as_started(self, task_id: str, **meta: Any) -> Any:
         """Store STARTED, with ``meta`` as its result. This and the four methods below store a record and do nothing
@@ -89,8 +87,6 @@ class CeleryBackend(KeyedBackend):
         self.mark_as_failure(task_id, found, text)
         return ExceptionInfo(found, text)
 
-    # -- groups
-
     def save_group(self, group_id: str, structure: Any, ignored: Collection[str] = ()) -> None:
         """Keep a GroupResult, or its tuple form, for ``restore_group``; ``ignored``: ids of tasks without a result."""
         as_tuple = getattr(structure, "as_tuple", None)
@@ -101,8 +97,6 @@ class CeleryBackend(KeyedBackend):
         from canvas.result.handles import GroupResult
 
         return GroupResult.restore(group_id, backend=self)
-
-    # -- records as dictionaries
 
     def get_task_meta(self, task_id: str, cache: bool = True) -> dict[str, Any]:
         """A task's record by its keys, PENDING and ``None`` where nothing is stored; children in tuple form. Nothing is
@@ -175,8 +169,6 @@ class CeleryBackend(KeyedBackend):
     def process_cleanup(self) -> None:
         """Nothing: there is nothing to clean up after a task."""
 
-    # -- values as they are written
-
     def encode(self, data: Any) -> Any:
         """``data``, written by ``result_serializer``: text if it writes text, else bytes. Raises EncodeError."""
         _, encoding, written = codecs.encode(data, self.serializer)
@@ -200,8 +192,8 @@ class CeleryBackend(KeyedBackend):
 
     def prepare_exception(self, exc: BaseException, serializer: str | None = None) -> Any:
         """An exception as a record keeps it."""
-        return wire.encode_exception(exc, serializer or self.serializer, self.max_depth)
+        return encode_exception(exc, serializer or self.serializer, self.max_depth)
 
     def exception_to_python(self, exc: Any) -> Any:
         """The exception that ``prepare_exception`` has written."""
-        return wire.decode_exception(exc) if isinstance(exc, Mapping) else exc
+        return decode_exception(exc) if isinstance(exc, Mapping) else exc

@@ -36,8 +36,6 @@ class AsyncResult(StoredResult, Generic[R_co]):
 
     TimeoutError = TimeoutError
 
-    # -- waiting
-
     def get(
         self,
         timeout: float | None = None,
@@ -128,8 +126,6 @@ class AsyncResult(StoredResult, Generic[R_co]):
         """Results of the tasks that this one sent; ``None`` until they are known."""
         children = self.record().children
         return None if children is None else [result_from_tuple(child, self._app) for child in children]
-
-    # -- acting
 
     def forget(self) -> None:
         """Delete its record, and its ancestors'."""

@@ -53,8 +53,6 @@ class ResultSet(ResultBase):
 
     supports_native_join = True  # every result backend of canvas waits for many at once
 
-    # -- members
-
     def add(self, result: Any) -> None:
         """Add a result that is not in it yet."""
         if result not in self.results:
@@ -127,8 +125,6 @@ class ResultSet(ResultBase):
             result.maybe_throw(callback=callback, propagate=propagate)
 
     maybe_reraise = maybe_throw
-
-    # -- waiting
 
     def get(
         self, timeout: float | None = None, propagate: bool = True, interval: float = 0.5,
@@ -232,8 +228,6 @@ class ResultSet(ResultBase):
 
     def __await__(self) -> Generator[Any, None, Any]:
         return self.aget().__await__()
-
-    # -- acting
 
     def forget(self) -> None:
         """Delete the records."""

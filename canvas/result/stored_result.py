@@ -67,8 +67,6 @@ class StoredResult(ResultTree, Handle):
         """The result backend that it is read from: its own, or its app's."""
         return self._backend if self._backend is not None else self.app.backend
 
-    # -- looking
-
     def record(self) -> Record:
         """The stored record, read unless a final one is known; PENDING if none is stored. Raises OperationalError."""
         if self.final_record is not None:

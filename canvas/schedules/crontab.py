@@ -115,8 +115,6 @@ class crontab(BaseSchedule):
         minute, hour, day_of_month, month_of_year, day_of_week = fields
         return cls(minute, hour, day_of_week, day_of_month, month_of_year)
 
-    # -- when
-
     def remaining_delta(
         self, last_run_at: datetime, tz: str | tzinfo | None = None, ffwd: Any = ffwd
     ) -> tuple[datetime, Any, datetime]:
@@ -185,8 +183,6 @@ class crontab(BaseSchedule):
                     if day is not None and day > after and day.isoweekday() % 7 in self.day_of_week:
                         return day
         raise RuntimeError(f"{self!r} never comes due after {after}")
-
-    # -- as a value
 
     def __repr__(self) -> str:
         return (

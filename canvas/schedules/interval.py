@@ -93,9 +93,6 @@ def _interval(given: Any) -> timedelta:
     raise ConfigurationError(f"schedule: expected seconds or a timedelta; got {given!r:.100}")
 
 
-# -- whole days, hours and minutes
-
-
 def relative_end(start: datetime, every: timedelta) -> datetime:
     """The last whole day, hour or minute of the wall clock that is at most ``every`` after ``start``, and after it."""
     start_utc = start.astimezone(UTC)

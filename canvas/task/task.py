@@ -59,8 +59,6 @@ class Task(Composable[P, R]):
         super().bind(app)
         check_limits(self)
 
-    # -- sending
-
     def delay(self, *args: P.args, **kwargs: P.kwargs) -> "AsyncResult[R]":
         """``apply_async(args, kwargs)``."""
         try:
@@ -136,8 +134,6 @@ class Task(Composable[P, R]):
         values = zip(ATTRIBUTES, _attributes_of(self), strict=True)
         options = {name: value for name, value in values if value is not None}
         return options | {"ignore_result": bool(self.ignore_result)}
-
-    # -- inside the task
 
     @property
     def request(self) -> Request:

@@ -12,7 +12,7 @@ from typing import Any
 from canvas.errors import ConfigurationError, ContentDisallowed, DecodeError, EncodeError
 from canvas.text import pip_install
 from canvas.wire import pickling, typed_json
-from canvas.wire.depth import MAX_DEPTH
+from canvas.wire.depth import MAX_DEPTH, check_depth
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,15 @@ def encode(value: Any, serializer: str) -> tuple[str, str, bytes]:
     """
     codec = _BY_NAME.get(serializer) or named(serializer)
     return codec.content_type, codec.content_encoding, codec.dumps(value)
+
+
+def encode_within(value: Any, serializer: str, max_depth: int) -> bytes:
+    """The bytes of a value. Raises as ``encode`` does, and EncodeError for JSON that ``decode`` would refuse as too
+    deep."""
+    content_type, _, data = encode(value, serializer)
+    if content_type == "application/json" and len(data) > max_depth:
+        check_depth(data, max_depth, EncodeError)
+    return data
 
 
 def encode_text(value: Any, serializer: str) -> tuple[str, str, bytes | str]:

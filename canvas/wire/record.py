@@ -1,34 +1,20 @@
-"""Result records ⇄ bytes: task meta, chord parts, groups, exceptions (protocol.md §5)."""
+"""Result records ⇄ bytes: task meta, chord parts, groups (protocol.md §5)."""
 
-import sys
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
-from canvas import errors
-from canvas.errors import DecodeError, EncodeError, RemoteError
+from canvas.errors import DecodeError, EncodeError
 from canvas.model import states
 from canvas.model.record import Handle, Record, in_tuple_form
-from canvas.text import safe_repr
 from canvas.wire import codecs, compression, typed_json
 from canvas.wire.depth import MAX_DEPTH, check_depth
-from canvas.wire.pickling import BILLIARD, CELERY, RENAMED, WRAPPER, Unpickleable, celerys_exception, pickleable
+from canvas.wire.exceptions import encode_exception, exception_of, writable
 from canvas.wire.task_message import MAX_BYTES
 
 COMPRESSED = b"\x00celery-compressed\x00"
 """In front of a compressed record; the content type of the compression follows, and a NUL."""
 HEAD = 20
-_AROUND = 3
-"""Levels of a record, or a part, around an argument of an exception or of the task."""
 _FIELDS = frozenset({"task_id", "status", "result", "traceback", "children", "date_done", "group_id", "parent_id"})
-_CELERYS = {own: name for name, own in RENAMED.items()}
-"""What Celery calls exceptions of canvas that have another name there."""
-_CELERY_NAMES = frozenset(
-    {
-        "NotRegistered", "AlreadyRegistered", "ChordError", "MaxRetriesExceededError", "TaskRevokedError",
-        "InvalidTaskError", "Retry", "Ignore", "Reject", "TimeoutError", *RENAMED,
-    }
-)  # fmt: skip
-_BILLIARD_NAMES = frozenset({"WorkerLostError", "SoftTimeLimitExceeded", "TimeLimitExceeded"})
 
 
 def says_success(head: bytes) -> bool:
@@ -58,11 +44,11 @@ def encode(
     meta.update(record.extra)
     meta["task_id"] = record.task_id
     try:
-        data = _dump(meta, serializer, max_depth)
+        data = codecs.encode_within(meta, serializer, max_depth)
     except EncodeError:
         if not record.extra:
             raise
-        data = _dump(meta | _writable_fields(record.extra, serializer, max_depth), serializer, max_depth)
+        data = codecs.encode_within(meta | _writable_fields(record.extra, serializer, max_depth), serializer, max_depth)
     if compress:
         packed, kind = compression.compress(data, compress)
         return COMPRESSED + kind.encode() + b"\x00" + packed
@@ -110,7 +96,7 @@ def decode(
     if not isinstance(meta.get("children"), list | tuple | None):
         raise DecodeError(f"children of a result record: expected a list; got {meta['children']!r:.100}")
     if status in states.EXCEPTION_STATES:
-        result = _exception(result, meta.get("traceback"))
+        result = exception_of(result, meta.get("traceback"))
     return Record(
         str(meta.get("task_id")),
         status,
@@ -124,13 +110,6 @@ def decode(
     )
 
 
-def _dump(value: Any, serializer: str, max_depth: int) -> bytes:
-    content_type, _, data = codecs.encode(value, serializer)
-    if content_type == "application/json" and len(data) > max_depth:
-        check_depth(data, max_depth, EncodeError)
-    return data
-
-
 def _load(
     payload: bytes, serializer: str, accept: Collection[str], max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH
 ) -> Any:
@@ -140,99 +119,18 @@ def _load(
     return codecs.decode(payload, codecs.named(serializer).content_type, accept=accept, max_depth=max_depth)
 
 
-# -- exceptions
-
-
-def encode_exception(exc: BaseException, serializer: str = "json", max_depth: int = MAX_DEPTH) -> Any:
-    """``{"exc_type", "exc_message", "exc_module"}``; arguments that cannot be written become their repr. In pickles the
-    exception itself, or its nearest base class, where it can be pickled."""
-    if serializer == "pickle":
-        pickled = pickleable(exc)
-        if pickled is not None:
-            return pickled
-    if isinstance(exc, RemoteError):
-        return {"exc_type": exc.exc_type, "exc_message": list(exc.exc_args), "exc_module": exc.exc_module}
-    kind = type(exc)
-    # By type's own means, which a class of the user's cannot break.
-    module, name = (type.__getattribute__(kind, field) for field in ("__module__", "__qualname__"))
-    if module == errors.__name__:
-        name = _CELERYS.get(name, name)
-        module = _wire_module(name)
-    return {
-        "exc_type": name,
-        "exc_message": [_writable(arg, serializer, max_depth - _AROUND) for arg in exc.args],
-        "exc_module": module,
-    }
-
-
 def _writable_fields(extra: Mapping[str, Any], serializer: str, max_depth: int) -> dict[str, Any]:
     """The fields of ``result_extended``: each argument of the task, and all else, as it is or as its repr."""
 
-    def writable(value: Any) -> Any:
-        return _writable(value, serializer, max_depth - _AROUND)
+    def as_written(value: Any) -> Any:
+        return writable(value, serializer, max_depth)
 
-    found = {name: writable(value) for name, value in extra.items()}
+    found = {name: as_written(value) for name, value in extra.items()}
     if isinstance(args := extra.get("args"), list | tuple):
-        found["args"] = [writable(value) for value in args]
+        found["args"] = [as_written(value) for value in args]
     if isinstance(kwargs := extra.get("kwargs"), dict):
-        found["kwargs"] = {name: writable(value) for name, value in kwargs.items()}
+        found["kwargs"] = {name: as_written(value) for name, value in kwargs.items()}
     return found
-
-
-def _writable(value: Any, serializer: str, max_depth: int) -> Any:
-    try:
-        _dump(value, serializer, max_depth)
-    except EncodeError:
-        return safe_repr(value)
-    return value
-
-
-def _wire_module(name: str) -> str:
-    if name in _CELERY_NAMES:
-        return CELERY
-    return BILLIARD if name in _BILLIARD_NAMES else errors.__name__
-
-
-def _exception(stored: Any, traceback: str | None = None) -> Any:
-    """The stored result of a failed task, as an exception where it is one."""
-    if isinstance(stored, Unpickleable):
-        stored = stored.fields()
-    return decode_exception(stored, traceback) if isinstance(stored, dict) and "exc_type" in stored else stored
-
-
-def decode_exception(data: Mapping[str, Any], traceback: str | None = None) -> BaseException:
-    """The exception that was stored.
-
-    Its class is looked up among modules that are imported already; nothing is ever imported because a record
-    names it. Unknown classes, classes that are not exceptions, and constructors that refuse the arguments give
-    RemoteError.
-    """
-    name, module, args = data.get("exc_type"), data.get("exc_module"), data.get("exc_message")
-    args = tuple(args) if isinstance(args, list | tuple) else (() if args is None else (args,))
-    if (module, name) == WRAPPER and len(args) in (3, 4):
-        return decode_exception(Unpickleable(*args).fields(), traceback)
-    remote = RemoteError(str(name), args, module if isinstance(module, str) else None, traceback)
-    kind = _known_class(name, module)
-    if kind is None:
-        return remote
-    try:
-        return kind(*args)
-    except Exception:  # noqa: BLE001 - a constructor of the user's that refuses its stored arguments
-        return remote
-
-
-def _known_class(name: Any, module: Any) -> type[Exception] | None:
-    if not isinstance(name, str):
-        return None
-    found: Any = celerys_exception(name) if module in (CELERY, BILLIARD) else None
-    if found is None:
-        found = sys.modules.get(module if isinstance(module, str) else "builtins")
-        for part in name.split("."):
-            found = getattr(found, part, None)
-    return found if isinstance(found, type) and issubclass(found, Exception) else None
-
-
-# -- chords and groups
 
 
 def encode_part(
@@ -246,7 +144,7 @@ def encode_part(
             check_depth(value, max_depth, EncodeError, around=1)
         return b"[1,%b,%b,%b]" % (*typed_json.dumps_each((task_id, state)), value)
     result = encode_exception(result, serializer, max_depth) if failed else in_tuple_form(result, serializer)
-    return _dump([1, task_id, state, result], serializer, max_depth)
+    return codecs.encode_within([1, task_id, state, result], serializer, max_depth)
 
 
 def decode_part(
@@ -258,7 +156,7 @@ def decode_part(
         raise DecodeError(f"chord part: expected [1, id, state, result]; got {part!r:.100}")
     _, task_id, state, result = part
     if state in states.EXCEPTION_STATES:
-        result = _exception(result)
+        result = exception_of(result)
     return task_id, state, result
 
 
@@ -277,7 +175,7 @@ def encode_group(
     """A GroupResult's tuple form as ``{"result": …}`` (protocol.md §5.3), with the ids of tasks whose results are not
     kept under ``"ignored"``, which Celery does not read."""
     kept = {"result": structure, "ignored": sorted(ignored)} if ignored else {"result": structure}
-    return _dump(kept, serializer, max_depth)
+    return codecs.encode_within(kept, serializer, max_depth)
 
 
 def decode_saved_group(

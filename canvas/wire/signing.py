@@ -50,8 +50,6 @@ class Signer:
         self._keys = [key.encode() for key in keys]
         self._required = required
 
-    # -- envelopes
-
     def sign_message(
         self, headers: Mapping[str, Any], content_type: str, content_encoding: str, data: bytes
     ) -> dict[str, Any]:
@@ -69,8 +67,6 @@ class Signer:
             raise SignatureError("the message is not signed, and message_signing_keys is set")
         self._check(_message(headers, str(content_type), str(content_encoding), data), given, "the message")
 
-    # -- bytes
-
     def seal(self, place: str, data: bytes) -> bytes:
         """``data`` with its signature for a place behind it."""
         return data + _MARK + self._sign(_placed(place, data)).encode()
@@ -86,8 +82,6 @@ class Signer:
             raise SignatureError(f"{place} is not signed, and message_signing_keys is set")
         self._check(_placed(place, data), signature.decode("ascii", "replace"), place)
         return data
-
-    # -- parts
 
     def _sign(self, what: bytes) -> str:
         return _digest(self._keys[0], what)

@@ -161,8 +161,6 @@ class InProcess:
         self._broker.enqueue_due(1)
         return True
 
-    # -- the app's own result backend
-
     def store(self) -> None:
         """Copy the run to the result backend; without ``task_store_eager_result``, results that tasks ask to store."""
         conf, records, everything = self.app.conf, self._records, bool(self.app.conf.task_store_eager_result)

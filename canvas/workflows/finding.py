@@ -101,8 +101,6 @@ class Runs:
         """``of_key``, without blocking the event loop."""
         return await asyncio.to_thread(self.of_key, name, run_key)
 
-    # -- reading
-
     def _kept(self, run: str) -> Run | None:
         try:
             return Run.find(self._app, run)
@@ -146,8 +144,6 @@ class Runs:
             elif state in query.states:
                 live.append(_Live(found, run, state))
         return live
-
-    # -- what is asked for
 
     def _query(self, name: Any, state: Any, label: Any, since: Any, until: Any, limit: Any) -> RunQuery:
         if name is not None and not isinstance(name, str):

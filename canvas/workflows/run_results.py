@@ -61,8 +61,6 @@ class RunResults(OtherMethods):
     def __iter__(self) -> Any:
         return iter(self._numbers)
 
-    # -- results
-
     @property
     def result(self) -> AsyncResult:
         """The result of the run itself: SUCCESS, or FAILURE with WorkflowFailed. Celery workers do not store it."""
@@ -208,8 +206,6 @@ class RunResults(OtherMethods):
 
     def _place(self, number: int) -> NodeRef:
         return NodeRef(self.id, self.about["attempts"][number], number)
-
-    # -- looking
 
     def refresh(self) -> Self:
         """Read the run's metadata again: other processes may have changed it. Raises RunLost."""

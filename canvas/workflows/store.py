@@ -83,8 +83,6 @@ class RunStore:
     def _alive(self) -> int | None:
         return self.lifetimes.alive or None
 
-    # -- writing
-
     def new_inside(self, run: str, about: dict[str, Any], nodes: Sequence[RunNode]) -> RunWrite:
         """A run inside of another one, with the nodes of its first attempt, for the settlement that starts it."""
         return RunWrite(run, self._new_fields(run, about, nodes), self.lifetimes.alive)
@@ -145,8 +143,6 @@ class RunStore:
         for place, first in enumerate(range(0, len(nodes), NODES_PER_CHUNK) if certain else ()):
             self._cache((run, attempt, place), list(nodes[first : first + NODES_PER_CHUNK]))
         return known
-
-    # -- reading
 
     def metadata(self, run: str) -> tuple[dict[str, Any], int]:
         """The run's metadata, with ``cancelled`` for the latest attempt, and that attempt's number. Raises RunLost."""
@@ -260,8 +256,6 @@ class RunStore:
     def took_mail(self, run: str, mailbox: str, id: str) -> bool:
         """Whether a value with this id was brought to the run's mailbox."""
         return bool(self.persist(lambda: self._results.took_mail(run, mailbox, id)))
-
-    # -- bytes
 
     def _new_fields(self, run: str, about: dict[str, Any], nodes: Sequence[RunNode]) -> dict[str, bytes]:
         return {"about": self._encode(run, about), "attempt": b"0", **self._encoded(run, 0, nodes)}

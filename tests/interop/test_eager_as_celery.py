@@ -156,9 +156,6 @@ def test_a_result_that_cannot_be_stored_is_the_tasks_failure():
     assert found["canvas"] == found["celery"] == ["FAILURE", "EncodeError", "FAILURE"]
 
 
-# -- retries
-
-
 def test_a_coroutine_task_that_is_called_knows_its_call(app):
     @app.task(name="inner", bind=True, shared=False)
     async def inner(self, x):

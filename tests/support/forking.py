@@ -186,9 +186,6 @@ def impatient():
         return "timed out"
 
 
-# -- tasks that do not end
-
-
 def note_pid(folder, name):
     Path(folder, name).write_text(str(os.getpid()))
 
@@ -242,9 +239,6 @@ def mapping_too_long(folder):
 @app.task
 async def on_thread(value):
     return await asyncio.to_thread(square, value)
-
-
-# -- streams
 
 
 @app.task

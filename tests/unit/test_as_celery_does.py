@@ -16,8 +16,8 @@ from canvas.celery_names.utils.objects import cached_property
 from canvas.errors import ConfigurationError, SignatureError, TaskRevokedError
 from canvas.model.outcome import Failure
 from canvas.model.request import Request
+from canvas.wire.exceptions import decode_exception, encode_exception
 from canvas.wire.pickling import loads
-from canvas.wire.record import decode_exception, encode_exception
 
 
 @pytest.fixture

@@ -212,6 +212,3 @@ def test_signals_are_those_of_eager_tasks(app, flow):
         for name, receiver in receivers.items():
             getattr(signals, name).disconnect(receiver)
     assert sorted(seen) == [("task_postrun", "ident"), ("task_prerun", "ident"), ("task_success", "ident")]
-
-
-# -- what is stored

@@ -86,9 +86,6 @@ def test_a_handle_as_a_key_is_refused(app, flow, load):
         flow.add(app.tasks["ident"].s({load: 1}))
 
 
-# -- functions that build workflows
-
-
 def test_a_function_inside_a_function_adds_to_the_same_workflow(app):
     ident, add = app.tasks["ident"], app.tasks["add"]
 
@@ -128,9 +125,6 @@ def test_a_function_whose_call_runs_nothing_is_refused(app, function, kind):
         workflow(app=app)(function)
     with pytest.raises(TypeError, match=f"@workflow: wrapped is a {kind} function"):
         workflow(app=app, name="wrapped")(lambda: [function()][0])()
-
-
-# -- checks
 
 
 @pytest.mark.parametrize(

@@ -142,9 +142,6 @@ async def test_the_same_on_an_event_loop(app):
     assert await app.runs.acount(label={"a": 1}) == 1
 
 
-# -- keys
-
-
 def test_a_key_gives_one_run(app):
     first = flow_of(app).apply(run_key="monday")
     again = flow_of(app).apply(run_key="monday")

@@ -46,9 +46,6 @@ def test_a_race_that_a_line_loses_does_not_fail_the_run(app, flow):
     assert (run.status().state, run["first"].get()) == ("SUCCESS", None)
 
 
-# -- refused where it is composed
-
-
 def _takes_what_comes_later(flow, app, mapped):
     mapped.map(sig(app, "more", flow.add(sig(app, "ident", mapped), name="sum")), name="line")
 
@@ -163,9 +160,6 @@ def test_a_line_that_is_skipped(app, flow):
         "mapped": "SKIPPED",
         "line": "SKIPPED",
     }
-
-
-# -- compared with plain lists
 
 
 @st.composite

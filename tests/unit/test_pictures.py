@@ -32,9 +32,6 @@ def t(app, *args):
     return app.tasks["t"].s(*args)
 
 
-# -- reading a picture back
-
-
 def lines_of(picture, boxes):
     """The lines that a picture in text shows: where one may go from a box's lower edge down to another's upper edge."""
     rows = picture.splitlines()
@@ -118,9 +115,6 @@ def test_no_line_of_an_svg_runs_behind_a_box(seed):
     for number, (x, y, width, high) in enumerate(rects):
         for u, v, wide, tall in rects[number + 1 :]:
             assert x + width <= u or u + wide <= x or y + high <= v or v + tall <= y
-
-
-# -- what is shown
 
 
 def test_a_workflow_in_text(app):
@@ -257,9 +251,6 @@ def test_wide_characters_take_two_columns(app):
     flow = Workflow("flow", app)
     flow.add(t(app), name="表")
     assert flow.draw() == "┌────┐\n│ 表 │\n└────┘"
-
-
-# -- large runs
 
 
 @pytest.mark.parametrize("shape", ["wide", "deep", "layers", "small"])

@@ -10,7 +10,7 @@ import pytest
 from canvas import errors
 from canvas.errors import DecodeError, EncodeError, RemoteError, Retry
 from canvas.model.record import Record
-from canvas.wire import record, run_compression
+from canvas.wire import exceptions, record, run_compression
 from tests.support.odd import Unprintable
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -39,19 +39,19 @@ def test_compressed_records(serializer):
 
 def test_exceptions_come_back_as_their_class():
     for exc in (ValueError("boom", 42), KeyError("k"), OSError(2, "gone"), UnicodeDecodeError("utf8", b"", 0, 1, "x")):
-        found = record.decode_exception(json.loads(json.dumps(record.encode_exception(exc), default=repr)))
+        found = exceptions.decode_exception(json.loads(json.dumps(exceptions.encode_exception(exc), default=repr)))
         assert type(found) is type(exc) or isinstance(found, RemoteError)
-    assert record.decode_exception(record.encode_exception(ValueError("boom", 42))).args == ("boom", 42)
+    assert exceptions.decode_exception(exceptions.encode_exception(ValueError("boom", 42))).args == ("boom", 42)
 
 
 @pytest.mark.parametrize(
     "name", ["NotRegistered", "ChordError", "Ignore", "Reject", "TaskRevokedError", "MaxRetriesExceededError"]
 )
 def test_ours_are_celerys_on_the_wire(name):
-    written = record.encode_exception(getattr(errors, name)("why"))
+    written = exceptions.encode_exception(getattr(errors, name)("why"))
     assert written["exc_module"] == "celery.exceptions"
     assert hasattr(celery.exceptions, name)
-    assert type(record.decode_exception(written)) is getattr(errors, name)
+    assert type(exceptions.decode_exception(written)) is getattr(errors, name)
 
 
 @pytest.mark.parametrize(
@@ -60,10 +60,10 @@ def test_ours_are_celerys_on_the_wire(name):
      ("KeyboardInterrupt", "builtins"), (None, None), ("x.y.z", "builtins"), ("UnicodeDecodeError", "builtins")],
 )  # fmt: skip
 def test_anything_else_is_a_remote_error(name, module):
-    found = record.decode_exception({"exc_type": name, "exc_message": ["a"], "exc_module": module}, "tb")
+    found = exceptions.decode_exception({"exc_type": name, "exc_message": ["a"], "exc_module": module}, "tb")
     assert isinstance(found, RemoteError)
     assert (found.exc_args, found.remote_traceback) == (("a",), "tb")
-    assert record.encode_exception(found)["exc_message"] == ["a"]
+    assert exceptions.encode_exception(found)["exc_message"] == ["a"]
 
 
 @pytest.mark.parametrize("serializer", ["json", "msgpack", "yaml", "pickle"])
@@ -91,12 +91,12 @@ def test_a_module_is_never_imported_because_a_record_names_it():
     import sys
 
     sys.modules.pop("this", None)
-    record.decode_exception({"exc_type": "Zen", "exc_message": [], "exc_module": "this"})
+    exceptions.decode_exception({"exc_type": "Zen", "exc_message": [], "exc_module": "this"})
     assert "this" not in sys.modules
 
 
 def test_arguments_that_cannot_be_written_become_text():
-    assert record.encode_exception(ValueError({1}))["exc_message"] == ["{1}"]
+    assert exceptions.encode_exception(ValueError({1}))["exc_message"] == ["{1}"]
 
 
 def test_parts_and_groups():
@@ -112,7 +112,7 @@ def test_parts_and_groups():
 
 def test_an_exception_without_text_can_be_retried_and_stored():
     retry = Retry("again", Unprintable())
-    assert "Unrepresentable" in record.encode_exception(retry)["exc_message"][1]
+    assert "Unrepresentable" in exceptions.encode_exception(retry)["exc_message"][1]
 
 
 @pytest.mark.parametrize("data", [b"", b"[]", b'{"name":"approval"}' * 1_000])

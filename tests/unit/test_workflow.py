@@ -12,9 +12,6 @@ from tests.unit.flows import etl_app, fixtures, sig
 app, flow = fixtures(etl_app, "etl")
 
 
-# -- composing
-
-
 def test_names_come_from_tasks_and_stay_unique(app, flow):
     names = [flow.add(sig(app, "ident", 1)).name for _ in range(3)]
     assert names == ["ident", "ident-2", "ident-3"]
@@ -100,9 +97,6 @@ def test_a_function_builds_a_workflow(app):
     assert add(1, 2) == 3
 
 
-# -- the nodes of a run
-
-
 def test_nodes_are_numbered_parents_first_and_bound_by_slot(app, flow):
     a = flow.add(sig(app, "ident", 1), name="a")
     b = flow.add(sig(app, "add", a["k"], y=a), name="b")
@@ -149,9 +143,6 @@ def test_places_travel_as_lists_and_nonsense_is_none():
     assert extract({"a": [1, 2]}, ["a", 1]) == 2
 
 
-# -- other forms
-
-
 def test_a_plain_graph_converts_both_ways(app, flow):
     a = flow.add(sig(app, "ident", 1), name="a")
     b = flow.add(sig(app, "add", a["k"], y=a), name="b", on_failure="continue", default=3)
@@ -193,12 +184,6 @@ def test_graphs_that_are_none_are_refused(app, flow):
     flow.map(sig(app, "ident"), over=flow.add(sig(app, "ident", [1])), name="all")
     with pytest.raises(CompositionError, match="all: a map cannot be written as a plain graph"):
         flow.to_graph()
-
-
-# -- stock workers
-
-
-# -- pictures
 
 
 @pytest.fixture

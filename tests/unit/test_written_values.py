@@ -23,7 +23,7 @@ from canvas.drivers.ports.values import Lease
 from canvas.errors import DecodeError, EncodeError, RemoteError
 from canvas.model import states
 from canvas.model.record import Record
-from canvas.wire import codecs, record, typed_json
+from canvas.wire import codecs, exceptions, record, typed_json
 from tests.support import messages
 
 
@@ -217,7 +217,7 @@ def test_pickles_of_celery_are_read_without_celery():
     assert type(record.decode(stored, serializer="pickle", accept=["pickle"]).result) is Locked
     meta = {"exc_type": "UnpickleableExceptionWrapper", "exc_module": "celery.utils.serialization"}
     for name, kind in (("Locked", Locked), ("Unknown", RemoteError)):
-        found = record.decode_exception({**meta, "exc_message": [__name__, name, ["k"], f"{name}('k')"]})
+        found = exceptions.decode_exception({**meta, "exc_message": [__name__, name, ["k"], f"{name}('k')"]})
         assert type(found) is kind and "k" in str(found)
     for theirs in (
         celery.exceptions.ChordError("x"),

@@ -168,6 +168,3 @@ def test_nothing_is_compensated_when_all_is_well(bench, app, flow):
     assert run.get(timeout=20) == 1
     with pytest.raises(RunLost):
         app.workflow(f"{run.id}.0.undo")
-
-
-# -- control

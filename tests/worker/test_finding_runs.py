@@ -129,9 +129,6 @@ def test_the_index_expires_with_its_runs(bench):
         again.get(timeout=20)
 
 
-# -- idempotent starts
-
-
 def test_many_callers_at_once_start_one_run(app, bench):
     key = bench.new_key()
 

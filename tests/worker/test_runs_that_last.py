@@ -155,9 +155,6 @@ def test_a_run_whose_state_is_gone_ends_in_failure(brief, brief_app, gone):
     eventually(lambda: any("gone" in line and run.id in line for line in brief.worker.log))
 
 
-# -- maps that are resumed
-
-
 @pytest.mark.parametrize("shape", ["flat", "nested", "sliced"])
 def test_items_that_have_succeeded_do_not_run_again(bench, app, flow, shape):
     key, gate = bench.new_key(), bench.new_key()
@@ -199,9 +196,6 @@ def test_items_of_another_list_run_all(bench, app, flow):
         assert run.resume()
         assert run.get(timeout=30) == [0, 1, 2]
     assert sorted(bench.ledgers.lrange(f"ledger:{key}", 0, -1)) == sorted(["0", "1", "2"] * 2)
-
-
-# -- many at once
 
 
 def test_a_client_starts_every_node_that_waits_for_nothing(bench, app, flow):

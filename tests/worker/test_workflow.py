@@ -209,6 +209,3 @@ def test_a_node_whose_message_cannot_be_read_fails_the_run(bench, app, flow):
     with pytest.raises(Exception, match="x-unheard-of"):
         run.get(timeout=20)
     assert states(run) == {"garbled": "FAILURE", "after": "UPSTREAM_FAILED"}
-
-
-# -- the command line

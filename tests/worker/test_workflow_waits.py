@@ -22,9 +22,6 @@ class Approval(BaseModel):
     amount: float
 
 
-# -- times
-
-
 def test_a_sleep_lasts_and_keeps_nothing_busy(bench, app, flow):
     key = bench.new_key()
     first = flow.add(task(app, "noted").s(0.4, key), name="first")
@@ -48,9 +45,6 @@ def test_a_sleep_of_what_is_no_time_fails(app, flow):
     flow.sleep(text, name="nap")
     with pytest.raises(CompositionError, match="nap: expected seconds to sleep"):
         flow.apply_async().get(timeout=20)
-
-
-# -- signals
 
 
 def test_a_signal_reaches_the_node_that_waits(app, flow):
@@ -186,9 +180,6 @@ def test_the_command_shows_waits_and_sends_signals(app, flow):
     assert run.get(timeout=20) == ["end", [{"by": "eve"}, 2], {}]
     late = invoked(app, "workflow", "signal", child.id, "answer", check=False)
     assert late.returncode == 1 and "has ended" in late.stderr
-
-
-# -- rules, races, limits
 
 
 def test_rules_of_inputs(bench, app, flow):

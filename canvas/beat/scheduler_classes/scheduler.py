@@ -60,8 +60,6 @@ class Scheduler:
         if not lazy:
             self.setup_schedule()
 
-    # -- entries
-
     def get_schedule(self) -> Any:
         return self.data
 
@@ -121,8 +119,6 @@ class Scheduler:
             return False
         return all(entry == new_schedules[name] for name, entry in old_schedules.items())
 
-    # -- what is due
-
     def is_due(self, entry: Any) -> Any:
         """Whether an entry is due, and in how many seconds to look again."""
         return entry.is_due()
@@ -180,8 +176,6 @@ class Scheduler:
         heapq.heappush(heap, event_t(self._when(following, wait), first.priority, following))
         return 0
 
-    # -- sending
-
     def apply_entry(self, entry: Any, producer: Any = None) -> None:
         """Send a due entry; errors are logged."""
         logger.info("Scheduler: Sending due task %s (%s)", entry.name, entry.task)
@@ -230,8 +224,6 @@ class Scheduler:
         """A producer of the class ``Producer``; ``None`` without one. Waits until the broker can be reached."""
         connection = self._ensure_connected()
         return None if self.Producer is None else self.Producer(connection, auto_declare=False)
-
-    # -- keeping
 
     def should_sync(self) -> bool:
         """Whether it is time to call ``sync``."""

@@ -38,8 +38,6 @@ class DjangoTables:
         self._changed: datetime | None = None
         self._read_at: datetime | None = None
 
-    # -- the source
-
     def setup(self, given: Mapping[str, Entry], clock: ScheduleApp) -> None:
         self._clock = clock
         if self._app.conf.result_expires and CLEANUP not in given:
@@ -74,8 +72,6 @@ class DjangoTables:
         found.last_run = moment
         if found.key.one_off:
             self.later(found, None)
-
-    # -- rows
 
     def _read_all(self, now: datetime) -> None:
         self._rows, self._due = {}, {}

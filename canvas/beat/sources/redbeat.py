@@ -43,8 +43,6 @@ class RedBeatKeys:
         self._lock = lock if not lock or lock.startswith(self._prefix) else self._prefix + lock
         self._lock_reported = False
 
-    # -- the source
-
     def setup(self, given: Mapping[str, Entry], clock: ScheduleApp) -> None:
         self._clock = clock
         gone = {name.decode() for name in self._link.command("SMEMBERS", self._statics)} - set(given)
@@ -85,8 +83,6 @@ class RedBeatKeys:
         self._link.pipeline(
             [("HSET", found.key, "meta", meta), ("ZADD", self._schedule, "XX", following, found.key)], True
         )
-
-    # -- keys
 
     def _read(self, key: str) -> SourceEntry | None:
         """The entry of a key; ``None`` for one that is disabled, or cannot be read."""

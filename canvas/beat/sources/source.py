@@ -13,10 +13,10 @@ from typing import Any, NamedTuple, Protocol
 from canvas.beat import log
 from canvas.beat.configured_entries import SetupApp, warn_of_unlikely_options
 from canvas.beat.decision import decide
-from canvas.beat.entries import Entry, described
+from canvas.beat.entries import Entry
 from canvas.beat.service import SEND_AGAIN_AFTER, Service, schedule_name
 from canvas.beat.state import EntryState, new_state
-from canvas.beat.store import EntryStore, Known
+from canvas.beat.store import EntryStore, Known, described
 from canvas.schedules.base_schedule import ScheduleApp
 
 

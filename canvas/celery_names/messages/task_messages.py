@@ -186,8 +186,6 @@ class TaskMessages:
         event.update(queue=route.queue and route.queue.name, exchange=route.exchange, routing_key=route.routing_key)
         dispatcher.publish("task-sent", event, producer)
 
-    # -- messages of an app that changes them
-
     @property
     def customised(self) -> bool:
         """Whether the program has functions of its own for messages, or other sizes of their texts."""

@@ -113,8 +113,6 @@ class Collector:
                 thread.join(5)
             self._threads = []
 
-    # -- threads
-
     def _repeat(self, name: str, seconds: float, function: Callable[[], object]) -> None:
         while not self._stopped.is_set():
             self._try(name, function)
@@ -248,8 +246,6 @@ class Collector:
             "failed": self.app.runs.count(state=states.FAILURE),
         }
         self._stopped_now = self.stopped_runs.look()
-
-    # -- for pages
 
     def overview(self) -> dict[str, Any]:
         """The figures of the first page."""

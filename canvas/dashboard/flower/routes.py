@@ -8,7 +8,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from canvas.dashboard.context import context_of
-from canvas.dashboard.flower import tasks, workers
+from canvas.dashboard.flower import actions, tasks, workers
 from canvas.dashboard.flower.arguments import FlowerError
 
 
@@ -52,10 +52,10 @@ def routes() -> list[Route]:
         Route("/task/{name:path}", _page_of("tasks")),
         Route("/broker", _page_of("queues")),
     ]
-    actions = [("worker", action, "worker", workers.act, "action") for action in workers.ACTIONS]
-    actions += [("task", how, "name", tasks.apply, "how") for how in ("apply", "async-apply", "send-task")]
-    actions += [("task", action, "task", tasks.act, "action") for action in tasks.ACTIONS]
+    posted = [("worker", action, "worker", workers.act, "action") for action in workers.ACTIONS]
+    posted += [("task", how, "name", actions.apply, "how") for how in ("apply", "async-apply", "send-task")]
+    posted += [("task", action, "task", actions.act, "action") for action in actions.ACTIONS]
     return found + [
         Route(f"/api/{about}/{action}/{{{name}:path}}", _with(handler, **{fixed: action}), methods=["POST"])
-        for about, action, name, handler, fixed in actions
+        for about, action, name, handler, fixed in posted
     ]

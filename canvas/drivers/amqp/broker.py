@@ -104,8 +104,6 @@ class AmqpBroker:
         self.topology.check()
         self.state.check()
 
-    # -- sending
-
     def declare(self, queues: Sequence[Queue]) -> None:
         self.topology.declare(queues)
         self._ladder.serve(queues)
@@ -125,8 +123,6 @@ class AmqpBroker:
                 address = self._ladder.address(message, content.properties.get("application_headers") or {})
                 found.append(Publication(*address, content))
         return found
-
-    # -- leasing
 
     def lease(self, request: Lease) -> list[Delivery]:
         session = self.session(request.worker)

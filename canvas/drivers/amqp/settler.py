@@ -83,8 +83,6 @@ class AmqpSettler:
         except OperationalError:
             return  # the outbox of all workers is sent by the next process that looks after it
 
-    # -- before the state's part
-
     def _prepared(
         self, settlements: Sequence[Settlement], worker: str
     ) -> tuple[dict[int, Prepared], dict[int, SettleResult]]:
@@ -125,8 +123,6 @@ class AmqpSettler:
     def _end(self, end: ChordDispatch, outbox: str) -> ChordDispatch:
         outgoing = self._broker.destinations.outgoing(end.publishes, end.deferrals)
         return end._replace(publishes=_into(outbox, outgoing), deferrals=[])
-
-    # -- RabbitMQ's part
 
     def _transact(
         self, worker: str, settlements: Sequence[Settlement], prepared: dict[int, Prepared],
@@ -176,8 +172,6 @@ class AmqpSettler:
             return written, len(written)
         found = [Outgoing.unpacked(entry) for entry in self._state.unsent(worker, _UNSENT_AT_ONCE)]
         return frames_of(self._broker.destinations.publications(found)), len(found)
-
-    # -- chords
 
     def publish_with_chords(
         self, joins: Sequence[ChordStart], messages: Sequence[Publish], delays: Delays = None

@@ -114,8 +114,6 @@ class MemcachedChords:
         for key in (*keys, *self._slots(keep.group_id, counter)):
             self._values.touch(key, keep.seconds)
 
-    # -- counting
-
     def _count(self, group_id: str, parts: Sequence[Part]) -> ReadyChord | None:
         """Count the parts of one chord. Returns the chord, if it became ready."""
         values, key, done = self._values, self._names.own("chord", group_id), self._listed.mark(group_id)
@@ -179,8 +177,6 @@ class MemcachedChords:
             return list(saved[1])
         except (DecodeError, TypeError, IndexError):
             return None
-
-    # -- chords that are ready
 
     def _completed(self, group_id: str, size: int, callback: bytes, sure: bool = False) -> ReadyChord | None:
         """The chord, if all of its parts are there and no other worker has listed it; ``sure``: no Celery worker is

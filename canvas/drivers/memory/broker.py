@@ -104,8 +104,6 @@ class MemoryBroker:
     def close(self) -> None:
         """There is no connection to close."""
 
-    # -- stepwise
-
     def fences(self, settlements: Sequence[Settlement]) -> list[bool]:
         with self._memory.lock:
             return [self._fence_holds(settlement) for settlement in settlements]

@@ -91,8 +91,6 @@ class MemoryQueues:
         self.queues[queue, step_of(self.codec.priority_of(payload))].appendleft(payload)
         self.changed.notify_all()
 
-    # -- turns
-
     def taken(self, key: str) -> int:
         """How many of a key's permits are taken by messages that a worker still holds."""
         self.permits[key] = {tag for tag in self.permits[key] if tag in self.unacked or tag in self.early_acked}

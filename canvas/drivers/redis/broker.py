@@ -85,8 +85,6 @@ class RedisBroker:
         admin = RedisAdmin(self.link, self.keys, self.packing, self.guards)
         return BrokerParts(self, bus, admin, coordination, self._recovery, BROKER_OF_ALL)
 
-    # -- sending
-
     def declare(self, queues: Sequence[Queue]) -> None:
         self.bindings.declare(queues)
 
@@ -124,8 +122,6 @@ class RedisBroker:
         if pushes:
             yield pushes
 
-    # -- leasing
-
     def lease(self, request: Lease) -> list[Delivery]:
         return self.settling.make(SettleBatch(request.worker), request, self._no_results).leased.deliveries
 
@@ -153,8 +149,6 @@ class RedisBroker:
             return 0
         given = [[d.tag, d.payload, self.packing.list_of(d.queue, d.payload)] for d in deliveries]
         return self._recovery.give(worker_of_tag(deliveries[0].tag), given)
-
-    # -- stepwise
 
     def fences(self, settlements: Sequence[Settlement]) -> list[bool]:
         """Whether the fence of each settlement holds now."""

@@ -53,8 +53,6 @@ class LeaseRecovery:
         self._visibility_timeout = visibility_timeout
         self._next_sweep = time.monotonic() + _VISIBILITY_SWEEP_EVERY
 
-    # -- workers
-
     def heartbeat(self, worker: str, queues: Sequence[str], ttl: float) -> HeartbeatReply:
         keys = self._keys
         lists = json.dumps([keys.queue_list(queue, step) for step in keys.steps for queue in queues])
@@ -81,8 +79,6 @@ class LeaseRecovery:
     def mark_started(self, delivery: Delivery) -> None:
         key = self._keys.redelivered_running(worker_of_tag(delivery.tag))
         self._link.pipeline([("SADD", key, delivery.tag), ("EXPIRE", key, _STARTED_FOR)], transaction=True)
-
-    # -- leases
 
     def lease_number(self, tag: str) -> int:
         return number_of_tag(tag)

@@ -151,8 +151,6 @@ class _Canvas:
                 bands[hop.before.layer].append(hop)
         return bands
 
-    # -- where lines leave and end
-
     def _nets(self, hops: list[Hop]) -> list[Net]:
         leaving: dict[int, dict[bool, Net]] = {}
         cells: dict[int, Cell] = {}
@@ -180,8 +178,6 @@ class _Canvas:
             for net, column in zip(into, columns, strict=True):
                 net.ports.append(column)
         return nets
-
-    # -- drawing
 
     def _layer(self, layer: list[Cell]) -> None:
         rows: list[dict[int, str]] = [{}, {}, {}]

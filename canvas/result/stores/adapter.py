@@ -111,8 +111,6 @@ class StoreOfBackend(BlockingReads):
                 raise RefusedError(what) from exc
             raise OperationalError(what) from exc
 
-    # -- records
-
     def get(self, task_ids: Sequence[str], retry: bool = True) -> list[bytes | None]:
         return [self._written(task_id, meta) for task_id, meta in zip(task_ids, self._read(task_ids), strict=True)]
 
@@ -156,8 +154,6 @@ class StoreOfBackend(BlockingReads):
     def forget(self, task_ids: Sequence[str]) -> None:
         for task_id in task_ids:
             self._call(lambda task_id=task_id: self._backend.drop_record(task_id))  # type: ignore[misc]
-
-    # -- groups
 
     def save_group(self, group_id: str, payload: bytes, expires: int | None) -> None:
         backend = self._backend

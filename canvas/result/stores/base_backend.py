@@ -41,6 +41,9 @@ class BaseBackend(CeleryBackend, metaclass=Kind):
 
     Its methods are called in one thread at a time, unless ``result_backend_thread_safe`` is on. Chords are ended by the
     task ``celery.chord_unlock``, which reads the records of their headers: no method of the class counts parts.
+
+    A class derived from it defines the methods that raise NotImplementedError here. It may call the others, or replace
+    them.
     """
 
     is_kind_of: Callable[[Backend], bool] = staticmethod(lambda one: True)
@@ -90,8 +93,6 @@ class BaseBackend(CeleryBackend, metaclass=Kind):
         vars(self)["serializer"] = name
         self.accept = frozenset(vars(self).get("accept", ())) | {name}
 
-    # -- what a class derived from it defines
-
     def _store_result(
         self, task_id: str, result: Any, state: str, traceback: Any = None, request: Any = None, **kwargs: Any
     ) -> Any:
@@ -114,8 +115,6 @@ class BaseBackend(CeleryBackend, metaclass=Kind):
 
     def on_chord_part_return(self, request: Any, state: str, result: Any, **kwargs: Any) -> Any:
         """Celery's hook. ``mark_as_done`` and the like call it; canvas' workers do not."""
-
-    # -- the calls of these, for the store
 
     def metas_of(self, task_ids: list[str]) -> list[dict[str, Any]]:
         """The records of several tasks, in order."""
@@ -153,8 +152,6 @@ class BaseBackend(CeleryBackend, metaclass=Kind):
     def exception_safe_to_retry(self, exc: BaseException) -> bool:
         """Celery's hook. canvas tries again after each exception, except those that a mistake in the program raises."""
         return False
-
-    # -- what it may call, or replace
 
     def store_result(
         self, task_id: str, result: Any, state: str, traceback: Any = None, request: Any = None, **kwargs: Any

@@ -11,7 +11,8 @@ from canvas.text import str_to_bytes
 
 
 class BaseKeyValueStoreBackend(BaseBackend):
-    """A result backend of ``get``, ``set``, ``delete`` and, where the store can, ``mget`` and ``expire``."""
+    """A result backend of ``get``, ``set``, ``delete`` and, where the store can, ``mget`` and ``expire``, which a class
+    derived from it defines."""
 
     is_kind_of: Callable[[Backend], bool] = staticmethod(lambda one: one.stores)
     key_t: Any = str_to_bytes
@@ -31,8 +32,6 @@ class BaseKeyValueStoreBackend(BaseBackend):
             prefix += "_"
         for name in ("task_keyprefix", "group_keyprefix", "chord_keyprefix"):
             setattr(self, name, self.key_t(f"{prefix}{_text(getattr(self, name))}"))
-
-    # -- what a class derived from it defines
 
     def get(self, key: Any) -> Any:
         raise NotImplementedError("Must implement the get method.")
@@ -55,8 +54,6 @@ class BaseKeyValueStoreBackend(BaseBackend):
     def expire(self, key: Any, value: Any) -> Any:
         """Celery's hook, which is called for chords."""
 
-    # -- keys
-
     def get_key_for_task(self, task_id: Any, key: Any = "") -> Any:
         return self._key(self.task_keyprefix, "task_id", task_id, key)
 
@@ -70,8 +67,6 @@ class BaseKeyValueStoreBackend(BaseBackend):
         if not id:
             raise ValueError(f"{name} must not be empty. Got {id} instead.")
         return self.key_t("").join([prefix, self.key_t(_text(id)), self.key_t(_text(key))])
-
-    # -- records
 
     def _store_result(
         self, task_id: str, result: Any, state: str, traceback: Any = None, request: Any = None, **kwargs: Any
@@ -107,8 +102,6 @@ class BaseKeyValueStoreBackend(BaseBackend):
 
     def _forget(self, task_id: str) -> None:
         self.delete(self.get_key_for_task(task_id))
-
-    # -- groups
 
     def _save_group(self, group_id: str, result: Any) -> Any:
         written = self.encode({"result": result.as_tuple()})

@@ -67,8 +67,6 @@ class RunRecordsContract(ContractSupport):
         ]
         assert runs.begin_attempt("nobody", NewAttempt(0, {"about": b"4"}, 60)) is False
 
-    # -- the index
-
     def test_a_settlement_writes_a_run_before_everything_else(self, driver: Driver) -> None:
         runs, new = self._runs(driver), RunWrite("run", {"about": b"1", "attempt": b"0"}, 60)
         settlement = Settlement(None, fence="none", runs=[new], mail=[post("one"), take("a")])

@@ -56,8 +56,6 @@ class ConsumerLoop(threading.Thread, ABC):
         """:meth:`persist`, but ``None`` where the broker is unreachable and the process is to end."""
         return self._batch.attempt(call)
 
-    # -- for slots
-
     @abstractmethod
     def next_work(self) -> Work | NoWork:
         """The next piece of work that is leased. It does no I/O."""
@@ -139,8 +137,6 @@ class ConsumerLoop(threading.Thread, ABC):
     def _help(self, answer: "SimpleQueue[bool]") -> None:
         """Make the round that brings the answer, if the waiting thread makes rounds."""
 
-    # -- for the process
-
     def stop(self) -> None:
         """Lease nothing more, give back messages that have not started, settle running tasks, end. Safe in signals."""
         self._batch.stopping = True
@@ -184,8 +180,6 @@ class ConsumerLoop(threading.Thread, ABC):
         if work:
             self._batch.submitted.extend(work)
             self._sleep.urgent()
-
-    # -- the thread
 
     def run(self) -> None:
         """Exchange with the broker until stopped and everything is settled."""

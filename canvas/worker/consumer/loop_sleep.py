@@ -130,7 +130,8 @@ class LoopSleep:
     """The sleeps of one loop: in the states of its table, and at the broker.
 
     At the broker a message, the end of a task, and what is urgent end the wait. In a loop with one slot the slot may
-    wait at the broker while the thread is idle; then the slot is woken.
+    wait at the broker while the thread is idle; then the slot is woken. Methods that end a sleep may be called on
+    any thread.
     """
 
     def __init__(self, table: Table, batch: Rounds, wait: Wait) -> None:
@@ -141,8 +142,6 @@ class LoopSleep:
         self._row: Row | None = None
         self._at_broker = False
         self._cut_off = False
-
-    # -- what wakes it, on any thread
 
     def task_starts(self) -> None:
         """A slot starts a task."""
@@ -168,8 +167,6 @@ class LoopSleep:
         """The process stops. Safe in signals."""
         self._wake.put(None)
         self._wait.interrupt()
-
-    # -- the sleeps
 
     def until_messages(self, seconds: float) -> None:
         """Wait at the broker, for ``seconds`` seconds at most."""

@@ -57,8 +57,6 @@ class SharedWait:
         self._stopping = False
         self._changed: list[threading.Event] = []
 
-    # -- for the pool
-
     def enlist(self, row: ProcessStats) -> ChildWait:
         """The end of a child that is about to be forked."""
         child = ChildWait(self._memory, row, self.worker, self._wake_pipe[1])
@@ -105,8 +103,6 @@ class SharedWait:
             os.write(self._wake_pipe[1], b"x")
         except BlockingIOError:
             return  # the pipe is full of wake-ups already
-
-    # -- the thread
 
     def start(self) -> None:
         """Start, unless each child waits at the broker itself, because no process can lease what another waited for."""

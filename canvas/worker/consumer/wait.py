@@ -81,7 +81,10 @@ class BrokerWait:
 
 class ChildWait:
     """A child's end. It sleeps until its parent, which waits at the broker, wakes it; its wait asks nothing of the
-    broker, and its process need not be registered there meanwhile."""
+    broker, and its process need not be registered there meanwhile.
+
+    The parent calls ``wake`` and ``close``, and siblings ``close``; all else is called in the child.
+    """
 
     idle_for = 5.0
     look_every = float("inf")
@@ -108,8 +111,6 @@ class ChildWait:
     def row(self) -> ProcessStats:
         return self._row
 
-    # -- the parent's part
-
     def wake(self) -> None:
         """Wake the child. It no longer counts as waiting."""
         self._row.waits = 0
@@ -119,8 +120,6 @@ class ChildWait:
         """In the parent when the child is gone, and in each of its siblings."""
         for end in self._pipe:
             os.close(end)
-
-    # -- the child's part
 
     def wait(self, worker: str, queues: Sequence[str], timeout: float) -> int:
         self._row.waits = time.monotonic_ns()

@@ -50,10 +50,6 @@ class Panel(Inspection):
         except Exception as exc:  # noqa: BLE001 - the caller gets the error; the worker goes on
             return {"error": repr(exc)}
 
-    # -- looking
-
-    # -- controlling
-
     def revoke(self, task_id: Any, terminate: bool = False, signal: str = "SIGTERM") -> Answer:
         ids = [task_id] if isinstance(task_id, str) else list(task_id)
         self._app.control.keep_revoked(ids)

@@ -57,8 +57,6 @@ class TaskEvents:
         self.disable()
         self._service.stop(within=2.0)
 
-    # -- listeners
-
     def _received(self, message: Message, task: Any, **_: Any) -> None:
         self._add(task, "task-received", message, **described(message))
 
@@ -90,8 +88,6 @@ class TaskEvents:
         if task is None or task.send_events:
             self._waiting.append(self._source.event(kind, uuid=message.id, **fields))
             self._service.wake()
-
-    # -- the thread
 
     def _send_waiting(self) -> float:
         if self._waiting and not self._service.stopped:

@@ -283,8 +283,6 @@ class TaskPipeline:
         except BaseException as exc:  # noqa: BLE001 - the user's objects, which are written here, may raise anything
             return self.unrunnable.unsettled(self._settler, job, outcome, report, exc)
 
-    # -- beside the straight line
-
     def acks_early(self, delivery: Delivery) -> bool:
         """Whether a message may be acked before its turn."""
         if self.batches is not None:

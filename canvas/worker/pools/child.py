@@ -67,7 +67,7 @@ class Origin:
 
 def serve(app: Canvas, plan: WorkerOptions, origin: Origin, shared: SharedWait) -> None:
     """Run the worker process of one slot."""
-    channel = origin.channel
+    channel = origin.channel.keep_child_end()
     shared.stay_out(origin.wait)
     for sibling in origin.siblings:
         sibling.close()

@@ -19,29 +19,19 @@ _LOOK_EVERY = 0.02
 """Seconds after which one who asks looks for an answer that another one's reading has brought."""
 
 
-class ChildChannel:
-    """Made before the fork; afterwards the parent asks and the child answers."""
+class ChildEnd:
+    """The child's end: it answers."""
 
-    def __init__(self) -> None:
-        self._parent, self._child = socket.socketpair()
-        self._lock, self._writing = threading.Lock(), threading.Lock()
-        self._read = b""
-        self._number = 0
-        self._answers: dict[int, dict[str, Any]] = {}
-        self._late: set[int] = set()
-        """Numbers of questions whose answers are no longer waited for."""
-        self._gone = False
-        self._final_stats: dict[str, Any] = {}
-
-    # -- in the child
+    def __init__(self, end: socket.socket) -> None:
+        self._socket = end
+        self._writing = threading.Lock()
 
     def serve(self, answer: Callable[[ChildCommand], dict[str, Any]]) -> None:
         """Answer on a thread of its own, until the parent is gone."""
-        self._parent.close()
         threading.Thread(target=self._answer, args=(answer,), name="canvas-child-channel", daemon=True).start()
 
     def _answer(self, answer: Callable[[ChildCommand], dict[str, Any]]) -> None:
-        with self._child.makefile("rw", encoding="utf-8") as stream:
+        with self._socket.makefile("rw", encoding="utf-8") as stream:
             for line in stream:
                 number, question = json.loads(line)
                 try:
@@ -55,15 +45,37 @@ class ChildChannel:
     def send_final_stats(self, stats: dict[str, Any]) -> None:
         """The child's last message to its parent; nothing when that is gone."""
         with suppress(OSError), self._writing:
-            self._child.sendall(json.dumps([0, stats]).encode() + b"\n")
+            self._socket.sendall(json.dumps([0, stats]).encode() + b"\n")
 
-    # -- in the parent
+    def close(self) -> None:
+        self._socket.close()
+
+
+class ChildChannel:
+    """The parent's end: it asks. Made before the fork, with the child's end."""
+
+    def __init__(self) -> None:
+        self._socket, end = socket.socketpair()
+        self._child_end = ChildEnd(end)
+        self._lock, self._writing = threading.Lock(), threading.Lock()
+        self._read = b""
+        self._number = 0
+        self._answers: dict[int, dict[str, Any]] = {}
+        self._late: set[int] = set()
+        """Numbers of questions whose answers are no longer waited for."""
+        self._gone = False
+        self._final_stats: dict[str, Any] = {}
 
     def close_child_end(self) -> None:
-        """After the fork."""
-        self._child.close()
+        """In the parent, after the fork."""
+        self._child_end.close()
         # With a timeout, recv() waits for it whatever its flags say.
-        self._parent.setblocking(False)
+        self._socket.setblocking(False)
+
+    def keep_child_end(self) -> ChildEnd:
+        """In the child, after the fork: its own end. This one is closed there."""
+        self._socket.close()
+        return self._child_end
 
     @property
     def silent(self) -> bool:
@@ -73,10 +85,10 @@ class ChildChannel:
 
     def fileno(self) -> int:
         """The socket, for a selector; -1 once it is closed."""
-        return self._parent.fileno()
+        return self._socket.fileno()
 
     def send(self, command: ChildCommand, within: float) -> int | None:
-        """Ask; the question's number, or ``None`` when the child is gone or reads nothing for ``seconds``."""
+        """Ask; the question's number, or ``None`` when the child is gone or reads nothing for ``within`` seconds."""
         with self._writing:
             self._number += 1
             try:
@@ -91,10 +103,10 @@ class ChildChannel:
         deadline, rest = time.monotonic() + within, memoryview(line)
         while rest:
             try:
-                rest = rest[self._parent.send(rest) :]
+                rest = rest[self._socket.send(rest) :]
             except BlockingIOError:
                 poll = select.poll()
-                poll.register(self._parent, select.POLLOUT)
+                poll.register(self._socket, select.POLLOUT)
                 left = deadline - time.monotonic()
                 if left <= 0 or not poll.poll(left * 1000):
                     raise TimeoutError("the child does not read") from None
@@ -123,7 +135,7 @@ class ChildChannel:
         with self._lock:
             while not self._gone:
                 try:
-                    chunk = self._parent.recv(_CHUNK, socket.MSG_DONTWAIT)
+                    chunk = self._socket.recv(_CHUNK, socket.MSG_DONTWAIT)
                 except BlockingIOError:
                     return
                 except OSError:
@@ -144,15 +156,15 @@ class ChildChannel:
 
     def close(self) -> None:
         """In the parent when the child is gone, and in each of its siblings."""
-        self._parent.close()
-        self._child.close()
+        self._socket.close()
+        self._child_end.close()
 
 
 def ask_all(
     channels: Mapping[int, ChildChannel], command: ChildCommand, within: float
 ) -> dict[int, dict[str, Any] | None]:
-    """Ask children at once. Returns each one's answer by its key, ``None`` of those that give none within
-    ``seconds``."""
+    """Ask children at once. Returns each one's answer by its key, ``None`` of those that
+    give none in ``within`` seconds."""
     deadline = time.monotonic() + within
     asked = {key: channel.send(command, within) for key, channel in channels.items()}
     missing = {key: number for key, number in asked.items() if number is not None}

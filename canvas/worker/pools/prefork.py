@@ -78,8 +78,6 @@ class Prefork:
             answers.update({one.pid: self._unresponsive.end_one(one, command.ids) for one in silent})
         return [answer for answer in answers.values() if answer is not None]
 
-    # -- duties for all children
-
     def _workers_to_renew(self) -> list[str]:
         """The workers to be renewed at the broker: the owner of the inbox, and the children that may hold something.
 
@@ -113,8 +111,6 @@ class Prefork:
         idle = [one for one in children if one.row.waits]
         for one in random.sample(idle or children, 1) if children else ():
             ask_all({one.pid: one.channel}, AdoptOrphans(), _CHANGED_WITHIN)
-
-    # -- how many children there are
 
     def resize(self, by: int) -> None:
         """Add ``by`` children, or remove some if ``by`` is negative; one stays. Safe from any thread."""

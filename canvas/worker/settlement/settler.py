@@ -165,8 +165,6 @@ class Settler:
         except BrokerError as exc:
             emit("broker.unreachable", error=str(exc))
 
-    # -- successors
-
     def _continue(self, done: Job, effects: Outbox, outcome: Outcome) -> None:
         match outcome:
             case ReplacedBy(sig, workflow) if workflow is not None:
@@ -225,8 +223,6 @@ class Settler:
             return []
         return [start.as_tuple() for start in starts if start is not None]
 
-    # -- every other end
-
     def _failure(
         self, done: Job, effects: Outbox, state: str, exc: BaseException, text: str, call_errbacks: bool = True
     ) -> None:
@@ -258,8 +254,6 @@ class Settler:
         chain = done.message.embed["chain"]
         if chain:
             fail_remaining(effects, chain, TerminalState(state, exc, text or None, self._settler(done)))
-
-    # -- parts of these
 
     def _part(self, done: Job, effects: Outbox, state: str, result: Any) -> None:
         chord, group_id = done.message.embed["chord"], done.message.headers.get("group")

@@ -44,8 +44,6 @@ class Workflow(PageComposition):
         super().__init_subclass__(**options)
         WORKFLOWS.add(cls)
 
-    # -- composing
-
     @classmethod
     def current(cls) -> "Workflow":
         """The workflow that the calling ``@workflow`` function composes: for nodes that are not calls of tasks, such as
@@ -178,8 +176,6 @@ class Workflow(PageComposition):
         except CompositionError:
             return None
 
-    # -- running
-
     def apply_async(self, **options: Any) -> "Run":
         """Start a run of it, or find the run that was started with the same ``run_key``. Options are those of
         ``canvas.workflows.start.StartOptions``: ``expires``, ``timeout``, ``target``, ``labels``, ``run_key`` and
@@ -230,8 +226,6 @@ class Workflow(PageComposition):
             instead = f"did you mean {close[0]}? {expected}" if close else expected
             instead += "; options of messages, such as queue, belong to the nodes' signatures: task.s(…).set(queue=…)"
         raise TypeError(f"workflow {self.name!r} has no option {unknown!r} for its runs: {instead}")
-
-    # -- looking
 
     def draw(self, form: str = "text") -> str:
         """A picture. ``form``: ``text`` for terminals, ``mermaid``, ``dot`` or ``svg``."""

@@ -208,8 +208,6 @@ class ControlFlow(MapComposition, ABC):
         self._check_arguments(f"{name}: until", until, 1)
         return plain
 
-    # -- workflows inside
-
     def input(self, name: str, default: Any = _NOTHING) -> Node:
         """A node whose value is given from outside: by ``inputs`` of ``add``, where this workflow is a node, or of
         ``apply_async``. ``name`` is its key in ``inputs``; ``default`` counts if none is given. Raises

@@ -139,8 +139,6 @@ class MapComposition(InnerWorkflows):
             got = repr(sig) if entry.inner is None else repr(entry.inner)
             raise CompositionError(f"{entry.name}: batch: expected the signature of one task; got {got:.100}")
 
-    # -- lines of maps
-
     def _needs(self, entry: NodeDefinition, reference: Reference, edge: Edge) -> None:
         """Let a node that is composed already wait for another one."""
         self._slot(entry, reference, edge)

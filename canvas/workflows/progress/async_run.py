@@ -18,8 +18,6 @@ R = TypeVar("R")
 class AsyncRun(RunResults, ABC, Generic[R]):
     """A run that is read and controlled from an event loop: each method is the one without ``a``, in a thread."""
 
-    # -- reading
-
     async def astatus(self) -> RunStatus:
         """``status``, without blocking the event loop."""
         return await asyncio.to_thread(self.status)
@@ -65,8 +63,6 @@ class AsyncRun(RunResults, ABC, Generic[R]):
     async def adraw(self, form: str = "text") -> str:
         """``draw``, without blocking the event loop."""
         return await asyncio.to_thread(self.draw, form)
-
-    # -- controlling
 
     async def acancel(self, terminate: bool = False, signal: str = "SIGTERM") -> bool:
         """``cancel``, without blocking the event loop."""

@@ -55,8 +55,6 @@ class RunEngine(NodeAttempt):
     _cancelled = False
     """Whether the attempt was cancelled before it began."""
 
-    # -- entrances
-
     def on_task_end(self, place: NodeRef, state: str, value: Any) -> None:
         """Continue the run after the task of the node ``place`` has ended."""
         if place.item is None:
@@ -135,8 +133,6 @@ class RunEngine(NodeAttempt):
             self._fail(number, exc)
         self._drain()
 
-    # -- from node to node
-
     def _drain(self) -> None:
         while self._ended or self._calls:
             if not self._ended:
@@ -186,8 +182,6 @@ class RunEngine(NodeAttempt):
             self._fail(number, upstream_failure(node.name, how.value))
         else:
             self._skip(number)
-
-    # -- the end
 
     def _finish(self, node: RunNode, inputs: Sequence[KnownInput]) -> None:
         # The failure of a map that feeds another one is that of the other one's items.

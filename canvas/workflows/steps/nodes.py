@@ -123,8 +123,6 @@ class NodeAttempt(PagesAttempt):
         child = save_child(self._app, self._runs, self._effects, new)
         type(self)(self._app, self._runs, self._effects, child, 0, self._parent).begin(None)
 
-    # -- nodes that do not run
-
     def _skip(self, number: int) -> None:
         self._record(number, states.SUCCESS, None, canvas=SKIPPED)
         self._ended.append((number, 0, SKIPPED, None))

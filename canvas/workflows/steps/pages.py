@@ -80,8 +80,6 @@ class PagesAttempt(LineAttempt):
         else:
             self._page_done(number, progress)
 
-    # -- one page
-
     def _ask(self, number: int, progress: Progress, cursor: Any) -> None:
         """Ask for a page when none is worked on."""
         self._note(number, progress, progress.page + 1)
@@ -187,8 +185,6 @@ class PagesAttempt(LineAttempt):
             self._go_on_with(number, after, states.SUCCESS, given)
         else:
             self._ask(number, after, page[NEXT])
-
-    # -- records
 
     def _attempts(self, place: NodeRef) -> list[NodeRef]:
         """This attempt at a node, and the earlier ones with the same source and work, the latest first."""

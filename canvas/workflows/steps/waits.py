@@ -61,8 +61,6 @@ def mailbox_of(node: RunNode) -> str:
 class WaitingAttempt(Attempt, ABC):
     """An attempt whose nodes wait."""
 
-    # -- in the mailbox
-
     def _take(self, number: int, purpose: Purpose, mailbox: str = "") -> None:
         """Let a node wait."""
         lives, wait = self._app.backend.run_lives, wait_id(self._attempt, number, purpose)
@@ -128,8 +126,6 @@ class WaitingAttempt(Attempt, ABC):
     def _end_wait(self, number: int, state: str, value: Any) -> None:
         self._over(number, state, value)
 
-    # -- the first of several inputs
-
     def _arrive(self, out: OutgoingEdge, state: str, value: Any) -> None:
         """An input of a node that starts with its first fitting one."""
         target = self._node(out.node)
@@ -138,8 +134,6 @@ class WaitingAttempt(Attempt, ABC):
             self._resolve(out.node, "first", out.slot, state, value)
         else:
             self._part(f"{out.node}.none", out.slot, state, value, ["node", out.node], target.open_slots)
-
-    # -- times and signals
 
     def _sleep(self, number: int, node: RunNode, values: Sequence[Any]) -> None:
         now = self._app.now().timestamp()
@@ -181,8 +175,6 @@ class WaitingAttempt(Attempt, ABC):
         else:
             self._ended.append((number, 0, *by_policy(node, state, value)))
 
-    # -- timers
-
     def _timer(self, number: int, purpose: Purpose, due: float) -> None:
         """Set a node's timer."""
         wakes = min(due, self._app.now().timestamp() + TIMER_LASTS)
@@ -214,8 +206,6 @@ class WaitingAttempt(Attempt, ABC):
             return False
         about, attempt = self._runs.metadata(self._run)
         return attempt == self._attempt and not about["cancelled"]
-
-    # -- what is not needed any more
 
     def _cancel_nodes(self, numbers: Sequence[int]) -> None:
         sig = self._app.signature(CANCEL_NODES, (self._run, self._attempt, list(numbers)), ignore_result=True)

@@ -83,8 +83,6 @@ class ConsumerChannel:
         self.unregistered: list[tuple[Arrival, Held]] = []
         """Messages that are to be leased."""
 
-    # -- the channel
-
     def _ready(self) -> Link:
         if self._link is None:
             link = self._connect()
@@ -160,8 +158,6 @@ class ConsumerChannel:
         """In a forked process: close the copy of the parent's socket."""
         self.lock = threading.RLock()
         self.lose(self._link)
-
-    # -- consumers
 
     def _take_other(self, link: Link, event: Event) -> bool:
         match event:

@@ -166,8 +166,6 @@ class Link:
         finally:
             self._connection.transport.connected = False
 
-    # -- reading
-
     def _check_heartbeats(self) -> None:
         if self._heartbeat and time.monotonic() - self._heard > 2.5 * self._heartbeat:
             raise self._lost("no heartbeats")

@@ -108,8 +108,6 @@ class Session(ConsumerChannel):
         link.take_until(take, lambda: committed and answers >= asked)
         return got
 
-    # -- returning
-
     def return_held(self, tags: Sequence[str]) -> None:
         """Return the messages of these leases to their queues, as far as they are held on this channel."""
         with self.lock:

@@ -114,8 +114,6 @@ class LocalSettler:
             self._messages.end(settlement)
         return acks
 
-    # -- chords: there are none
-
     def publish_with_chords(
         self, joins: Sequence[ChordStart], messages: Sequence[Publish], delays: Delays = None
     ) -> None:

@@ -52,8 +52,6 @@ class RpcResults:
         self._declared = 0.0
         self._count = 0
 
-    # -- the queue
-
     def declare(self) -> None:
         """Make the queue for the results of this process, before its first task is sent. Raises OperationalError."""
         expires = self._options.expires
@@ -93,8 +91,6 @@ class RpcResults:
                 with self._records.lock:
                     for one in list(self._records.records):
                         self._records.record(one)
-
-    # -- the port
 
     def get(self, task_ids: Sequence[str], retry: bool = True) -> list[bytes | None]:
         return self._reading().get(task_ids)

@@ -63,8 +63,6 @@ class SlotClient(RedisClient):
         """That of the node which serves the slot."""
         return self._cluster.node(self._slot).absence
 
-    # -- calls
-
     def _routed(self, call: Callable[[RedisClient], T], retry: bool) -> T:
         tries = _Tries(self._cluster, self._slot, retry)
         while True:
@@ -146,8 +144,6 @@ class SlotClient(RedisClient):
                 return await call(node)
             except (SlotNotServed, OperationalError) as exc:
                 await asyncio.sleep(await asyncio.to_thread(tries.pause, exc))
-
-    # -- connections of their own
 
     def follow(self, refusal: SlotNotServed) -> None:
         """Like ``RedisClient``; the slot may still be migrating, so that this takes a moment."""

@@ -73,8 +73,6 @@ class RedisClient:
         self._calls = self._held = self._loops = self._library = None
         self._connectors, self._subscriptions, self._pid = (), deque(), 0
 
-    # -- connections
-
     def _clients(self) -> tuple[Commands, Connector]:
         """The connections for calls, and those that are held: for subscriptions and blocking commands."""
         if self._pid != os.getpid():
@@ -120,8 +118,6 @@ class RedisClient:
     def absence(self) -> Absence:
         """When this process was last without the server."""
         return self._clients()[0].absence
-
-    # -- calls
 
     def command(self, *words: Any, retry: bool = True) -> Any:
         """One command; with ``retry`` made again while the server is unreachable."""

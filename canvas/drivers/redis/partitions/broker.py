@@ -50,8 +50,6 @@ class PartitionedBroker:
         """Whether a partition was away since the last settlement: it may have forgotten how some leases ended."""
         self._away.after_return = self._returned
 
-    # -- sending
-
     def declare(self, queues: Sequence[Queue]) -> None:
         by_name = {queue.filled().name: queue for queue in queues}
         for partition, names in self._partitions.by_queue(list(by_name)).items():
@@ -71,8 +69,6 @@ class PartitionedBroker:
             for partition, copy in self._partitions.routed(message):
                 found.setdefault(partition, []).append(copy)
         return found
-
-    # -- leasing
 
     def check(self) -> None:
         for partition in self._partitions.every:
@@ -142,8 +138,6 @@ class PartitionedBroker:
         for partition in self._partitions.every:
             partition.link.close()
 
-    # -- revocations
-
     def note_version(self, partition: Partition, version: int) -> None:
         """A partition has said the version of its revocations."""
         self._versions[partition] = version
@@ -152,8 +146,6 @@ class PartitionedBroker:
     def version(self) -> int:
         """Another number than before where a partition that is used has new revocations."""
         return sum(self._versions.get(partition, 0) for partition in self._partitions.used)
-
-    # -- stepwise
 
     def fences(self, settlements: Sequence[Settlement]) -> Sequence[bool | None]:
         holds: list[bool | None] = [None] * len(settlements)

@@ -56,8 +56,6 @@ class PartitionedResults:
     def _of(self, some_id: str) -> RedisResults:
         return self._every[self._layout.of_key(some_id)]
 
-    # -- records
-
     def _gathered(self, task_ids: Sequence[str], read: Callable[[RedisResults, list[str]], Sequence[T]]) -> list[T]:
         """The answers of all partitions, each for the ids that are in it, in the order of the ids."""
         found: dict[str, T] = {}
@@ -130,8 +128,6 @@ class PartitionedResults:
     def close(self) -> None:
         self._every[0].link.close()
 
-    # -- runs
-
     def save_run(
         self, run: str, fields: Mapping[str, bytes], expires: int | None, created: float | None,
         listing: RunListing | None = None, start: ReadyChord | None = None,
@@ -183,8 +179,6 @@ class PartitionedResults:
 
     def list_run_as(self, run: str, state: str, before: str) -> None:
         self._of(run).list_run_as(run, state, before)
-
-    # -- chords
 
     def start_chords(self, joins: Sequence[ChordStart], extensions: Sequence[ChordExtension] = ()) -> None:
         self.record(Records(joins=joins, extensions=extensions))

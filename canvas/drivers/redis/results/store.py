@@ -170,8 +170,6 @@ class RedisResults:
     def start_chords(self, joins: Sequence[ChordStart], extensions: Sequence[ChordExtension] = ()) -> None:
         self.record(Records(joins=joins, extensions=extensions))
 
-    # -- stepwise
-
     def record(self, records: Records) -> list[ReadyChord]:
         """Records, parts and chord starts in one atomic call; the chords that became ready. Raises RefusedError."""
         packed = pack(self.packing.recorded(records))

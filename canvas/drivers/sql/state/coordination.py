@@ -25,8 +25,6 @@ class SqlCoordination:
         self._leases = leases
         self._outboxes = outboxes
 
-    # -- revocations
-
     def revoke(self, entries: Sequence[str], seconds: float) -> None:
         if entries:
             self._database.change(lambda connection: self._revoke(connection, entries, seconds))
@@ -60,8 +58,6 @@ class SqlCoordination:
 
         return self._database.call(work)
 
-    # -- rates
-
     def reserve_rate_slot(self, key: str, interval: float) -> float:
         turns, row_key = self._tables.rate_limits, key_of(key)
 
@@ -74,8 +70,6 @@ class SqlCoordination:
             return 0.0 if at <= now else at
 
         return self._database.change(work)
-
-    # -- permits
 
     def acquire_permit(self, key: str, limit: int, delivery: Delivery) -> bool:
         permits, permit_key = self._tables.permits, key_of(key)
@@ -148,8 +142,6 @@ class SqlCoordination:
 
         found = self._database.call(lambda connection: sorted(connection.execute(keys).scalars()))
         return sum(self._database.change(lambda connection, key=key: work(connection, key)) for key in found)  # type: ignore[misc]
-
-    # -- locks
 
     def publish_unique(self, message: Publish, lock: UniqueLock, seconds: float, delays: Delays = None) -> str | None:
         locks, lock_key, token = self._tables.locks, key_of(lock.key), uuid4().hex

@@ -60,8 +60,6 @@ class SqlMessages:
         self._uncertain: dict[str, list[str]] = {}
         """By worker, the tags of the messages that a call was to lease whose answer was lost."""
 
-    # -- leases
-
     def register(self, worker: str, arrivals: Sequence[Arrival]) -> LeaseReply:
         tags = [arrival.delivery.tag for arrival in arrivals]
 
@@ -168,8 +166,6 @@ class SqlMessages:
 
         return self.database.change(work)
 
-    # -- queues of delays
-
     def note_delay_queue(self, name: str) -> None:
         queues = self._tables.delay_queues
 
@@ -186,8 +182,6 @@ class SqlMessages:
     def forget_delay_queues(self, names: Sequence[str]) -> None:
         queues = self._tables.delay_queues
         self.database.call(lambda connection: connection.execute(delete(queues).where(queues.c.name.in_(names))))
-
-    # -- outboxes
 
     def outbox(self, worker: str) -> str:
         return worker

@@ -51,8 +51,6 @@ class SqlRecovery:
         """See ``StateParts``."""
         self.dropped, self.to_entry = dropped, to_entry
 
-    # -- workers
-
     def heartbeat(self, worker: str, queues: Sequence[str], ttl: float) -> HeartbeatReply:
         workers, leases = self._tables.workers, self._tables.leases
         self._database.absence.beat(ttl)
@@ -175,8 +173,6 @@ class SqlRecovery:
         unknown = connection.execute(old.where(leases.c.worker.not_in(workers)).distinct()).scalars().all()
         return sum(self._return(connection, self._rows.of(connection, worker), False) for worker in unknown)
 
-    # -- leases
-
     def mark_started(self, delivery: Delivery) -> None:
         self._database.call(lambda connection: self._rows.mark(connection, [delivery.tag], started=True))
 
@@ -207,8 +203,6 @@ class SqlRecovery:
     def leased_message(self, tag: str) -> bytes | None:
         found = self._database.call(lambda connection: self._rows.locked(connection, tag))
         return found.payload if found is not None else None
-
-    # -- orphans
 
     def has_orphans(self) -> bool:
         leases = self._tables.leases

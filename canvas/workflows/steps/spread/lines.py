@@ -52,8 +52,6 @@ class LineAttempt(MapAttempt):
         feeds = node.details.get("feeds")
         return [out.node for out in node.outs if out.node in feeds] if feeds else []
 
-    # -- begin and end
-
     def _begin_line(self, number: int, whole: Any, values: Sequence[Any], items: int, digest: str) -> None:
         """Let the maps that take the items of map ``number`` begin with it. ``values``: the inputs of the first map of
         the line that runs in this attempt."""
@@ -95,8 +93,6 @@ class LineAttempt(MapAttempt):
                 self._resolve(fed, "end", source, states.FAILURE, upstream_failure(node.name, value))
             else:
                 self._resolve(fed, "end", source, state, value)
-
-    # -- from unit to unit
 
     def _feed(self, place: NodeRef, state: str, value: Any) -> None:
         """Pass the end of a unit on to the maps that take its items."""
