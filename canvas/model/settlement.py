@@ -38,6 +38,8 @@ class ResultWrite(NamedTuple):
     """A stored SUCCESS is never overwritten by anything else."""
     run_state: str = ""
     """For the record of a workflow's run: the state under which the index of runs lists the run from then on."""
+    run_attempt: int = 0
+    """For such a record: the attempt that it is about. Nothing is stored once the run has begun a later one."""
     about: Mapping[str, Any] | None = None
     """Fields of the task that a store may show with its record: ``argsrepr``, ``kwargsrepr``, ``periodic_task_name``.
     Only with ``result_extended``."""

@@ -101,8 +101,9 @@ class Outbox:
         self.stores.append(self._parts.backend.store_of(record, in_run))
 
     def record_run(self, record: Record, in_run: bool = True) -> None:
-        """Keep and announce the state of a workflow's run, and list the run under it."""
-        self.stores.append(self._parts.backend.store_of(record, in_run)._replace(run_state=record.status))
+        """Keep and announce the state of an attempt of a workflow's run, and list the run under it."""
+        store = self._parts.backend.store_of(record, in_run)
+        self.stores.append(store._replace(run_state=record.status, run_attempt=record.extra["attempt"]))
 
     def part(self, membership: "ChordMembership", state: str, result: Any, settler: "PartOrigin") -> None:
         """Return a member's value to its chord. Where Celery ends chords, which it does by records, it has a record in

@@ -20,7 +20,7 @@ from canvas.workflows.services import WorkflowServices
 from canvas.workflows.status import RunStatus, node_state
 from canvas.workflows.steps.child_runs import INSIDE, goes_on_inside
 from canvas.workflows.steps.compensation import undone_inside
-from canvas.workflows.steps.earlier_attempts import FRESH
+from canvas.workflows.steps.earlier_attempts import FRESH, NOT_UNDONE
 from canvas.workflows.steps.engine import RunEngine
 
 _KEEPS_PARTS = frozenset({"task", "map", "loop", "flow", "pages"})
@@ -73,11 +73,14 @@ def resume(
     records: Sequence[Record | None],
     failed: bool,
     anew: Again = NOTHING,
+    cancelled: bool = False,
 ) -> tuple[RunAttempt, SettleResult] | None:
-    """The next attempt, and the reply to its first settlement; ``None`` when another client has just resumed the run.
+    """The next attempt, and the reply to its first settlement; ``None`` when another client has just resumed the run,
+    or the attempt before has just failed.
 
     ``nodes`` are those of the first attempt, ``records`` theirs. ``failed``: the attempt before has ended without
-    success, so that its compensations have run. ``anew``: the nodes that run again though they have ended.
+    success, so that its compensations run. ``anew``: the nodes that run again though they have ended. ``cancelled``:
+    the attempt is cancelled from its start on.
     """
     ended = ended_nodes(nodes, records)
     fresh = _with_dependents(nodes, _compensated(app, before, nodes, records, ended) if failed else set())
@@ -85,7 +88,7 @@ def resume(
     inside = {number: path for number, path in anew.inside.items() if number not in fresh}
     ended = {number: how for number, how in ended.items() if number not in undone}
     ended |= {number: (states.SUCCESS, None) for number in _unneeded(nodes, ended)}
-    again = RunAttempt(before.run, _about_again(before, nodes, undone, inside), before.number + 1)
+    again = RunAttempt(before.run, _about_again(before, nodes, undone, inside, failed), before.number + 1)
     again.about["attempts"] = [
         known if number in ended else again.number for number, known in enumerate(before.about["attempts"])
     ]
@@ -97,8 +100,11 @@ def resume(
         first = again.first_step(app, with_values(lasting, ended), ended)
     else:
         start = again.engine(app, Outbox(app)).start_marker(again.about.get("timeout"))
-    if not app.run_store.begin_attempt(before.run, before.number, again.about, left, start):
+    unless = "" if failed else "undone"
+    if not app.run_store.begin_attempt(before.run, before.number, again.about, left, start, cancelled, unless):
         return None
+    if cancelled:
+        app.control.revoke_by_stamped_headers({STAMP: stamp_of(again.run, again.number)})
     outlive(app, app.run_store, before.run)
     app.control.keep_revoked_stamps({STAMP: stamp_of(before.run, before.number)})
     settler = app.driver.settler
@@ -155,14 +161,17 @@ def ended_nodes(nodes: list[RunNode], records: Sequence[Record | None]) -> Ended
 
 
 def _about_again(
-    before: RunAttempt, nodes: list[RunNode], undone: set[int], inside: Mapping[int, str]
+    before: RunAttempt, nodes: list[RunNode], undone: set[int], inside: Mapping[int, str], failed: bool
 ) -> dict[str, Any]:
-    """The metadata of the next attempt. ``inside``: by number, nodes whose runs go on from a node of theirs."""
+    """The metadata of the next attempt. ``inside``: by number, nodes whose runs go on from a node of theirs.
+    ``failed``: as for ``resume``."""
     about = {key: value for key, value in before.about.items() if key not in ("cancelled", INSIDE)}
     anew = undone - inside.keys()
     fresh = {str(number): before.number + 1 for number in anew if nodes[number].kind in _KEEPS_PARTS}
     if fresh:
         about[FRESH] = {**about.get(FRESH, {}), **fresh}
+    if not failed:
+        about[NOT_UNDONE] = [*before.about.get(NOT_UNDONE, ()), before.number]
     if inside:
         about[INSIDE] = {str(number): path for number, path in inside.items()}
     return about

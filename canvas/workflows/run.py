@@ -148,7 +148,9 @@ class Run(AsyncRun["Run"]):
         *records, _ = found = self._look()
         if self._status(found).over or is_ending(self.nodes, records) or overdue not in (None, self.attempt):
             return False
-        self.app.run_store.cancel(self.id, self.attempt, overdue is not None and not self.about["cancelled"])
+        marks = ["cancelled", "overdue"] if overdue is not None and not self.about["cancelled"] else ["cancelled"]
+        if not self.app.run_store.mark(self.id, self.attempt, *marks):
+            return False
         stamps = {STAMP: stamp_of(self.id, self.attempt)}
         self.app.control.revoke_by_stamped_headers(stamps, terminate=terminate, signal=signal)
         places = [(NodeRef(self.id, self.attempt, number), node) for number, node in enumerate(self.nodes)]
@@ -157,14 +159,9 @@ class Run(AsyncRun["Run"]):
         inside = look_inside(self.app, left)
         _cancel_runs(self.app, inside.runs, terminate, signal)
         if nodes_of_celery(self.about, self.nodes, records) or inside.by_celery:
-            self._end_cancelled()
+            # Nothing starts its next nodes: an attempt that is cancelled from its start on ends it.
+            self._begin_attempt(self._look(), failed=False, cancelled=True)
         return True
-
-    def _end_cancelled(self) -> None:
-        """End a cancelled run whose next nodes nothing starts, by an attempt that is cancelled from its start on."""
-        self.app.run_store.cancel(self.id, self.attempt + 1, False)
-        self.app.control.revoke_by_stamped_headers({STAMP: stamp_of(self.id, self.attempt + 1)})
-        self._begin_attempt(self._look(), failed=False)
 
     @refuse_other_names("signal")
     def signal(self, name: str, payload: Any = None, key: str | None = None) -> None:
@@ -194,8 +191,9 @@ class Run(AsyncRun["Run"]):
         Nodes that were compensated run again too, and the nodes that depend on them.
 
         False when there is nothing to do: the run has succeeded, has not ended, or another client has just resumed it.
-        With ``force`` a run that has not ended is resumed, for a run whose next step is lost; tasks of it that are
-        still running have no further effect. Raises CompositionError for a run in the place of another run's node.
+        With ``force`` a run that has not ended is resumed, for a run whose next step is lost; False then also when it
+        is failing at that moment. Its tasks that are still running have no further effect: neither their results nor a
+        failure change the run. Raises CompositionError for a run in the place of another run's node.
         """
         refuse_inside(self.id, self.about)
         return self._take_step(lambda run: run._resume(force))
@@ -230,9 +228,11 @@ class Run(AsyncRun["Run"]):
         status = self._status(found)
         return status.over and self._begin_attempt(found, status.state != states.SUCCESS, anew)
 
-    def _begin_attempt(self, found: list[Record | None], failed: bool, anew: Again = NOTHING) -> bool:
+    def _begin_attempt(
+        self, found: list[Record | None], failed: bool, anew: Again = NOTHING, cancelled: bool = False
+    ) -> bool:
         """``failed``: the attempt before has ended without success; ``anew``: the nodes that run again in any case."""
-        next_attempt = resume(self.app, self._attempt(), self.nodes, found[:-1], failed, anew)
+        next_attempt = resume(self.app, self._attempt(), self.nodes, found[:-1], failed, anew, cancelled)
         if next_attempt is None:
             return False
         again, verdict = next_attempt

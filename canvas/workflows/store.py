@@ -96,21 +96,24 @@ class RunStore:
         return str(self.persist(lambda: self._results.save_run(run, fields, self._alive, now, listing, start)))
 
     def begin_attempt(
-        self, run: str, attempt: int, about: dict[str, Any], nodes: Sequence[RunNode], start: ReadyChord | None
-    ) -> bool:
-        """Store the next attempt of a run, with the ready chord that starts it; False when it has begun already."""
-        fields = {"about": self._encode(run, about), **self._encoded(run, attempt + 1, nodes)}
+        self, run: str, attempt: int, about: dict[str, Any], nodes: Sequence[RunNode], start: ReadyChord | None,
+        cancelled: bool = False, unless: str = "",
+    ) -> bool:  # fmt: skip
+        """Store the next attempt of a run, with the ready chord that starts it; False when it has begun already, or
+        something is noted about the attempt before: see ``mark``. ``cancelled``: it is so from its start on."""
         from canvas.drivers.ports.runs import NewAttempt  # imported late: programs that begin no attempt do without
         from canvas.workflows.labels import run_listing
 
-        new = NewAttempt(attempt, fields, self._alive, start, run_listing(about).state, new_id())
+        marks = {"cancelled": str(attempt + 1).encode()} if cancelled else {}
+        fields = {"about": self._encode(run, about), **marks, **self._encoded(run, attempt + 1, nodes)}
+        new = NewAttempt(attempt, fields, self._alive, start, run_listing(about).state, unless, new_id())
         return bool(self.persist(lambda: self._results.begin_attempt(run, new)))
 
-    def cancel(self, run: str, attempt: int, overdue: bool) -> None:
-        """Keep that an attempt is cancelled, and whether that is because its time was over."""
-        number = str(attempt).encode()
-        fields = {"cancelled": number, **({"overdue": number} if overdue else {})}
-        self.persist(lambda: self._results.save_run(run, fields, self._alive, None))
+    def mark(self, run: str, attempt: int, *names: str) -> bool:
+        """Note that an attempt is ``cancelled``, and that it was ``overdue``, or that its nodes are ``undone``; False,
+        and nothing is noted, when it is not the latest one."""
+        fields = dict.fromkeys(names, str(attempt).encode())
+        return bool(self.persist(lambda: self._results.mark_attempt(run, attempt, fields)))
 
     def outlive(self, run: str, task_ids: Sequence[str]) -> None:
         """Keep a run, and these records, as long as a run that has not ended."""
@@ -167,8 +170,7 @@ class RunStore:
 
     def is_overdue(self, run: str, attempt: int) -> bool:
         """Whether an attempt was cancelled because its time was over."""
-        (overdue,) = self.persist(lambda: self._results.read_run(run, ["overdue"]))
-        return bool(overdue == str(attempt).encode())
+        return bool(self.persist(lambda: self._results.read_run(run, ["overdue"])) == [str(attempt).encode()])
 
     def node(self, run: str, attempt: int, number: int) -> RunNode:
         """One node. Raises RunLost."""
@@ -208,8 +210,7 @@ class RunStore:
 
     def run_of_key(self, name: str, key: str) -> str | None:
         """The id of the run of a workflow that was started under this key, if it is kept."""
-        run: str | None = self.persist(lambda: self._results.run_of_key(name, key))
-        return run
+        return self.persist(lambda: self._results.run_of_key(name, key))  # type: ignore[no-any-return]
 
     def waiting(self, seconds: float, cursor: str) -> tuple[list[str], str]:
         """See ``RunRecords.waiting_runs``."""

@@ -11,6 +11,7 @@ import pytest
 from canvas import Workflow
 from canvas.drivers.ports.values import Lease
 from canvas.errors import RunLost, TimeoutError
+from canvas.model.run_index import RunQuery
 from canvas.testing.contract import eventually
 from canvas.worker.options import WorkerOptions
 from canvas.worker.process import WorkerProcess
@@ -218,3 +219,40 @@ def test_cancel_and_resume_while_workers_are_killed(bench, app, flow):
     after = ran(bench, key)
     # What had succeeded is not run again.
     assert {name: after[name] for name in done} == {name: before[name] for name in done}
+
+
+@pytest.mark.parametrize("ends_in", ["success", "failure"])
+def test_the_end_of_an_attempt_that_was_given_up_changes_nothing(bench, app, flow, ends_in):
+    gate, undone = bench.new_key(), bench.new_key()
+    first = flow.add(task(app, "ident").s(1), name="first", compensate=task(app, "noted").si(1, undone))
+    flow.add(task(app, "until_open").s(gate), after=[first], name="slow")
+    run = flow.apply_async()
+    with start(bench, "-P", "prefork", "-c", "1"):
+        bench.ledger(gate, 1)
+        given_up = run["slow"].id
+        assert run.resume(force=True)
+        if ends_in == "failure":
+            app.control.revoke(given_up, terminate=True)
+            eventually(lambda: app.AsyncResult(given_up).state == "REVOKED")
+        bench.open(gate)
+        eventually(lambda: run.status().state == "SUCCESS")
+        assert run.get(timeout=20) == gate
+        assert [found.state for found in app.run_store.find(RunQuery(limit=1))] == ["SUCCESS"]
+        assert task(app, "ident").delay(3).get(timeout=20) == 3
+    assert bench.ledgers.lrange(f"ledger:{undone}", 0, -1) == []
+
+
+def test_no_attempt_uses_values_that_are_being_undone(bench, app, flow):
+    undone, gate = bench.new_key(), bench.new_key()
+    first = flow.add(task(app, "ident").s(1), name="first", compensate=task(app, "noted").si(1, undone))
+    flow.add(task(app, "gated").s(first, key=gate), name="gated")
+    run = flow.apply_async()
+    before = run._look()
+    with start(bench, "-P", "threads", "-c", "2"):
+        bench.ledger(undone, 1)
+        assert run._begin_attempt(before, failed=False) is False
+        assert run.attempt == 0
+        bench.open(gate)
+        assert run.resume()
+        assert run.get(timeout=20) == [1]
+    assert states(run) == {"first": "SUCCESS", "gated": "SUCCESS"}

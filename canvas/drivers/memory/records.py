@@ -51,7 +51,8 @@ class MemoryRecords:
 
     def keep(self, store: ResultWrite) -> None:
         old = self.record(store.task_id)
-        if old is not None and old.success:
+        late = store.run_state and int(self.run(store.task_id).get("attempt", b"0")) > store.run_attempt
+        if late or (old is not None and old.success):
             return
         until = self.clock() + store.expires if store.expires else None
         self.records[store.task_id] = Kept(store.payload, until, store.success)

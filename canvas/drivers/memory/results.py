@@ -158,12 +158,24 @@ class MemoryResults:
             kept = memory.run(run)
             if kept.get("attempt") != str(new.before).encode():
                 return bool(new.call) and kept.get("begun_by") == new.call.encode()
+            if kept.get(new.unless) == str(new.before).encode():
+                return False
             kept.update(new.fields, attempt=str(new.before + 1).encode(), begun_by=new.call.encode())
             memory.records.pop(run, None)
             memory.run_index.set_state(run, new.state)
             if new.expires:
                 memory.keep_run(run, new.expires)
             self._make_ready(new.start)
+            return True
+
+    def mark_attempt(self, run: str, attempt: int, fields: Mapping[str, bytes]) -> bool:
+        memory = self._memory
+        with memory.lock:
+            kept = memory.run(run)
+            if kept.get("attempt") != str(attempt).encode():
+                return False
+            kept.update(fields)
+            memory.run_index.set_state(run)
             return True
 
     def expire_run(self, run: str, seconds: int, task_ids: Sequence[str], record_seconds: int) -> None:

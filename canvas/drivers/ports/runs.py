@@ -21,6 +21,8 @@ class NewAttempt(NamedTuple):
     """A chord that is ready from then on: a worker dispatches it, which starts the attempt."""
     state: str = states.PENDING
     """The state under which the run is listed."""
+    unless: str = ""
+    """A field of the run: the attempt does not begin if it holds the number of the attempt before."""
     call: str = ""
     """Identifies the caller, who gets the same answer each time it repeats the call."""
 
@@ -29,7 +31,8 @@ class RunRecords(Protocol):
     """Runs of workflows, each a set of named fields, and the index by which they are found.
 
     The index lists a run under its state: PENDING when it is saved and when an attempt begins, and then the
-    ``run_state`` of each record of it that is stored, in the same step. A run whose present attempt has the field
+    ``run_state`` of each record of it that is stored, in the same step. A record of an attempt, by its ``run_attempt``,
+    is not stored once the run has begun a later one. A run whose present attempt has the field
     ``cancelled`` is listed as CANCELLING, or CANCELLED when it has failed.
     """
 
@@ -54,10 +57,15 @@ class RunRecords(Protocol):
         """Fields of a run, in order."""
 
     def begin_attempt(self, run: str, new: NewAttempt) -> bool:
-        """Begin an attempt and set its fields; False, and nothing is done, when another call has begun it.
+        """Begin an attempt and set its fields; False, and nothing is done, when another call has begun it, or the field
+        ``unless`` forbids it.
 
         The record of the run, which is that of the attempt before, is deleted.
         """
+
+    def mark_attempt(self, run: str, attempt: int, fields: Mapping[str, bytes]) -> bool:
+        """Set fields of a run while ``attempt`` is its latest attempt; False, and nothing is done, when it has begun a
+        later one, or is not kept. Safe to repeat."""
 
     def expire_run(self, run: str, seconds: int, task_ids: Sequence[str], record_seconds: int) -> None:
         """Let a run expire after ``seconds``, and those of these records that exist after ``record_seconds``; 0:

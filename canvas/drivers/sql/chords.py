@@ -80,7 +80,9 @@ class SqlChords:
         self.record(Records(joins=joins, extensions=extensions))
 
     def record(self, records: Records) -> list[ReadyChord]:
-        return self._database.call(lambda connection: self.write(connection, records))
+        reads_first = any(one.run_state for one in records.stores)
+        call = self._database.change if reads_first else self._database.call
+        return call(lambda connection: self.write(connection, records))
 
     def write(self, connection: Connection, records: Records) -> list[ReadyChord]:
         """Like ``record``, in a transaction of the caller's."""

@@ -16,7 +16,7 @@ from canvas.drivers.sql.celery_tables import StoreTables
 from canvas.drivers.sql.connections.announcements import announce
 from canvas.drivers.sql.database import Database
 from canvas.drivers.sql.dialects import read_clock, unix_time, upsert
-from canvas.drivers.sql.run_index import write_state
+from canvas.drivers.sql.run_index import of_earlier_attempts, write_state
 from canvas.model import states
 from canvas.model.settlement import ResultWrite
 
@@ -89,23 +89,31 @@ class SqlResults(BlockingReads):
         """Writes these records in a transaction of the caller's."""
         # All processes lock rows in the order of their ids; records of one id stay in theirs.
         stores = sorted(stores, key=lambda one: one.task_id)
+        prepared = self._prepared(stores)
+
+        def write(connection: Connection) -> None:
+            late = of_earlier_attempts(connection, self._state, stores)
+            current = [one for one in stores if one not in late] if late else stores
+            rows, decisive = self._prepared(current) if late else prepared
+            if rows:
+                connection.execute(self._upsert(connection), rows)
+                self._write_additions(connection, decisive)
+                announce(connection, decisive)
+            for one in current:
+                if one.run_state and self._is_stored(connection, one):
+                    write_state(connection, self._state, one.task_id, one.run_state)
+
+        return write
+
+    def _prepared(self, stores: Sequence[ResultWrite]) -> tuple[list[dict[str, Any]], dict[str, _Addition]]:
+        """The rows of these records, and for each task what is written beside its row."""
         rows = [self.tables.row(one) for one in stores]
         decisive: dict[str, _Addition] = {}
         for one, row in zip(stores, rows, strict=True):
             own = row.pop(OWN)
             if one.success or one.task_id not in decisive or not decisive[one.task_id].success:
                 decisive[one.task_id] = _Addition(one.success, one.expires, own)
-
-        def write(connection: Connection) -> None:
-            if rows:
-                connection.execute(self._upsert(connection), rows)
-                self._write_additions(connection, decisive)
-                announce(connection, decisive)
-            for one in stores:
-                if one.run_state and self._is_stored(connection, one):
-                    write_state(connection, self._state, one.task_id, one.run_state)
-
-        return write
+        return rows, decisive
 
     def _is_stored(self, connection: Connection, store: ResultWrite) -> bool:
         """Whether a record has been written: a success is not overwritten by anything else."""

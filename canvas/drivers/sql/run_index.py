@@ -9,7 +9,7 @@ from canvas.drivers.sql.canvas_tables import StateTables
 from canvas.drivers.sql.dialects import read_clock, unix_time, upsert
 from canvas.model import states
 from canvas.model.run_index import IF_CANCELLED, FoundRun, RunListing, RunQuery
-from canvas.model.settlement import RunWrite
+from canvas.model.settlement import ResultWrite, RunWrite
 
 
 def is_kept(connection: Connection, runs: Table) -> ColumnElement[bool]:
@@ -47,6 +47,24 @@ def write_state(
         state = IF_CANCELLED.get(state, state)
     if state != known:
         connection.execute(update(runs).where(runs.c.run == run).values(state=state))
+
+
+def attempts_of(connection: Connection, tables: StateTables, runs: Sequence[str]) -> dict[str, int]:
+    """The latest attempt of each of these runs that is kept; no other one begins before the transaction ends."""
+    fields = tables.run_fields
+    query = select(fields.c.run, fields.c.value).where(fields.c.run.in_(sorted(runs)), fields.c.name == "attempt")
+    return {run: int(value) for run, value in connection.execute(query.with_for_update(read=True))}
+
+
+def of_earlier_attempts(
+    connection: Connection, tables: StateTables, stores: Sequence[ResultWrite]
+) -> Sequence[ResultWrite]:
+    """The records among these that are of an attempt before the latest one of their run."""
+    of_runs = [one for one in stores if one.run_state]
+    if not of_runs:
+        return ()
+    latest = attempts_of(connection, tables, [one.task_id for one in of_runs])
+    return [one for one in of_runs if latest.get(one.task_id, 0) > one.run_attempt]
 
 
 def write_runs(connection: Connection, tables: StateTables, writes: Sequence[RunWrite]) -> None:

@@ -9,6 +9,7 @@ from canvas.drivers.sql.dialects import read_clock, upsert
 from canvas.drivers.sql.mailboxes import SqlMailboxes
 from canvas.drivers.sql.results import SqlResults
 from canvas.drivers.sql.run_index import (
+    attempts_of,
     claim_key,
     count,
     find,
@@ -100,6 +101,11 @@ class SqlRuns:
             if not connection.execute(begins.values(value=str(new.before + 1).encode())).rowcount:
                 mine = select(kept.c.value).where(kept.c.run == run, kept.c.name == "begun_by")
                 return bool(new.call) and connection.execute(mine).scalar() == new.call.encode()
+            unless = select(kept.c.value).where(kept.c.run == run, kept.c.name == new.unless)
+            if new.unless and connection.execute(unless).scalar() == str(new.before).encode():
+                whole = update(kept).where(kept.c.run == run, kept.c.name == "attempt")
+                connection.execute(whole.values(value=str(new.before).encode()))
+                return False
             write_fields(connection, self._tables, run, {**new.fields, "begun_by": new.call.encode()})
             self._results.delete(connection, [run])
             write_state(connection, self._tables, run, new.state)
@@ -110,6 +116,16 @@ class SqlRuns:
             return True
 
         return self._database.call(work)
+
+    def mark_attempt(self, run: str, attempt: int, fields: Mapping[str, bytes]) -> bool:
+        def work(connection: Connection) -> bool:
+            if attempts_of(connection, self._tables, [run]).get(run) != attempt:
+                return False
+            write_fields(connection, self._tables, run, fields)
+            write_state(connection, self._tables, run)
+            return True
+
+        return self._database.change(work)
 
     def expire_run(self, run: str, seconds: int, task_ids: Sequence[str], record_seconds: int) -> None:
         runs = self._tables.runs

@@ -4,6 +4,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import pytest
+
 from canvas.drivers.ports import Driver
 from canvas.drivers.ports.runs import NewAttempt
 from canvas.model.run_index import RunListing, RunQuery
@@ -87,9 +89,9 @@ class RunRecordsContract(ContractSupport):
     def _start(self, driver: Driver, run: str, listing: RunListing, created: float, expires: int | None = 60) -> str:
         return self._runs(driver).save_run(run, {"about": run.encode(), "attempt": b"0"}, expires, created, listing)
 
-    def _end(self, driver: Driver, run: str, state: str) -> None:
+    def _end(self, driver: Driver, run: str, state: str, attempt: int = 0) -> None:
         payload = f'{{"status": "{state}"}}'.encode()
-        store = ResultWrite(run, payload, 60, state == "SUCCESS", run_state=state)
+        store = ResultWrite(run, payload, 60, state == "SUCCESS", run_state=state, run_attempt=attempt)
         driver.settler.settle([Settlement(None, fence="none", stores=[store])])
 
     def test_runs_are_found_by_all_that_a_query_gives(self, driver: Driver) -> None:
@@ -135,15 +137,15 @@ class RunRecordsContract(ContractSupport):
         assert states() == ["STARTED"]
         self._start(driver, "run", RunListing("etl", (("a", "b"),)), time.time())
         assert states() == ["STARTED"]
-        runs.save_run("run", {"cancelled": b"0"}, 60, None)
+        assert runs.mark_attempt("run", 0, {"cancelled": b"0"})
         assert states() == ["CANCELLING"]
         self._end(driver, "run", "FAILURE")
         assert states() == ["CANCELLED"]
         assert runs.begin_attempt("run", NewAttempt(0, {}, 60))
         assert states() == ["PENDING"]
         assert self._results(driver).get(["run"]) == [None]
-        self._end(driver, "run", "SUCCESS")
-        self._end(driver, "run", "FAILURE")
+        self._end(driver, "run", "SUCCESS", 1)
+        self._end(driver, "run", "FAILURE", 1)
         assert states() == ["SUCCESS"]
         runs.list_run_as("run", "FAILURE", "STARTED")
         assert states() == ["SUCCESS"]
@@ -157,8 +159,36 @@ class RunRecordsContract(ContractSupport):
         self._start(driver, "run", RunListing("etl"), time.time())
         self._end(driver, "run", "SUCCESS")
         assert runs.begin_attempt("run", NewAttempt(0, {}, 60))
-        self._end(driver, "run", "STARTED")
+        self._end(driver, "run", "STARTED", 1)
         assert results.get(["run"]) == [b'{"status": "STARTED"}']
+
+    @pytest.mark.parametrize("late", ["SUCCESS", "FAILURE", "STARTED"])
+    def test_late_writes_of_an_earlier_attempt_change_nothing(self, driver: Driver, late: str) -> None:
+        runs, results = self._runs(driver), self._results(driver)
+        self._start(driver, "run", RunListing("etl"), time.time())
+        assert runs.mark_attempt("run", 0, {"cancelled": b"0", "overdue": b"0"})
+        assert runs.begin_attempt("run", NewAttempt(0, {"cancelled": b"1"}, 60))
+        assert [found.state for found in runs.find_runs(RunQuery())] == ["CANCELLING"]
+        assert [runs.mark_attempt("run", attempt, {"cancelled": b"0"}) for attempt in (0, 2)] == [False, False]
+        self._end(driver, "run", late)
+        assert results.get(["run"]) == [None]
+        assert runs.read_run("run", ["cancelled", "overdue"]) == [b"1", b"0"]
+        assert [found.state for found in runs.find_runs(RunQuery())] == ["CANCELLING"]
+        self._end(driver, "run", "FAILURE", 1)
+        assert results.get(["run"]) == [b'{"status": "FAILURE"}']
+        assert [found.state for found in runs.find_runs(RunQuery())] == ["CANCELLED"]
+        assert runs.mark_attempt("nobody", 0, {"cancelled": b"0"}) is False
+        assert runs.read_run("nobody", ["cancelled"]) == [None]
+
+    def test_an_attempt_does_not_begin_after_what_forbids_it(self, driver: Driver) -> None:
+        runs = self._runs(driver)
+        self._start(driver, "run", RunListing("etl"), time.time())
+        assert [runs.mark_attempt("run", 0, {"undone": b"0"}) for _ in range(2)] == [True, True]
+        assert runs.begin_attempt("run", NewAttempt(0, {"about": b"1"}, 60, unless="undone")) is False
+        assert runs.read_run("run", ["about", "attempt"]) == [b"run", b"0"]
+        assert runs.begin_attempt("run", NewAttempt(0, {"about": b"1"}, 60, unless="other"))
+        assert runs.begin_attempt("run", NewAttempt(1, {"about": b"2"}, 60, unless="undone"))
+        assert runs.read_run("run", ["about", "attempt"]) == [b"2", b"2"]
 
     def test_a_run_that_has_expired_is_not_listed(self, driver: Driver) -> None:
         runs, now = self._runs(driver), time.time()

@@ -14,7 +14,7 @@ from canvas.producer.outbox import Outbox
 from canvas.telemetry import emit
 from canvas.workflows.lifetimes import grown_id, items_of, outlines, page_work, rounds_of
 from canvas.workflows.services import WorkflowServices
-from canvas.workflows.steps.earlier_attempts import usable_before
+from canvas.workflows.steps.earlier_attempts import NOT_UNDONE, usable_before
 from canvas.workflows.store import RunStore
 
 _AT_ONCE = 1_000
@@ -132,6 +132,16 @@ def places_to_undo(app: WorkflowServices, runs: RunStore, run: str, about: dict[
     has returned a workflow with one."""
     numbers = range(int(about["nodes"])) if has_grown(app, runs, run) else about.get("compensated") or []
     return [NodeRef(run, about["attempts"][number], number) for number in numbers]
+
+
+def begin_to_undo(
+    app: WorkflowServices, runs: RunStore, run: str, attempt: int, places: Sequence[NodeRef]
+) -> list[NodeDefinition]:
+    """The compensations of a failed attempt; none if another one began before it had failed. No attempt that uses the
+    values of these nodes begins from now on. Raises RunLost."""
+    if not runs.mark(run, attempt, "undone") and attempt in runs.metadata(run)[0].get(NOT_UNDONE, ()):
+        return []
+    return compensations(done_nodes(app, runs, places))
 
 
 def has_grown(app: WorkflowServices, runs: RunStore, run: str) -> bool:

@@ -15,6 +15,9 @@ from canvas.workflows.store import RunStore
 
 FRESH = "fresh"
 """The key in a run's metadata for: by a node's number, the first attempt of which anything may be used again."""
+NOT_UNDONE = "not_undone"
+"""The key in a run's metadata for: the attempts that had not failed when the next one began. However they end, their
+nodes are not undone."""
 
 
 class Earlier:

@@ -40,7 +40,7 @@ from canvas.workflows.steps.child_runs import (
     save_child,
     value_inside,
 )
-from canvas.workflows.steps.compensation import compensations, done_nodes, mark_grown, places_to_undo
+from canvas.workflows.steps.compensation import begin_to_undo, mark_grown, places_to_undo
 from canvas.workflows.steps.node_rules import FAILED, inputs_of, verdict
 from canvas.workflows.steps.nodes import NodeAttempt
 from canvas.workflows.steps.waits import mailbox_of, wait_id
@@ -224,7 +224,7 @@ class RunEngine(NodeAttempt):
 
     def _compensate(self, places: Sequence[NodeRef], name: str) -> None:
         """Start the compensations as a run of their own, with an id that is derived from this run's."""
-        entries = compensations(done_nodes(self._app, self._runs, places))
+        entries = begin_to_undo(self._app, self._runs, self._run, self._attempt, places)
         if entries:
             run, nodes = f"{self._run}.{self._attempt}.undo", run_nodes(entries)
             self._runs.save(run, run_metadata(f"undo {name}", nodes, self._app.now()), nodes)

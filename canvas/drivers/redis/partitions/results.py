@@ -150,6 +150,9 @@ class PartitionedResults:
     def begin_attempt(self, run: str, new: NewAttempt) -> bool:
         return self._of(run).begin_attempt(run, new)
 
+    def mark_attempt(self, run: str, attempt: int, fields: Mapping[str, bytes]) -> bool:
+        return self._of(run).mark_attempt(run, attempt, fields)
+
     def expire_run(self, run: str, seconds: int, task_ids: Sequence[str], record_seconds: int) -> None:
         home, by_store = self._of(run), dict(self._by_store(task_ids))
         home.expire_run(run, seconds, by_store.pop(home, []), record_seconds)

@@ -118,9 +118,13 @@ class RedisResults:
     def begin_attempt(self, run: str, new: NewAttempt) -> bool:
         keys, words = self.keys, [word for item in new.fields.items() for word in item]
         group = [new.start.group_id, new.start.callback] if new.start is not None else ["", ""]
-        arguments = [str(new.before), *group, new.expires or 0, new.state, new.call, *words]
+        arguments = [str(new.before), *group, new.expires or 0, new.state, new.call, new.unless, *words]
         script_keys = [keys.run(run), keys.ready, keys.ready_since, *self._record_keys(run)]
         return bool(self.link.call("begin_attempt", script_keys, arguments))
+
+    def mark_attempt(self, run: str, attempt: int, fields: Mapping[str, bytes]) -> bool:
+        words = [word for item in fields.items() for word in item]
+        return bool(self.link.call("mark_attempt", [self.keys.run(run)], [attempt, *words]))
 
     def expire_run(self, run: str, seconds: int, task_ids: Sequence[str], record_seconds: int) -> None:
         commands = [_expiry(self.keys.run(run), seconds), *self._record_expiries(task_ids, record_seconds)]

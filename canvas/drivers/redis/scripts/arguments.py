@@ -219,7 +219,7 @@ class ScriptArguments:
         packed = [[keys.task(s.task_id), s.payload, s.expires or 0, s.success] for s in stores]  # type: ignore[union-attr]
         for fields, store in zip(packed, stores, strict=True):
             if store.run_state:
-                fields.extend((keys.run(store.task_id), store.run_state))  # type: ignore[union-attr]
+                fields.extend((keys.run(store.task_id), store.run_state, store.run_attempt))  # type: ignore[union-attr]
         return packed
 
     def joins(self, joins: Sequence[ChordStart]) -> list[Any]:

@@ -48,10 +48,15 @@ local function store_over(key, record, ttl, success)
     return true
 end
 
--- s: {key, payload, ttl (0: never expires), whether it is a success, of a workflow's run: its hash and its state}; a
--- stored SUCCESS stays
+local function has_begun_later(run_key, attempt)
+    return (tonumber(redis.call('HGET', run_key, 'attempt')) or 0) > attempt
+end
+
+-- s: {key, payload, ttl (0: never expires), whether it is a success, of a workflow's run: its hash, its state and the
+-- attempt}; a stored SUCCESS stays, and nothing is stored of an attempt before the latest one
 local function store(s)
     local key, record, ttl, success = s[1], s[2], s[3], s[4]
+    if s[5] and has_begun_later(s[5], s[7]) then return end
     -- A success that needs a mark has it before it is announced.
     local stored = (not success or shows_state(record)) and store_first(key, record, ttl)
     stored = stored or store_over(key, record, ttl, success)
