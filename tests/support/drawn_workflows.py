@@ -9,6 +9,10 @@ from canvas import Canvas, Workflow
 LIMIT = 50.0
 MOST = 4
 """Greater items fail."""
+KINDS = [
+    "add", "add", "fail", "kept", "sleep", "wait", "wait out", "loop", "inner loop", "exhausted", "slow inside", "inside",
+    "grown", "branch", "map", "batch", "inner map", "line", "pages", "yielded",
+]  # fmt: skip
 RULES = ["all_success", "all_done", "any_success", "any_done", "none_failed"]
 
 
@@ -35,23 +39,7 @@ def nodes_before(at):
 def workflows(draw):
     drawn = []
     for at in range(draw(st.integers(1, 8))):
-        kinds = [
-            "add",
-            "add",
-            "fail",
-            "sleep",
-            "wait",
-            "wait out",
-            "loop",
-            "exhausted",
-            "slow inside",
-            "inside",
-            "grown",
-            "line",
-            "pages",
-            "yielded",
-        ]
-        kind = draw(st.sampled_from(kinds + (["first"] if at > 1 else [])))
+        kind = draw(st.sampled_from(KINDS + (["first"] if at > 1 else [])))
         parents = draw(nodes_before(at))
         if kind == "first":
             parents = draw(st.lists(st.integers(0, at - 1), unique=True, min_size=2, max_size=3))
@@ -107,9 +95,9 @@ def app_with_tasks(broker="memory://", backend="memory://"):
         raise ValueError("drawn")
 
     @app.task(name="grow", shared=False)
-    def grow(number):
+    def grow(number, name):
         flow = Workflow("grown", app)
-        flow.add(more.s(flow.add(more.s(number))))
+        flow.add(more.s(flow.add(more.s(number), compensate=undo.s(name))))
         return flow
 
     return app
@@ -133,6 +121,22 @@ def compose(app, flow, handles, node, name, scale):
         case "add":
             undo = tasks["undo"].s(name)
             return flow.add(tasks["total"].s(parents, node.number), name=name, when=node.rule, compensate=undo)
+        case "kept":
+            return flow.add(tasks["fail"].s(), on_failure="continue", default=5, **options)
+        case "branch":
+            on = flow.add(tasks["more"].s(node.number), name=f"{name} on", after=parents)
+            arms = {1: tasks["more"].s(10), 2: tasks["more"].s(20)}
+            return flow.branch(on, arms, tasks["more"].s(30), name=name)
+        case "map" | "batch":
+            items = flow.add(tasks["pair"].s(node.number + 1), name=f"{name} items", after=parents)
+            how = {"batch": 2} if node.kind == "batch" else {"concurrency": 1, "stop_after": 1}
+            return flow.map(tasks["picky"].s(), items, name=name, compensate=tasks["undo"].s(name), **how)
+        case "inner map":
+            items = flow.add(tasks["pair"].s(node.number + 1), name=f"{name} items", after=parents)
+            return flow.map(step_inside(app, "picky", name), items, name=name)
+        case "inner loop":
+            inner, until = step_inside(app, "more", name), tasks["above"].s(5)
+            return flow.loop(inner, node.number, until=until, at_most=20, **options)
         case "line":
             items = flow.add(tasks["pair"].s(node.number), name=f"{name} items", after=parents)
             undo, undo_before = tasks["undo"].s(name), tasks["undo"].s(f"{name} before")
@@ -159,12 +163,19 @@ def compose(app, flow, handles, node, name, scale):
         case "first":
             return flow.first(*parents, name=name)
         case "grown":
-            return flow.call(tasks["grow"].si(node.number), **options)
+            return flow.call(tasks["grow"].si(node.number, name), **options)
     inside = Workflow(f"inside {name}", app)
     given_number = inside.input("number")
     nap = inside.sleep((LIMIT * 2 if node.kind == "slow inside" else LIMIT / 2) * scale)
     inside.add(tasks["total"].s([given_number], 1), after=nap, compensate=tasks["undo"].s(name))
     return flow.timeout(flow.add(inside, inputs={"number": node.number}, **options), LIMIT * scale)
+
+
+def step_inside(app, task, name):
+    """A workflow that runs one task for a value, and undoes that."""
+    inside = Workflow(f"step of {name}", app)
+    inside.add(app.tasks[task].s(inside.input("value")), compensate=app.tasks["undo"].s(name))
+    return inside
 
 
 def signals_of(drawn):

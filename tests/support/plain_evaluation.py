@@ -40,8 +40,14 @@ def end_of(node, parents):
             return ANY
         case "wait out":
             return 7 if node.number else FAILED
-        case "loop":
+        case "loop" | "inner loop":
             return 6
+        case "kept":
+            return 5
+        case "branch":
+            return {0: 11, 1: 21}.get(node.number, 31)
+        case "map" | "batch" | "inner map":
+            return [node.number + 2, node.number + 3] if node.number + 2 <= MOST else FAILED
         case "grown":
             return node.number + 2
         case "line":
@@ -101,8 +107,11 @@ def to_undo(drawn, unsure, states, failed):
         elif failed and node.kind == "line" and states[f"{name} before"] == "SUCCESS":
             found += [f"{name} before"] * 2
             found += [name for item in (node.number + 1, node.number + 2) if item <= MOST]
-        elif failed and node.kind in ("add", "inside") and state == "SUCCESS":
-            found.append(name)
+        elif failed and node.kind in ("map", "inner map", "batch") and states[f"{name} items"] == "SUCCESS":
+            whole = node.kind == "batch" and node.number + 2 > MOST
+            found += [name for item in (node.number + 1, node.number + 2) if item <= MOST and not whole]
+        elif failed and node.kind in ("add", "inside", "grown", "inner loop") and state == "SUCCESS":
+            found += [name] * (6 - node.number if node.kind == "inner loop" else 1)
     return sorted(found)
 
 
@@ -124,6 +133,8 @@ def assert_as_evaluated(run, drawn):
             continue  # the run has ended before this node
         if end is FAILED:
             assert state in ("FAILURE", "UPSTREAM_FAILED", "REVOKED"), (name, drawn, status)
+        elif drawn[at].kind == "kept":
+            assert state == "FAILURE", (name, drawn, status)
         else:
             assert state == "SUCCESS", (name, drawn, status)
             assert end is ANY or run[name].get() == end, (name, drawn)
