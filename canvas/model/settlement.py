@@ -197,6 +197,10 @@ class SpeculativeDispatch(NamedTuple):
 Disposal = Literal["ack", "requeue", "redeliver", "dead_letter"]
 """How the message ends. ``requeue`` and ``redeliver`` return it to its queue; ``redeliver`` counts as a delivery."""
 Fence = Literal["lease", "early_acked", "none"]
+TaskEnding = Literal["own", "failure", "bare_failure", "dead_letter"]
+"""Which end of a task a settlement brings about: its own; a failure in place of one that a server refuses; a failure
+with nothing but the reason; the message as a dead letter, and nothing else. Each is tried when the one before is
+refused."""
 
 
 class Settlement(NamedTuple):
@@ -233,6 +237,7 @@ class Settlement(NamedTuple):
     """The messages to report once they have left. No driver reads it."""
     runs: Sequence[RunWrite] = ()
     """Written before everything else."""
+    ending: TaskEnding = "own"
 
 
 Ending = Literal["body", "failure", "record", "removal"]
@@ -273,7 +278,7 @@ class Orphan(NamedTuple):
 
 
 class RefusedEnd(NamedTuple):
-    """A delivery whose task has ended, and whose settlement a server refuses: the task ends in failure instead."""
+    """A delivery whose task has ended, and whose settlement a server refuses: the next ending is tried instead."""
 
     delivery: Delivery
     settlement: Settlement

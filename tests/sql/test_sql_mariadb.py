@@ -8,6 +8,7 @@ from canvas.drivers import open_driver
 from canvas.errors import BrokerError, RefusedError
 from canvas.model.settlement import ResultWrite
 from canvas.testing.contract import ChordStoreContract, MailboxContract, ResultStoreContract, RunRecordsContract
+from canvas.testing.worker import start_worker
 from tests.chaos.storm import Storm
 from tests.chaos.test_kills import KILLS
 from tests.chaos.workload import assert_ran_once, workload
@@ -18,6 +19,7 @@ from tests.support.processes import WorkerProcess
 from tests.support.redis_server import RedisServer
 from tests.support.seeds import seeds
 from tests.support.sql_bench import SqlBench, assert_nothing_is_left
+from tests.worker.commands import invoked
 
 pytestmark = pytest.mark.slow
 
@@ -130,3 +132,43 @@ def test_what_it_does_not_take_is_refused(url):
         driver.results.get(["a"])
     engine.dispose()
     driver.close()
+
+
+@pytest.fixture(params=["STRICT_TRANS_TABLES", ""])
+def mode(request, mariadb):
+    """Servers that refuse values which are too large for their column, and servers that cut them off."""
+    mariadb.run(f"SET GLOBAL sql_mode = '{request.param}'")
+    mariadb.run("SET GLOBAL max_allowed_packet = 1048576")
+    yield
+    mariadb.run("SET GLOBAL sql_mode = DEFAULT")
+    mariadb.run("SET GLOBAL max_allowed_packet = DEFAULT")
+
+
+def test_values_that_are_too_large_end_their_task_in_failure(redis_url, url, mode):
+    """For a column of Celery's, and for a packet; other tasks of the same worker end as ever."""
+    theirs = make("celery", redis_url, url.replace("://", "+pymysql://", 1), result_extended=True)
+    theirs.backend.store_result("made", 1, "SUCCESS")
+    app = make("canvas", redis_url, url, result_extended=True)
+
+    @app.task(name="large")
+    def large(kind, size, given=None):
+        if kind == "error":
+            raise ValueError("x" * size)
+        return "x" * size
+
+    with start_worker(app, perform_ping_check=False):
+        for call in (("value", 70_000), ("error", 70_000), ("value", 1, "x" * 70_000)):
+            with pytest.raises(
+                BrokerError, match=r"too long.*`canvas db upgrade` lets the columns that Celery made hold"
+            ):
+                large.delay(*call).get(timeout=20)
+        assert "made celery_taskmeta.result\n" in invoked(app, "db", "upgrade").stdout
+        assert invoked(app, "db", "upgrade").stdout == "The tables are up to date.\n"
+        sent = [large.delay("value", 70_000) for _ in range(3)]
+        for kind in ("value", "error"):
+            with pytest.raises(BrokerError, match="larger than max_allowed_packet, 1048576"):
+                large.delay(kind, 1_100_000).get(timeout=20)
+        assert [one.get(timeout=20) for one in sent] == ["x" * 70_000] * 3
+        assert theirs.AsyncResult(sent[0].id).get(timeout=20) == "x" * 70_000
+    app.close()
+    theirs.close()

@@ -5,12 +5,12 @@ import os
 
 import pytest
 
-from canvas import Canvas
+from canvas import Canvas, chord
 from canvas.drivers import open_driver
 from canvas.drivers.ports.chords import Records
-from canvas.errors import ConfigurationError, DecodeError, OperationalError, RefusedError
+from canvas.errors import BrokerError, ChordError, ConfigurationError, DecodeError, OperationalError, RefusedError
 from canvas.model.settlement import ResultWrite
-from canvas.testing.contract import part
+from canvas.testing.contract import eventually, part
 from canvas.testing.worker import start_worker
 from tests.support.interrupted import interrupt
 from tests.support.memcached import MemcachedServer
@@ -54,14 +54,31 @@ def test_a_signal_may_interrupt_a_call(memcached_url):
     assert interrupt("records", memcached_url) == 0
 
 
-def test_a_value_that_is_too_large_ends_its_task_in_failure(memcached_url):
-    with Canvas("own", broker="memory://large", backend=memcached_url) as app:
-        large = app.task(name="large")(lambda: "x" * 2_000_000)
-        with (
-            start_worker(app, perform_ping_check=False),
-            pytest.raises(Exception, match="larger than its items may be"),
-        ):
-            large.delay().get(timeout=20)
+def test_an_end_that_is_too_large_is_a_failure_whatever_the_end_is(memcached_url):
+    """A value, an error, a retry, arguments that are stored with the result; alone, in a chain, and in a chord."""
+    called = []
+    with Canvas("own", broker="memory://large", backend=memcached_url, result_extended=True) as app:
+        app.task(name="note")(lambda request, exc, traceback: called.append(request.id))
+
+        @app.task(name="ends", bind=True, max_retries=1)
+        def ends(self, how, _=None):
+            large = "x" * 2_000_000
+            if how == "retry":
+                raise self.retry(exc=ValueError(large), countdown=0)
+            if how == "error":
+                raise ValueError(large)
+            return large if how == "value" else how
+
+        calls = [ends.s(how) for how in ("value", "error", "retry")]
+        calls += [ends.s("argument", "y" * 2_000_000), ends.s("error") | ends.s(), chord([ends.s("error")], ends.s())]
+        with start_worker(app, perform_ping_check=False):
+            sent = [call.apply_async(link_error=app.signature("note")) for call in calls]
+            for result in sent:
+                with pytest.raises((BrokerError, ChordError), match="larger than its items may be"):
+                    result.get(timeout=20)
+                eventually(lambda ended=result: ended.state == "FAILURE")
+            assert sorted(called) == sorted({*called, sent[0].id, sent[1].id, sent[3].id})
+            eventually(lambda: len(app.driver.admin.dead_letters("celery")) == len(calls))
 
 
 def test_long_lives_are_absolute_times(memcached_url):

@@ -52,14 +52,14 @@ class MariaDBServer:
         deadline = time.monotonic() + 60
         while True:
             try:
-                self._run("SELECT 1")
+                self.run("SELECT 1")
                 return
             except pymysql.OperationalError:
                 if time.monotonic() > deadline or self._process.poll() is not None:
                     raise RuntimeError(Path(f"{self.folder}/log").read_text()[-3000:]) from None
                 time.sleep(0.1)
 
-    def _run(self, statement):
+    def run(self, statement):
         with pymysql.connect(unix_socket=f"{self.folder}/socket", user="root") as connection:
             connection.cursor().execute(statement)
 
@@ -71,7 +71,7 @@ class MariaDBServer:
     def new_database(self, kind="mysql"):
         """The URL of an empty database."""
         self._databases += 1
-        self._run(f"CREATE DATABASE t{self._databases} CHARACTER SET utf8mb4")
+        self.run(f"CREATE DATABASE t{self._databases} CHARACTER SET utf8mb4")
         return f"db+{kind}://root@/t{self._databases}?unix_socket={self.folder}/socket"
 
     def __enter__(self):

@@ -4,14 +4,17 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from sqlalchemy import Column, DateTime, Integer, LargeBinary, MetaData, Sequence, String, Table, Text
+from sqlalchemy import Column, DateTime, Integer, MetaData, Sequence, String, Table, Text
+from sqlalchemy.dialects.mysql import LONGTEXT
 
 from canvas.drivers.record_columns import RecordColumns
-from canvas.drivers.sql.canvas_tables import StateTables
+from canvas.drivers.sql.canvas_tables import BYTES, StateTables
 from canvas.model.settlement import ResultWrite
 
 UNUSED = "unused"
 """In a column's ``info``: this program does not use it."""
+_TEXT = Text().with_variant(LONGTEXT(), "mysql", "mariadb")
+"""Text of any size. MySQL's own ``TEXT``, and its ``BLOB``, hold 64 KB, which is what Celery's tables have there."""
 
 
 class TableSet(Protocol):
@@ -75,7 +78,7 @@ class CeleryTables:
             names.get("group") or "celery_tasksetmeta", self.metadata,
             Column("id", Integer, Sequence("taskset_id_sequence", schema=group_schema), primary_key=True),
             Column("taskset_id", String(155), unique=True),
-            Column("result", LargeBinary),
+            Column("result", BYTES),
             Column("date_done", DateTime, index=True),
             schema=group_schema,
             sqlite_autoincrement=True,
@@ -115,10 +118,10 @@ def _task_table(name: str, metadata: MetaData, schema: str | None, more: list[Co
         Column("id", Integer, Sequence("task_id_sequence", schema=schema), primary_key=True),
         Column("task_id", String(155), unique=True),
         Column("status", String(50)),
-        Column("result", LargeBinary),
+        Column("result", BYTES),
         Column("date_done", DateTime, index=True),
-        Column("traceback", Text),
-        Column("children", LargeBinary),
+        Column("traceback", _TEXT),
+        Column("children", BYTES),
         *more,
         schema=schema,
         sqlite_autoincrement=True,
@@ -129,10 +132,10 @@ def _extended(unused: bool) -> list[Column[Any]]:
     """The columns of ``result_extended``. Where they are ``unused``, a table that is there need not have them."""
     info = {UNUSED: unused}
     return [
-        Column("name", String(155), info=info), Column("args", LargeBinary, info=info),
-        Column("kwargs", LargeBinary, info=info), Column("worker", String(155), info=info),
+        Column("name", String(155), info=info), Column("args", BYTES, info=info),
+        Column("kwargs", BYTES, info=info), Column("worker", String(155), info=info),
         Column("retries", Integer, info=info), Column("queue", String(155), info=info),
-        Column("stamps", LargeBinary, info=info),
+        Column("stamps", BYTES, info=info),
     ]  # fmt: skip
 
 

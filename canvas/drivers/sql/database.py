@@ -1,5 +1,6 @@
 """The connections to one database, and what its errors mean."""
 
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -16,7 +17,7 @@ from canvas.drivers.silence import reported
 from canvas.drivers.sql.celery_tables import TableSet
 from canvas.drivers.sql.connections.announcements import Listener, announces
 from canvas.drivers.sql.connections.pool import KeptConnections, in_transaction, interruption
-from canvas.drivers.sql.dialects import MYSQL, connect_arguments, limit_idle_transactions, lock_database
+from canvas.drivers.sql.dialects import MYSQL, beyond_packet, connect_arguments, lock_database, prepare_connections
 from canvas.drivers.sql.layout import create, upgrade
 from canvas.errors import BrokerError, ConfigurationError, OperationalError, RefusedError
 from canvas.forks import in_forks
@@ -32,6 +33,8 @@ _NOT_DEFINED = ("42P01", "42703")
 """SQLSTATE of a table, and of a column, that is not there."""
 _NOT_DEFINED_IN_MYSQL = (1146, 1054)
 """MySQL's error numbers for the same."""
+_MADE_SMALL = re.compile("Data too long for column '(result|traceback|children|args|kwargs|stamps)'")
+"""MySQL's error about a column that holds values of any size where canvas has made it."""
 _NOT_LET_IN = (
     "password authentication failed", "no password supplied", "no pg_hba.conf entry", "does not exist",
     "Access denied for user", "Unknown database",
@@ -122,6 +125,8 @@ class Database:
                     raise broken_off_by from None
                 if not _passes(error):
                     raise self._described(error) from error
+                if (engine := self._engine) is not None and (what := beyond_packet(engine, error)):
+                    raise RefusedError(f"database {self._shown}: {what}") from error
                 if failures or getattr(error, "connection_invalidated", False):
                     self.absence.note()
                 failures += 1
@@ -134,6 +139,8 @@ class Database:
         what = f"database {self._shown}: {_reason(error)}"
         if _lacks_tables(error):
             return TablesMissing(f"{what}; {self.tables.cure}")
+        if _MADE_SMALL.search(what):
+            what += "; `canvas db upgrade` lets the columns that Celery made hold more than 64 KB"
         refused = isinstance(error, exc.StatementError) and not isinstance(error, exc.ProgrammingError)
         return RefusedError(what) if refused else BrokerError(what)
 
@@ -147,7 +154,7 @@ class Database:
             own["isolation_level"] = "READ COMMITTED"
         connect_args = connect_arguments(self.url, self._options.get("connect_args") or {})
         engine = create_engine(self.url, **{**own, **self._options, "connect_args": connect_args})
-        limit_idle_transactions(engine)
+        prepare_connections(engine)
         if self._callback is not None:
             self._callback(engine)
         return engine

@@ -12,6 +12,7 @@ from sqlalchemy import (
     case,
     cast,
     event,
+    exc,
     func,
     literal_column,
     select,
@@ -47,6 +48,12 @@ _IDLE_LIMITS = {
     ),
 }
 
+_STRICT = "SET SESSION sql_mode = CONCAT_WS(',', NULLIF(@@SESSION.sql_mode, ''), 'STRICT_TRANS_TABLES')"
+_OF_PACKETS = (1153, 2006, 2013, 2055)
+"""MySQL's error numbers for a packet that is too large, and for a connection that is lost."""
+_ESCAPED = (b"\0", b"\n", b"\r", b"\x1a", b'"', b"'", b"\\")
+"""Written as two bytes in a statement."""
+
 _UNIX_TIME = {
     "postgresql": func.extract("epoch", func.clock_timestamp()),
     "sqlite": literal_column("(julianday('now') - 2440587.5) * 86400.0"),
@@ -62,21 +69,56 @@ def connect_arguments(url: URL, given: Mapping[str, Any]) -> dict[str, Any]:
     return {**{name: value for name, value in _OF_CONNECTIONS.items() if name not in url.query}, **given}
 
 
-def limit_idle_transactions(engine: Engine) -> None:
+def prepare_connections(engine: Engine) -> None:
     """Have the server end the transaction of a client that has sent nothing for some time, where the client has not set
-    another limit. A process that is stopped in a transaction would keep its locks, for which all others wait."""
+    another limit: a process that is stopped in a transaction would keep its locks, for which all others wait. And have
+    MySQL refuse values that are too large for their column, which it cuts off in other modes than the strict one."""
+    dialect = engine.dialect.name
 
-    def limit(connection: Any, record: object) -> None:
-        statement = _IDLE_LIMITS[engine.dialect.name]
-        if engine.dialect.name in MYSQL and "mariadb" not in connection.get_server_info().lower():
-            return  # MySQL itself has no such limit
+    def prepare(connection: Any, record: object) -> None:
+        statements = []
+        if dialect in MYSQL:
+            statements.append(_STRICT)
+        # MySQL itself has no limit of idle transactions.
+        if engine.driver in _LIBPQ or (
+            engine.driver == "pymysql" and "mariadb" in connection.get_server_info().lower()
+        ):
+            statements.append(_IDLE_LIMITS[dialect])
         cursor = connection.cursor()
-        cursor.execute(statement)
+        for statement in statements:
+            cursor.execute(statement)
         cursor.close()
         connection.commit()
 
-    if engine.dialect.name in _IDLE_LIMITS and engine.driver in (*_LIBPQ, "pymysql"):
-        event.listen(engine, "connect", limit)
+    if dialect in _IDLE_LIMITS:
+        event.listen(engine, "connect", prepare)
+
+
+def beyond_packet(engine: Engine, error: exc.SQLAlchemyError) -> str:
+    """The text of the error, where a statement is larger than MySQL takes from a client; otherwise an empty text. MySQL
+    closes the connection then, as if it were stopped."""
+    lost = isinstance(error, exc.DBAPIError) and getattr(error.orig, "args", (0,))[0] in _OF_PACKETS
+    if not lost or engine.dialect.name not in MYSQL:
+        return ""
+    size = _written_size(error.params)  # type: ignore[attr-defined]
+    try:
+        with engine.connect() as connection:
+            most = int(connection.exec_driver_sql("SELECT @@max_allowed_packet").scalar_one())
+    except exc.SQLAlchemyError:
+        return ""  # it is stopped
+    return f"a statement of {size} bytes is larger than max_allowed_packet, {most}" if size > most else ""
+
+
+def _written_size(value: Any) -> int:
+    """The bytes of the parameters of a statement, as they are written in it."""
+    if isinstance(value, Mapping):
+        return sum(map(_written_size, value.values()))
+    if isinstance(value, list | tuple):
+        return sum(map(_written_size, value))
+    if not isinstance(value, bytes | str):
+        return 0
+    written = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value
+    return len(written) + sum(map(written.count, _ESCAPED))
 
 
 def unix_time(connection: Connection) -> ColumnElement[float]:

@@ -5,11 +5,13 @@ from sqlalchemy import Connection, Engine, Table, exc, inspect, select, text
 from canvas.drivers.retry_policy import tried
 from canvas.drivers.sql.canvas_tables import LAYOUT
 from canvas.drivers.sql.celery_tables import UNUSED, TableSet
-from canvas.drivers.sql.dialects import upsert
+from canvas.drivers.sql.dialects import MYSQL, upsert
 from canvas.errors import ConfigurationError
 
 _OWN = "canvas_"
 """The names of canvas' tables start with it."""
+_SMALL = ("BLOB", "TEXT")
+"""MySQL's types for 64 KB."""
 _AGAIN = (0.0,)
 """Seconds before the second try to add columns: another process may have added them at the same time."""
 
@@ -63,11 +65,14 @@ def _is_older(connection: Connection, tables: TableSet) -> bool:
 
 def upgrade(engine: Engine, tables: TableSet) -> list[str]:
     """Make missing tables, and missing columns of Celery's tables (``result_extended`` and later versions of Celery add
-    some). Returns the names of new tables and columns."""
+    some); on MySQL, let columns hold more than 64 KB. Returns the names of new tables and of new and changed columns.
+    """
     made = create(engine, tables)
     with engine.begin() as connection:
         for table in tables.metadata.sorted_tables:
             made += _add_columns(connection, table)
+            if connection.dialect.name in MYSQL:
+                made += _widen_columns(connection, table)
     return made
 
 
@@ -93,3 +98,16 @@ def _add_columns(connection: Connection, table: Table) -> list[str]:
             )
             added.append(f"{table.fullname}.{column.name}")
     return added
+
+
+def _widen_columns(connection: Connection, table: Table) -> list[str]:
+    """Let the columns of a table in MySQL hold values of any size, where Celery made them for 64 KB. Returns their
+    names."""
+    found = inspect(connection).get_columns(table.name, schema=table.schema)
+    small = {column["name"] for column in found if column["type"].__visit_name__ in _SMALL}
+    quote = connection.dialect.identifier_preparer
+    widened = [column for column in table.columns if column.name in small]
+    for column in widened:
+        kind = column.type.compile(connection.dialect)
+        connection.execute(text(f"ALTER TABLE {quote.format_table(table)} MODIFY {quote.format_column(column)} {kind}"))
+    return [f"{table.fullname}.{column.name}" for column in widened]

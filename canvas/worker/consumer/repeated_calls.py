@@ -172,16 +172,17 @@ class Concluding(Persistent):
         self.submitted.extend(verdict.ready)
 
     def _dead_letter(self, settlement: Settlement, why: str) -> None:
-        """Have the task of a settlement that a server refuses end in failure; if that is refused too, keep its message
-        as a dead letter in the next round."""
-        emit("message.dead_lettered", queue=settlement.delivery.queue if settlement.delivery else "", reason=why)
-        if settlement.delivery is None or (settlement.disposal == "dead_letter" and not settlement.stores):
+        """Have the task of a settlement that a server refuses end in the next way (``TaskEnding``)."""
+        delivery = settlement.delivery
+        if settlement.ending == "own":
+            emit("message.dead_lettered", queue=delivery.queue if delivery else "", reason=why)
+        if delivery is None or settlement.ending == "dead_letter":
             return
         reason = f"its end was refused: {why}"
-        self._leases[settlement.delivery.tag] = settlement.delivery
-        if settlement.disposal != "dead_letter":
-            self.submitted.append(RefusedEnd(settlement.delivery, settlement, reason))
+        self._leases[delivery.tag] = delivery
+        if settlement.ending != "bare_failure":
+            self.submitted.append(RefusedEnd(delivery, settlement, reason))
             return
-        letter = Settlement(settlement.delivery, settlement.fence, disposal="dead_letter", reason=reason)
+        letter = Settlement(delivery, settlement.fence, disposal="dead_letter", reason=reason, ending="dead_letter")
         self._outstanding += 1
         self.finished.append(letter)

@@ -1,5 +1,6 @@
 """The settlements of deliveries whose task does not run here, or whose end cannot be settled as it is."""
 
+from functools import partial
 from typing import Protocol
 
 from canvas import telemetry
@@ -44,6 +45,7 @@ from canvas.worker.pipeline.throttle import Throttle
 from canvas.worker.settlement.deep_calls import with_deep_calls
 from canvas.worker.settlement.job import UNREGISTERED, Job, Report, worker_lost
 from canvas.worker.settlement.kept_chords import keeps
+from canvas.worker.settlement.refused_ends import bare_failure, has_failed, without_messages
 from canvas.worker.settlement.settler import Settler
 from canvas.workflows.steps.engine import advance_all
 from canvas.workflows.steps.unknown_tasks import awaiting_task, is_of_run
@@ -190,19 +192,22 @@ class Unrunnable:
         )
 
     def refused(self, work: RefusedEnd) -> Settlement:
-        """The failure of a task whose end a server has refused: a value that is too large for it, for example."""
-        before = work.settlement
+        """The next end of a task whose end a server has refused: a value that is too large for it, for example."""
+        before, backend = work.settlement, self._app.backend
+        if before.ending != "own":
+            return bare_failure(backend, before, work.reason)
         try:
             message = self._steps.decoder.decode(work.delivery.payload)
         except (WireError, InvalidTaskError) as exc:
-            return self.undecodable(work.delivery, exc, before.fence)
-        if any(one.task_id == message.id and not one.success for one in before.stores):
-            # It is a failure already. Its callbacks may have been sent, before the message that was refused.
-            return before._replace(publishes=(), deferrals=(), disposal="dead_letter", reason=work.reason)
+            return self.undecodable(work.delivery, exc, before.fence)._replace(ending="failure")
+        sends = bool(before.publishes or before.deferrals)
+        if has_failed(backend, message.id, before.stores):
+            again = without_messages if sends else partial(bare_failure, backend)
+            return again(before, work.reason)
         job = self._steps.new_job(work.delivery, message, before.fence)
-        settlement = self.dead_letter(job, BrokerError(work.reason), work.reason)
-        if before.publishes or before.deferrals:
-            settlement = settlement._replace(publishes=(), deferrals=())
+        settlement = self.dead_letter(job, BrokerError(work.reason), work.reason)._replace(ending="failure")
+        if sends:
+            settlement = without_messages(settlement, work.reason)
         return settlement._replace(releases_permits=before.releases_permits, releases_locks=before.releases_locks)
 
     def internal_error(self, work: Work, exc: BaseException) -> Settlement | None:
@@ -213,7 +218,8 @@ class Unrunnable:
             return None
         emit("worker.internal_error", work=work, exc=exc)
         if isinstance(work, RefusedEnd):
-            return Settlement(work.delivery, work.settlement.fence, disposal="dead_letter", reason=work.reason)
+            before, reason = work.settlement, work.reason
+            return Settlement(work.delivery, before.fence, disposal="dead_letter", reason=reason, ending="dead_letter")
         if not isinstance(work, Delivery):
             return None
         reason = f"internal error: {safe_repr(exc)}"
