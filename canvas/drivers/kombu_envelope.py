@@ -6,13 +6,13 @@ from binascii import a2b_base64, b2a_base64
 from collections.abc import Mapping, Sequence
 from hashlib import sha1
 from operator import itemgetter
+from random import getrandbits
 from typing import Any
 
 import msgspec
 
 from canvas.drivers.ports.codec import FilledIn
 from canvas.errors import DecodeError, EncodeError
-from canvas.model.ids import new_tag
 from canvas.model.message import EncodedMessage
 from canvas.wire import typed_json
 from canvas.wire.depth import LONG_TEXT, MAX_DEPTH, check_depth
@@ -32,6 +32,16 @@ _MARK = "\x01tag\x01"
 """Stands for the body and the delivery tag in a message that is to be filled in."""
 _BODY = b'"body":'
 _decode_plain = msgspec.json.Decoder(_Envelope).decode
+_RANDOM = ~(0xF << 76 | 0x3 << 62)
+_VERSION_4 = 0x4 << 76 | 0x2 << 62
+"""The bits of a UUID that are not random: its version, and its variant."""
+
+
+def new_delivery_tag() -> str:
+    """A delivery tag, as Celery writes it: unique, but not hard to guess, since the system's random bytes cost a call
+    each."""
+    digits = f"{getrandbits(128) & _RANDOM | _VERSION_4:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 class EnvelopeCodec:
@@ -52,7 +62,7 @@ class EnvelopeCodec:
                     **message.properties,
                     "delivery_info": {"exchange": exchange, "routing_key": routing_key},
                     "body_encoding": "base64",
-                    "delivery_tag": delivery_tag or new_tag(),
+                    "delivery_tag": delivery_tag or new_delivery_tag(),
                 },
             }
         )
@@ -68,7 +78,11 @@ class EnvelopeCodec:
         pick = itemgetter(*(places[text] for text in found[1::2]))
 
         def fill(body: bytes, values: Sequence[Any]) -> bytes:
-            words = [b2a_base64(body, newline=False), b'"%b"' % new_tag().encode(), *typed_json.dumps_each(values)]
+            words = [
+                b2a_base64(body, newline=False),
+                b'"%b"' % new_delivery_tag().encode(),
+                *typed_json.dumps_each(values),
+            ]
             payload: bytes = form % pick(words)
             return payload
 

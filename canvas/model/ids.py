@@ -1,7 +1,6 @@
 """Ids as Celery writes them, UUIDs of version 4 as text, and those that a message inherits."""
 
 from os import urandom
-from random import getrandbits
 from typing import NamedTuple
 
 _VARIANTS = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
@@ -12,12 +11,6 @@ def new_id() -> str:
     """A task's id, which cannot be guessed."""
     # The UUID class takes more than twice as long to make this text.
     digits = urandom(16).hex()
-    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{_VARIANTS[digits[16]]}{digits[17:20]}-{digits[20:]}"
-
-
-def new_tag() -> str:
-    """A delivery tag: unique, but not hard to guess, since the system's random bytes cost a call each."""
-    digits = f"{getrandbits(128):032x}"
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{_VARIANTS[digits[16]]}{digits[17:20]}-{digits[20:]}"
 
 

@@ -9,9 +9,9 @@ from uuid import uuid4
 from canvas.app.application import Canvas
 from canvas.errors import ConfigurationError, TimeoutError
 from canvas.telemetry import attach
+from canvas.worker.extending.controller import Worker
 from canvas.worker.node import plan_node, run_node
 from canvas.worker.options import NodeSetup, WorkerOptions
-from canvas.worker.steps.controller import Worker
 
 _POOLS = ("solo", "threads")
 _READY_WITHIN = 30.0

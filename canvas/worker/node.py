@@ -20,6 +20,9 @@ from canvas.worker.banner import banner
 from canvas.worker.consumer.topology import add_own, declare
 from canvas.worker.control.commands import Panel
 from canvas.worker.control.pidbox import Pidbox
+from canvas.worker.extending.node_steps import UserSteps
+from canvas.worker.extending.request import request_hooks
+from canvas.worker.extending.senders import at_init, at_setup, once_made
 from canvas.worker.logs.locks import hold_over_forks
 from canvas.worker.logs.streams import flush
 from canvas.worker.monitoring.health_server import Endpoint
@@ -35,9 +38,6 @@ from canvas.worker.pools.prefork import Prefork
 from canvas.worker.process import WorkerProcess
 from canvas.worker.signal_handlers import put_back_afterwards
 from canvas.worker.startup import check_limits, connect, load_tasks
-from canvas.worker.steps.node_steps import UserSteps
-from canvas.worker.steps.request import request_hooks
-from canvas.worker.steps.senders import at_init, at_setup, once_made
 from canvas.worker.stop_while_starting import Starting
 from canvas.worker.stopping import report_running
 

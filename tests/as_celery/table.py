@@ -18,7 +18,7 @@ import click
 from canvas.celery_names.names import ALIASES, MEMBERS, NAMES_WITHOUT, WITHOUT
 from canvas.model.message import Message
 from canvas.model.request import Request as Context
-from canvas.worker.steps.request import Request as WorkerRequest
+from canvas.worker.extending.request import Request as WorkerRequest
 from tests.as_celery.differs import DIFFERS
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "reference" / "from-celery.md"
@@ -43,7 +43,10 @@ CLASSES = {
     "celery.app.registry.TaskRegistry": ("celery.app.registry:TaskRegistry", "canvas.app.registry:TaskRegistry"),
     "celery.app.task.Context": ("celery.app.task:Context", "canvas.model.request:Request"),
     "celery.app.utils.Settings": ("celery.app.utils:Settings", "canvas.config.config:Config"),
-    "celery.bootsteps.StartStopStep": ("celery.bootsteps:StartStopStep", "canvas.worker.steps.bootsteps:StartStopStep"),
+    "celery.bootsteps.StartStopStep": (
+        "celery.bootsteps:StartStopStep",
+        "canvas.worker.extending.bootsteps:StartStopStep",
+    ),
     "celery.events.EventDispatcher": ("celery.events:EventDispatcher", "canvas.remote.event_sender:EventDispatcher"),
     "celery.events.EventReceiver": ("celery.events:EventReceiver", "canvas.remote.event_programs:EventReceiver"),
     "celery.events.state.State": ("celery.events.state:State", "canvas.remote.cluster_state:State"),
@@ -53,7 +56,7 @@ CLASSES = {
     "celery.schedules.schedule": ("celery.schedules:schedule", "canvas.schedules:schedule"),
     "celery.schedules.solar": ("celery.schedules:solar", "canvas.schedules:solar"),
     "celery.utils.dispatch.Signal": ("celery.utils.dispatch:Signal", "canvas.celery_names.utils.dispatch:Signal"),
-    "celery.worker.request.Request": ("celery.worker.request:Request", "canvas.worker.steps.request:Request"),
+    "celery.worker.request.Request": ("celery.worker.request:Request", "canvas.worker.extending.request:Request"),
 }
 """Classes whose attributes are compared: Celery's and canvas'."""
 

@@ -9,7 +9,7 @@ import kombu
 import pytest
 
 from canvas import Canvas
-from canvas.worker.steps.request import Request
+from canvas.worker.extending.request import Request
 
 NAMES = ("_argsrepr", "_args", "_delivery_info", "_eta", "_expires", "_hostname", "_ignore_result", "_kwargs",
          "_kwargsrepr", "_parent_id", "_payload", "_root_id", "_type")  # fmt: skip

@@ -9,7 +9,7 @@ import pytest
 from canvas import Canvas, signals, telemetry
 from canvas.signals.signal import Signal
 from canvas.testing.worker import start_worker
-from canvas.worker.steps.bootsteps import Step
+from canvas.worker.extending.bootsteps import Step
 
 
 @pytest.fixture

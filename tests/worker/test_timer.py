@@ -3,7 +3,7 @@
 import threading
 import time
 
-from canvas.worker.steps.timer import Entry, Timer
+from canvas.worker.extending.timer import Entry, Timer
 
 
 def test_none_of_its_functions_runs_after_it_has_stopped():

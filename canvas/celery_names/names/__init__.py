@@ -22,7 +22,7 @@ ALIASES = {
     "celery.schedules": "canvas.schedules",
     "celery.signals": "canvas.signals",
     "celery.states": "canvas.model.states",
-    "celery.worker.state": "canvas.worker.steps.state",
+    "celery.worker.state": "canvas.worker.extending.state",
 }
 """Modules of Celery that are modules of canvas."""
 OF_OTHERS = {"sentry_sdk.integrations.celery": "canvas.integrations.sentry"}

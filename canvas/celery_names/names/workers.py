@@ -2,7 +2,7 @@
 
 from canvas.celery_names.names.places import PARTS, Members, of
 
-_STEPS = "canvas.worker.steps"
+_STEPS = "canvas.worker.extending"
 _COMPONENTS = f"{_STEPS}.components"
 _OF_CONSUMER = {
     "agent": "Agent", "connection": "Connection", "consumer": "Consumer Evloop", "control": "Control",

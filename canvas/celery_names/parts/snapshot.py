@@ -10,8 +10,8 @@ from canvas.celery_names.utils.imports import instantiate
 from canvas.celery_names.utils.times import rate
 from canvas.remote.cluster_state import State
 from canvas.signals.signal import Signal
+from canvas.worker.extending.timer import Entry, Timer
 from canvas.worker.process_files import ProcessFiles
-from canvas.worker.steps.timer import Entry, Timer
 
 _log = logging.getLogger("celery.evcam")
 

@@ -10,9 +10,8 @@ import msgpack
 from canvas.drivers.amqp.delays.names import PREFIX
 from canvas.drivers.amqp.protocol.frames import RAW, Content
 from canvas.drivers.amqp.protocol.properties import NAMES
-from canvas.drivers.kombu_envelope import ENVELOPE, message_id_of
+from canvas.drivers.kombu_envelope import ENVELOPE, message_id_of, new_delivery_tag
 from canvas.errors import DecodeError, EncodeError
-from canvas.model.ids import new_tag
 from canvas.model.message import EncodedMessage, Publish
 
 _OF_THE_MESSAGE: Final = frozenset(
@@ -52,7 +51,7 @@ class Outgoing(NamedTuple):
     @classmethod
     def of(cls, publish: Publish, due: float = 0.0) -> "Outgoing":
         """A message to be sent, under an id of its own: a copy of an earlier message is another message."""
-        return cls(new_tag(), publish.exchange, publish.routing_key, publish.payload, due)
+        return cls(new_delivery_tag(), publish.exchange, publish.routing_key, publish.payload, due)
 
     def packed(self) -> bytes:
         """As an outbox keeps it."""
@@ -95,7 +94,7 @@ def to_content(payload: bytes, message_id: str = "") -> Content:
         "application_headers": message.headers,
         "delivery_mode": given.get("delivery_mode") or 2,
         "priority": min(max(priority, 0), 255) if isinstance(priority, int) else 0,
-        "message_id": message_id or given.get("delivery_tag") or new_tag(),
+        "message_id": message_id or given.get("delivery_tag") or new_delivery_tag(),
     }
     for name in ("correlation_id", "reply_to", "user_id", "app_id", "type"):
         if properties.get(name) is not None and not isinstance(properties[name], str):
@@ -105,7 +104,7 @@ def to_content(payload: bytes, message_id: str = "") -> Content:
 
 def _as_bytes(payload: bytes, message_id: str) -> Content:
     # Its publisher finds it by the id, if RabbitMQ refuses or returns it.
-    return Content({"type": RAW, "delivery_mode": 2, "message_id": message_id or new_tag()}, payload)
+    return Content({"type": RAW, "delivery_mode": 2, "message_id": message_id or new_delivery_tag()}, payload)
 
 
 def from_amqp(message: Any) -> Content:

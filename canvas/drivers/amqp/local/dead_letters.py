@@ -10,8 +10,8 @@ from canvas.drivers.amqp.broker import AmqpBroker
 from canvas.drivers.amqp.channels.connecting import channel_of
 from canvas.drivers.amqp.channels.publisher import Publication
 from canvas.drivers.amqp.contents import DEAD, Outgoing, from_amqp, to_content, to_payload
+from canvas.drivers.kombu_envelope import new_delivery_tag
 from canvas.drivers.ports.values import DeadLetter
-from canvas.model.ids import new_tag
 from canvas.model.message import Delivery
 
 _PREFIX: Final = "canvas.dead."
@@ -29,7 +29,7 @@ def queue_of_letters(name: str) -> str:
 def dead_letter(delivery: Delivery, reason: str) -> Outgoing:
     """A message on its way to the dead letters of its queue."""
     about = [reason, time.time()]
-    return Outgoing(new_tag(), "", _queue_of(delivery.queue), delivery.payload, headers={DEAD: about})
+    return Outgoing(new_delivery_tag(), "", _queue_of(delivery.queue), delivery.payload, headers={DEAD: about})
 
 
 class DeadLetters:
@@ -49,7 +49,7 @@ class DeadLetters:
         return self._take(queue, letter, lambda: None)
 
     def requeue_dead_letter(self, queue: str, letter: DeadLetter, payload: bytes) -> bool:
-        content = to_content(payload, new_tag())
+        content = to_content(payload, new_delivery_tag())
         return self._take(queue, letter, lambda: self._broker.publisher.publish([Publication("", queue, content)]))
 
     def _take(self, queue: str, wanted: DeadLetter, do: Callable[[], None]) -> bool:

@@ -13,7 +13,7 @@ from canvas.drivers.amqp.channels.publisher import Publication, frames_of
 from canvas.drivers.amqp.channels.session import Session
 from canvas.drivers.amqp.contents import to_content
 from canvas.drivers.amqp.topology import Topology
-from canvas.model.ids import new_tag
+from canvas.drivers.kombu_envelope import new_delivery_tag
 from canvas.model.message import Delivery
 
 _ARGUMENTS: Final[dict[str, Any]] = {
@@ -27,7 +27,7 @@ def hold_anew(session: Session, topology: Topology, worker: str, leases: Iterabl
     queue = f"canvas.hold.{worker}"
     topology.declare_exchange(queue, "fanout")
     topology.declare_bound(queue, _ARGUMENTS)
-    copies = {new_tag(): one for one in leases if one.tag in session.held}
+    copies = {new_delivery_tag(): one for one in leases if one.tag in session.held}
     publications = [
         Publication(queue, one.queue, to_content(one.payload, message_id)) for message_id, one in copies.items()
     ]

@@ -15,8 +15,6 @@ FRAME_MAX: Final = 131_072
 """The ``frame_max`` that a broker proposes by default, in bytes."""
 RAW: Final = "canvas.raw"
 """The property ``type`` of bytes that are not the message of a task, or whose properties cannot be read."""
-FRAME_MIN: Final = 4096
-"""The smallest ``frame_max`` that the protocol allows, in bytes."""
 _END: Final = 0xCE
 _METHOD, _HEADER, _BODY, _HEARTBEAT = 1, 2, 3, 8
 _RETURN, _DELIVER, _GET_OK, _ACK, _NACK, _COMMIT_OK = (60, 50), (60, 60), (60, 71), (60, 80), (60, 120), (90, 21)
@@ -96,7 +94,7 @@ Event = Delivered | Got | Returned | Confirmed | Committed | OtherMethod
 def publish(
     channel: int, exchange: str, routing_key: str, content: Content, mandatory: bool = True, frame_max: int = FRAME_MAX
 ) -> bytes:
-    """The frames of ``basic.publish``. ``frame_max``: what the connection has agreed on, in bytes, at least FRAME_MIN.
+    """The frames of ``basic.publish``. ``frame_max``: what the connection has agreed on, in bytes.
 
     Raises EncodeError for a property that AMQP does not have or a value that it cannot write.
     """

@@ -6,9 +6,8 @@ from typing import Any, NamedTuple
 from canvas.drivers.amqp.channels.publisher import Publication
 from canvas.drivers.amqp.contents import Outgoing
 from canvas.drivers.amqp.protocol.frames import Content
-from canvas.drivers.kombu_envelope import ENVELOPE
+from canvas.drivers.kombu_envelope import ENVELOPE, new_delivery_tag
 from canvas.errors import DecodeError
-from canvas.model.ids import new_tag
 from canvas.model.message import Delivery, EncodedMessage
 from canvas.model.settlement import ResultWrite
 
@@ -54,7 +53,7 @@ class Replies:
     def outgoing(self, stores: Iterable[ResultWrite], reply_to: str) -> list[Outgoing]:
         """The messages, in the form of an outbox. Each goes to the queue that its record names, or to ``reply_to``."""
         return [
-            Outgoing(new_tag(), "", queue, self._envelope(store, queue), mandatory=False)
+            Outgoing(new_delivery_tag(), "", queue, self._envelope(store, queue), mandatory=False)
             for store in stores
             if (queue := store.reply_to or reply_to)
         ]

@@ -8,10 +8,10 @@ from typing import Any
 from canvas.app.application import Canvas
 from canvas.errors import ConfigurationError
 from canvas.exceptions import WorkerTerminate
+from canvas.worker.extending.timer import Timer
 from canvas.worker.options import WorkerOptions
 from canvas.worker.pools.child_commands import ConsumeQueues
 from canvas.worker.pools.pool import Pool
-from canvas.worker.steps.timer import Timer
 
 _INSTEAD = {
     "gossip": "workers exchange no news; app.events.Receiver reads the events of all workers",
@@ -104,7 +104,7 @@ class Worker(_Part):
     @property
     def state(self) -> ModuleType:
         """The module ``celery.worker.state``."""
-        from canvas.worker.steps import state
+        from canvas.worker.extending import state
 
         return state
 

@@ -5,12 +5,12 @@ from typing import Any
 
 from canvas.app.application import Canvas
 from canvas.telemetry import attach
+from canvas.worker.extending import state
+from canvas.worker.extending.bootsteps import Steps
+from canvas.worker.extending.controller import Consumer, Worker
 from canvas.worker.monitoring.shared_memory import SharedMemory
 from canvas.worker.options import WorkerOptions
 from canvas.worker.pools.pool import Pool
-from canvas.worker.steps import state
-from canvas.worker.steps.bootsteps import Steps
-from canvas.worker.steps.controller import Consumer, Worker
 
 
 class UserSteps:

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from canvas.config.sources import imported
 from canvas.errors import ConfigurationError
-from canvas.worker.steps.components import Component
+from canvas.worker.extending.components import Component
 
 RUN, CLOSE, TERMINATE = 1, 2, 3
 """The states of a worker's blueprint in Celery, by name."""
@@ -112,7 +112,7 @@ class ConsumerStep(StartStopStep):
         raise NotImplementedError("missing get_consumers")
 
     def start(self, parent: Any) -> None:
-        from canvas.worker.steps.consuming import Consuming
+        from canvas.worker.extending.consuming import Consuming
 
         self._consuming = Consuming(parent.app, self.get_consumers, self.name)
         self._consuming.start()

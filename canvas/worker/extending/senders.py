@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from canvas.worker.extending import state
+from canvas.worker.extending.controller import Worker, pool_class
 from canvas.worker.options import WorkerOptions
-from canvas.worker.steps import state
-from canvas.worker.steps.controller import Worker, pool_class
 
 _OF_WORKER = ("pool", "consumer", "timer", "steps", "stop", "terminate", "reload", "stats", "info", "rusage")
 
