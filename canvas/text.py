@@ -124,6 +124,11 @@ def str_to_bytes(value: Any) -> Any:
     return value.encode() if isinstance(value, str) else value
 
 
+def as_text(value: Any) -> str:
+    """Bytes in UTF-8 as text; of any other value its text."""
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
 def safe_repr(value: Any) -> str:
     """``repr``, or ``<Unrepresentable …>`` if that raises: a broken ``__repr__`` must not lose a task."""
     try:

@@ -4,6 +4,7 @@ import click
 
 UNAVAILABLE = 69
 """Exit code when no worker or server answers (sysexits' EX_UNAVAILABLE)."""
+LOG_LEVELS = click.Choice(["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", "FATAL"], case_sensitive=False)
 
 
 def comma_separated(_context: click.Context, _parameter: click.Parameter, value: str | None) -> list[str]:

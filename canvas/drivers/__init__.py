@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from canvas.drivers.ports import BrokerParts, Driver, StoreParts
 from canvas.errors import ConfigurationError
 from canvas.masking import masked_url
+from canvas.model.gc_pause import gc_paused
 
 if TYPE_CHECKING:
     from canvas.drivers.ports.message_state import StateParts
-from canvas.model.gc_pause import gc_paused
 
 _ELSEWHERE = frozenset(
     {"amqp", "amqps", "pyamqp", "librabbitmq", "sqs", "db", "sqla", "cache", "django-db", "django-cache",

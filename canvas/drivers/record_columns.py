@@ -14,8 +14,8 @@ import msgspec
 from canvas.errors import DecodeError, EncodeError
 from canvas.model.record import OWN_FIELDS
 from canvas.model.settlement import ResultWrite
-from canvas.wire import codecs, compression
-from canvas.wire.record import COMPRESSED
+from canvas.wire import codecs
+from canvas.wire.record import unpacked
 
 OWN = "canvas_fields"
 """The key of the record's fields that have no columns."""
@@ -180,10 +180,7 @@ def _dumped(value: Any) -> bytes:
 
 def _plain(value: bytes | None) -> bytes | None:
     """A written value without compression. Raises DecodeError."""
-    if value is None or not value.startswith(COMPRESSED):
-        return value
-    kind, _, packed = value[len(COMPRESSED) :].partition(b"\x00")
-    return compression.decompress(packed, kind.decode("ascii", "replace"), max_bytes=sys.maxsize)
+    return None if value is None else unpacked(value, sys.maxsize)
 
 
 def _time_of(text: Any) -> datetime | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from math import ceil
 from typing import Any, TypeVar
 
@@ -21,6 +21,7 @@ from canvas.producer.planner import Planner, SenderApp
 from canvas.producer.result_handles import handle_of
 from canvas.task.task import Task
 from canvas.telemetry import emit
+from canvas.wire.moments import instant
 
 T = TypeVar("T")
 
@@ -268,12 +269,7 @@ class Sender(Planner):
 
 
 def _etas(messages: list[BuiltMessage]) -> list[datetime]:
-    return [_moment(out.eta) for out in messages if out.eta is not None]
-
-
-def _moment(eta: str) -> datetime:
-    moment = datetime.fromisoformat(eta)
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    return [instant(out.eta, "eta") for out in messages if out.eta is not None]
 
 
 async def _in_thread(call: Callable[[], T]) -> T:

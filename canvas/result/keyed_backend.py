@@ -7,6 +7,7 @@ from canvas.masking import masked_url
 from canvas.model import states
 from canvas.model.settlement import ResultWrite, whole_seconds
 from canvas.result.backend import Backend
+from canvas.text import as_text
 
 _TASK, _GROUP, _CHORD = "celery-task-meta-", "celery-taskset-meta-", "chord-unlock-"
 _CONNECTION = ("host", "port", "path", "db", "username", "password", "socket_timeout", "socket_connect_timeout",
@@ -91,7 +92,7 @@ class KeyedBackend(Backend):
     def get(self, key: Any) -> bytes | None:
         """The value of a key of ``get_key_for_task`` or ``get_key_for_group``, in every store; of any other key where
         the store keeps values by key. Raises NotImplementedError elsewhere."""
-        name = _text(key)
+        name = as_text(key)
         if name.startswith(_TASK):
             return self._results.get([name.removeprefix(_TASK)])[0]
         if name.startswith(_GROUP):
@@ -105,7 +106,7 @@ class KeyedBackend(Backend):
 
     def set(self, key: Any, value: Any) -> None:
         """Keep a value, for ``result_expires``, under a key as ``get`` takes it. A stored SUCCESS stays."""
-        name, written = _text(key), value.encode() if isinstance(value, str) else bytes(value)
+        name, written = as_text(key), value.encode() if isinstance(value, str) else bytes(value)
         if name.startswith(_TASK):
             success = self._decode(written).status == states.SUCCESS
             self._results.store([ResultWrite(name.removeprefix(_TASK), written, self.expires, success)])
@@ -116,7 +117,7 @@ class KeyedBackend(Backend):
 
     def delete(self, key: Any) -> None:
         """Delete a value, under a key as ``get`` takes it."""
-        name = _text(key)
+        name = as_text(key)
         if name.startswith(_TASK):
             self._results.forget([name.removeprefix(_TASK)])
         elif name.startswith(_GROUP):
@@ -137,8 +138,4 @@ class KeyedBackend(Backend):
 def _key(prefix: str, name: str, id: Any, key: Any) -> bytes:
     if not id:
         raise ValueError(f"{name} must not be empty. Got {id} instead.")
-    return f"{prefix}{_text(id)}{_text(key)}".encode()
-
-
-def _text(key: Any) -> str:
-    return key.decode() if isinstance(key, bytes) else str(key)
+    return f"{prefix}{as_text(id)}{as_text(key)}".encode()

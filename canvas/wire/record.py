@@ -11,7 +11,7 @@ from canvas.wire.depth import MAX_DEPTH, check_depth
 from canvas.wire.exceptions import encode_exception, exception_of, writable
 from canvas.wire.task_message import MAX_BYTES
 
-COMPRESSED = b"\x00celery-compressed\x00"
+_COMPRESSED = b"\x00celery-compressed\x00"
 """In front of a compressed record; the content type of the compression follows, and a NUL."""
 HEAD = 20
 _FIELDS = frozenset({"task_id", "status", "result", "traceback", "children", "date_done", "group_id", "parent_id"})
@@ -51,8 +51,17 @@ def encode(
         data = codecs.encode_within(meta | _writable_fields(record.extra, serializer, max_depth), serializer, max_depth)
     if compress:
         packed, kind = compression.compress(data, compress)
-        return COMPRESSED + kind.encode() + b"\x00" + packed
+        return _COMPRESSED + kind.encode() + b"\x00" + packed
     return data
+
+
+def unpacked(payload: bytes, max_bytes: int) -> bytes:
+    """A stored record, or a value of one, without its compression. Raises DecodeError, also for one that has more than
+    ``max_bytes`` bytes."""
+    if not payload.startswith(_COMPRESSED):
+        return payload
+    kind, _, packed = payload[len(_COMPRESSED) :].partition(b"\x00")
+    return compression.decompress(packed, kind.decode("ascii", "replace"), max_bytes=max_bytes)
 
 
 def encode_success(
@@ -113,10 +122,9 @@ def decode(
 def _load(
     payload: bytes, serializer: str, accept: Collection[str], max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH
 ) -> Any:
-    if payload.startswith(COMPRESSED):
-        kind, _, packed = payload[len(COMPRESSED) :].partition(b"\x00")
-        payload = compression.decompress(packed, kind.decode("ascii", "replace"), max_bytes=max_bytes)
-    return codecs.decode(payload, codecs.named(serializer).content_type, accept=accept, max_depth=max_depth)
+    return codecs.decode(
+        unpacked(payload, max_bytes), codecs.named(serializer).content_type, accept=accept, max_depth=max_depth
+    )
 
 
 def _writable_fields(extra: Mapping[str, Any], serializer: str, max_depth: int) -> dict[str, Any]:

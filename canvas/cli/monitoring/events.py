@@ -10,10 +10,10 @@ from typing import Any
 
 import click
 
-from canvas.cli.worker import daemon
+from canvas.cli import daemon
+from canvas.cli.options import LOG_LEVELS
 from canvas.errors import ConfigurationError
 
-_LEVELS = ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", "FATAL"]
 _WORDS = {"worker-offline": "shutdown", "worker-online": "started", "worker-heartbeat": "heartbeat"}
 _TASKS_KNOWN = 4095
 """Tasks whose calls are shown with their later events."""
@@ -32,7 +32,7 @@ _OF_CAMERAS = ("detach", "pidfile", "logfile", "uid", "gid", "umask")
               help="With --camera: seconds between two pictures.  [default: 1]")  # fmt: skip
 @click.option("-r", "--maxrate", help="With --camera: take at most this many pictures, such as 10/m.")
 @click.option("-l", "--loglevel", default="WARNING", show_default=True,
-              type=click.Choice(_LEVELS, case_sensitive=False),
+              type=LOG_LEVELS,
               help="With --camera: the level of its log.")  # fmt: skip
 @click.option("-f", "--logfile", type=click.Path(), help="With --camera: write the log here instead of stderr.")
 @click.option("--detach", is_flag=True, help="With --camera: run in the background.")

@@ -12,10 +12,10 @@ from canvas.app.application import Canvas
 from canvas.app.broker_address import broker_address
 from canvas.beat.running import BeatService
 from canvas.beat.sources import service_of
+from canvas.cli import daemon
 from canvas.cli.extending.user_options import OpenCommand, take_settings, taken, usage_error
-from canvas.cli.options import host_and_port
+from canvas.cli.options import LOG_LEVELS, host_and_port
 from canvas.cli.periodic.monitoring import monitored
-from canvas.cli.worker import daemon
 from canvas.errors import ConfigurationError
 from canvas.masking import masked_url
 from canvas.version import __version__
@@ -24,7 +24,6 @@ from canvas.worker.names import node_name
 from canvas.worker.process_files import ProcessFiles
 from canvas.worker.signal_handlers import handle, put_back_afterwards
 
-_LEVELS = ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", "FATAL"]
 _NAME = "celerybeat@%h"
 
 
@@ -38,7 +37,7 @@ _NAME = "celerybeat@%h"
                    "a scheduler class by its path. Default: in the broker.")  # fmt: skip
 @click.option("--max-interval", type=click.FloatRange(min=0), help="Longest wait between two looks, in seconds.")
 @click.option("-l", "--loglevel", default="WARNING", show_default=True,
-              type=click.Choice(_LEVELS, case_sensitive=False), help="INFO logs each task that is sent.")  # fmt: skip
+              type=LOG_LEVELS, help="INFO logs each task that is sent.")  # fmt: skip
 @click.option("-f", "--logfile", type=click.Path(), help="Write the log here instead of stderr.")
 @click.option("--log-json", is_flag=True, help="Log one JSON object per line.")
 @click.option("--pidfile", type=click.Path(), help="Write the process id here; refuse to start if its process runs.")

@@ -11,9 +11,9 @@ from typing import Any, TextIO
 import click
 
 from canvas.app.application import Canvas
+from canvas.cli import daemon
 from canvas.cli.extending.user_options import OpenCommand, all_options, take_settings, taken, usage_error
-from canvas.cli.options import bounds, comma_separated, host_and_port
-from canvas.cli.worker import daemon
+from canvas.cli.options import LOG_LEVELS, bounds, comma_separated, host_and_port
 from canvas.cli.worker.embedded_beat import embedded_beat
 from canvas.cli.worker.options import Pool, concurrency, only_fork
 from canvas.errors import ConfigurationError
@@ -30,7 +30,6 @@ from canvas.worker.signal_handlers import put_back_afterwards
 from canvas.worker.startup import warn_of_slips
 from canvas.worker.stop_while_starting import end_while_loading
 
-_LEVELS = ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", "FATAL"]
 _DAEMON = ("logfile", "pidfile", "uid", "gid", "umask", "executable")
 """Options that may be settings, after ``worker_``."""
 
@@ -46,7 +45,7 @@ _DAEMON = ("logfile", "pidfile", "uid", "gid", "umask", "executable")
     "--loglevel",
     default="WARNING",
     show_default=True,
-    type=click.Choice(_LEVELS, case_sensitive=False),
+    type=LOG_LEVELS,
     help="INFO logs each task's start and end.",
 )
 @click.option(

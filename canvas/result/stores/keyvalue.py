@@ -7,7 +7,7 @@ from canvas.model import states
 from canvas.result.backend import Backend
 from canvas.result.handles import result_from_tuple
 from canvas.result.stores.base_backend import BaseBackend
-from canvas.text import str_to_bytes
+from canvas.text import as_text, str_to_bytes
 
 
 class BaseKeyValueStoreBackend(BaseBackend):
@@ -31,7 +31,7 @@ class BaseKeyValueStoreBackend(BaseBackend):
         if prefix and prefix[-1] not in ":_-.":
             prefix += "_"
         for name in ("task_keyprefix", "group_keyprefix", "chord_keyprefix"):
-            setattr(self, name, self.key_t(f"{prefix}{_text(getattr(self, name))}"))
+            setattr(self, name, self.key_t(f"{prefix}{as_text(getattr(self, name))}"))
 
     def get(self, key: Any) -> Any:
         raise NotImplementedError("Must implement the get method.")
@@ -66,13 +66,13 @@ class BaseKeyValueStoreBackend(BaseBackend):
     def _key(self, prefix: Any, name: str, id: Any, key: Any) -> Any:
         if not id:
             raise ValueError(f"{name} must not be empty. Got {id} instead.")
-        return self.key_t("").join([prefix, self.key_t(_text(id)), self.key_t(_text(key))])
+        return self.key_t("").join([prefix, self.key_t(as_text(id)), self.key_t(as_text(key))])
 
     def _store_result(
         self, task_id: str, result: Any, state: str, traceback: Any = None, request: Any = None, **kwargs: Any
     ) -> Any:
         meta = self._get_result_meta(result=result, state=state, traceback=traceback, request=request)
-        meta["task_id"] = _text(task_id)
+        meta["task_id"] = as_text(task_id)
         # A success stays: a task that a lost worker ran may end twice.
         if self._get_task_meta_for(task_id)["status"] != states.SUCCESS:
             self._set_with_state(self.get_key_for_task(task_id), self.encode(meta), state)
@@ -96,8 +96,8 @@ class BaseKeyValueStoreBackend(BaseBackend):
         keys = [self.get_key_for_task(task_id) for task_id in task_ids]
         values = self.mget(keys)
         if hasattr(values, "items"):
-            by_key = {_text(key): value for key, value in values.items()}
-            values = [by_key.get(_text(key)) for key in keys]
+            by_key = {as_text(key): value for key, value in values.items()}
+            values = [by_key.get(as_text(key)) for key in keys]
         return [self._meta(value) for value in values]
 
     def _forget(self, task_id: str) -> None:
@@ -130,7 +130,3 @@ class DisabledBackend(BaseBackend):
     """The result backend of an app that has none: ``isinstance(app.backend, DisabledBackend)``."""
 
     is_kind_of: Callable[[Backend], bool] = staticmethod(lambda one: not one.stores)
-
-
-def _text(key: Any) -> str:
-    return key.decode() if isinstance(key, bytes) else str(key)

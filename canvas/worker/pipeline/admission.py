@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
 from canvas.app.application import Canvas
@@ -10,6 +9,7 @@ from canvas.errors import InvalidTaskError
 from canvas.model.message import Message
 from canvas.task.task import Task
 from canvas.wire import task_message as wire
+from canvas.wire.moments import instant
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +117,4 @@ def unix_time(value: Any, name: str) -> float:
     """ISO 8601 text as unix time; without an offset it is UTC."""
     if not isinstance(value, str):
         raise InvalidTaskError(f"{name}: expected ISO 8601 text; got {type(value).__name__} {value!r:.100}")
-    try:
-        moment = datetime.fromisoformat(value)
-    except ValueError:
-        raise InvalidTaskError(f"{name}: expected ISO 8601 text; got {value!r:.100}") from None
-    return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
+    return instant(value, name).timestamp()
