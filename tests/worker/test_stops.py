@@ -57,14 +57,13 @@ def test_a_second_interrupt_is_a_cold_stop(bench, app):
 
 def test_what_a_killed_worker_held_runs_elsewhere(bench, app):
     key = bench.new_key()
-    settings = {"CANVAS_WORKER_LEASE_TTL": "1.0", "CANVAS_WORKER_LEASE_HEARTBEAT": "0.3"}
-    first = start(bench, "-P", "solo", env=settings).ready()
+    first = start(bench, "-P", "solo", short_leases=1).ready()
     result = task(app, "until_open").delay(key)
     bench.ledger(key, 1)
     first.process.kill()
     first.wait()
     bench.open(key)
-    with start(bench, "-P", "solo", env=settings):
+    with start(bench, "-P", "solo", short_leases=1):
         assert result.get(timeout=20) == key
     assert bench.ledger(key, 3) == ["start", "start", "end"]
 

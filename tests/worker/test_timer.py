@@ -29,13 +29,15 @@ def test_a_function_may_stop_it():
 
 
 def test_priority_and_the_handler_of_errors():
-    called, failed, done = [], [], threading.Event()
+    called, failed, done, entered = [], [], threading.Event(), threading.Event()
     timer = Timer(on_error=lambda exc: (failed.append(repr(exc)), done.set()))
+    timer.call_after(0, entered.wait, [30])  # the others are called when all of them are entered
     at = time.time() + 0.2
     timer.call_at(at, called.append, ["later"], priority=2)
     timer.call_at(at, called.append, ["first"], priority=1)
     timer.call_at(at + 0.2, int, ["x"])
-    timer.enter_at(Entry(called.append, ["now"]))
+    timer.enter_at(Entry(called.append, ["now"]), at - 0.2)
+    entered.set()
     assert done.wait(30)
     assert called == ["now", "first", "later"]
     assert failed == ["ValueError(\"invalid literal for int() with base 10: 'x'\")"]

@@ -25,14 +25,13 @@ def test_every_pool_runs_workflows(bench, app, pool):
 def test_a_long_task_keeps_its_lease(bench, app):
     """It runs until another worker has taken over what a dead one held, which had taken its lease later."""
     key, lost = bench.new_key(), bench.new_key()
-    settings = {"CANVAS_WORKER_LEASE_TTL": "1.0", "CANVAS_WORKER_LEASE_HEARTBEAT": "0.3"}
-    with start(bench, "-P", "solo", env=settings):
+    with start(bench, "-P", "solo", short_leases=1):
         long = task(app, "until_open").delay(key)
         bench.ledger(key, 1)
-        dying = start(bench, "-P", "solo", "-n", "dying@%h", "-Q", "dying", env=settings).ready()
+        dying = start(bench, "-P", "solo", "-n", "dying@%h", "-Q", "dying", short_leases=1).ready()
         other = task(app, "until_open").apply_async((lost,), queue="dying")
         bench.ledger(lost, 1)
-        with start(bench, "-P", "solo", "-n", "other@%h", "-Q", "celery,dying", env=settings):
+        with start(bench, "-P", "solo", "-n", "other@%h", "-Q", "celery,dying", short_leases=1):
             dying.process.kill()
             dying.wait()
             assert bench.ledger(lost, 2) == ["start", "start"]
