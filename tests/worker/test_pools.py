@@ -244,8 +244,6 @@ def test_systemd_is_told(bench, app, tmp_path):
 
 
 def test_log_lines_as_json(bench, app):
-    import json
-
     with start(bench, "-P", "solo", "--log-json", "--without-mingle") as worker:
         task(app, "add").delay(1, 2).get(timeout=20)
         worker.wait_for("succeeded")
@@ -292,11 +290,9 @@ def test_a_signal_that_another_thread_takes_stops_the_worker(bench, pool):
     with start(bench, "-P", *pool) as worker:
         pid = worker.process.pid
 
-        def sent():
-            """A thread that ends before it has received the signal has not taken it."""
-            other = max(int(thread) for thread in os.listdir(f"/proc/{pid}/task"))
-            assert other != pid
-            return call(_TGKILL[platform.machine()], pid, other, int(signal.SIGTERM)) == 0
+        def last_thread():
+            return max(int(thread) for thread in os.listdir(f"/proc/{pid}/task"))
 
-        eventually(sent)
+        assert last_thread() != pid
+        eventually(lambda: call(_TGKILL[platform.machine()], pid, last_thread(), int(signal.SIGTERM)) == 0)
         assert worker.wait() == 0
