@@ -35,7 +35,7 @@ def ours(protocol: int, serializer: str, args: list[Any], kwargs: dict[str, Any]
     dispatch = TaskCall("bench.noop", tuple(args), kwargs, {"task_id": str(uuid4()), "serializer": serializer})
 
     def encode() -> bytes:
-        return app.client.outgoing([dispatch], app.ambient())[0].publish.payload
+        return app.client.outgoing([dispatch], app.lineage())[0].publish.payload
 
     payload = encode()
     return microseconds(encode), microseconds(lambda: wire.decode(ENVELOPE.decode(payload), accept=_ACCEPT))

@@ -240,7 +240,7 @@ class SendingApp(TaskDefinitions):
         made.own_app = self
         return made
 
-    def ambient(self) -> Lineage:
+    def lineage(self) -> Lineage:
         """The root, parent and priority that messages inherit from the running task."""
         request = current_request()
         if request is None:

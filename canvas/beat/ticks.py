@@ -105,7 +105,7 @@ def _sends_itself(app: BeatApp, plan: Plan) -> bool:
     mode."""
     if app.sends_itself or app.conf.task_always_eager:
         return True
-    tasks = [app.tasks.get(dispatch.task) for dispatch in plan.dispatches]
+    tasks = [app.tasks.get(call.task) for call in plan.calls]
     if any(task is not None and task.sends_itself for task in tasks):
         return True
     return len(tasks) == 1 and tasks[0] is not None and bool(tasks[0].unique_for)
@@ -131,7 +131,7 @@ def _settled(app: BeatApp, sender: Sender, plan: Plan) -> Tick:
     messages, chords = sender.encode(plan)
     if chords:
         app.backend.ensure_chords_allowed()
-    settlement = Settlement(None, fence="none", joins=chords, publishes=[out.publish for out in messages])
+    settlement = Settlement(None, fence="none", chord_starts=chords, publishes=[out.publish for out in messages])
 
     def announce(_: SettleResult) -> None:
         for out in messages:

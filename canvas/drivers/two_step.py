@@ -111,9 +111,9 @@ class TwoStepSettler:
         return self._chords
 
     def publish_with_chords(
-        self, joins: Sequence[ChordStart], messages: Sequence[Publish], delays: Delays = None
+        self, chord_starts: Sequence[ChordStart], messages: Sequence[Publish], delays: Delays = None
     ) -> None:
-        self._counting.start_chords(joins)
+        self._counting.start_chords(chord_starts)
         self._broker.publish(messages, delays)
 
     def dispatch_chord(self, end: ChordDispatch) -> SettleResult:

@@ -28,7 +28,7 @@ class TwoStepSchedules:
 
     def write(self, change: EntryWrite, settlement: Settlement | None = None) -> SettleResult:
         s = settlement
-        if s is None or not (s.stores or s.parts or s.joins or s.chord_extensions or s.mail or s.runs):
+        if s is None or not (s.stores or s.parts or s.chord_starts or s.chord_extensions or s.mail or s.runs):
             return self._entries.write(change, settlement)
         if [entry.revision for entry in self.read(change.schedule, [change.name])] != [change.revision]:
             return SettleResult(False, [])
@@ -36,12 +36,12 @@ class TwoStepSchedules:
             ready = self._record(s)
         except RefusedError as exc:
             return SettleResult(False, [], str(exc))
-        left = s._replace(stores=[], parts=[], joins=[], chord_extensions=[], mail=[], runs=[])
+        left = s._replace(stores=[], parts=[], chord_starts=[], chord_extensions=[], mail=[], runs=[])
         done = self._entries.write(change, left)
         return done._replace(ready=ready) if done.held else done
 
     def _record(self, s: Settlement) -> list[ReadyChord]:
-        if s.parts or s.joins or s.chord_extensions or s.mail or s.runs:
+        if s.parts or s.chord_starts or s.chord_extensions or s.mail or s.runs:
             if self._store.chords is None:
                 raise RefusedError("a chord needs a result backend that counts its parts")
             return self._store.chords.record(Records.of([s])._replace(keeps=()))

@@ -39,10 +39,10 @@ class Embedding:
         self._returned: dict[int, dict[int, str]] = {}
         """By join, and by the slot of a part: the task that returns it."""
         self._made: dict[int, Wire] = {}
-        self.barriers: list[ChordSize] = []
+        self.chords: list[ChordSize] = []
 
     def roots(self) -> list[Wire]:
-        """The signatures that start the run; ``barriers`` are the chords that start with it."""
+        """The signatures that start the run; ``chords`` are the chords that start with it."""
         # Last first: a node that stands in several places is made once.
         found = [self._from(number) for number in self.graph if self.graph.in_degree(number) == 0]
         for join, returned in self._returned.items():
@@ -153,15 +153,15 @@ class Embedding:
     def _return_part(self, task: Wire, number: int, join: int) -> None:
         """Let a task return a node's part to a join."""
         size, slot = self.graph.in_degree(join), self.graph.edges[number, join]["slot"]
-        barrier = self._joins.get(join)
-        if barrier is None:
-            barrier = self._joins[join] = ChordSize(self._new_id(), size)
+        chord = self._joins.get(join)
+        if chord is None:
+            chord = self._joins[join] = ChordSize(self._new_id(), size)
             self._returned[join] = {}
-            self.barriers.append(barrier)
+            self.chords.append(chord)
             body = self._from(join)
             first_step(body)["options"]["chord_size"] = size
         self._returned[join][slot] = task["options"]["task_id"]
-        task["options"] |= {"chord": self._made[join], "group_id": barrier.group_id, "group_index": slot}
+        task["options"] |= {"chord": self._made[join], "group_id": chord.group_id, "group_index": slot}
 
     def _unit(self, number: int) -> tuple[list[Wire], Wire]:
         """A node as a line of tasks and chords, and the task whose result is its own."""

@@ -62,7 +62,7 @@ def _compiled(sig: Signature[Any], call: PartialCall, rest: list[Any] | None, lo
     plan = CeleryEmitter(sig.get("subtask_type") == "chain", rest).emit(segment.head)
     assert plan.result is not None
     first = _first_sent(plan.result)
-    if plan.dispatches:
+    if plan.calls:
         plan.trail = first
     # The result of applying a chord has the header as parent, whatever its body is (semantics.md C2, R8).
     if segment.kind == "group":

@@ -55,7 +55,7 @@ class CeleryEmitter:
             return
         self.start_members(first, chain)
         if first.join is not None:
-            self.plan.barriers.append(self.chord_size(first.join, first.join.size, self._member_results(first)))
+            self.plan.chords.append(self.chord_size(first.join, first.join.size, self._member_results(first)))
 
     def start_members(self, fork: Fork, rest: list[Any] | None) -> None:
         """Send a group's members; ``rest`` follows the body of its chord, or each of them."""
@@ -71,7 +71,7 @@ class CeleryEmitter:
         options = {**step.options, **self._membership(step)}
         if chain is not None:
             options["chain"] = [*options["chain"], *chain] if options.get("chain") else chain
-        self.plan.dispatches.append(TaskCall(step.task, step.args, step.kwargs, options))
+        self.plan.calls.append(TaskCall(step.task, step.args, step.kwargs, options))
 
     def chord_size(self, join: Join, size: int, members: list[ResultRef]) -> ChordSize:
         """The chord that the members of a fork start."""

@@ -102,7 +102,7 @@ class Lowering:
         links, errbacks = as_list(options.pop("link", None)), as_list(options.pop("link_error", None))
         root = options.pop("root_id", None)
         options.pop("parent_id", None)
-        spans: list[Segment] = []
+        segments: list[Segment] = []
         for position, original in enumerate(steps):
             mine = PartialCall(args, call.kwargs, dict(options)) if position == 0 else PartialCall()
             final = position == len(steps) - 1
@@ -111,11 +111,11 @@ class Lowering:
             if root is not None:
                 mine.options["root_id"] = root
             step = linked(original, links if final else [], errbacks, self._errback_on_header)
-            spans.append(self._in_sequence(step, mine, live and position == 0, final))
+            segments.append(self._in_sequence(step, mine, live and position == 0, final))
             if position:
-                spans[-2].exit.next = spans[-1].head
-        kind = spans[0].kind if len(spans) == len(sig.members()) == 1 else "chain"
-        return Segment(spans[0].head, spans[-1].exit, spans[-1].tails, kind)
+                segments[-2].exit.next = segments[-1].head
+        kind = segments[0].kind if len(segments) == len(sig.members()) == 1 else "chain"
+        return Segment(segments[0].head, segments[-1].exit, segments[-1].tails, kind)
 
     def _in_sequence(self, step: Signature[Any], call: PartialCall, live: bool, final: bool) -> Segment:
         if live:
@@ -136,8 +136,8 @@ class Lowering:
         options = {**sig.options, **given(call.options)}
         group_id = sig.options.get("task_id") or call.options.get("task_id") or self.new_id()
         opened = self.open_group(group_id, options, call, live)
-        spans = [self.add_member(opened, index, member) for index, member in enumerate(flat_members(sig.members()))]
-        return Segment(opened.fork, opened.fork, [tail for span in spans for tail in span.tails], "group")
+        segments = [self.add_member(opened, index, member) for index, member in enumerate(flat_members(sig.members()))]
+        return Segment(opened.fork, opened.fork, [tail for segment in segments for tail in segment.tails], "group")
 
     def open_group(self, group_id: str, options: dict[str, Any], call: PartialCall, live: bool) -> "Opened":
         """A group whose members are added later; ``options``: its own and the call's."""
@@ -152,14 +152,14 @@ class Lowering:
         if opened.links or opened.errbacks:
             sig = linked(sig, opened.links, opened.errbacks, self._errback_on_header)
         fork, call = opened.fork, opened.call
-        span = self.lower(sig, PartialCall(call.args, call.kwargs, dict(call.options)), fork.live)
+        segment = self.lower(sig, PartialCall(call.args, call.kwargs, dict(call.options)), fork.live)
         chained = sig.get("subtask_type") == "chain"
         kept = _without_link(sig.options) if chained and not fork.live else {}
-        fork.members.append(Member(span.head, chained, kept))
-        if isinstance(span.exit, Step):
-            for tail in span.tails:
+        fork.members.append(Member(segment.head, chained, kept))
+        if isinstance(segment.exit, Step):
+            for tail in segment.tails:
                 tail.member_of = (fork, index)
-        return span
+        return segment
 
     def _fork(self, group_id: str, options: dict[str, Any], live: bool) -> Fork:
         fork = Fork(f"fork:{group_id}", group_id, options, live)
@@ -173,9 +173,9 @@ class Lowering:
         if not header:
             return self._headless(sig, call, live)
         opened, tail = self.open_chord(sig, call, live)
-        spans = [self.add_member(opened, index, member) for index, member in enumerate(header)]
-        for index, span in enumerate(spans):
-            self.add_parts(opened, index, span)
+        segments = [self.add_member(opened, index, member) for index, member in enumerate(header)]
+        for index, segment in enumerate(segments):
+            self.add_parts(opened, index, segment)
         return Segment(opened.fork, tail.exit, tail.tails, "chord")
 
     def open_chord(self, sig: chord, call: PartialCall, live: bool) -> tuple["Opened", Segment]:
@@ -207,13 +207,13 @@ class Lowering:
         if not live:  # the chord itself is not sent, so its options are given to the body here
             body = body.with_fields(options=body.merged_with((), {}, body_options(options))[2])
         group_id = _header_id(sig) or self.new_id()
-        span = self.lower(body, PartialCall(([],)), live)
-        for tail in span.tails:
+        segment = self.lower(body, PartialCall(([],)), live)
+        for tail in segment.tails:
             if tail.counts_to is None:
                 tail.counts_to = group_id
-        self._close(span.head)
-        span.head.empty_header = group_id
-        return span._replace(kind="chord")
+        self._close(segment.head)
+        segment.head.empty_header = group_id
+        return segment._replace(kind="chord")
 
     def _close(self, head: Unit) -> None:
         """Let the tasks that start here take no result of a task before them."""
@@ -256,11 +256,11 @@ class Lowering:
         join.body = tail.head
         return tail
 
-    def add_parts(self, opened: "Opened", index: int, span: Segment) -> None:
+    def add_parts(self, opened: "Opened", index: int, segment: Segment) -> None:
         """A header member's value is a part; a member that ends in a group gives one per member of that."""
-        join, nested = opened.fork.join, isinstance(span.exit, Fork)
+        join, nested = opened.fork.join, isinstance(segment.exit, Fork)
         assert join is not None
-        for inner, tail in enumerate(span.tails):
+        for inner, tail in enumerate(segment.tails):
             tail.part = (join, inner if nested else index)
             join.size += 1
 

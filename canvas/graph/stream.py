@@ -39,7 +39,7 @@ class Stream:
         rest = [*(call.options.pop("chain", None) or ()), *(sig.options.get("chain") or ())] or None
         if "chain" in sig.options:
             sig = sig.with_fields(options={key: value for key, value in sig.options.items() if key != "chain"})
-        self._emission = CeleryEmitter(False, rest)
+        self._emitter = CeleryEmitter(False, rest)
         self._rest = rest
         self._opened = self._open(sig, call)
         self._join = self._opened.fork.join
@@ -71,27 +71,27 @@ class Stream:
         if self._join is not None and not self._parts:
             # All members end in empty groups: one part, the empty list, starts the body.
             nothing: Signature[Any] = Signature("celery.accumulate", ([],), {"index": 0}, immutable=True)
-            last.dispatches += self._plan([nothing]).dispatches
+            last.calls += self._plan([nothing]).calls
         yield self._ended(last)
 
     def _plan(self, given: list[Signature[Any]]) -> Plan:
-        nodes, emission, fork = self._lowering.nodes, self._emission, self._opened.fork
+        nodes, emitter, fork = self._lowering.nodes, self._emitter, self._opened.fork
         kept = len(nodes)
         with gc_paused():
             for member in flat_members(given):
                 check_composed(member)
-                span = self._lowering.add_member(self._opened, self._count, member)
+                segment = self._lowering.add_member(self._opened, self._count, member)
                 if self._join is not None:
-                    self._lowering.add_parts(self._opened, self._count, span)
-                    self._parts += len(span.tails)
+                    self._lowering.add_parts(self._opened, self._count, segment)
+                    self._parts += len(segment.tails)
                 self._count += 1
-            emission.begin_plan(self._join)
-            emission.start_members(fork, self._rest)
-            self._results += [emission.pending(member.head) for member in fork.members]
+            emitter.begin_plan(self._join)
+            emitter.start_members(fork, self._rest)
+            self._results += [emitter.pending(member.head) for member in fork.members]
             while len(nodes) > kept:
                 nodes.popitem()
             fork.members.clear()
-        return emission.plan
+        return emitter.plan
 
     def _ended(self, plan: Plan) -> Plan:
         header = ResultRef(self._opened.fork.id, None, self._results)
@@ -99,9 +99,9 @@ class Stream:
             header = self._results[0]
         plan.result = plan.trail = header
         if self._join is not None:
-            plan.barriers.append(self._emission.chord_size(self._join, max(self._parts, 1), self._results))
+            plan.chords.append(self._emitter.chord_size(self._join, max(self._parts, 1), self._results))
             assert self._join.body is not None
-            body = self._emission.pending(self._join.body)
+            body = self._emitter.pending(self._join.body)
             plan.result = replace(body, parent=header)
         return plan
 

@@ -94,8 +94,8 @@ class ChordSize:
 class Plan:
     """A compiled run: nothing in it refers back to the signature it came from."""
 
-    dispatches: list[TaskCall] = field(default_factory=list)
-    barriers: list[ChordSize] = field(default_factory=list)
+    calls: list[TaskCall] = field(default_factory=list)
+    chords: list[ChordSize] = field(default_factory=list)
     result: ResultRef | None = None
     trail: ResultRef | None = None
     """The task or group that starts the run: a task that sends the plan counts it among its children."""
@@ -104,9 +104,9 @@ class Plan:
 
     def __str__(self) -> str:
         """A line for each message that is sent at once, with the tasks after it, and for each chord."""
-        lines = [f"{len(self.dispatches)} messages are sent at once"]
-        lines += [f"  {dispatch}" for dispatch in self.dispatches]
-        lines += [f"  chord {barrier.group_id} waits for {barrier.size} results" for barrier in self.barriers]
+        lines = [f"{len(self.calls)} messages are sent at once"]
+        lines += [f"  {call}" for call in self.calls]
+        lines += [f"  chord {chord.group_id} waits for {chord.size} results" for chord in self.chords]
         if self.result is not None:
             lines.append(f"  result: {self.result.id}")
         return "\n".join(lines)

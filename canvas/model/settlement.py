@@ -72,7 +72,7 @@ class Part(NamedTuple):
     expires: int
     """Seconds that the chord lives without a further part; 0: any time."""
     size: int | None = None
-    """How many parts there are; ``None`` when a Join said so."""
+    """How many parts there are; ``None``: the start of the chord says it."""
 
 
 class ChordStart(NamedTuple):
@@ -155,7 +155,7 @@ class ChordDispatch(NamedTuple):
 
     group_id: str
     publishes: list[Publish]
-    joins: list[ChordStart]
+    chord_starts: list[ChordStart]
     stores: list[ResultWrite]
     parts: list[Part]
     deferrals: list[DelayedPublish]
@@ -217,7 +217,7 @@ class Settlement(NamedTuple):
     """The ack before the task runs, for at-most-once tasks."""
     stores: Sequence[ResultWrite] = ()
     parts: Sequence[Part] = ()
-    joins: Sequence[ChordStart] = ()
+    chord_starts: Sequence[ChordStart] = ()
     chord_extensions: Sequence[ChordExtension] = ()
     keeps: Sequence[Keep] = ()
     publishes: Sequence[Publish] = ()

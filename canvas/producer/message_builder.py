@@ -39,7 +39,7 @@ class OwnMessages(Protocol):
     @property
     def customised(self) -> bool: ...
 
-    def written(self, builder: "MessageBuilder", calls: Sequence[TaskCall], ambient: Lineage) -> list[BuiltMessage]: ...
+    def written(self, builder: "MessageBuilder", calls: Sequence[TaskCall], lineage: Lineage) -> list[BuiltMessage]: ...
 
 
 class MessageContext(Clock, Protocol):
@@ -93,41 +93,41 @@ class MessageBuilder:
         by_name = not surroundings.signer.signs and router.routes_by_name
         self._prepared = PreparedMessages(conf, codec, router, self.addressed) if by_name else None
 
-    def outgoing(self, dispatches: Sequence[TaskCall], ambient: Lineage) -> list[BuiltMessage]:
-        """The messages of ``dispatches``, encoded and routed.
+    def outgoing(self, calls: Sequence[TaskCall], lineage: Lineage) -> list[BuiltMessage]:
+        """The messages of ``calls``, encoded and routed.
 
         A task's own attributes fill in options that neither the call nor its signature gives. Raises
         EncodeError for values the serializer cannot write or a message over ``task_message_max_bytes``.
         """
         own = self._around.own_messages
         if own is not None and own.customised:
-            return own.written(self, dispatches, ambient)
+            return own.written(self, calls, lineage)
         defaults: dict[str, Mapping[str, Any]] = {}
         # A listener may change a message before it is written.
         may_change = "message.publishing" in telemetry.listeners
-        bodies = MemoEncoder(is_) if len(dispatches) > 1 and not may_change else None
+        bodies = MemoEncoder(is_) if len(calls) > 1 and not may_change else None
         prepared = None if may_change else self._prepared
         origin, replies = self.origin(), ""
         found = []
-        for dispatch in dispatches:
-            known = defaults.get(dispatch.task)
+        for call in calls:
+            known = defaults.get(call.task)
             if known is None:
-                task = self._tasks.get(dispatch.task)
-                known = defaults[dispatch.task] = task.exec_options() if task is not None else {}
-            if not replies and not dispatch.options.get("reply_to"):
+                task = self._tasks.get(call.task)
+                known = defaults[call.task] = task.exec_options() if task is not None else {}
+            if not replies and not call.options.get("reply_to"):
                 replies = self._around.oid
-            publish = None if prepared is None else prepared.written(dispatch, known, ambient, origin, replies, bodies)
+            publish = None if prepared is None else prepared.written(call, known, lineage, origin, replies, bodies)
             if publish is None:
-                found.append(self._outgoing(dispatch, {**known, **dispatch.options}, ambient, bodies))
+                found.append(self._outgoing(call, {**known, **call.options}, lineage, bodies))
             else:
-                make = partial(self._made, dispatch, known, ambient)
-                found.append(BuiltMessage(dispatch.options["task_id"], publish, None, make))
+                make = partial(self._made, call, known, lineage)
+                found.append(BuiltMessage(call.options["task_id"], publish, None, make))
         return found
 
     def _outgoing(
-        self, dispatch: TaskCall, options: dict[str, Any], ambient: Lineage, bodies: MemoEncoder | None
+        self, call: TaskCall, options: dict[str, Any], lineage: Lineage, bodies: MemoEncoder | None
     ) -> BuiltMessage:
-        message, route = self.addressed(dispatch, options, ambient)
+        message, route = self.addressed(call, options, lineage)
         return self.built(message, route, options, bodies)
 
     def built(
@@ -142,14 +142,14 @@ class MessageBuilder:
         publish = Publish(info["exchange"], info["routing_key"], priority, payload, route.queue)
         return BuiltMessage(message.id, publish, message.headers["eta"], lambda: message)
 
-    def _made(self, dispatch: TaskCall, defaults: Mapping[str, Any], ambient: Lineage) -> Message:
-        return self.addressed(dispatch, {**defaults, **dispatch.options}, ambient)[0]
+    def _made(self, call: TaskCall, defaults: Mapping[str, Any], lineage: Lineage) -> Message:
+        return self.addressed(call, {**defaults, **call.options}, lineage)[0]
 
-    def addressed(self, dispatch: TaskCall, options: Mapping[str, Any], ambient: Lineage) -> tuple[Message, Route]:
+    def addressed(self, call: TaskCall, options: Mapping[str, Any], lineage: Lineage) -> tuple[Message, Route]:
         """The message of a call with all of its ``options``, and its route."""
-        message = self.message(dispatch, options, ambient)
-        route = self._router.route(options.get("route_name") or dispatch.task, options, dispatch.args, dispatch.kwargs)
-        self._address(message, route, options, ambient)
+        message = self.message(call, options, lineage)
+        route = self._router.route(options.get("route_name") or call.task, options, call.args, call.kwargs)
+        self._address(message, route, options, lineage)
         return message, route
 
     def _encode(
@@ -208,7 +208,7 @@ class MessageBuilder:
         message.args, message.kwargs, message.embed = args, kwargs, embed
         return found
 
-    def message(self, dispatch: TaskCall, options: Mapping[str, Any], ambient: Lineage) -> Message:
+    def message(self, call: TaskCall, options: Mapping[str, Any], lineage: Lineage) -> Message:
         """The message of a call with all of its ``options``, without an address. Raises InvalidTaskError."""
         task_id = options.get("task_id") or new_id()
         eta = expires = None
@@ -216,12 +216,12 @@ class MessageBuilder:
             try:
                 eta, expires = eta_text(options, self._around), expires_text(options, self._around)
             except InvalidTaskError as exc:
-                raise InvalidTaskError(f"{dispatch.task}: {exc}") from None
+                raise InvalidTaskError(f"{call.task}: {exc}") from None
         stamped = options.get("stamped_headers")
         conf = self._conf
         headers = {
             "lang": "py",
-            "task": dispatch.task,
+            "task": call.task,
             "id": task_id,
             "shadow": options.get("shadow"),
             "eta": eta,
@@ -230,21 +230,21 @@ class MessageBuilder:
             "group_index": options.get("group_index"),
             "retries": options.get("retries") or 0,
             "timelimit": [options.get("time_limit"), options.get("soft_time_limit")],
-            "root_id": options.get("root_id") or ambient.root_id or task_id,
-            "parent_id": options.get("parent_id") or ambient.parent_id,
-            "argsrepr": options.get("argsrepr") or short_repr(dispatch.args, levels=conf.task_repr_maxlevels),
-            "kwargsrepr": options.get("kwargsrepr") or short_repr(dispatch.kwargs, levels=conf.task_repr_maxlevels),
+            "root_id": options.get("root_id") or lineage.root_id or task_id,
+            "parent_id": options.get("parent_id") or lineage.parent_id,
+            "argsrepr": options.get("argsrepr") or short_repr(call.args, levels=conf.task_repr_maxlevels),
+            "kwargsrepr": options.get("kwargsrepr") or short_repr(call.kwargs, levels=conf.task_repr_maxlevels),
             "origin": options.get("origin") or self.origin(),
             "ignore_result": options.get("ignore_result"),
             "replaced_task_nesting": options.get("replaced_task_nesting") or 0,
             "stamped_headers": list(stamped) if stamped is not None else None,
-            "stamps": _stamps(dispatch.task, options, stamped) if stamped else {},
+            "stamps": _stamps(call.task, options, stamped) if stamped else {},
             **(options.get("headers") or {}),
         }
         if options.get(RUN_HEADER):
             headers[RUN_HEADER] = options[RUN_HEADER]
         embed = wire.embed_of(options, conf.task_protocol)
-        message = Message(dispatch.task, task_id, dispatch.args, dispatch.kwargs, embed, headers)
+        message = Message(call.task, task_id, call.args, call.kwargs, embed, headers)
         message.protocol = conf.task_protocol
         message.properties = self._properties(task_id, options, stamped, expires)
         return message
@@ -266,13 +266,13 @@ class MessageBuilder:
             properties["expiration"] = str(max(0, round(left * 1000)))
         return properties
 
-    def _address(self, message: Message, route: Route, options: Mapping[str, Any], ambient: Lineage) -> None:
+    def _address(self, message: Message, route: Route, options: Mapping[str, Any], lineage: Lineage) -> None:
         for name, value in (("exchange", route.exchange), ("routing_key", route.routing_key)):
             if not isinstance(value, str):
                 raise InvalidTaskError(f"{message.task}: {name}: expected text; got {value!r:.100}")
         priority = options.get("priority")
         if priority is None:
-            priority = ambient.priority if ambient.priority is not None else route.priority
+            priority = lineage.priority if lineage.priority is not None else route.priority
         message.properties["delivery_info"] = {"exchange": route.exchange, "routing_key": route.routing_key}
         message.properties["priority"] = 0 if priority is None else priority
 

@@ -80,7 +80,7 @@ class Outbox:
         self.stored_early = 0
         """How many of these are stored already, ahead of the settlement."""
         self.parts: list[Part] = []
-        self.joins: list[ChordStart] = []
+        self.chord_starts: list[ChordStart] = []
         self.publishes: list[Publish] = []
         self.deferrals: list[DelayedPublish] = []
         self.mail: list[MailboxStep] = []
@@ -105,7 +105,7 @@ class Outbox:
         store = self._parts.backend.store_of(record, in_run)
         self.stores.append(store._replace(run_state=record.status, run_attempt=record.extra["attempt"]))
 
-    def part(self, membership: "ChordMembership", state: str, result: Any, settler: "PartOrigin") -> None:
+    def part(self, membership: "ChordMembership", state: str, result: Any, origin: "PartOrigin") -> None:
         """Return a member's value to its chord. Where Celery ends chords, which it does by records, it has a record in
         any case."""
         backend = self._parts.backend
@@ -113,14 +113,14 @@ class Outbox:
         if by_records and all(one.task_id != membership.task_id for one in self.stores):
             self.record(Record(membership.task_id, state, result, None, []))
         if not backend.unlocks_chords:
-            self.parts.append(self.part_of(membership, state, result, settler))
+            self.parts.append(self.part_of(membership, state, result, origin))
 
-    def part_of(self, membership: "ChordMembership", state: str, result: Any, settler: "PartOrigin") -> Part:
+    def part_of(self, membership: "ChordMembership", state: str, result: Any, origin: "PartOrigin") -> Part:
         """A member's value as a part of its chord."""
         records, signer = self._parts.backend, self._parts.signer
         value = records.encode_part(membership.task_id, state, result)
         body = records.bodies.raw(membership.chord)
-        callback = typed_json.dumps({"body": body, "root_id": settler.root_id, "parent_id": settler.task_id})
+        callback = typed_json.dumps({"body": body, "root_id": origin.root_id, "parent_id": origin.task_id})
         group = membership.group_id
         return Part(
             group,
@@ -145,8 +145,8 @@ class Outbox:
 
     def send_plan(self, plan: Plan, lineage: Lineage, due: float | None = None) -> None:
         """Send a plan's messages, at unix time ``due`` if given; start its chords."""
-        outgoing, joins = self._parts.sender.encode(plan, lineage)
-        self.joins.extend(joins)
+        outgoing, chord_starts = self._parts.sender.encode(plan, lineage)
+        self.chord_starts.extend(chord_starts)
         if self._parts.conf.task_send_sent_event:
             self._parts.sent_events.announce([out.message for out in outgoing])
         if "message.published" in telemetry.listeners:
@@ -171,7 +171,7 @@ class Outbox:
     ) -> Settlement:
         """All of them as the settlement of ``delivery``."""
         return Settlement(
-            delivery, fence, False, self.stores, self.parts, self.joins, self.chord_extensions, self.keeps,
+            delivery, fence, False, self.stores, self.parts, self.chord_starts, self.chord_extensions, self.keeps,
             self.publishes, self.deferrals, self.disposal, self.reason, (), (), self.mail, speculative, self.sent,
             self.runs,
         )  # fmt: skip
@@ -182,7 +182,7 @@ class Outbox:
         return ChordDispatch(
             group_id,
             self.publishes,
-            self.joins,
+            self.chord_starts,
             self.stores,
             self.parts,
             self.deferrals,
@@ -207,7 +207,7 @@ class Outbox:
         """Add the effects of a chord's end."""
         self.stores += end.stores
         self.parts += end.parts
-        self.joins += end.joins
+        self.chord_starts += end.chord_starts
         self.publishes += end.publishes
         self.deferrals += end.deferrals
         self.mail += end.mail

@@ -16,23 +16,23 @@ def take_own(app: SenderApp, plan: Plan) -> list[TaskCall]:
     tasks, every = app.tasks, app.sends_itself
     left: list[TaskCall] = []
     own: list[TaskCall] = []
-    for dispatch in plan.dispatches:
-        task = tasks.get(dispatch.task)
-        (own if every or (task is not None and task.sends_itself) else left).append(dispatch)
-    plan.dispatches = left
+    for call in plan.calls:
+        task = tasks.get(call.task)
+        (own if every or (task is not None and task.sends_itself) else left).append(call)
+    plan.calls = left
     return own
 
 
 def send_own(app: SenderApp, plan: Plan, own: list[TaskCall]) -> Any:
     """Have such calls sent. Returns the result of the call that is the whole plan."""
-    for dispatch in own:
-        dispatch.options["add_to_parent"] = False
-        task = app.tasks.get(dispatch.task)
+    for call in own:
+        call.options["add_to_parent"] = False
+        task = app.tasks.get(call.task)
         if task is not None and task.sends_itself:
-            result = task.apply_async(dispatch.args, dispatch.kwargs, **dispatch.options)
+            result = task.apply_async(call.args, call.kwargs, **call.options)
         else:
-            result = send_task(app, dispatch.task, dispatch.args, dispatch.kwargs, dispatch.options)
-        if plan.result is not None and plan.result.parent is None and plan.result.id == dispatch.options["task_id"]:
+            result = send_task(app, call.task, call.args, call.kwargs, call.options)
+        if plan.result is not None and plan.result.parent is None and plan.result.id == call.options["task_id"]:
             return result
     return None
 

@@ -76,7 +76,7 @@ class SenderApp(ClientApp, Protocol):
     @property
     def GroupResult(self) -> type[GroupResult]: ...
 
-    def ambient(self) -> Lineage: ...
+    def lineage(self) -> Lineage: ...
 
     def exec_options(self, name: str) -> Mapping[str, Any]: ...
 
@@ -148,22 +148,22 @@ class Planner:
         return plan
 
     def _check(self, plan: Plan, typed: bool = True) -> None:
-        if not plan.dispatches:
+        if not plan.calls:
             return
         app = self._app
         tasks, ends_chords = self._tasks, app.backend.ends_chords
         check_embedded = not (ends_chords and app.router.creates_missing)
-        for dispatch in plan.dispatches:
-            task = tasks.get(dispatch.task)
+        for call in plan.calls:
+            task = tasks.get(call.task)
             if task is not None:
                 if typed:
-                    task.check_arguments(dispatch.args, dispatch.kwargs)
-                if task.soft_time_limit or dispatch.options.get("soft_time_limit"):
-                    check_limits(task, dispatch.options)
+                    task.check_arguments(call.args, call.kwargs)
+                if task.soft_time_limit or call.options.get("soft_time_limit"):
+                    check_limits(task, call.options)
             if check_embedded:
-                self._check_embedded(dispatch, ends_chords)
+                self._check_embedded(call, ends_chords)
 
-    def _check_embedded(self, dispatch: TaskCall, ends_chords: bool) -> None:
+    def _check_embedded(self, call: TaskCall, ends_chords: bool) -> None:
         """Check the queues and the chords of later steps now: their sender would have no caller to raise to.
 
         The queue of a task that is not registered here may be an attribute of it that only workers know.
@@ -172,7 +172,7 @@ class Planner:
         from canvas.drivers.ports.capabilities import missing
         from canvas.producer.embedded_signatures import embedded_signatures
 
-        for sig in embedded_signatures(dispatch.options):
+        for sig in embedded_signatures(call.options):
             if not ends_chords and sig.get("subtask_type") == "chord":
                 raise missing("chords")
             name, options = sig["task"], sig["options"]

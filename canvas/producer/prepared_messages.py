@@ -70,7 +70,7 @@ class PreparedMessages:
         self._chord: tuple[Written | None, Written] = (None, NO_LINKS)
 
     def written(
-        self, call: TaskCall, defaults: Mapping[str, Any], ambient: Lineage, origin: str, replies: str,
+        self, call: TaskCall, defaults: Mapping[str, Any], lineage: Lineage, origin: str, replies: str,
         bodies: MemoEncoder | None,
     ) -> Publish | None:  # fmt: skip
         """The message of a call as the general way writes it; ``None`` where only that way can, or can say why not.
@@ -82,13 +82,13 @@ class PreparedMessages:
         stale = self._made_for != (origin, self._router.version)
         if form is None or stale or form.fixed != fixed or form.defaults != defaults:
             form = self._form(call, defaults, fixed, origin, of_node)
-        if form.fill is None or ambient.priority is not None:
+        if form.fill is None or lineage.priority is not None:
             return None
         task_id = options.get("task_id")
         values = (
             task_id,
-            options.get("root_id") or ambient.root_id or task_id,
-            options.get("parent_id") or ambient.parent_id,
+            options.get("root_id") or lineage.root_id or task_id,
+            options.get("parent_id") or lineage.parent_id,
             options.get("group_id"),
             options.get("group_index"),
             options.get("reply_to") or replies,

@@ -71,7 +71,7 @@ class Sender(Planner):
                 return self._existing_result(plan, owner)
         elif sending.messages:
             messages = [out.publish for out in sending.messages]
-            await self._app.driver.broker.apublish(messages, self.delays(sending.options, sending.plan.dispatches))
+            await self._app.driver.broker.apublish(messages, self.delays(sending.options, sending.plan.calls))
         alone = await _in_thread(lambda: self._send_own(sending)) if sending.own else None
         if self._app.conf.task_send_sent_event:
             await _in_thread(lambda: self._announce(sending.messages))
@@ -90,18 +90,18 @@ class Sender(Planner):
 
     def _any_sends_itself(self, plan: Plan) -> bool:
         tasks, looked_at = self._tasks, None
-        for dispatch in plan.dispatches:
-            if dispatch.task != looked_at:
-                looked_at = dispatch.task
+        for call in plan.calls:
+            if call.task != looked_at:
+                looked_at = call.task
                 task = tasks.get(looked_at)
                 if task is not None and task.sends_itself:
                     return True
         return False
 
     def _lock(self, plan: Plan) -> tuple[UniqueLock, float] | None:
-        if len(plan.dispatches) != 1 or plan.barriers:
+        if len(plan.calls) != 1 or plan.chords:
             return None
-        task = self._tasks.get(plan.dispatches[0].task)
+        task = self._tasks.get(plan.calls[0].task)
         if task is None or not task.unique_for:
             return None
         # Imported late: few programs have unique tasks.
@@ -119,15 +119,15 @@ class Sender(Planner):
         messages = [out.publish for out in sending.messages]
         if sending.lock is not None:
             return driver.coordination.publish_unique(
-                messages[0], *sending.lock, self.delays(sending.options, sending.plan.dispatches)
+                messages[0], *sending.lock, self.delays(sending.options, sending.plan.calls)
             )
         if sending.chords:
             self._app.backend.ensure_chords_allowed()
             driver.settler.publish_with_chords(
-                sending.chords, messages, self.delays(sending.options, sending.plan.dispatches)
+                sending.chords, messages, self.delays(sending.options, sending.plan.calls)
             )
         elif messages:
-            driver.broker.publish(messages, self.delays(sending.options, sending.plan.dispatches))
+            driver.broker.publish(messages, self.delays(sending.options, sending.plan.calls))
         return None
 
     def _existing_result(self, plan: Plan, owner: str) -> Any:
@@ -144,7 +144,7 @@ class Sender(Planner):
         """Have the app's own ``send_task`` send the signature of a task, with the options that its task gives."""
         from canvas.producer.own_apply_async import send_task
 
-        call = plan.dispatches[0]
+        call = plan.calls[0]
         own = {"task_id": options.get("task_id") or (sig.get("options") or {}).get("task_id")}
         return send_task(self._app, call.task, call.args, call.kwargs, {**call.options, **own})
 
@@ -222,50 +222,50 @@ class Sender(Planner):
         own = self._app.own_messages
         return "message.publishing" in telemetry.listeners or (own is not None and own.customised)
 
-    def encode(self, plan: Plan, ambient: Lineage | None = None) -> tuple[list[BuiltMessage], list[ChordStart]]:
+    def encode(self, plan: Plan, lineage: Lineage | None = None) -> tuple[list[BuiltMessage], list[ChordStart]]:
         """The plan's messages as bytes, and the chords to start before they are published.
 
         Raises EncodeError, and CompositionError for a signature that contains itself.
         """
         app = self._app
-        ambient = ambient if ambient is not None else app.ambient()
+        lineage = lineage if lineage is not None else app.lineage()
         try:
-            if len(plan.dispatches) < PAUSE_FROM:
-                messages = app.client.outgoing(plan.dispatches, ambient)
+            if len(plan.calls) < PAUSE_FROM:
+                messages = app.client.outgoing(plan.calls, lineage)
             else:
-                messages = self._built_at_once(plan.dispatches, ambient)
+                messages = self._built_at_once(plan.calls, lineage)
         except (RecursionError, EncodeError) as exc:
-            refuse_cycles(*((one.args, one.kwargs, one.options) for one in plan.dispatches))
+            refuse_cycles(*((one.args, one.kwargs, one.options) for one in plan.calls))
             raise exc from exc.__cause__
         chords: list[ChordStart] = []
-        if plan.barriers and app.backend.unlocks_chords:
-            return [*self._unlocking(plan, ambient), *messages], chords
-        etas = _etas(messages) if plan.barriers or plan.etas is not None else []
+        if plan.chords and app.backend.unlocks_chords:
+            return [*self._unlocking(plan, lineage), *messages], chords
+        etas = _etas(messages) if plan.chords or plan.etas is not None else []
         if plan.etas is not None:
             plan.etas += [max(etas)] if etas else []
             etas = plan.etas
-        if plan.barriers:
+        if plan.chords:
             lives = app.backend.chord_lives
             if lives and etas:
                 # The latest message starts last: the chord waits for it.
                 lives += max(0, ceil((max(etas) - app.now()).total_seconds()))
-            for barrier in plan.barriers:
-                kept = barrier.nested or app.backend.chords_ended_by_celery
-                saved = app.backend.encode_group(barrier.header()) if kept else None
-                chords.append(ChordStart(barrier.group_id, barrier.size, lives, saved))
+            for chord in plan.chords:
+                kept = chord.nested or app.backend.chords_ended_by_celery
+                saved = app.backend.encode_group(chord.header()) if kept else None
+                chords.append(ChordStart(chord.group_id, chord.size, lives, saved))
         return messages, chords
 
-    def _unlocking(self, plan: Plan, ambient: Lineage) -> list[BuiltMessage]:
+    def _unlocking(self, plan: Plan, lineage: Lineage) -> list[BuiltMessage]:
         # Imported late: most result backends count the parts of chords.
         from canvas.graph.chord_unlock import unlock_call
 
         app = self._app
-        calls = [unlock_call(one, app.new_id, app.exec_options(one.body["task"])) for one in plan.barriers]
-        return app.client.outgoing(calls, ambient)
+        calls = [unlock_call(one, app.new_id, app.exec_options(one.body["task"])) for one in plan.chords]
+        return app.client.outgoing(calls, lineage)
 
-    def _built_at_once(self, dispatches: list[TaskCall], ambient: Lineage) -> list[BuiltMessage]:
+    def _built_at_once(self, calls: list[TaskCall], lineage: Lineage) -> list[BuiltMessage]:
         with gc_paused():
-            return self._app.client.outgoing(dispatches, ambient)
+            return self._app.client.outgoing(calls, lineage)
 
 
 def _etas(messages: list[BuiltMessage]) -> list[datetime]:

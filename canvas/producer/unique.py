@@ -15,11 +15,11 @@ _IN_WORKFLOW = ("chain", "chord", "group_id")
 
 def lock_of(plan: Plan, task: Task[Any]) -> UniqueLock | None:
     """The lock that a plan of one call of a unique ``task`` needs; ``None`` for a call in a workflow."""
-    dispatch = plan.dispatches[0]
-    if any(dispatch.options.get(name) for name in _IN_WORKFLOW):
+    call = plan.calls[0]
+    if any(call.options.get(name) for name in _IN_WORKFLOW):
         return None
     assert plan.result is not None
-    return UniqueLock(unique_key(task, dispatch.args, dispatch.kwargs), plan.result.id)
+    return UniqueLock(unique_key(task, call.args, call.kwargs), plan.result.id)
 
 
 def existing_result(app: SenderApp, plan: Plan, owner: str) -> AsyncResult:
@@ -27,7 +27,7 @@ def existing_result(app: SenderApp, plan: Plan, owner: str) -> AsyncResult:
 
     Raises DuplicateTask if the task's ``unique_conflict`` is ``raise``.
     """
-    task = app.tasks[plan.dispatches[0].task]
+    task = app.tasks[plan.calls[0].task]
     if task.unique_conflict == "raise":
         raise DuplicateTask(task.name, owner)
     return app.AsyncResult(owner)

@@ -40,12 +40,12 @@ def embed_run(
             f"({limit:,}): the nodes after {embedding.largest_contributor()!r} stand in each of its parents' messages; "
             "let fewer nodes lead there, or run it on canvas workers (target='canvas')"
         )
-    if embedding.barriers:
+    if embedding.chords:
         app.backend.ensure_parts_counted(f"{name}, whose nodes have several parents, on Celery workers,")
     for root in roots:
         outbox.send(root, Lineage(run))
     expires, kept = app.backend.chord_lives, app.backend.chords_ended_by_celery
-    outbox.joins += [
+    outbox.chord_starts += [
         ChordStart(one.group_id, one.size, expires, app.backend.encode_group(one.header()) if kept else None)
-        for one in embedding.barriers
+        for one in embedding.chords
     ]

@@ -55,7 +55,7 @@ def registered(driver):
 
 @pytest.mark.parametrize("ttl", [1, 30])
 def test_what_a_celery_worker_shortens_is_renewed(driver, ttl):
-    settle(driver, joins=[ChordStart("g", 3, FAR, b"structure")])
+    settle(driver, chord_starts=[ChordStart("g", 3, FAR, b"structure")])
     settle(driver, lasting("a"))
     options = driver.at_results.connection_pool.connection_kwargs
     app = celery.Celery("x", backend=f"redis://127.0.0.1:{options['port']}/{options['db']}", set_as_current=False)
@@ -75,7 +75,7 @@ def test_what_a_celery_worker_shortens_is_renewed(driver, ttl):
 
 def test_many_chords_are_renewed_and_those_that_ended_elsewhere_are_forgotten(driver):
     groups = [f"g{n}" for n in range(600)]
-    settle(driver, joins=[ChordStart(group, 2, FAR) for group in groups])
+    settle(driver, chord_starts=[ChordStart(group, 2, FAR) for group in groups])
     settle(driver, *(part(group, "a", 0)._replace(expires=FAR) for group in groups))
     before = len(registered(driver))
     for group in groups[::2]:  # as a Celery worker ends it
@@ -91,7 +91,7 @@ def test_many_chords_are_renewed_and_those_that_ended_elsewhere_are_forgotten(dr
 
 
 def test_abandoned_chords_are_not_kept(driver):
-    settle(driver, joins=[ChordStart("g", 2, 2)])
+    settle(driver, chord_starts=[ChordStart("g", 2, 2)])
     settle(driver, part("g", "a", 0)._replace(expires=2))
     for _ in range(3):
         renew(driver)
@@ -99,7 +99,7 @@ def test_abandoned_chords_are_not_kept(driver):
 
 
 def test_what_never_expires_is_told_to_stay(driver):
-    settle(driver, joins=[ChordStart("g", 3, 0)])
+    settle(driver, chord_starts=[ChordStart("g", 3, 0)])
     settle(driver, part("g", "a", 0)._replace(expires=0))
     driver.at_results.expire(f"{BASE}.s", 1)
     renew(driver)
@@ -132,7 +132,7 @@ def test_a_join_of_a_run_is_kept_while_the_run_waits(driver):
 def test_what_had_parts_and_has_none_is_lost_once(driver, gone, sized):
     size = 3 if sized else None
     if not sized:
-        settle(driver, joins=[ChordStart("g", 3, FAR)])
+        settle(driver, chord_starts=[ChordStart("g", 3, FAR)])
     settle(driver, lasting("a", size=size))
     suffixes = {"all": (".s", ".j", ".d"), "parts": (".j", ".d")}[gone]
     driver.at_results.delete(*(BASE + suffix for suffix in suffixes))
@@ -169,7 +169,7 @@ def test_a_size_that_never_comes_is_a_loss(driver):
 
 
 def test_a_late_copy_of_a_part_is_no_loss(driver):
-    settle(driver, joins=[ChordStart("g", 1, FAR)])
+    settle(driver, chord_starts=[ChordStart("g", 1, FAR)])
     settle(driver, lasting("a"))
     assert driver.settler.dispatch_chord(chord_end("g", failed=True)).held
     driver.at_results.delete(f"{BASE}.c")
@@ -221,7 +221,7 @@ def test_chords_that_wait_for_a_message():
 
 def test_chords_without_a_size_are_soon_forgotten(driver):
     """Older workers of Celery leave no mark behind a chord that they have ended, and none behind one that failed."""
-    settle(driver, joins=[ChordStart("g", 2, FAR * 9), ChordStart("h", 2, FAR * 9)])
+    settle(driver, chord_starts=[ChordStart("g", 2, FAR * 9), ChordStart("h", 2, FAR * 9)])
     settle(driver, *(part(group, "a", 0)._replace(expires=FAR * 9) for group in "gh"))
     before = registered(driver)
     assert any(name.endswith("-g") for name in before)

@@ -171,7 +171,7 @@ def sent(app, case):
     found = getattr(Cases(app), case)()
     sig, options = found if isinstance(found, tuple) else (found, {})
     plan = app.plan(sig, (), {}, options)
-    return [json.loads(out.publish.payload) for out in app.client.outgoing(plan.dispatches, Lineage())]
+    return [json.loads(out.publish.payload) for out in app.client.outgoing(plan.calls, Lineage())]
 
 
 def decoded(envelope):
@@ -246,5 +246,5 @@ def test_priorities_choose_their_list():
         given = json.loads(message["raw"])["properties"]["priority"]
         sig = app.tasks["gapp.add"].s(1, 1)
         plan = app.plan(sig, (), {}, {"priority": given})
-        (out,) = app.client.outgoing(plan.dispatches, Lineage())
+        (out,) = app.client.outgoing(plan.calls, Lineage())
         assert json.loads(out.publish.payload)["properties"]["priority"] == given

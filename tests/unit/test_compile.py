@@ -68,7 +68,7 @@ def test_headers_that_end_in_nothing_have_a_part_where_they_are_workflows():
     empty = chunks(s("t"), [], 2)
     for member in (chord([], group()), empty, group(chord([], group())), s("a") | chord([s("b")], group())):
         found = plan(chord([member], s("body")))
-        assert found.barriers[0].size == 1
+        assert found.chords[0].size == 1
     with pytest.raises(CompositionError, match="empty chain"):
         plan(chord([chord([s("t")], chain())], s("body")))
     loop = chord([s("a")], s("b"))
@@ -79,7 +79,7 @@ def test_headers_that_end_in_nothing_have_a_part_where_they_are_workflows():
 
 def test_chain_options_reach_the_first_step_and_callbacks_the_last():
     found = plan(s("a") | s("b"), queue="q", link=s("cb"), link_error=s("eb"), task_id="T", countdown=3)
-    first = found.dispatches[0].options
+    first = found.calls[0].options
     step = first["chain"][0]
     assert (first["queue"], first["countdown"], "queue" in step["options"]) == ("q", 3, False)
     assert step["options"]["task_id"] == found.result.id == "T"
@@ -90,25 +90,25 @@ def test_chain_options_reach_the_first_step_and_callbacks_the_last():
 
 def test_group_options_override_its_members():
     found = plan(group(s("a", queue="own"), s("b")).set(queue="theirs"))
-    assert [d.options["queue"] for d in found.dispatches] == ["theirs", "theirs"]
-    assert [d.options["group_index"] for d in found.dispatches] == [0, 1]
+    assert [d.options["queue"] for d in found.calls] == ["theirs", "theirs"]
+    assert [d.options["group_index"] for d in found.calls] == [0, 1]
 
 
 def test_chord_options_reach_header_and_body_but_delays_only_the_header():
     found = plan(chord([s("a"), s("b")], s("c")), queue="q", countdown=5, task_id="T")
-    body = found.dispatches[0].options["chord"]
-    assert [(d.options["queue"], d.options["countdown"]) for d in found.dispatches] == [("q", 5), ("q", 5)]
+    body = found.calls[0].options["chord"]
+    assert [(d.options["queue"], d.options["countdown"]) for d in found.calls] == [("q", 5), ("q", 5)]
     assert (body["options"]["queue"], "countdown" in body["options"], body["options"]["task_id"]) == ("q", False, "T")
 
 
 def test_partial_arguments_reach_the_first_steps_only():
     found = plan(group(s("a", 1), s("b", 2).set(immutable=True)) | s("c", 3), (9,))
-    assert [d.args for d in found.dispatches] == [(9, 1), (2,)]
+    assert [d.args for d in found.calls] == [(9, 1), (2,)]
 
 
 def test_nested_groups_keep_their_order():
     found = plan(group(group(s("a"), s("b")), s("c"), group(s("d"))))
-    assert [(d.task, d.options["group_index"]) for d in found.dispatches] == [("a", 0), ("b", 1), ("c", 2), ("d", 3)]
+    assert [(d.task, d.options["group_index"]) for d in found.calls] == [("a", 0), ("b", 1), ("c", 2), ("d", 3)]
 
 
 def test_sizes_count_what_will_be_returned():
@@ -120,42 +120,42 @@ def test_sizes_count_what_will_be_returned():
         s("i") | group(s("j"), s("k")),
     ]
     found = plan(chord(header, s("z")))
-    outer = next(b for b in found.barriers if b.size > 1)
+    outer = next(b for b in found.chords if b.size > 1)
     assert outer.size == 8
     assert outer.nested
 
 
 def test_options_of_chunks_are_given_to_each():
     found = plan(chunks(s("a"), [(1,), (2,)], 1).set(priority=6))
-    assert [dispatch.options["priority"] for dispatch in found.dispatches] == [6, 6]
+    assert [call.options["priority"] for call in found.calls] == [6, 6]
 
 
 def test_empty_things():
     assert plan(chain()).result is None
     empty = plan(group())
-    assert (empty.dispatches, empty.result.members) == ([], [])
-    body = plan(chord([], s("a"))).dispatches
+    assert (empty.calls, empty.result.members) == ([], [])
+    body = plan(chord([], s("a"))).calls
     assert [(d.task, d.args) for d in body] == [("a", ([],))]
 
 
 def test_what_follows_a_received_step_is_carried_on():
     rest = [{"task": "later", "args": (), "kwargs": {}, "options": {}, "subtask_type": None, "immutable": False}]
     found = plan(s("a") | s("b"), chain=rest)
-    assert [step["task"] for step in found.dispatches[0].options["chain"]] == ["later", "b"]
+    assert [step["task"] for step in found.calls[0].options["chain"]] == ["later", "b"]
     found = plan(chord([s("a")], s("b")), chain=rest)
-    assert found.dispatches[0].options["chord"]["options"]["chain"] == rest
+    assert found.calls[0].options["chord"]["options"]["chain"] == rest
 
 
 def test_long_chains_and_wide_groups_are_no_problem():
-    assert len(plan(chain(s("a", i) for i in range(3000))).dispatches[0].options["chain"]) == 2999
-    assert len(plan(chord([s("a", i) for i in range(3000)], s("b"))).dispatches) == 3000
+    assert len(plan(chain(s("a", i) for i in range(3000))).calls[0].options["chain"]) == 2999
+    assert len(plan(chord([s("a", i) for i in range(3000)], s("b"))).calls) == 3000
 
 
 def test_links_of_members_survive_a_chains_link():
     member = s("b")
     member.link(s("own"))
     found = plan(s("a") | group(member, s("c")), link=s("cb"))
-    members = found.dispatches[0].options["chain"][0]["kwargs"]["tasks"]
+    members = found.calls[0].options["chain"][0]["kwargs"]["tasks"]
     assert [[c["task"] for c in m["options"]["link"]] for m in members] == [["own", "cb"], ["cb"]]
 
 

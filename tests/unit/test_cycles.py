@@ -156,7 +156,7 @@ def test_the_path_names_each_signature_and_the_place_in_it():
 def test_one_signature_in_two_places_is_no_cycle():
     once = chain(s(1), s(2))
     plan = app.plan(group(once, once, chain(once, once)))
-    assert len(plan.dispatches) == 3
+    assert len(plan.calls) == 3
 
 
 @pytest.mark.parametrize("give", ["link", "link_error", "on_error"])

@@ -56,7 +56,7 @@ def test_compiling_chords_in_each_other_copies_none_of_them_for_each_level(monke
     for _ in range(30):
         body = chord([Signature("h", app=app)], body, app=app)
     plan = compile(body, new_id=iter(map(str, range(10_000))).__next__)
-    received = maybe_signature(plan.dispatches[0].options["chord"], app)
+    received = maybe_signature(plan.calls[0].options["chord"], app)
     clone = Signature.clone
     monkeypatch.setattr(Signature, "clone", lambda self, *a, **k: clones.append(self) or clone(self, *a, **k))
     compile(received, ([1],), new_id=iter(map(str, range(20_000, 30_000))).__next__)

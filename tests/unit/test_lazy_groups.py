@@ -73,7 +73,7 @@ def test_it_is_sent_in_slices(app, use, asynchronous, monkeypatch):
     read = []
     encode = app.sender.encode
     monkeypatch.setattr(
-        app.sender, "encode", lambda plan, *a: (read.append((source.read, len(plan.dispatches))), encode(plan, *a))[1]
+        app.sender, "encode", lambda plan, *a: (read.append((source.read, len(plan.calls))), encode(plan, *a))[1]
     )
     made = use(source.items, source.s)
     result = asyncio.run(made.aapply_async()) if asynchronous else made.apply_async()
@@ -88,8 +88,7 @@ def test_it_is_sent_in_slices(app, use, asynchronous, monkeypatch):
 
 def messages_of(plan):
     return [
-        (one.task, one.args, one.options.get("group_index"), one.options.get("chord") is not None)
-        for one in plan.dispatches
+        (one.task, one.args, one.options.get("group_index"), one.options.get("chord") is not None) for one in plan.calls
     ]
 
 
@@ -117,26 +116,21 @@ def test_the_messages_are_those_of_a_list(app):
         found = [
             message
             for plan in slices
-            for message in zip(messages_of(plan), [d.kwargs for d in plan.dispatches], strict=True)
+            for message in zip(messages_of(plan), [d.kwargs for d in plan.calls], strict=True)
         ]
-        expected = list(zip(messages_of(listed), [d.kwargs for d in listed.dispatches], strict=True))
+        expected = list(zip(messages_of(listed), [d.kwargs for d in listed.calls], strict=True))
         key = lambda one: json.dumps(one, default=str)  # noqa: E731
         assert sorted(found, key=key) == sorted(expected, key=key)
-        assert [barrier.size for plan in slices for barrier in plan.barriers][-1:] == [b.size for b in listed.barriers][
-            -1:
-        ]
+        assert [barrier.size for plan in slices for barrier in plan.chords][-1:] == [b.size for b in listed.chords][-1:]
         bodies = {
-            json.dumps(d.options["chord"], default=str)
-            for plan in slices
-            for d in plan.dispatches
-            if d.options.get("chord")
+            json.dumps(d.options["chord"], default=str) for plan in slices for d in plan.calls if d.options.get("chord")
         }
-        groups = {d.options["group_id"] for plan in slices for d in plan.dispatches if "group_id" in d.options}
+        groups = {d.options["group_id"] for plan in slices for d in plan.calls if "group_id" in d.options}
         assert slices[-1].result is not None
         assert len(slices) == 2
         if lazy.subtask_type == "chord":
             assert len(bodies) == 1 + count // 4 + (count % 4 > 2)
-            assert slices[-1].barriers[-1].group_id in groups
+            assert slices[-1].chords[-1].group_id in groups
 
 
 def test_few_are_sent_at_once(app, monkeypatch):
@@ -145,7 +139,7 @@ def test_few_are_sent_at_once(app, monkeypatch):
     encode = app.sender.encode
     monkeypatch.setattr(app.sender, "encode", lambda plan, *a: (plans.append(plan), encode(plan, *a))[1])
     assert len(group(source.items).apply_async()) == 5
-    assert [len(plan.dispatches) for plan in plans] == [5]
+    assert [len(plan.calls) for plan in plans] == [5]
 
 
 def test_it_can_be_sent_again(app):
@@ -184,7 +178,7 @@ def test_a_chord_needs_its_body_before_anything_is_sent(app):
 def test_a_header_that_ends_in_nothing_still_runs_its_body(app):
     source = Source(app, MANY, lambda n: group())
     *_, last = app.sender.slices(chord(source.items, source.s()), (), {}, {})
-    assert (last.barriers[0].size, [one.task for one in last.dispatches]) == (1, ["celery.accumulate"])
+    assert (last.chords[0].size, [one.task for one in last.calls]) == (1, ["celery.accumulate"])
 
 
 LISTS = {

@@ -64,6 +64,6 @@ def test_chord_apply():
 @pytest.mark.parametrize("given", [ident.s(), dict(ident.s())], ids=["signature", "wire form"])
 def test_a_body_among_the_keyword_arguments(given):
     plan = app.plan(chord([ident.s(1)]), (), {"body": given, "k": 3})
-    assert plan.dispatches[0].kwargs == {"k": 3}
-    assert plan.dispatches[0].options["chord"]["task"] == "ident"
+    assert plan.calls[0].kwargs == {"k": 3}
+    assert plan.calls[0].options["chord"]["task"] == "ident"
     assert chord([ident.s(1)], noted.s()).apply(kwargs={"body": given}).get()[0][0][0] == 1

@@ -44,14 +44,14 @@ def task(app):
     return add
 
 
-def both_ways(app, sig, options, ambient=None):
+def both_ways(app, sig, options, lineage=None):
     """The messages of a signature, filled in and written in the general way."""
     plan = app.sender.plan(sig, (), {}, options)
     builder = app.client
-    quick = app.sender.encode(plan, ambient)[0]
+    quick = app.sender.encode(plan, lineage)[0]
     prepared, builder._prepared = builder._prepared, None
     try:
-        general = app.sender.encode(plan, ambient)[0]
+        general = app.sender.encode(plan, lineage)[0]
     finally:
         builder._prepared = prepared
     return quick, general

@@ -54,7 +54,7 @@ def test_stacked_diamonds_are_written_once_each(app, flow):
         at = flow.add(sig(app, "total", [flow.add(sig(app, "ident", at)), flow.add(sig(app, "ident", at))]))
     embedding = embedded(flow)
     (root,) = embedding.roots()
-    assert embedding.barriers == []
+    assert embedding.chords == []
     assert [step["task"] for step in root["kwargs"]["tasks"]] == ["ident", *["celery.chord"] * 8]
     assert estimated_bytes([root])[0] < 25 * 600
 

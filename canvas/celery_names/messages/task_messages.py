@@ -196,12 +196,12 @@ class TaskMessages:
             or not self.argsrepr_maxsize == self.kwargsrepr_maxsize == _REPR_SIZE
         )
 
-    def written(self, builder: MessageBuilder, calls: Sequence[TaskCall], ambient: Lineage) -> list[BuiltMessage]:
+    def written(self, builder: MessageBuilder, calls: Sequence[TaskCall], lineage: Lineage) -> list[BuiltMessage]:
         """The messages of calls, as the program's functions make them. A function that sends nothing gives none."""
         found: list[BuiltMessage] = []
         for call in calls:
             options = {**self.app.exec_options(call.task), **call.options}
-            usual, route = builder.addressed(call, options, ambient)
+            usual, route = builder.addressed(call, options, lineage)
             further = {name: value for name, value in options.items() if name not in _NAMED and value is not None}
             if route.queue is not None:
                 further["queue"] = self.app.amqp.queues[route.queue.name]

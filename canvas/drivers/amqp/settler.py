@@ -174,10 +174,10 @@ class AmqpSettler:
         return frames_of(self._broker.destinations.publications(found)), len(found)
 
     def publish_with_chords(
-        self, joins: Sequence[ChordStart], messages: Sequence[Publish], delays: Delays = None
+        self, chord_starts: Sequence[ChordStart], messages: Sequence[Publish], delays: Delays = None
     ) -> None:
-        if joins:
-            self._settler.publish_with_chords(joins, [], delays)
+        if chord_starts:
+            self._settler.publish_with_chords(chord_starts, [], delays)
         self._broker.publish(messages, delays)
 
     def dispatch_chord(self, end: ChordDispatch) -> SettleResult:

@@ -66,9 +66,9 @@ class MemcachedChords:
         self._accept = frozenset({serializer})
         self._listed = ReadyChords(values, names)
 
-    def start_chords(self, joins: Sequence[ChordStart], extensions: Sequence[ChordExtension] = ()) -> None:
+    def start_chords(self, chord_starts: Sequence[ChordStart], extensions: Sequence[ChordExtension] = ()) -> None:
         values, names = self._values, self._names
-        for start in joins:
+        for start in chord_starts:
             state = msgpack.packb(_State(start.size, (), start.expires))
             again = self._listed.has_ended(start.group_id)
             values.set(names.own("chord", start.group_id), state, start.expires)
@@ -96,7 +96,7 @@ class MemcachedChords:
         if records.mail or records.runs:
             raise RefusedError("Memcached keeps no workflow runs: set result_backend to Redis or a database")
         self._results.store(records.stores)
-        self.start_chords(records.joins, records.extensions)
+        self.start_chords(records.chord_starts, records.extensions)
         for keep in records.keeps:
             self._keep(keep)
         by_chord: dict[str, list[Part]] = {}

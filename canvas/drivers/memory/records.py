@@ -138,7 +138,7 @@ class MemoryRecords:
             self.write_run(write)
         for store in records.stores:
             self.keep(store)
-        for join in records.joins:
+        for join in records.chord_starts:
             self.join(join)
         for extension in records.extensions:
             self.chords[extension.group_id].extensions.add(extension.member)

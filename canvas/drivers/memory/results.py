@@ -219,8 +219,8 @@ class MemoryResults:
         with self._memory.lock:
             self._memory.run_index.set_state(run, state, before)
 
-    def start_chords(self, joins: Sequence[ChordStart], extensions: Sequence[ChordExtension] = ()) -> None:
-        self.record(Records(joins=joins, extensions=extensions))
+    def start_chords(self, chord_starts: Sequence[ChordStart], extensions: Sequence[ChordExtension] = ()) -> None:
+        self.record(Records(chord_starts=chord_starts, extensions=extensions))
 
     def record(self, records: Records) -> list[ReadyChord]:
         with self._memory.lock:

@@ -22,7 +22,7 @@ class Records(NamedTuple):
 
     stores: Sequence[ResultWrite] = ()
     parts: Sequence[Part] = ()
-    joins: Sequence[ChordStart] = ()
+    chord_starts: Sequence[ChordStart] = ()
     extensions: Sequence[ChordExtension] = ()
     keeps: Sequence[Keep] = ()
     mail: Sequence[MailboxStep] = ()
@@ -33,11 +33,11 @@ class Records(NamedTuple):
         """Those of settlements, in their order."""
         if len(settlements) == 1:
             (one,) = settlements
-            return cls(one.stores, one.parts, one.joins, one.chord_extensions, one.keeps, one.mail, one.runs)
+            return cls(one.stores, one.parts, one.chord_starts, one.chord_extensions, one.keeps, one.mail, one.runs)
         return cls(
             [x for s in settlements for x in s.stores],
             [x for s in settlements for x in s.parts],
-            [x for s in settlements for x in s.joins],
+            [x for s in settlements for x in s.chord_starts],
             [x for s in settlements for x in s.chord_extensions],
             [x for s in settlements for x in s.keeps],
             [x for s in settlements for x in s.mail],
@@ -47,7 +47,7 @@ class Records(NamedTuple):
     @classmethod
     def of_end(cls, end: ChordDispatch) -> "Records":
         """Those of the end of a chord."""
-        return cls(end.stores, end.parts, end.joins, mail=end.mail, runs=end.runs)
+        return cls(end.stores, end.parts, end.chord_starts, mail=end.mail, runs=end.runs)
 
 
 class ChordStore(Protocol):
@@ -59,7 +59,7 @@ class ChordStore(Protocol):
         have the structure of its header, also that of a flat one, and each member a record, also one that ignores its
         result."""
 
-    def start_chords(self, joins: Sequence[ChordStart], extensions: Sequence[ChordExtension] = ()) -> None:
+    def start_chords(self, chord_starts: Sequence[ChordStart], extensions: Sequence[ChordExtension] = ()) -> None:
         """Start chords: set their sizes (before any part is published), and let running ones wait for one part more."""
 
     def record(self, records: Records) -> list[ReadyChord]:

@@ -42,7 +42,7 @@ class Settler(Protocol):
         """
 
     def publish_with_chords(
-        self, joins: Sequence[ChordStart], messages: Sequence[Publish], delays: Delays = None
+        self, chord_starts: Sequence[ChordStart], messages: Sequence[Publish], delays: Delays = None
     ) -> None:
         """Start chords, and then publish; at once where broker and results share a server, except for messages that are
         too many for one call. Raises RefusedError."""

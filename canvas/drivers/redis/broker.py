@@ -177,7 +177,7 @@ class RedisBroker:
     def settle(self, settlements: Sequence[Settlement], lease: Lease | None) -> tuple[list[SettleResult], LeaseReply]:
         mine = [
             settlement._replace(
-                stores=[], joins=[], chord_extensions=[], keeps=[], parts=[], mail=[], speculative=[], runs=[]
+                stores=[], chord_starts=[], chord_extensions=[], keeps=[], parts=[], mail=[], speculative=[], runs=[]
             )
             for settlement in settlements
         ]

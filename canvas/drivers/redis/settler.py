@@ -78,10 +78,10 @@ class RedisSettler:
             return None  # packing it says why it cannot be sent
 
     def publish_with_chords(
-        self, joins: Sequence[ChordStart], messages: Sequence[Publish], delays: Delays = None
+        self, chord_starts: Sequence[ChordStart], messages: Sequence[Publish], delays: Delays = None
     ) -> None:
         first = fitting(messages)
-        settlement = Settlement(None, fence="none", joins=list(joins), publishes=list(messages[:first]))
+        settlement = Settlement(None, fence="none", chord_starts=list(chord_starts), publishes=list(messages[:first]))
         for verdict in map(verdict_of, self._start(pack_each([settlement], self._packing.settlement), delays)):
             if verdict.refused:
                 raise RefusedError(verdict.refused)

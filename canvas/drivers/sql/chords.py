@@ -76,8 +76,8 @@ class SqlChords:
         self._parts = self._state.parts
         self._mailboxes = SqlMailboxes(self._state)
 
-    def start_chords(self, joins: Sequence[ChordStart], extensions: Sequence[ChordExtension] = ()) -> None:
-        self.record(Records(joins=joins, extensions=extensions))
+    def start_chords(self, chord_starts: Sequence[ChordStart], extensions: Sequence[ChordExtension] = ()) -> None:
+        self.record(Records(chord_starts=chord_starts, extensions=extensions))
 
     def record(self, records: Records) -> list[ReadyChord]:
         reads_first = any(one.run_state for one in records.stores)
@@ -86,14 +86,14 @@ class SqlChords:
 
     def write(self, connection: Connection, records: Records) -> list[ReadyChord]:
         """Like ``record``, in a transaction of the caller's."""
-        stores, parts, joins, extensions, keeps, mail, runs = records
+        stores, parts, chord_starts, extensions, keeps, mail, runs = records
         write_runs(connection, self._state, runs)
         final = self._shared.final_tasks(connection, records) if self._shared is not None else ()
         self._results.writer(stores)(connection)
         found = [*parts, *self._mailboxes.apply(connection, mail)]
-        counted = {one.group_id for some in (extensions, found, joins) for one in some}
+        counted = {one.group_id for some in (extensions, found, chord_starts) for one in some}
         chords = self._rows.locked(connection, counted, {one.group_id for one in keeps})
-        self._start(connection, chords, joins)
+        self._start(connection, chords, chord_starts)
         self._extend(connection, chords, extensions)
         for keep in keeps:
             chord = chords.get(keep.group_id)

@@ -55,7 +55,7 @@ def _drawn(picture: Picture, longest: int) -> list[str] | None:
     found = layout(picture, lambda number: sizes[number], 1, _GAP)
     if found.width > _WIDEST or not all(hop.led for hop in found.hops):
         return None
-    return _Canvas(found, labels, picture).lines()
+    return _Grid(found, labels, picture).lines()
 
 
 def _listed(picture: Picture) -> list[str]:
@@ -116,7 +116,7 @@ def _shortened(picture: Picture, most: int) -> Picture:
     return Picture(boxes, edges)
 
 
-class _Canvas:
+class _Grid:
     """Characters by line and column."""
 
     def __init__(self, found: Layout, labels: list[str], picture: Picture) -> None:

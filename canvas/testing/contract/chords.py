@@ -59,16 +59,16 @@ class ChordStoreContract(ContractSupport):
     def test_one_task_in_two_places_is_two_parts(self, driver: Driver) -> None:
         value = b'[1, "a", "SUCCESS", 7]'
         twice = [Part("g", "a", place, value, b"fire", 60) for place in (0, 1)]
-        assert not self._settle(driver, twice[0], joins=[ChordStart("g", 2, 60)])
+        assert not self._settle(driver, twice[0], chord_starts=[ChordStart("g", 2, 60)])
         ready = self._settle(driver, twice[1])
         assert [one.strip() for one in ready[0].parts] == [value, value]
 
     def test_a_saved_structure_comes_with_the_ready_chord(self, driver: Driver) -> None:
-        ready = self._settle(driver, part("g", "a", 0), joins=[ChordStart("g", 1, 60, b"structure")])
+        ready = self._settle(driver, part("g", "a", 0), chord_starts=[ChordStart("g", 1, 60, b"structure")])
         assert ready[0].structure == b"structure"
 
     def test_exactly_one_of_many_dispatches_a_chord(self, driver: Driver) -> None:
-        self._settle(driver, part("g", "a", 0), joins=[ChordStart("g", 1, 60)])
+        self._settle(driver, part("g", "a", 0), chord_starts=[ChordStart("g", 1, 60)])
         with ThreadPoolExecutor(8) as threads:
             held = list(
                 threads.map(
@@ -79,10 +79,10 @@ class ChordStoreContract(ContractSupport):
         assert self.ids(self._lease(driver)) == ["body"]
 
     def test_only_who_ends_a_chord_stores_how(self, driver: Driver) -> None:
-        self._settle(driver, part("g", "a", 0), joins=[ChordStart("g", 1, 60)])
+        self._settle(driver, part("g", "a", 0), chord_starts=[ChordStart("g", 1, 60)])
         assert driver.settler.dispatch_chord(chord_end("g", failed=True)).held
         late = chord_end("g", self.publish("body"), failed=True, parts=[part("outer", "g", 0)._replace(size=1)])
-        late = late._replace(stores=[ResultWrite("body", b"{}", 60, False)], joins=[ChordStart("other", 1, 60)])
+        late = late._replace(stores=[ResultWrite("body", b"{}", 60, False)], chord_starts=[ChordStart("other", 1, 60)])
         assert driver.settler.dispatch_chord(late) == SettleResult(False, [])
         assert (self._results(driver).get(["body"]), self._lease(driver)) == ([None], [])
 
@@ -95,18 +95,18 @@ class ChordStoreContract(ContractSupport):
 
     def test_a_chord_that_is_sent_again_ends_again(self, driver: Driver) -> None:
         for _ in range(2):
-            self._settle(driver, part("g", "a", 0), joins=[ChordStart("g", 1, 60)])
+            self._settle(driver, part("g", "a", 0), chord_starts=[ChordStart("g", 1, 60)])
             assert driver.settler.dispatch_chord(chord_end("g", self.publish("body"))).held
             assert self.ids(self._lease(driver)) == ["body"]
 
     def test_late_parts_of_a_dispatched_chord_have_no_effect(self, driver: Driver) -> None:
-        self._settle(driver, part("g", "a", 0), joins=[ChordStart("g", 1, 60)])
+        self._settle(driver, part("g", "a", 0), chord_starts=[ChordStart("g", 1, 60)])
         driver.settler.dispatch_chord(chord_end("g"))
         assert self._settle(driver, part("g", "a", 0)) == []
         assert driver.settler.stale_ready_chords(0) == []
 
     def test_a_ready_chord_that_is_not_dispatched_is_found(self, driver: Driver) -> None:
-        self._settle(driver, part("g", "a", 0), joins=[ChordStart("g", 1, 60)])
+        self._settle(driver, part("g", "a", 0), chord_starts=[ChordStart("g", 1, 60)])
         assert driver.settler.stale_ready_chords(60) == []
         found = eventually(lambda: driver.settler.stale_ready_chords(0))
         assert [(r.group_id, r.callback, r.parts) for r in found] == [("g", b"fire a", [b"value of a"])]
@@ -114,14 +114,16 @@ class ChordStoreContract(ContractSupport):
         assert driver.settler.stale_ready_chords(0) == []
 
     def test_a_failed_chords_end_may_complete_the_outer_one(self, driver: Driver) -> None:
-        self._settle(driver, part("inner", "a", 0), joins=[ChordStart("outer", 1, 60), ChordStart("inner", 1, 60)])
+        self._settle(
+            driver, part("inner", "a", 0), chord_starts=[ChordStart("outer", 1, 60), ChordStart("inner", 1, 60)]
+        )
         verdict = driver.settler.dispatch_chord(chord_end("inner", failed=True, parts=[part("outer", "body", 0)]))
         assert verdict.held
         assert [ready.group_id for ready in verdict.ready] == ["outer"]
 
     def test_chords_end_in_the_exchange_that_settles_and_leases(self, driver: Driver) -> None:
         delivery = self._one(driver, task_id="a")
-        self._settle(driver, part("g", "a", 0), joins=[ChordStart("g", 1, 60), ChordStart("outer", 1, 60)])
+        self._settle(driver, part("g", "a", 0), chord_starts=[ChordStart("g", 1, 60), ChordStart("outer", 1, 60)])
         end = chord_end("g", self.publish("body"), parts=[part("outer", "g", 0)])
         settled = driver.settler.settle([Settlement(delivery)], Lease("w1", ("q",), 5), [end, end])
         assert [verdict.held for verdict in settled.dispatched] == [True, False]

@@ -13,9 +13,9 @@ from canvas.testing.contract.support import ContractSupport, part
 class ScheduleStoreContract(ContractSupport):
     """Entries of periodic tasks: writes by revision, due times, and the messages that a write sends."""
 
-    def _sending(self, *task_ids: str, joins: list[ChordStart] | None = None) -> Settlement:
+    def _sending(self, *task_ids: str, chord_starts: list[ChordStart] | None = None) -> Settlement:
         publishes = [self.publish(task_id) for task_id in task_ids]
-        return Settlement(None, fence="none", joins=joins or [], publishes=publishes)
+        return Settlement(None, fence="none", chord_starts=chord_starts or [], publishes=publishes)
 
     def _schedules(self, driver: Driver) -> ScheduleStore:
         assert driver.schedules is not None
@@ -83,7 +83,7 @@ class ScheduleStoreContract(ContractSupport):
     def test_a_tick_starts_chords(self, driver: Driver) -> None:
         schedules = self._schedules(driver)
         schedules.write(EntryWrite("s", "one", 0, 5.0, b"", b""))
-        starting = self._sending("a", "b", joins=[ChordStart("g", 2, 60, None)])
+        starting = self._sending("a", "b", chord_starts=[ChordStart("g", 2, 60, None)])
         assert schedules.write(EntryWrite("s", "one", 1, 9.0, b""), starting).held
         assert not schedules.write(EntryWrite("s", "one", 1, 9.0, b""), starting).held
         assert sorted(self.ids(self._lease(driver))) == ["a", "b"]

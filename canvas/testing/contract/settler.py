@@ -31,7 +31,7 @@ class SettlerContract(ContractSupport):
         driver.settler.settle([Settlement(delivery)])
         late = Settlement(
             delivery, stores=[ResultWrite("late", b"{}", 60, True)], parts=[part("g", "late", 0)],
-            joins=[ChordStart("g", 1, 60)], publishes=[self.publish("late")],
+            chord_starts=[ChordStart("g", 1, 60)], publishes=[self.publish("late")],
             deferrals=[DelayedPublish(0.0, self.publish("late"))], disposal="dead_letter",
         )  # fmt: skip
         verdict = driver.settler.settle([late]).verdicts[0]
@@ -53,7 +53,8 @@ class SettlerContract(ContractSupport):
         assert driver.settler.settle([end]).verdicts[0].held
         late = Settlement(
             delivery, fence="early_acked", stores=[ResultWrite("t", b'{"status": "SUCCESS"}', 60, True)],
-            joins=[ChordStart("g", 1, 60)], chord_extensions=[ChordExtension("g", "t:0:0")], parts=[part("g", "t", 0)],
+            chord_starts=[ChordStart("g", 1, 60)], chord_extensions=[ChordExtension("g", "t:0:0")],
+            parts=[part("g", "t", 0)],
             runs=[RunWrite("run", {"about": b"1", "attempt": b"0"}, 60)],
         )  # fmt: skip
         verdict = driver.settler.settle([late]).verdicts[0]

@@ -93,8 +93,12 @@ class ContractSupport:
         driver.broker.publish([self.publish(**options)])
         return self._lease(driver, 1)[0]
 
-    def _settle(self, driver: Driver, *parts: Part, joins: list[ChordStart] | None = None) -> list[ReadyChord]:
-        return list(driver.settler.settle([Settlement(None, joins=joins or [], parts=list(parts))]).verdicts[0].ready)
+    def _settle(self, driver: Driver, *parts: Part, chord_starts: list[ChordStart] | None = None) -> list[ReadyChord]:
+        return list(
+            driver.settler.settle([Settlement(None, chord_starts=chord_starts or [], parts=list(parts))])
+            .verdicts[0]
+            .ready
+        )
 
     def _enqueue_due(self, driver: Driver, limit: int, count: int) -> None:
         """Move at most ``limit`` deferred messages that are due; there are ``count`` to be moved. A broker that moves

@@ -17,13 +17,13 @@ from canvas.producer.outbox import ChordMembership, NodeEnd, Outbox, PartOrigin
 class TerminalState:
     """How the ones that never run end."""
 
-    __slots__ = ("exc", "settler", "state", "traceback")
+    __slots__ = ("exc", "origin", "state", "traceback")
 
-    def __init__(self, state: str, exc: BaseException, traceback: str | None, settler: PartOrigin) -> None:
+    def __init__(self, state: str, exc: BaseException, traceback: str | None, origin: PartOrigin) -> None:
         self.state = state
         self.exc = exc
         self.traceback = traceback
-        self.settler = settler
+        self.origin = origin
 
 
 def fail_remaining(effects: Outbox, chain: list[Any] | None, ending: TerminalState) -> None:
@@ -78,4 +78,4 @@ def _end_unrun_task(effects: Outbox, sig: Signature[Any], ending: TerminalState)
         effects.ends.append(NodeEnd(place, ending.state, ending.exc))
     membership = ChordMembership.of_signature(sig)
     if membership is not None:
-        effects.part(membership, ending.state, ending.exc, ending.settler)
+        effects.part(membership, ending.state, ending.exc, ending.origin)

@@ -58,14 +58,14 @@ def completed(app: Canvas, runs: RunStore, ready: ReadyChord) -> ChordDispatch:
         return _end_refused(app, runs, ready, callback, body)
     if callback["run"] is not None:
         return join_end(app, runs, effects, ready, callback)
-    settler = PartOrigin(callback["root_id"], callback["parent_id"])
+    origin = PartOrigin(callback["root_id"], callback["parent_id"])
     if ready.lost:
-        return _lose(app, runs, effects, ready, body, settler)
+        return _lose(app, runs, effects, ready, body, origin)
     try:
         parts = parts_of(app, ready)
         failed = _failed(app, ready, parts)
         if failed is None:
-            _send_body(app, effects, body, _values(app, ready, parts), settler)
+            _send_body(app, effects, body, _values(app, ready, parts), origin)
             return effects.chord_dispatch(ready.group_id)
         error = dependency_error(failed.task_id, failed.result, nested=ready.structure is not None)
         original = _traceback_of(app, runs, failed.task_id)
@@ -77,8 +77,8 @@ def completed(app: Canvas, runs: RunStore, ready: ReadyChord) -> ChordDispatch:
         error = ChordError(f"Callback error: {safe_repr(exc)}")
         error.__cause__ = exc
         text = traceback_text(error)
-    _fail_body(app, effects, body, error, settler, text)
-    advance_all(app, runs, effects, settler.task_id)
+    _fail_body(app, effects, body, error, origin, text)
+    advance_all(app, runs, effects, origin.task_id)
     _report_failed(ready, body, error)
     return effects.chord_dispatch(ready.group_id, failed=True)
 
@@ -120,9 +120,9 @@ def _end_refused(
     else:
         error = ChordError(f"Callback error: {why}")
         if ready.ending == "failure":
-            settler = PartOrigin(callback["root_id"], callback["parent_id"])
-            _fail_body(app, effects, body, error, settler)
-            advance_all(app, runs, effects, settler.task_id)
+            origin = PartOrigin(callback["root_id"], callback["parent_id"])
+            _fail_body(app, effects, body, error, origin)
+            advance_all(app, runs, effects, origin.task_id)
         else:
             effects.record(Record(str(result_id(body)), states.FAILURE, error, None, []))
         _report_failed(ready, body, error)
@@ -165,14 +165,14 @@ def foreseen(
 
 
 def _lose(
-    app: Canvas, runs: RunStore, effects: Outbox, ready: ReadyChord, body: Signature[Any], settler: PartOrigin
+    app: Canvas, runs: RunStore, effects: Outbox, ready: ReadyChord, body: Signature[Any], origin: PartOrigin
 ) -> ChordDispatch:
     """The chord's state is gone: it fails, unless the part is a late copy, of a chord that had ended long before."""
     body_id = str(result_id(body))
     if runs.persist(lambda: app.backend.get_records([body_id]))[0] is None:
         emit("chord.lost", group_id=ready.group_id, parts=len(ready.parts))
-        _fail_body(app, effects, body, ChordError(state_gone(ready)), settler)
-        advance_all(app, runs, effects, settler.task_id)
+        _fail_body(app, effects, body, ChordError(state_gone(ready)), origin)
+        advance_all(app, runs, effects, origin.task_id)
     return effects.chord_dispatch(ready.group_id, failed=True)
 
 
@@ -211,8 +211,8 @@ def _nested(node: Any, by_id: dict[str, Any]) -> Any:
     return by_id.get(task_id) if members is None else [_nested(member, by_id) for member in members]
 
 
-def _send_body(app: Canvas, effects: Outbox, body: Signature[Any], values: list[Any], settler: PartOrigin) -> None:
-    effects.send(body, Lineage(settler.root_id, settler.task_id), (values,))
+def _send_body(app: Canvas, effects: Outbox, body: Signature[Any], values: list[Any], origin: PartOrigin) -> None:
+    effects.send(body, Lineage(origin.root_id, origin.task_id), (values,))
 
 
 def _fail_body(
@@ -220,7 +220,7 @@ def _fail_body(
     effects: Outbox,
     body: Signature[Any],
     error: ChordError,
-    settler: PartOrigin,
+    origin: PartOrigin,
     text: str | None = None,
 ) -> None:
     """The body never runs: it ends in FAILURE, its own chord gets the failure, its errbacks run once.
@@ -232,8 +232,8 @@ def _fail_body(
     if body.subtask_type == "group":
         record = Record(str(body.options.get("task_id")), states.FAILURE, shown, text, [])
         effects.record(record, in_run=RUN_HEADER in body.options)
-    cascade_failure(effects, body, TerminalState(states.FAILURE, shown, text, settler))
-    fail_remaining(effects, body.options.get("chain"), TerminalState(states.FAILURE, error, text, settler))
+    cascade_failure(effects, body, TerminalState(states.FAILURE, shown, text, origin))
+    fail_remaining(effects, body.options.get("chain"), TerminalState(states.FAILURE, error, text, origin))
     later = errbacks_to_come(body)
     for request in body_errbacks(body):
         now = [errback for errback in request.errbacks or () if maybe_signature(errback) not in later]

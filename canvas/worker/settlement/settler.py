@@ -212,13 +212,13 @@ class Settler:
 
     def _successors(self, done: Job, effects: Outbox, value: Any) -> list[Any]:
         """Send callbacks, then the next step of the chain. Returns their results in tuple form."""
-        embed, ambient = done.message.embed, self._lineage(done)
+        embed, lineage = done.message.embed, self._lineage(done)
         callbacks = embed["callbacks"]
         groups = callback_groups(self._app, callbacks) if callbacks else []
-        starts = [effects.send(sig, ambient, (value,)) for sig in groups]
+        starts = [effects.send(sig, lineage, (value,)) for sig in groups]
         chain = embed["chain"]
         if chain:
-            starts.append(effects.send(chain[-1], ambient, (value,), {"chain": chain[:-1]}))
+            starts.append(effects.send(chain[-1], lineage, (value,), {"chain": chain[:-1]}))
         if done.task is not None and not done.task.trail:
             return []
         return [start.as_tuple() for start in starts if start is not None]
@@ -253,15 +253,15 @@ class Settler:
     def _end_rest_of_chain(self, done: Job, effects: Outbox, state: str, exc: BaseException, text: str) -> None:
         chain = done.message.embed["chain"]
         if chain:
-            fail_remaining(effects, chain, TerminalState(state, exc, text or None, self._settler(done)))
+            fail_remaining(effects, chain, TerminalState(state, exc, text or None, self._origin(done)))
 
     def _part(self, done: Job, effects: Outbox, state: str, result: Any) -> None:
         chord, group_id = done.message.embed["chord"], done.message.headers.get("group")
         if chord and group_id:
             place = ChordMembership(done.message.id, group_id, done.message.headers.get("group_index"), chord)
-            effects.part(place, state, result, self._settler(done))
+            effects.part(place, state, result, self._origin(done))
 
-    def _settler(self, done: Job) -> PartOrigin:
+    def _origin(self, done: Job) -> PartOrigin:
         return PartOrigin(done.request.root_id, done.message.id)
 
     def _lineage(self, done: Job) -> Lineage:

@@ -43,4 +43,4 @@ def preview(flow: "Workflow") -> Preview:
         return Preview(len(flow), edges, plan_bytes, [], 0, str(exc))
     names = [root["task"] for root in roots]
     messages = list(zip(names, estimated_bytes(roots), strict=True))
-    return Preview(len(flow), edges, plan_bytes, messages, len(embedding.barriers), None)
+    return Preview(len(flow), edges, plan_bytes, messages, len(embedding.chords), None)

@@ -112,7 +112,7 @@ def step_after_wait(
         end = join_end(app, runs, effects, ready, decoded_callback(app, ready))
     except Exception:  # noqa: BLE001 - it is met again, and reported, when the step is taken
         return []
-    if effects.mail or effects.runs or effects.joins or effects.deferrals:
+    if effects.mail or effects.runs or effects.chord_starts or effects.deferrals:
         return []
     return [SpeculativeDispatch.of(end, ready.parts, ready.callback)]
 

@@ -72,7 +72,7 @@ class LocalSettler:
 
     def _publications(self, s: Settlement) -> list[Publication]:
         destinations, delivery = self._broker.destinations, s.delivery
-        if s.parts or s.joins:
+        if s.parts or s.chord_starts:
             raise missing("chords")
         publishes = list(s.publishes)
         if delivery is not None and s.disposal in ("requeue", "redeliver"):
@@ -115,9 +115,9 @@ class LocalSettler:
         return acks
 
     def publish_with_chords(
-        self, joins: Sequence[ChordStart], messages: Sequence[Publish], delays: Delays = None
+        self, chord_starts: Sequence[ChordStart], messages: Sequence[Publish], delays: Delays = None
     ) -> None:
-        if joins:
+        if chord_starts:
             raise missing("chords")
         self._broker.publish(messages, delays)
 

@@ -183,8 +183,8 @@ class PartitionedResults:
     def list_run_as(self, run: str, state: str, before: str) -> None:
         self._of(run).list_run_as(run, state, before)
 
-    def start_chords(self, joins: Sequence[ChordStart], extensions: Sequence[ChordExtension] = ()) -> None:
-        self.record(Records(joins=joins, extensions=extensions))
+    def start_chords(self, chord_starts: Sequence[ChordStart], extensions: Sequence[ChordExtension] = ()) -> None:
+        self.record(Records(chord_starts=chord_starts, extensions=extensions))
 
     def record(self, records: Records) -> list[ReadyChord]:
         """As ChordStore.record, atomic in each partition. Repeated after an error it completes what is missing."""

@@ -171,8 +171,8 @@ class RedisResults:
     def list_run_as(self, run: str, state: str, before: str) -> None:
         self.link.call("list_run_as", [self.keys.run(run)], [state, before])
 
-    def start_chords(self, joins: Sequence[ChordStart], extensions: Sequence[ChordExtension] = ()) -> None:
-        self.record(Records(joins=joins, extensions=extensions))
+    def start_chords(self, chord_starts: Sequence[ChordStart], extensions: Sequence[ChordExtension] = ()) -> None:
+        self.record(Records(chord_starts=chord_starts, extensions=extensions))
 
     def record(self, records: Records) -> list[ReadyChord]:
         """Records, parts and chord starts in one atomic call; the chords that became ready. Raises RefusedError."""

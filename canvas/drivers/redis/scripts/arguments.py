@@ -129,8 +129,8 @@ class ScriptArguments:
                 fields["dead"] = self._letter(settlement)
         fields |= self.recorded(
             Records(
-                settlement.stores, settlement.parts, settlement.joins, settlement.chord_extensions, settlement.keeps,
-                settlement.mail, settlement.runs,
+                settlement.stores, settlement.parts, settlement.chord_starts, settlement.chord_extensions,
+                settlement.keeps, settlement.mail, settlement.runs,
             )
         )  # fmt: skip
         if publishes:
@@ -164,12 +164,12 @@ class ScriptArguments:
 
     def recorded(self, records: Records) -> Fields:
         """The arguments of store_results.lua."""
-        stores, parts, joins, extensions, keeps, mail, runs = records
+        stores, parts, chord_starts, extensions, keeps, mail, runs = records
         fields: Fields = {}
         if stores:
             fields["stores"] = self.stores(stores)
-        if joins:
-            fields["joins"] = self.joins(joins)
+        if chord_starts:
+            fields["chord_starts"] = self.chord_starts(chord_starts)
         if extensions:
             fields["extensions"] = self.extensions(extensions)
         if keeps:
@@ -222,8 +222,8 @@ class ScriptArguments:
                 fields.extend((keys.run(store.task_id), store.run_state, store.run_attempt))  # type: ignore[union-attr]
         return packed
 
-    def joins(self, joins: Sequence[ChordStart]) -> list[Any]:
-        return [[self._group(j.group_id), j.size, j.expires, j.structure or False] for j in joins]
+    def chord_starts(self, chord_starts: Sequence[ChordStart]) -> list[Any]:
+        return [[self._group(j.group_id), j.size, j.expires, j.structure or False] for j in chord_starts]
 
     def extensions(self, extensions: Sequence[ChordExtension]) -> list[Any]:
         return [[self._group(one.group_id), one.member] for one in extensions]
@@ -284,6 +284,8 @@ def is_plain(s: Settlement) -> bool:
         and s.delivery is not None
         and s.fence == "lease"
         and s.disposal == "ack"
-        and not (s.early_ack or s.parts or s.joins or s.chord_extensions or s.keeps or s.publishes or s.deferrals)
+        and not (
+            s.early_ack or s.parts or s.chord_starts or s.chord_extensions or s.keeps or s.publishes or s.deferrals
+        )
         and not (s.releases_permits or s.releases_locks or s.mail or s.speculative or s.runs)
     )

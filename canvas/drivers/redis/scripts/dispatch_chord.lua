@@ -3,7 +3,7 @@
 -- KEYS[1] canvas:chords:ready   KEYS[2] canvas:chords:ready_since   KEYS[3] canvas:delayed   KEYS[4] canvas:delayed:messages
 -- KEYS[5] canvas:alive   KEYS[6] canvas:workers
 -- ARGV[1] broker db   ARGV[2] result db   ARGV[3] the end of the chord, msgpack:
---     {group, base, failed, expires, and as settle.lua's: runs, stores, joins, parts, mail, publishes, deferrals}
+--     {group, base, failed, expires, and as settle.lua's: runs, stores, chord_starts, parts, mail, publishes, deferrals}
 -- Returns {held, outer chords that became ready}; held 0: somebody else ended it; {-1, why} when it cannot be.
 -- Uses: context, effects
 

@@ -5,7 +5,7 @@
 -- KEYS[8] canvas:revoked:version   KEYS[9] hash of reasons of orphans   KEYS[10] canvas:alive
 -- KEYS[11] canvas:workers   KEYS[12…] lists to lease from, in order
 -- ARGV[1] broker db   ARGV[2] result db   ARGV[3] settlements, msgpack:
---     each by name, and no more than there is: tag; fence: "lease", "early_acked" or "none"; runs, stores, joins, extensions, keeps,
+--     each by name, and no more than there is: tag; fence: "lease", "early_acked" or "none"; runs, stores, chord_starts, extensions, keeps,
 --     parts, publishes, deferrals: as library/effects.lua says; early_ack: whether this acks the message before its task runs, and early_acked: hash of
 --     the messages that its worker has acked so; permits: those that end, {{permits, blocked, hash of keys with blocked messages, key, start of
 --     early-acked keys}, …}; locks: those that end, {{lock, owner}, …}; dead: {list of dead letters, payload, reason, queue, how many to keep};
@@ -156,7 +156,7 @@ local function general()
 
     -- Whether it may be done twice: records, parts and nothing else.
     local function is_idempotent(s)
-        return not (s.joins or s.extensions or s.keeps or s.publishes or s.deferrals or s.permits or s.locks or s.dead)
+        return not (s.chord_starts or s.extensions or s.keeps or s.publishes or s.deferrals or s.permits or s.locks or s.dead)
     end
 
     -- End a chord that is ready by f, a speculative end, if f was made for it; the outer chords that became ready with it, nil

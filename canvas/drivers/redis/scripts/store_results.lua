@@ -1,7 +1,7 @@
 -- The result side alone: records, chord starts, parts. For results on another server than the broker.
 --
 -- KEYS[1] canvas:chords:ready   KEYS[2] canvas:chords:ready_since   KEYS[3] canvas:alive
--- ARGV[1] msgpack: {runs, stores, joins, extensions, keeps, parts, mail}, as settle.lua's
+-- ARGV[1] msgpack: {runs, stores, chord_starts, extensions, keeps, parts, mail}, as settle.lua's
 -- Returns the chords that became ready: {group, callback, parts, structure, 1 if it is lost}; or {-1, why it cannot be done}
 -- Uses: context, effects
 

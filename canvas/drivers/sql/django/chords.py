@@ -39,7 +39,7 @@ class DjangoCounting:
         self._counters = counters
 
     def final_tasks(self, connection: Connection, records: Records) -> Collection[str]:
-        groups = {one.group_id for some in (records.parts, records.joins, records.extensions) for one in some}
+        groups = {one.group_id for some in (records.parts, records.chord_starts, records.extensions) for one in some}
         counters = self._counters.lock(connection, groups)
         return self._counters.ended(connection, {one.task_id for one in records.parts if one.group_id in counters})
 

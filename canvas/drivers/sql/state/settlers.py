@@ -156,9 +156,9 @@ class SqlSettler:
         return ready
 
     def publish_with_chords(
-        self, joins: Sequence[ChordStart], messages: Sequence[Publish], delays: Delays = None
+        self, chord_starts: Sequence[ChordStart], messages: Sequence[Publish], delays: Delays = None
     ) -> None:
-        starting = Settlement(None, fence="none", joins=joins, publishes=messages)
+        starting = Settlement(None, fence="none", chord_starts=chord_starts, publishes=messages)
         (verdict,) = self._settled([starting])
         if verdict.refused:
             raise RefusedError(verdict.refused)

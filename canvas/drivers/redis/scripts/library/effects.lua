@@ -37,15 +37,15 @@ local function wake(part, ends, found)
     use('chords').count_part(part, found)
 end
 
--- The result side: s.runs, s.stores, s.joins, s.extensions, s.keeps, s.parts and s.mail; returns what became ready, and
+-- The result side: s.runs, s.stores, s.chord_starts, s.extensions, s.keeps, s.parts and s.mail; returns what became ready, and
 -- in its field ended the groups of waits that s.speculative went on after.
 local function record(s)
     local found = {ended = {}}
-    if not (s.runs or s.stores or s.joins or s.extensions or s.keeps or s.parts or s.mail) then return found end
+    if not (s.runs or s.stores or s.chord_starts or s.extensions or s.keeps or s.parts or s.mail) then return found end
     on_results()
     for _, one in ipairs(s.runs or NONE) do use('new_runs').write(one) end
     for _, one in ipairs(s.stores or NONE) do use('records').store(one) end
-    for _, one in ipairs(s.joins or NONE) do use('chords').start_chord(one) end
+    for _, one in ipairs(s.chord_starts or NONE) do use('chords').start_chord(one) end
     for _, one in ipairs(s.extensions or NONE) do use('chords').extend_chord(one) end
     for _, one in ipairs(s.keeps or NONE) do use('chords').keep_chord(one) end
     for _, one in ipairs(s.parts or NONE) do use('chords').count_part(one, found) end
@@ -72,7 +72,7 @@ local function dead_letter(letters, payload, reason, queue, kept)
     redis.call('LTRIM', letters, 0, kept - 1)
 end
 
--- f: {group, base, failed, expires, runs, stores, joins, parts, mail, publishes, deferrals}, by name; {held, outer chords that became ready}
+-- f: {group, base, failed, expires, runs, stores, chord_starts, parts, mail, publishes, deferrals}, by name; {held, outer chords that became ready}
 local function dispatch_chord(f)
     on_results()
     local held = redis.call('HEXISTS', context.ready_key, f.group)
