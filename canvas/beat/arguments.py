@@ -1,7 +1,13 @@
-"""Arguments of entries that are computed when the task is sent."""
+"""Arguments of entries: whether they fit, and those that are computed when the task is sent."""
 
-from collections.abc import Callable, Iterable, Mapping
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
+
+from canvas.beat.entries import Entry
+from canvas.primitives.signature import Signature
+from canvas.producer.planner import SenderApp
+from canvas.workflows.compose.called_tasks import calls_of
 
 
 class BeatLazyFunc:
@@ -25,3 +31,47 @@ def evaluated(value: Any) -> Any:
 def evaluated_call(args: Iterable[Any], kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """All arguments of a call as the task gets them."""
     return tuple(map(evaluated, args)), {name: evaluated(value) for name, value in kwargs.items()}
+
+
+def unfit_arguments(app: SenderApp, entry: Entry) -> str | None:
+    """The reason why an entry's arguments do not fit; ``None`` if they do, or if its task is not registered here."""
+    if entry.is_workflow:
+        return _unfit_of_workflow(entry)
+    for name, args, kwargs in _calls(entry):
+        task = app.tasks.get(name)
+        if task is not None:
+            try:
+                task.check_arguments(args, kwargs)
+            except TypeError as exc:
+                return str(exc)
+    return None
+
+
+def _calls(entry: Entry) -> Iterator[tuple[str, tuple[Any, ...], Mapping[str, Any]]]:
+    """The tasks that an entry calls, each with its arguments; ``None`` stands for the result of a task before it."""
+    sig = entry.task
+    if not isinstance(sig, Signature):
+        yield str(sig), entry.args, entry.kwargs
+    elif sig.subtask_type is not None:
+        for one, taken in calls_of(sig, len(entry.args)) if not entry.kwargs else ():
+            yield one["task"], (*[None] * taken, *one["args"]), one["kwargs"]
+    elif sig.immutable:
+        yield sig.task, tuple(sig.args), sig.kwargs
+    else:
+        yield sig.task, (*entry.args, *sig.args), {**sig.kwargs, **entry.kwargs}
+
+
+def _unfit_of_workflow(entry: Entry) -> str | None:
+    function: Any = entry.task
+    if callable(getattr(function, "apply_async", None)):
+        given = bool(entry.args or entry.kwargs)
+        return "a workflow takes no args and kwargs; give its inputs with options={'inputs': …}" if given else None
+    try:
+        parameters = inspect.signature(function)
+    except (TypeError, ValueError):
+        return None  # a callable that shows no parameters
+    try:
+        parameters.bind(*entry.args, **entry.kwargs)
+    except TypeError as exc:
+        return f"{entry.what}(): {exc}"
+    return None

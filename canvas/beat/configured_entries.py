@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from typing import Any, Protocol
 
 from canvas.beat import log
+from canvas.beat.arguments import unfit_arguments
 from canvas.beat.clock import BeatClock
 from canvas.beat.entries import Entry, entry_of
 from canvas.beat.overlap import check_overlap
@@ -56,6 +57,9 @@ def entries_of(app: SetupApp, given: Mapping[str, Any], quiet: bool = False) -> 
         found[name] = entry
         if not quiet:
             warn_of_unlikely_options(app, entry)
+            wrong = unfit_arguments(app, entry)
+            if wrong is not None:
+                log.unfit_arguments(name, wrong)
     return found
 
 

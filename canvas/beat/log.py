@@ -66,6 +66,10 @@ def unknown_task(name: str, task: str, near: str | None) -> None:
     )  # fmt: skip
 
 
+def unfit_arguments(name: str, wrong: str) -> None:
+    logger.warning("beat: Entry %r has arguments that do not fit, so that it cannot be sent: %s", name, wrong)
+
+
 def no_interval(name: str, seconds: float) -> None:
     logger.warning("beat: Entry %r has an interval of %g seconds: beat sends it again without a pause", name, seconds)
 

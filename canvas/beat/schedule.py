@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from canvas.beat.arguments import unfit_arguments
 from canvas.beat.clock import BeatClock
 from canvas.beat.configured_entries import SetupApp, entries_of, first_due, save, warn_of_unlikely_options, with_cleanup
 from canvas.beat.entries import Entry, entry_of
@@ -50,7 +51,8 @@ class Schedule:
         runs by ``schedule``.
 
         ``more``: ``options``, ``relative``, ``catch_up`` and ``overlap``, as in ``beat_schedule``.
-        Raises ConfigurationError for an entry that is wrong, or whose name is taken.
+        Raises ConfigurationError for an entry that is wrong, whose name is taken, or whose arguments do not fit its
+        task, if that is registered here.
         """
         entry = self._entry(name, {"task": task, "schedule": schedule, "args": args, "kwargs": kwargs, **more})
         if not self._put(entry, None):
@@ -132,6 +134,9 @@ class Schedule:
             raise ConfigurationError(f"schedule entry: expected text as its name; got {name!r:.100}")
         entry = entry_of(name, {key: value for key, value in fields.items() if value is not None}, dynamic=True)
         check_overlap(self._app, entry)
+        wrong = unfit_arguments(self._app, entry)
+        if wrong is not None:
+            raise ConfigurationError(f"schedule entry {name!r}: {wrong}")
         warn_of_unlikely_options(self._app, entry)
         return entry
 

@@ -2,11 +2,12 @@
 
 import logging
 import math
+import re
 from collections import Counter
 
 import pytest
 
-from canvas import chord
+from canvas import Canvas, Workflow, chord
 from canvas.errors import ConfigurationError
 from canvas.schedules import crontab, schedule
 from tests.support.beat_bench import Bench
@@ -62,6 +63,8 @@ def test_entries_that_are_wrong_are_logged_and_the_others_go_on(bench, caplog):
         "beat_schedule['no number']: schedule: expected seconds or a timedelta; got nan",
         "beat_schedule['by name']: args: expected a list; got {'x': 1}",
         "Leaving out an entry: no schedule",
+        "Entry 'arguments' has arguments that do not fit, so that it cannot be sent: add() missing 1 required "
+        "positional argument: 'y'",
         "Message Error: Couldn't apply scheduled task arguments",
         "Message Error: Couldn't apply scheduled task unwritable",
         "beat: Cannot calculate the next run of 'broken', trying again in 5.00 minutes.",
@@ -77,7 +80,7 @@ def test_entries_change_while_beat_runs(bench):
     assert bench.run(1) == []
     schedules.add("tenant", bench.add, 10, args=(1, 2), catch_up="all")
     with pytest.raises(ConfigurationError, match="there is one already"):
-        schedules.add("tenant", "add", 10)
+        schedules.add("tenant", "add", 10, args=(1, 2))
     assert len(bench.run(25)) == 2
     schedules.update("tenant", schedule=crontab(minute="*/30"), args=(3, 4))
     assert bench.run(60) == []
@@ -99,9 +102,46 @@ def test_entries_that_cannot_be_stored_are_refused(bench):
         pass
 
     with pytest.raises(ConfigurationError, match="a schedule of class Own cannot be stored"):
-        bench.app.schedule.add("own", "add", Own(3))
+        bench.app.schedule.add("own", "total", Own(3), args=([1],))
     with pytest.raises(ConfigurationError, match="a function of a module that composes the workflow"):
         bench.app.schedule.add("flow", lambda: None, 3)
+
+
+def daily(first, second=2):
+    return Workflow("daily", Canvas("other", set_as_current=False))
+
+
+UNFIT = [
+    ({"task": "add", "args": (1,)}, "add() missing 1 required positional argument: 'y'"),
+    ({"task": "add", "kwargs": {"x": 1, "z": 2}}, "add() got an unexpected keyword argument 'z'"),
+    (
+        {"task": lambda app: app.tasks["add"].s(1, 2), "args": (3,)},
+        "add() takes 2 positional arguments but 3 were given",
+    ),
+    ({"task": lambda app: app.tasks["add"].si(1)}, "add() missing 1 required positional argument: 'y'"),
+    (
+        {"task": lambda app: chord([app.tasks["add"].s(1)], app.tasks["total"].s()), "args": (1, 2)},
+        "add() takes 2 positional arguments but 3 were given",
+    ),
+    ({"task": lambda app: daily}, "daily(): missing a required argument: 'first'"),
+    ({"task": lambda app: daily(1), "args": (1,)}, "a workflow takes no args and kwargs; give its inputs"),
+]
+
+
+@pytest.mark.parametrize(("fields", "wrong"), UNFIT, ids=lambda one: one if isinstance(one, str) else "")
+def test_arguments_that_do_not_fit_are_refused(bench, fields, wrong):
+    made = fields["task"](bench.app) if callable(fields["task"]) else fields["task"]
+    with pytest.raises(ConfigurationError, match=re.escape(f"schedule entry 'a': {wrong}")):
+        bench.app.schedule.add("a", schedule=10, **{**fields, "task": made})
+    assert bench.app.schedule.list() == []
+
+
+def test_a_change_to_arguments_that_do_not_fit_is_refused(bench):
+    bench.app.schedule.add("a", "add", 10, args=(1, 2))
+    bench.app.schedule.add("elsewhere", "not registered here", 10, args=(1,))
+    with pytest.raises(ConfigurationError, match=r"schedule entry 'a': add\(\) takes 2 positional arguments"):
+        bench.app.schedule.update("a", args=(1, 2, 3))
+    assert sorted(task for _, task in bench.run(11)) == ["add", "not registered here"]
 
 
 def test_the_settings_decide_over_their_entries(bench):

@@ -211,3 +211,13 @@ def test_the_command_line_shows_and_controls_runs(bench, app, flow):
     missing = command("workflow", "show", "no-such-run", check=False)
     assert missing.returncode == 1
     assert "there is no run 'no-such-run'" in missing.stderr
+
+
+def test_a_task_that_cannot_be_ended_still_decides_over_a_run_whose_time_is_over(bench, app, flow):
+    gate = bench.new_key()
+    flow.add(task(app, "until_open").s(gate), name="only")
+    run = flow.apply_async(timeout=0.1)
+    eventually(lambda: run.state == "CANCELLING")
+    bench.open(gate)
+    assert run.get(timeout=20) == gate
+    assert run.state == "SUCCESS"
