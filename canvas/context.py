@@ -244,6 +244,19 @@ def called_task() -> Any:
     return None if call is None else call.task
 
 
+def running_tasks() -> list[Any]:
+    """The tasks this code runs in, the innermost last: the one that a worker runs, and those called as functions."""
+    calls = []
+    call = _direct.get()
+    while call is not None:
+        calls.append(call.task)
+        call = call.around
+    request = _request.get()
+    if request is not None and request.runs is not None:
+        calls.append(request.runs)
+    return calls[::-1]
+
+
 def current_task() -> Any:
     """The task this code runs in, called as a function or not; ``None`` outside tasks."""
     request = _request.get()

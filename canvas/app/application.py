@@ -229,7 +229,7 @@ class Canvas(CeleryNames, SendingApp):
         return _unpickled, (type(self), about)
 
     def __repr__(self) -> str:
-        return f"<Canvas {self.main or '__main__'}:{id(self):#x}>"
+        return f"<{type(self).__name__} {self.main or '__main__'} at {id(self):#x}>"
 
 
 def _unpickled(kind: type[Canvas], about: dict[str, Any]) -> Canvas:

@@ -1,9 +1,11 @@
 """The request that receivers of ``task_received`` get, and the message that receivers of ``task_rejected`` get."""
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from canvas.model.message import Message
 from canvas.model.request import Request
+from canvas.wire.moments import instant
 
 if TYPE_CHECKING:
     from canvas.task.task import Task
@@ -65,6 +67,20 @@ class ReceivedRequest:
     @property
     def root_id(self) -> Any:
         return self.message.headers.get("root_id")
+
+    @property
+    def eta(self) -> datetime | None:
+        """The time before which the task does not start."""
+        return self._moment("eta")
+
+    @property
+    def expires(self) -> datetime | None:
+        """The time after which the task does not start."""
+        return self._moment("expires")
+
+    def _moment(self, name: str) -> datetime | None:
+        text = self.message.headers.get(name)
+        return instant(text, name) if text else None
 
     @property
     def argsrepr(self) -> Any:

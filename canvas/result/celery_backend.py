@@ -25,10 +25,19 @@ class CeleryBackend(KeyedBackend):
     supports_native_join = True
     """Whether results of a group are read together: in every store."""
 
+    _given_policy: dict[str, Any] | None = None
+
     @property
     def retry_policy(self) -> dict[str, Any]:
-        """Celery's, changed by ``result_backend_transport_options``; drivers try again by settings of their own."""
+        """Celery's, changed by ``result_backend_transport_options``, or the one that a program has assigned. It has no
+        effect: drivers try again by settings of their own."""
+        if self._given_policy is not None:
+            return self._given_policy
         return {**RETRY_POLICY, **(self._conf.result_backend_transport_options.get("retry_policy") or {})}
+
+    @retry_policy.setter
+    def retry_policy(self, policy: dict[str, Any]) -> None:
+        self._given_policy = policy
 
     def mark_as_started(self, task_id: str, **meta: Any) -> Any:
         """Store STARTED, with ``meta`` as its result. This and the four methods below store a record and do nothing

@@ -251,7 +251,8 @@ class Task(Composable[P, R]):
         return reduced_task(self.name, type(self).__module__)
 
     def __repr__(self) -> str:
-        return f"<@task: {self.name}{' of ' + self.app.main if self.app and self.app.main else ''}>"
+        owner = f" of {self.app.main or '__main__'} at {id(self.app):#x}" if self.app else ""
+        return f"<@task: {self.name}{owner}>"
 
 
 _APPLY_ASYNC, RESULT_OF_TASKS = Task.apply_async, Task.AsyncResult

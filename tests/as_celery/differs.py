@@ -35,8 +35,6 @@ DIFFERS = {
     "celery.bin.base.CeleryCommand": "`click.Command`",
     "celery.utils.objects.FallbackContext": "`fallback` makes a context manager",
     "celery.platforms.set_process_title": "returns the title, and sets none",
-    "celery.utils.abstract.CallableTask": "`Task`",
-    "celery.utils.abstract.CallableSignature": "`Signature`",
     "celery.utils.timer2.Timer": "not a thread; it starts one with its first call",
     "celery.worker.control.Panel": "`register` and `data`; it is no mapping",
     **{f"celery.worker.{module}.{name}": _TO_REQUIRE for module, names in _STEPS.items() for name in names.split()},

@@ -174,4 +174,61 @@ class A:
 class B(A): pass
 print(mro_lookup(B, "x", stop=None, monkey_patched=None).__name__)
 """,
+    "kinds of callables": """
+from celery import chain, chord, group
+from celery.utils.abstract import CallableSignature, CallableTask
+app = Celery("a", broker="memory://", set_as_current=False)
+@app.task
+def add(a, b): pass
+class Own:
+    def delay(self): pass
+    apply = apply_async = delay
+things = (add, add.s(1), group(add.s(1)), chain(add.s(1), add.s(2)), chord([add.s(1)], add.s()), app, print, Own())
+print([(isinstance(one, CallableTask), isinstance(one, CallableSignature)) for one in things])
+print(issubclass(CallableSignature, CallableTask), issubclass(type("Sub", (CallableTask,), {}), CallableTask))
+""",
+    "the current task in another thread": """
+import threading
+from celery import _state, current_task
+from celery._state import _task_stack, pop_current_task, push_current_task
+app = Celery("a", broker="memory://", set_as_current=False)
+def elsewhere(stack, requests, seen):
+    for task in stack:
+        for request in requests:
+            task.request_stack.push(request)
+        _task_stack.push(task)
+    seen += [current_task.name, current_task.request.id, _task_stack.top is stack[-1]]
+@app.task(bind=True)
+def outer(self):
+    copied = {name: threading.local.__getattribute__(_state._tls, name) for name in _state._tls.__dict__}
+    seen = []
+    about = (list(_task_stack.stack), [self.request], seen)
+    thread = threading.Thread(target=elsewhere, args=about)
+    thread.start()
+    thread.join()
+    return seen
+print(outer.apply(task_id="1").get(), _task_stack.top, len(_task_stack))
+push_current_task(outer)
+print(current_task.name, current_task.request.id, pop_current_task().name, _task_stack.pop(), bool(current_task))
+""",
+    "a backend's policy, and objects by their paths": """
+app = Celery("a", broker="memory://", backend="redis://there", set_as_current=False)
+kept = app.backend.retry_policy
+app.backend.retry_policy = {"max_retries": 0}
+print(kept, app.backend.retry_policy)
+for path in ("os.path", "os.path.join", "os.path:join"):
+    print(app.loader._smart_import(path).__name__)
+try:
+    app.loader._smart_import("nowhere.at.all")
+except ImportError as exc:
+    print(exc)
+""",
+    "apps and tasks for people": """
+class Own(Celery): pass
+app, unnamed = Own("a.b", set_as_current=False), Own(set_as_current=False)
+@app.task
+def add(): pass
+for one, owner in ((app, app), (unnamed, unnamed), (add, app)):
+    print(repr(one).replace(hex(id(owner)), "ID"), str(one) == repr(one))
+""",
 }

@@ -70,3 +70,18 @@ def test_the_methods_are_called_as_celery_calls_them(case):
     theirs, ours = run(THEIRS, case), run(OURS, case)
     assert ours == theirs
     assert "setup_logging_subsystem" in [name for name, _ in ours["called"]]
+
+
+READY = """
+import canvas.as_celery, os, signal
+from celery import Celery
+from celery.app.log import Logging
+from celery.signals import worker_ready
+worker_ready.connect(lambda **_: os.kill(os.getpid(), signal.SIGTERM), weak=False)
+Celery("own", broker="memory://", log=type("Own", (Logging,), {})).worker_main(["worker", "-l", "INFO", "-P", "solo"])
+"""
+
+
+def test_each_line_is_written_once():
+    done = subprocess.run([sys.executable, "-c", READY], capture_output=True, text=True, timeout=60)
+    assert (done.stderr.count(" ready."), done.stderr.count("Warm shutdown")) == (1, 1), done.stderr

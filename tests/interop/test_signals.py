@@ -1,6 +1,7 @@
 """Signals: the same ones, in the same order, with Celery's arguments."""
 
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -106,6 +107,22 @@ def test_receivers_that_raise_or_are_gone_do_no_harm(app, caplog):
     app.tasks["t"].delay()
     assert "a receiver's own fault" in caplog.text
     signals.before_task_publish.disconnect(dispatch_uid="one")
+
+
+def test_a_received_request_has_its_times_as_datetimes(app):
+    seen = []
+
+    @signals.task_received.connect
+    def look(request, **_):
+        seen.append((request.eta, request.expires))
+
+    due = datetime(2020, 1, 2, 3, 4, 5, tzinfo=UTC)
+    app.tasks["t"].apply_async(eta=due, expires=due + timedelta(days=9999))
+    app.tasks["t"].delay()
+    with start_worker(app, perform_ping_check=False):
+        eventually(lambda: len(seen) == 2)
+    assert set(seen) == {(due, due + timedelta(days=9999)), (None, None)}
+    signals.task_received.disconnect(look)
 
 
 def test_what_leaves_with_the_end_of_a_task_is_told_after_it_was_sent(app):

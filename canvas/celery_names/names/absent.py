@@ -26,10 +26,7 @@ WITHOUT = {
 _INTERNAL = "keeps this inside"
 NAMES_WITHOUT: dict[str, dict[str, str]] = {
     "celery.beat": {"BeatPidbox": "has canvas beat --enable-remote-control"},
-    "celery.app": {
-        "AppPickler": "pickles apps itself", "push_current_task": "sets the current task itself; see Task.push_request",
-        "pop_current_task": "sets the current task itself; see Task.pop_request",
-    },
+    "celery.app": {"AppPickler": "pickles apps itself"},
     "celery.app.defaults": dict.fromkeys(
         ("NAMESPACES", "Namespace", "Option", "find", "find_deprecated_settings", "flatten", "old_ns", "searchresult"),
         "has the values of settings in app.conf, and describes them in the reference of settings"),
@@ -57,9 +54,6 @@ NAMES_WITHOUT: dict[str, dict[str, str]] = {
         "detach": "detaches by canvas worker -D",
     },
     "celery.bootsteps": {"Blueprint": "has one order of steps, which their requires give"},
-    "celery._state": {
-        "_task_stack": "sets the current task itself; see Task.push_request", "_tls": "sets the current app itself",
-    },
     "celery.app.task": {"TaskType": "makes classes of tasks by Python's own means"},
     "celery.fixups.django": {"DjangoWorkerFixup": "has DjangoFixup"},
     "celery.loaders.base": dict.fromkeys(("autodiscover_tasks", "find_related_module"), "has app.autodiscover_tasks"),

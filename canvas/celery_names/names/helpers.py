@@ -18,7 +18,7 @@ HELPERS: dict[str, Members] = {
         "get_full_cls_name": f"{UTILS}.imports:qualname",
         "uuid": "canvas:uuid",
     },
-    "celery.utils.abstract": {"CallableTask": "canvas:Task", "CallableSignature": "canvas:Signature"},
+    "celery.utils.abstract": of(f"{UTILS}.objects", "CallableSignature CallableTask"),
     "celery.utils.collections": of(
         f"{UTILS}.collections",
         "AttributeDict AttributeDictMixin ChainMap DictAttribute LimitedSet OrderedDict force_mapping lpmerge",

@@ -27,7 +27,9 @@ PROGRAMS: dict[str, Members] = {
     "celery._state": {
         **of("canvas", "current_app current_task"),
         **of(f"{UTILS}.local", "connect_on_app_finalize _get_active_apps"),
-        **of(f"{PARTS}.apps", "app_or_default disable_trace enable_trace"),
+        **of(f"{PARTS}.apps", "app_or_default disable_trace enable_trace pop_current_task push_current_task"),
+        "_task_stack": f"{PARTS}.apps:task_stack",
+        "_tls": f"{PARTS}.apps:tls",
         "default_app": "canvas:current_app",
         "get_current_app": "canvas.context:current_app",
         "get_current_task": "canvas.context:current_task",
@@ -38,7 +40,8 @@ PROGRAMS: dict[str, Members] = {
         "task_join_will_block": "canvas.result:task_join_will_block",
     },
     "celery.app": {
-        **_APPS, **of(f"{PARTS}.apps", "app_or_default bugreport disable_trace enable_trace"),
+        **_APPS,
+        **of(f"{PARTS}.apps", "app_or_default bugreport disable_trace enable_trace pop_current_task push_current_task"),
         "default_app": "canvas:current_app",
     },
     "celery.app.amqp": {**of(f"{PARTS}.amqp", "AMQP Queues"),

@@ -1,5 +1,6 @@
-"""Names of ``celery.app`` and ``celery.events``: the current app, the report, events as dicts."""
+"""Names of ``celery.app`` and ``celery.events``: the current app and task, the report, events as dicts."""
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
@@ -7,7 +8,7 @@ from typing import Any, cast
 from canvas import context
 from canvas.app import shared_tasks
 from canvas.app.application import Canvas
-from canvas.context import current_app
+from canvas.context import current_app, enter_call, has_current_app, leave_call, running_tasks, set_current_app
 from canvas.masking import masked_setting
 
 
@@ -20,6 +21,53 @@ def set_default_app(app: Canvas) -> None:
     """Make ``app`` the current app of programs that make none."""
     context.set_default_app(lambda: app)
     shared_tasks.stand_in(lambda: app)
+
+
+class CurrentApp(threading.local):
+    """The current app as an attribute. It is the process's, not the thread's."""
+
+    @property
+    def current_app(self) -> Any:
+        return current_app() if has_current_app() else None
+
+    @current_app.setter
+    def current_app(self, app: Canvas) -> None:
+        set_current_app(app)
+
+
+class TaskStack(threading.local):
+    """The tasks that run in this thread, the innermost last."""
+
+    def __init__(self) -> None:
+        self._entered: list[Any] = []
+
+    @property
+    def stack(self) -> list[Any]:
+        return running_tasks()
+
+    @property
+    def top(self) -> Any:
+        return (self.stack or [None])[-1]
+
+    def push(self, task: Any) -> list[Any]:
+        """Make ``task`` the current one of this thread, until ``pop``; its request stays. Returns ``stack``."""
+        self._entered.append((task, enter_call(task, task.request)))
+        return self.stack
+
+    def pop(self) -> Any:
+        """Undo ``push``, and return its task; None without one."""
+        if not self._entered:
+            return None
+        task, token = self._entered.pop()
+        leave_call(token)
+        return task
+
+    def __len__(self) -> int:
+        return len(self.stack)
+
+
+tls, task_stack = CurrentApp(), TaskStack()
+push_current_task, pop_current_task = task_stack.push, task_stack.pop
 
 
 def bugreport(app: Canvas | None = None) -> str:

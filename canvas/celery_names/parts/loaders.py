@@ -7,7 +7,7 @@ from types import ModuleType
 from typing import Any
 
 from canvas.app.application import Canvas
-from canvas.celery_names.utils.imports import find_module, import_from_cwd
+from canvas.celery_names.utils.imports import find_module, import_from_cwd, symbol_by_name
 
 
 class BaseLoader:
@@ -64,6 +64,16 @@ class BaseLoader:
     def import_from_cwd(self, module: str, imp: Any = None, package: str | None = None) -> ModuleType:
         return import_from_cwd(module, imp or self.import_module, package)
 
+    def _smart_import(self, path: str, imp: Any = None) -> Any:
+        """The module at ``path``, or the object there: ``package.module:name`` or ``package.module.name``."""
+        load = imp or self.import_module
+        if ":" not in path:
+            try:
+                return load(path)
+            except ImportError:
+                pass  # its last part may be the name of an object
+        return symbol_by_name(path, imp=load)
+
     def import_default_modules(self) -> list[ModuleType]:
         """Import the modules of tasks; those that ``include`` and ``imports`` name."""
         self.app.import_task_modules()
@@ -100,6 +110,4 @@ class AppLoader(BaseLoader):
 
 def get_loader_cls(loader: Any) -> Any:
     """The class of a loader, by its name or path; a class is returned as it is."""
-    from canvas.celery_names.utils.imports import symbol_by_name
-
     return symbol_by_name(loader, {"app": f"{__name__}:AppLoader", "default": f"{__name__}:AppLoader"})

@@ -1,8 +1,39 @@
-"""Names of ``celery.utils.objects``."""
+"""Names of ``celery.utils.objects`` and ``celery.utils.abstract``."""
 
 import functools
+from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any
+
+
+def _has(kind: type, names: Iterable[str]) -> bool:
+    return all(any(name in vars(base) for base in kind.__mro__) for name in names)
+
+
+class CallableTask(metaclass=ABCMeta):
+    """Tasks and signatures: any object with these methods."""
+
+    @abstractmethod
+    def delay(self, *args: Any, **kwargs: Any) -> Any: ...
+
+    @abstractmethod
+    def apply_async(self, *args: Any, **kwargs: Any) -> Any: ...
+
+    @abstractmethod
+    def apply(self, *args: Any, **kwargs: Any) -> Any: ...
+
+    @classmethod
+    def __subclasshook__(cls, kind: type) -> bool:
+        return (cls is CallableTask and _has(kind, ("delay", "apply_async", "apply"))) or NotImplemented
+
+
+class CallableSignature(CallableTask):
+    """Signatures: any object with their methods."""
+
+    @classmethod
+    def __subclasshook__(cls, kind: type) -> bool:
+        names = ("clone", "freeze", "set", "link", "link_error", "__or__")
+        return (cls is CallableSignature and _has(kind, names)) or NotImplemented
 
 
 class Bunch:

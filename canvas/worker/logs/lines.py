@@ -18,12 +18,20 @@ from canvas.worker.stopping import exit_status
 _worker = logging.getLogger("celery.worker")
 
 
+_attached: list[Callable[[], None]] = []
+
+
 def listen(registered: Collection[str] = ()) -> None:
-    """Attach every log line to its event; those below the level cost nothing. ``registered``: names of tasks."""
+    """Attach every log line to its event, in place of the lines of an earlier call, whose level may have been another;
+    those below the level cost nothing. ``registered``: names of tasks."""
     global _registered
-    for event, listener, logger, level in [*_LINES, *CONTROL_LINES, *DEBUG_LINES]:
-        if logger.isEnabledFor(level):
-            attach(listener, event)
+    while _attached:
+        _attached.pop()()
+    _attached.extend(
+        attach(listener, event)
+        for event, listener, logger, level in [*_LINES, *CONTROL_LINES, *DEBUG_LINES]
+        if logger.isEnabledFor(level)
+    )
     _unknown_logged.clear()
     _registered = registered
 
