@@ -113,7 +113,7 @@ class WorkerProcess:
         app, host, loop = self._app, self._plan.hostname, self.loop
         task_throttle = Throttle(app.driver, app.conf, host, loop.persist)
         pipeline = TaskPipeline(app, host, loop, exit_with, self._revocations, active_tasks, task_throttle, runs)
-        loop.set_hooks(pipeline.acks_early, self._deferred)
+        loop.set_hooks(pipeline.acks_early, self._deferred, pipeline.decoder.expect)
         pipeline.lease_check = LeaseCheck(app.driver.recovery, self._row, self._register, loop.attempt)
         if names := batched_tasks(app, self._plan.pool):
             pipeline.batches = batches = BatchedCalls(names, app, pipeline, loop)

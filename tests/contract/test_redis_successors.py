@@ -7,27 +7,38 @@ import pytest
 from canvas.drivers.ports.values import Lease
 from canvas.drivers.redis import broker as redis_broker
 from canvas.drivers.redis.broker import FULL_LIST
+from canvas.drivers.redis.scripts.arguments import APART_FROM
 from canvas.errors import OperationalError
 from canvas.model.queue import Queue
-from canvas.model.settlement import DelayedPublish, Settlement
+from canvas.model.settlement import DelayedPublish, ResultWrite, Settlement
 from canvas.testing.contract import envelope, eventually, ids, publish
 from tests.support.lost_answers import answers_lost
 
+SUCCESS = b'{"status":"SUCCESS"}'
 
-def leased_with(driver, publishes, limit=5, queues=("q",)):
+
+@pytest.fixture(params=[None, SUCCESS, SUCCESS + b" " * APART_FROM], ids=["unrecorded", "recorded", "long record"])
+def leased_with(driver, request):
     """What a settlement's own call leases, of what it publishes and of what waits."""
-    driver.broker.publish([publish("before", "elsewhere")])
-    (held,) = driver.broker.lease(Lease("w", ["elsewhere"], 1))
-    settled = driver.settler.settle([Settlement(held, publishes=publishes)], Lease("w", list(queues), limit))
-    assert settled.verdicts[0].held
-    return settled.deliveries
+
+    def leased(publishes, limit=5, queues=("q",), expect=None):
+        driver.broker.publish([publish("before", "elsewhere")])
+        (held,) = driver.broker.lease(Lease("w", ["elsewhere"], 1))
+        stores = [ResultWrite(f"of {held.tag}", request.param, 60, True)] if request.param else []
+        settlement = Settlement(held, stores=stores, publishes=publishes)
+        settled = driver.settler.settle([settlement], Lease("w", list(queues), limit, expect=expect))
+        assert settled.verdicts[0].held
+        assert not stores or driver.results.get([stores[0].task_id]) == [request.param]
+        return settled.deliveries
+
+    return leased
 
 
-def test_a_successor_is_leased_as_it_is_sent_and_never_lies_in_its_queue(driver, redis_server):
+def test_a_successor_is_leased_as_it_is_sent_and_never_lies_in_its_queue(driver, redis_server, leased_with):
     sent = publish("a", priority=4)
     client = redis_server.client()
     with client.monitor() as watched:
-        found = leased_with(driver, [sent])
+        found = leased_with([sent])
         client.echo("that is all")
         seen = []
         while "that is all" not in (command := watched.next_command()["command"]):
@@ -44,25 +55,25 @@ def test_a_successor_is_leased_as_it_is_sent_and_never_lies_in_its_queue(driver,
 
 
 @pytest.mark.parametrize("queue", ["q", 'a "quoted" one', "größe"])
-def test_a_leased_successor_is_restored_as_any(driver, redis_server, queue):
-    (found,) = leased_with(driver, [publish("a", queue)], queues=[queue])
+def test_a_leased_successor_is_restored_as_any(driver, redis_server, queue, leased_with):
+    (found,) = leased_with([publish("a", queue)], queues=[queue])
     assert json.loads(redis_server.client().hget("unacked", found.tag))[1:] == ["", queue]
     assert driver.broker.release([found]) == 1
     (again,) = driver.broker.lease(Lease("w", [queue], 5))
     assert (ids([again]), again.queue) == (["a"], queue)
 
 
-def test_a_successor_waits_behind_what_waits(driver):
+def test_a_successor_waits_behind_what_waits(driver, leased_with):
     driver.broker.publish([publish("first"), publish("urgent", priority=0), publish("late", priority=9)])
-    assert ids(leased_with(driver, [publish("a")])) == ["first", "urgent", "a", "late"]
+    assert ids(leased_with([publish("a")])) == ["first", "urgent", "a", "late"]
 
 
-def test_several_successors_keep_their_order(driver):
+def test_several_successors_keep_their_order(leased_with):
     sent = [publish("low", priority=9), publish("a", priority=3), publish("high"), publish("b", priority=3)]
-    assert ids(leased_with(driver, sent)) == ["high", "a", "b", "low"]
-    assert ids(leased_with(driver, [publish("low", priority=9), publish("high")], limit=1)) == ["high"]
+    assert ids(leased_with(sent)) == ["high", "a", "b", "low"]
+    assert ids(leased_with([publish("low", priority=9), publish("high")], limit=1)) == ["high"]
     sent = [publish("q2", "q2"), publish("q1", "q1")]
-    assert ids(leased_with(driver, sent, limit=1, queues=["q1", "q2"])) == ["q1"]
+    assert ids(leased_with(sent, limit=1, queues=["q1", "q2"])) == ["q1"]
 
 
 def test_a_place_that_is_free_goes_to_who_waits_for_it_before_a_successor(driver):
@@ -74,10 +85,44 @@ def test_a_place_that_is_free_goes_to_who_waits_for_it_before_a_successor(driver
     assert ids(driver.settler.settle([settlement], Lease("w", ["q"], 1)).deliveries) == ["waits"]
 
 
-def test_a_successor_of_another_queue_or_beyond_the_limit_is_sent(driver):
-    assert leased_with(driver, [publish("x", "other")]) == []
-    assert leased_with(driver, [publish("d")], limit=0) == []
+def test_a_successor_of_another_queue_or_beyond_the_limit_is_sent(driver, leased_with):
+    assert leased_with([publish("x", "other")]) == []
+    assert leased_with([publish("d")], limit=0) == []
     assert ids(driver.broker.lease(Lease("w", ["q", "other"], 5))) == ["d", "x"]
+
+
+def test_a_successor_is_handed_over_while_the_server_works(driver, leased_with):
+    expected = []
+    (found,) = leased_with([publish("a")], expect=expected.append)
+    assert expected == [found.payload] and expected[0] is found.payload
+    assert leased_with([publish("b", "other")], expect=expected.append) == []
+    assert ids(leased_with([publish("c"), publish("d")], expect=expected.append)) == ["c", "d"]
+    assert len(expected) == 1
+
+
+def test_a_successor_whose_task_has_a_record_already_is_sent_once(driver, redis_server):
+    """A success that the settlement of an earlier run has stored stays."""
+    driver.results.store([ResultWrite("x", SUCCESS, 60, True)])
+    driver.broker.publish([publish("before", "elsewhere")])
+    (held,) = driver.broker.lease(Lease("w", ["elsewhere"], 1))
+    settlement = Settlement(held, stores=[ResultWrite("x", b'{"status":"SUCCESS","again":1}', 60, True)])
+    settlement = settlement._replace(publishes=[publish("a")])
+    settled = driver.settler.settle([settlement], Lease("w", ["q"], 5))
+    assert (settled.verdicts[0].held, ids(settled.deliveries), settled.leased.passed_through) == (True, ["a"], 1)
+    assert driver.results.get(["x"]) == [SUCCESS]
+    settled = driver.settler.settle([settlement], Lease("w", ["q"], 5))
+    assert (settled.verdicts[0].held, settled.deliveries) == (False, [])
+    assert redis_server.client().hlen("unacked") == 1
+
+
+def test_a_successor_that_its_queue_refuses_leaves_the_lease(driver, redis_server):
+    redis_server.client().set("no-list", "text")
+    driver.broker.publish([publish("before", "elsewhere")])
+    (held,) = driver.broker.lease(Lease("w", ["elsewhere"], 1))
+    settlement = Settlement(held, stores=[ResultWrite("x", SUCCESS, 60, True)], publishes=[publish("a", "no-list")])
+    settled = driver.settler.settle([settlement], Lease("w", ["no-list"], 1))
+    assert "WRONGTYPE" in settled.verdicts[0].refused
+    assert redis_server.client().hlen("unacked") == 1
 
 
 def test_a_message_that_is_leased_as_it_is_written_is_counted(driver):

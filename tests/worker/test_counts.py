@@ -23,10 +23,15 @@ TASKS = 1_000
 
 
 @pytest.fixture
-def line(app):
+def process(app):
     plan = WorkerOptions("here", ["celery"], 1, "solo", 0, False, None, None, None, False, False, None)
     process = WorkerProcess(app, plan, 1, "worker")
     process._register()
+    return process
+
+
+@pytest.fixture
+def line(process):
     return process._pipeline
 
 
@@ -129,8 +134,24 @@ def test_a_chain_takes_one_call_a_link(bench, app):
         chain.delay().get(timeout=20)
         bench.broker.config_resetstat()
         assert chain.delay().get(timeout=20) == 1
-        calls = bench.broker.info("commandstats")["cmdstat_evalsha"]["calls"]
+        stats = bench.broker.info("commandstats")
+        calls = stats["cmdstat_evalsha"]["calls"]
     assert calls <= links * 1.5 + 10, f"{calls} calls for {links} links"
+    assert stats.get("cmdstat_hexists", {"calls": 0})["calls"] <= 5, "a link is settled on the general way"
+
+
+def test_the_next_link_is_decoded_while_redis_settles_the_last(process, bench, app):
+    link = task(app, "ident")
+    (link.s(1) | link.s() | link.s()).delay()
+    loop, line = process.loop, process._pipeline
+    loop.work_for_loop()
+    for decoding in (False, True, True):
+        delivery = loop.next_work()
+        loop.begin(0)
+        assert (counted(lambda: line.decoder.decode(delivery.payload)) <= 3) is decoding  # noqa: B023 - called at once
+        loop.complete(0, line.do(delivery))
+        loop.work_for_loop()
+    assert bench.broker.hlen("unacked") == 0
 
 
 def test_joins_of_a_run_take_no_call_of_their_own(bench, app):

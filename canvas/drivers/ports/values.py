@@ -1,7 +1,7 @@
 """The values that drivers take and return, besides those of ``canvas.model``."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from canvas.model.message import Delivery
@@ -37,6 +37,9 @@ class Lease(NamedTuple):
     limit: int
     node: str = ""
     """Another worker id, whose ``wait`` may have moved messages aside; these come first."""
+    expect: Callable[[bytes], object] | None = None
+    """A driver may call it with the payload of a message that this lease will most likely take, while the server works
+    on it. It raises nothing."""
 
 
 class LeaseReply(NamedTuple):

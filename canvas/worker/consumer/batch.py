@@ -53,6 +53,7 @@ class SettleBatch(Concluding):
         """When it last asked for messages."""
         self.acks_early: Callable[[Delivery], bool] = lambda delivery: False
         self.deferred: Callable[[float], None] = lambda due: None
+        self.expect: Callable[[bytes], object] | None = None
         self.early_acked: set[str] = set()
         self.leases_uncertain = False
         """The broker was unreachable: it may have come back as a copy that has forgotten how some leases ended."""
@@ -209,12 +210,12 @@ class SettleBatch(Concluding):
             self._leases[delivery.tag] = delivery
             # Messages that may be revoked are kept from the slots.
             (self.buffer.put if known else self.unstarted.append)(delivery)
+        now, before = time.monotonic(), self._seconds_per_message
         if lease is not None:
             if self._inbox is not None:
                 self._inbox.leased(len(deliveries), lease.limit)
-            self.leased_at = time.monotonic()
+            self.leased_at = now
         self.last_poll_short = lease is not None and len(deliveries) < lease.limit
-        now, before = time.monotonic(), self._seconds_per_message
         if settled and self._busy_since:
             self._seconds_per_message += ((now - self._busy_since) / settled - before) * (0.2 if before else 1.0)
         self._busy_since = 0.0 if self.buffer.empty() else now
@@ -224,11 +225,10 @@ class SettleBatch(Concluding):
     def _request(self, demand: int) -> Lease | None:
         """The lease to ask for; ``None`` where this process cannot register for it before it is to end."""
         inbox = self._inbox
-        if inbox is None:
-            return Lease(self.worker, tuple(self.queues), demand)
-        if inbox.is_unregistered() and not self.attempt(inbox.register):
+        if inbox is not None and inbox.is_unregistered() and not self.attempt(inbox.register):
             return None
-        return Lease(self.worker, tuple(self.queues), demand, inbox.inbox())
+        node = inbox.inbox() if inbox is not None else ""
+        return Lease(self.worker, tuple(self.queues), demand, node, self.expect)
 
     def _hand_out(self, item: Work) -> None:
         self._outstanding += 1

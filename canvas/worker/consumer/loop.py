@@ -43,10 +43,14 @@ class ConsumerLoop(threading.Thread, ABC):
         self._sleep = LoopSleep(table, self._batch, parts.wait)
         self._aborted = False
 
-    def set_hooks(self, acks_early: Callable[[Delivery], bool], deferred: Callable[[float], None]) -> None:
+    def set_hooks(
+        self, acks_early: Callable[[Delivery], bool], deferred: Callable[[float], None],
+        expect: Callable[[bytes], object],
+    ) -> None:  # fmt: skip
         """``acks_early``: whether a message may be acked before its turn. ``deferred`` gets the unix time at which a
-        message that was just delayed is due."""
-        self._batch.acks_early, self._batch.deferred = acks_early, deferred
+        message that was just delayed is due. ``expect``: see ``Lease``."""
+        batch = self._batch
+        batch.acks_early, batch.deferred, batch.expect = acks_early, deferred, expect
 
     def persist(self, call: Callable[[], T]) -> T:
         """Repeat a call until the broker takes it: what is finished waits here, and is not run again."""

@@ -1,6 +1,6 @@
 """The short ways of a round: the acks that go with another's, and how often each short way is taken.
 
-A driver takes two more: it leases a message as it is written, and it ends a chord with its last part.
+A driver takes more: it leases a message as it is written, has it decoded meanwhile, ends a chord with its last part.
 """
 
 from collections.abc import Callable, Collection

@@ -1,11 +1,12 @@
 """Decode a delivery, and decide whether its message runs now, later or never. The clock is an argument."""
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from canvas.app.application import Canvas
-from canvas.errors import InvalidTaskError
+from canvas.errors import InvalidTaskError, WireError
 from canvas.model.message import Message
 from canvas.task.task import Task
 from canvas.wire import task_message as wire
@@ -50,9 +51,14 @@ class MessageDecoder:
         self._accept = app.accept_content
         self._codec = app.driver.broker.codec
         self._kept: dict[bytes, Message] = {}
+        self._expected: tuple[bytes, Message] | None = None
 
     def decode(self, payload: bytes) -> Message:
         """Raises WireError and InvalidTaskError."""
+        expected = self._expected
+        if expected is not None and expected[0] is payload:
+            self._expected = None
+            return expected[1]
         if self._kept:
             decoded = self._kept.pop(payload, None)
             if decoded is not None:
@@ -65,6 +71,13 @@ class MessageDecoder:
             max_depth=conf.task_message_max_depth,
             signer=self._app.signer,
         )
+
+    def expect(self, payload: bytes) -> None:
+        """Decode a message that is likely to be the next one: the process waits for the broker meanwhile. An error is
+        raised when its turn comes."""
+        self._expected = None
+        with suppress(WireError, InvalidTaskError):
+            self._expected = payload, self.decode(payload)
 
     def keep(self, payload: bytes, message: Message) -> None:
         """Keep a message for its turn."""

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from canvas.drivers.absence import Absence
 from canvas.drivers.redis.cluster.topology import Cluster
 from canvas.drivers.redis.connection.client import RedisClient, TextOf
-from canvas.drivers.redis.connection.commands import SlotNotServed
+from canvas.drivers.redis.connection.commands import Meanwhile, SlotNotServed
 from canvas.drivers.redis.connection.pauses import FIRST_PAUSE, pauses
 from canvas.drivers.redis.connection.pubsub import PubSub
 from canvas.drivers.redis.connection.resp import Connection
@@ -101,11 +101,11 @@ class SlotClient(RedisClient):
 
     def call(
         self, name: str, keys: Sequence[str], arguments: Sequence[Any], once: bool = False,
-        text_of: TextOf = _with_anchor,
+        text_of: TextOf = _with_anchor, meanwhile: Meanwhile = None,
     ) -> Any:  # fmt: skip
         """See ``RedisClient``."""
         anchored = [self._anchor, *keys]
-        return self._routed(lambda node: node.call(name, anchored, arguments, True, text_of), not once)
+        return self._routed(lambda node: node.call(name, anchored, arguments, True, text_of, meanwhile), not once)
 
     async def acall(
         self, name: str, keys: Sequence[str], arguments: Sequence[Any], text_of: TextOf = _with_anchor

@@ -15,7 +15,14 @@ from weakref import WeakSet
 
 from canvas.drivers import silence
 from canvas.drivers.absence import Absence
-from canvas.drivers.redis.connection.commands import Commands, SlotNotServed, WatchedCommands, as_ours, taken_from
+from canvas.drivers.redis.connection.commands import (
+    Commands,
+    Meanwhile,
+    SlotNotServed,
+    WatchedCommands,
+    as_ours,
+    taken_from,
+)
 from canvas.drivers.redis.connection.connecting import Connector
 from canvas.drivers.redis.connection.pubsub import PubSub
 from canvas.drivers.redis.connection.resp import ANSWER_WITHIN, ERRORS, Connection, NoScript
@@ -136,15 +143,16 @@ class RedisClient:
         return int(seconds) + int(micro) / 1e6
 
     def call(
-        self, name: str, keys: Sequence[str], arguments: Sequence[Any], once: bool = False, text_of: TextOf = script
-    ) -> Any:
-        """A script; with ``once`` never tried again after its request may have reached the server. ``text_of``: gives
-        its text."""
+        self, name: str, keys: Sequence[str], arguments: Sequence[Any], once: bool = False, text_of: TextOf = script,
+        meanwhile: Meanwhile = None,
+    ) -> Any:  # fmt: skip
+        """A script; with ``once`` never tried again after its request may have reached the server, and ``meanwhile`` is
+        called while the server works on it. ``text_of``: gives its text."""
         calls = self._calls if self._pid == os.getpid() else self._clients()[0]
         text, digest = text_of(name)
         try:
             try:
-                return calls.one(("EVALSHA", digest, f"{len(keys)}", *keys, *arguments), not once)
+                return calls.one(("EVALSHA", digest, f"{len(keys)}", *keys, *arguments), not once, meanwhile)
             except NoScript:
                 return calls.one(("EVAL", text, len(keys), *keys, *arguments), not once)
         except ERRORS as exc:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from math import inf
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from canvas.drivers.absence import Absence
 from canvas.drivers.redis.connection.connecting import Connector
@@ -19,6 +19,8 @@ from canvas.drivers.silence import reported
 from canvas.errors import BrokerError, OperationalError, RefusedError
 
 T = TypeVar("T")
+Meanwhile: TypeAlias = Callable[[], object] | None
+"""A call of the caller's while the server works on its command."""
 _CHECK_AFTER = 30.0
 """Seconds without use after which a connection is tried with a PING: it may lead nowhere by now."""
 
@@ -72,9 +74,9 @@ class Commands:
         self._idle: deque[tuple[Connection, Any]] = deque()
         self.absence = Absence()
 
-    def one(self, command: Command, retry: bool = True) -> Any:
-        """The reply to one command."""
-        return self.many([command])[0] if retry else self._made([command], False)[0]
+    def one(self, command: Command, retry: bool = True, meanwhile: Meanwhile = None) -> Any:
+        """The reply to one command; ``meanwhile`` is called once it is sent, unless it may be sent again."""
+        return self.many([command])[0] if retry else self._made([command], False, meanwhile)[0]
 
     def many(self, commands: Sequence[Command], retry: bool = True, transaction: bool = False) -> list[Any]:
         """The replies to commands sent together. Raises the first error among them, when all have been read."""
@@ -84,11 +86,13 @@ class Commands:
             return self._made(commands, transaction)
         return tried(partial(self._made, commands, transaction), pauses(), OSError)
 
-    def _made(self, commands: Sequence[Command], transaction: bool) -> list[Any]:
+    def _made(self, commands: Sequence[Command], transaction: bool, meanwhile: Meanwhile = None) -> list[Any]:
         connection, poll = self._take()
         kept = False
         try:
             connection.send([("MULTI",), *commands, ("EXEC",)] if transaction else commands)
+            if meanwhile is not None:
+                meanwhile()
             if transaction or len(commands) > 1:
                 replies = _received(connection, len(commands), transaction)
             else:
@@ -158,9 +162,9 @@ class WatchedCommands(Commands):
         super().__init__(connector, check_after)
         self._where = where
 
-    def _made(self, commands: Sequence[Command], transaction: bool) -> list[Any]:
+    def _made(self, commands: Sequence[Command], transaction: bool, meanwhile: Meanwhile = None) -> list[Any]:
         with reported(self._where):
-            return super()._made(commands, transaction)
+            return super()._made(commands, transaction, meanwhile)
 
 
 def _received(connection: Connection, count: int, transaction: bool) -> list[Any]:

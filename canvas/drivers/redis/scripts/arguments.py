@@ -94,6 +94,8 @@ class ScriptArguments:
         self._broker = broker
         self._results = results
         self._bindings = bindings
+        self._record = results.task("") if results is not None else ""
+        """The key of a task's record, up to the task's id."""
 
     def lists_of(self, message: Publish) -> list[str]:
         """The lists that a message goes into."""
@@ -110,8 +112,8 @@ class ScriptArguments:
     ) -> Fields | list[Any]:
         """The arguments of settle.lua for one settlement; ``carried`` stands for its message, where that is passed
         apart. ``records`` takes a long record that is passed apart."""
-        if is_plain(settlement):
-            return self._plain(settlement, records)
+        if is_plain(settlement, carried is not None):
+            return self._plain(settlement, carried, records)
         delivery, keys = settlement.delivery, self._broker
         fields: Fields = {"fence": settlement.fence}
         publishes = [carried] if carried is not None else []
@@ -141,13 +143,15 @@ class ScriptArguments:
             self._add_ends(fields, settlement)
         return fields
 
-    def _plain(self, settlement: Settlement, records: list[bytes] | None) -> list[Any]:
-        (store,) = settlement.stores
+    def _plain(self, settlement: Settlement, carried: list[Any] | None, records: list[bytes] | None) -> list[Any]:
+        (store,), delivery = settlement.stores, settlement.delivery
+        assert delivery is not None
         record: bytes | int = store.payload
         if records is not None and len(store.payload) >= APART_FROM:
             records.append(store.payload)
             record = len(records)
-        return [settlement.delivery.tag, self._results.task(store.task_id), record, store.expires or 0]  # type: ignore[union-attr]
+        fields = [delivery.tag, self._record + store.task_id, record, store.expires or 0]
+        return fields if carried is None else [*fields, carried]
 
     def _add_ends(self, fields: Fields, settlement: Settlement) -> None:
         """Add what few settlements have: permits and locks that end, and chords that may."""
@@ -276,16 +280,15 @@ class ScriptArguments:
         return self._results.group(group_id)
 
 
-def is_plain(s: Settlement) -> bool:
-    """Whether a settlement is an ack and a stored success, and nothing else."""
+def is_plain(s: Settlement, carried: bool = False) -> bool:
+    """Whether a settlement is an ack and a stored success, and nothing else but its message, if that is ``carried``."""
     return (
         len(s.stores) == 1
         and s.stores[0].payload.startswith(_SUCCESS)
         and s.delivery is not None
         and s.fence == "lease"
         and s.disposal == "ack"
-        and not (
-            s.early_ack or s.parts or s.chord_starts or s.chord_extensions or s.keeps or s.publishes or s.deferrals
-        )
+        and not (s.early_ack or s.parts or s.chord_starts or s.chord_extensions or s.keeps or s.deferrals)
+        and (carried or not s.publishes)
         and not (s.releases_permits or s.releases_locks or s.mail or s.speculative or s.runs)
     )

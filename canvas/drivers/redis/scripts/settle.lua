@@ -11,7 +11,8 @@
 --     early-acked keys}, …}; locks: those that end, {{lock, owner}, …}; dead: {list of dead letters, payload, reason, queue, how many to keep};
 --     of publishes, one may be {list, false, length of the bytes after its payload in ARGV's last, queue}
 --     or, of an ack and a stored success alone, {tag, key, record, seconds to keep it (0: always)}: the fence is "lease";
---     a long record is passed apart, and here is its place among those
+--     a long record is passed apart, and here is its place among those; with the message in ARGV's last: {…, {list, false,
+--     length of the bytes after its payload, queue}}
 --     speculative: ends of chords {group, SHA-1 of the parts that it takes, msgpack: as dispatch_chord.lua, the callback that
 --     it must have or false}
 -- ARGV[4] how many to lease   ARGV[5] tag prefix   ARGV[6] number of the first tag
@@ -95,13 +96,17 @@ local function settle_plain(settlements, verdicts)
         while n < #plain do
             n = n + 1
             local i = plain[n]
-            local tag, key, record, ttl = unpack(settlements[i], 1, 4)
+            local tag, key, record, ttl, message = unpack(settlements[i], 1, 5)
             -- Redis hashes each string that Lua makes, also each that is unpacked: one of a megabyte takes a millisecond.
             if type(record) == 'number' then record = ARGV[8 + #KEYS - FIRST_LIST + record] end
             if leased[tag] and store_first(key, record, ttl) then
+                if message then
+                    on_broker()
+                    context.push(message)
+                end
                 verdicts[i], done[#done + 1] = 1, tag
             else
-                settlements[i] = {tag = tag, fence = 'lease', stores = {{key, record, ttl, true}}}
+                settlements[i] = {tag = tag, fence = 'lease', stores = {{key, record, ttl, true}}, publishes = message and {message}}
             end
         end
     end

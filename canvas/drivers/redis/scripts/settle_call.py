@@ -6,6 +6,7 @@ A message that a call sends into a list that it leases from may be passed to the
 import json
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from canvas.drivers.ports.values import CLOCKS_AGREE_WITHIN, Lease, LeaseReply, clock_offset
@@ -158,8 +159,13 @@ class SettleCall:
         if carried is not None:
             arguments.append(carried.record)
         keys, asked, begun = (*self._script_keys(worker, results), *lists), time.time(), time.monotonic()
+        meanwhile = None
+        if carried is not None and lease is not None and lease.expect is not None:
+            meanwhile = partial(lease.expect, carried.payload)
         try:
-            verdicts, taken, revision, ended, seconds, micros = self._link.call("settle", keys, arguments, once=True)
+            verdicts, taken, revision, ended, seconds, micros = self._link.call(
+                "settle", keys, arguments, once=True, meanwhile=meanwhile
+            )
         except Exception:
             if limit:
                 tags = [f"{prefix}{n}" for n in range(number, number + limit)]
