@@ -108,7 +108,7 @@ def test_cancelling_reaches_workflows_inside(app, flow):
     run.cancel()
     with pytest.raises(TaskRevokedError):
         run.get(timeout=20)
-    assert child.status().state == "CANCELLED"
+    eventually(lambda: child.status().state == "CANCELLED")
     assert states(run)["inner"] == "REVOKED"
 
 

@@ -22,22 +22,28 @@ class Approval(BaseModel):
     amount: float
 
 
-def test_a_sleep_lasts_and_keeps_nothing_busy(bench, app, flow):
-    key = bench.new_key()
+def test_a_sleep_lasts_and_keeps_nothing_busy(bench, app):
+    # A busy machine may not look in time.
+    sleeping = next(filter(None, (asleep(bench, app, seconds) for seconds in (0.5, 5, 15))))
+    assert abs((sleeping.until - datetime.now(UTC)).total_seconds()) < 30
+
+
+def asleep(bench, app, seconds):
+    """The node of a run that sleeps for so many seconds, as it was seen meanwhile, if it was; the run has ended."""
+    key, flow = bench.new_key(), Workflow("flow", app)
     first = flow.add(task(app, "noted").s(0.4, key), name="first")
-    nap = flow.sleep(0.5, after=first)
+    nap = flow.sleep(seconds, after=first)
     by_value = flow.sleep(first, name="by value", after=nap)
     until = flow.sleep(until=datetime.now(UTC) + timedelta(seconds=0.1), after=by_value, name="until")
     flow.add(task(app, "noted").si("awake", key), after=until)
     began = time.monotonic()
     run = flow.apply_async()
-    reached(run, "sleep", "SLEEPING")
-    (sleeping,) = [node for node in run.status().nodes if node.name == "sleep"]
-    assert sleeping.until is not None
-    assert abs((sleeping.until - datetime.now(UTC)).total_seconds()) < 10
-    assert run.get(timeout=20) == "awake"
-    assert time.monotonic() - began > 0.9
+    seen = "SLEEPING", "SUCCESS"
+    (node,) = eventually(lambda: [one for one in run.status().nodes if one.name == "sleep" and one.state in seen])
+    assert run.get(timeout=40) == "awake"
+    assert time.monotonic() - began > seconds + 0.4
     assert bench.ledger(key, 2) == ["0.4", "'awake'"]
+    return node if node.state == "SLEEPING" else None
 
 
 def test_a_sleep_of_what_is_no_time_fails(app, flow):
@@ -65,9 +71,9 @@ def test_a_signal_reaches_the_node_that_waits(app, flow):
         run.signal("approved", {"by": "late"}, key="request 2")
 
 
-def test_signals_before_their_waits_are_kept_in_order(app, flow):
-    nap = flow.sleep(0.4)
-    one = flow.wait_for("answer", after=nap)
+def test_signals_before_their_waits_are_kept_in_order(bench, app, flow):
+    gate = bench.new_key()
+    one = flow.wait_for("answer", after=flow.add(task(app, "until_open").s(gate)))
     two = flow.wait_for("answer", after=one, name="second")
     named(app, flow, "end", one, two)
     run = flow.apply_async()
@@ -76,6 +82,7 @@ def test_signals_before_their_waits_are_kept_in_order(app, flow):
     with pytest.warns(UserWarning, match="waits for signal 'nobody waits', which is kept with the run; they wait for"):
         run.signal("nobody waits", 3)
     assert run.signals() == {"answer": [1, 2], "nobody waits": [3]}
+    bench.open(gate)
     assert run.get(timeout=20) == ["end", [1, 2], {}]
     assert run.signals() == {"nobody waits": [3]}
 

@@ -55,9 +55,10 @@ def define(kit: Kit):
             raise ValueError(name)
 
     @task(name="t.unique_retried", bind=True, unique_for=60, max_retries=1)
-    def unique_retried(self):
+    def unique_retried(self, key):
         if self.request.retries == 0:
-            raise self.retry(countdown=1)
+            raise self.retry(countdown=0)
+        wait_until_open(key)
 
     @task(name="t.unique_for_a_moment", unique_for=0.2, unique_until="expiry")
     def unique_for_a_moment():
