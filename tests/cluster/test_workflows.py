@@ -87,7 +87,7 @@ def test_a_concurrency_limit_across_partitions(app, bench):
 def test_a_unique_task_is_sent_once(app, bench):
     key = bench.new_key()
     unique = task(app, "unique")
-    held = unique.apply_async((key, key), queue="q2", countdown=1)
+    held = unique.apply_async((key, key), queue="q2", countdown=3)
     with ThreadPoolExecutor(4) as pool:
         ids = set(pool.map(lambda queue: unique.apply_async((key, key), queue=queue).id, QUEUES * 2))
     assert ids == {held.id}
@@ -109,7 +109,7 @@ def test_remote_control_and_events(app, bench):
 
 
 def test_a_revoked_task_does_not_run(app):
-    result = task(app, "add").apply_async((1, 1), queue="q1", countdown=1)
+    result = task(app, "add").apply_async((1, 1), queue="q1", countdown=3)
     app.control.revoke(result.id)
     eventually(lambda: app.AsyncResult(result.id).state == "REVOKED", 60)
 

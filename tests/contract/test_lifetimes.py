@@ -101,14 +101,14 @@ def test_abandoned_chords_are_not_kept(driver):
 def test_what_never_expires_is_told_to_stay(driver):
     settle(driver, chord_starts=[ChordStart("g", 3, 0)])
     settle(driver, part("g", "a", 0)._replace(expires=0))
-    driver.at_results.expire(f"{BASE}.s", 1)
+    driver.at_results.expire(f"{BASE}.s", 60)
     renew(driver)
     assert [driver.at_results.ttl(f"{BASE}{suffix}") for suffix in (".s", ".j", ".d")] == [-1, -1, -1]
 
 
 def test_a_chord_of_others_is_kept_while_its_message_waits(driver):
     client = driver.at_results
-    client.set(f"{BASE}.s", 2, ex=1)
+    client.set(f"{BASE}.s", 2, ex=60)
     settle(driver, keeps=[Keep("g", FAR), Keep("nobody", FAR)])
     assert client.ttl(f"{BASE}.s") > FAR - 60
     assert registered(driver) == {f"kept:{BASE}"}

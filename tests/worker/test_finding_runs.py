@@ -110,7 +110,7 @@ def test_the_command_lists_what_it_is_asked_for(app, bench):
         assert text in refused.stderr
 
 
-def test_the_index_expires_with_its_runs(bench):
+def test_the_index_expires_with_its_runs(app, bench):
     server = bench.results
     with make("canvas", *bench.urls()[:2], workflow_run_expires=1, result_expires=1) as short:
         before = {key for key in server.keys() if b"canvas:runs" in key}

@@ -49,7 +49,7 @@ def test_tasks_are_revoked_by_their_stamps(bench, app):
 def test_tasks_for_later_are_revoked_too(bench, app):
     key = bench.new_key()
     with start(bench, "-P", "solo"):
-        result = task(app, "slow_then").apply_async((0, key), countdown=1)
+        result = task(app, "slow_then").apply_async((0, key), countdown=3)
         eventually(lambda: bench.broker.exists("canvas:delayed"))
         result.revoke()
         eventually(lambda: not bench.broker.exists("canvas:delayed"))
