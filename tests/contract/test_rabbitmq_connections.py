@@ -280,3 +280,14 @@ def test_a_queue_cannot_be_exclusive_and_durable(redis_url):
 def test_settings_that_are_for_rabbitmq(broker, ignored):
     app = Canvas("told", broker=broker, event_queue_ttl=3)
     assert ignored_settings(app.conf) == ignored
+
+
+def test_no_worker_takes_tasks_from_a_stream(rabbitmq, redis_url):
+    """Neither from one that its settings declare nor from one that it finds. Clients may send to it."""
+    url = rabbitmq.url()
+    for found in (Queue("log", arguments={"x-queue-type": "stream"}), Queue("log")):
+        driver = open_driver(url, redis_url)
+        with pytest.raises(RefusedError, match=r"queue 'log' is a stream.*give it the x-queue-type classic or quorum"):
+            driver.broker.declare([found])
+        driver.broker.publish([publish("a", "log")])
+        driver.close()

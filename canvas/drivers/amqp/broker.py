@@ -106,6 +106,7 @@ class AmqpBroker:
 
     def declare(self, queues: Sequence[Queue]) -> None:
         self.topology.declare(queues)
+        self.topology.refuse_streams(queues)
         self._ladder.serve(queues)
 
     def publish(self, messages: Sequence[Publish], delays: Delays = None) -> None:

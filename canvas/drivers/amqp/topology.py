@@ -10,10 +10,12 @@ from amqp.exceptions import AMQPError, NotFound, PreconditionFailed
 
 from canvas.drivers.amqp.channels.connecting import errors
 from canvas.drivers.silence import reported
-from canvas.errors import OperationalError
+from canvas.errors import OperationalError, RefusedError
 from canvas.model.queue import Queue
 
 T = TypeVar("T")
+_STREAM = "'stream'"
+"""In RabbitMQ's answer to the declaration, as a queue of another type, of a stream that exists."""
 _MOST_DELIVERIES = 10
 """RabbitMQ 4 drops a message at its 21st delivery, unless its queue has another limit."""
 
@@ -57,6 +59,9 @@ class Topology:
                 )
             )
         except _Differs as exc:
+            if _STREAM in str(exc):
+                self._arguments[queue.name] = {"x-queue-type": "stream"}
+                return
             warnings.warn(
                 f"queue {queue.name!r} exists with other arguments, and is used as it is: {exc}", stacklevel=2
             )
@@ -86,7 +91,20 @@ class Topology:
 
     def is_quorum(self, queue: str) -> bool:
         """Whether a queue was declared here as a quorum queue."""
-        return (self._arguments.get(queue) or {}).get("x-queue-type") == "quorum"
+        return self._type(queue) == "quorum"
+
+    def refuse_streams(self, queues: Sequence[Queue]) -> None:
+        """Raise RefusedError for a queue that is a stream, after its declaration here: no worker can take its
+        messages."""
+        for queue in queues:
+            if self._type(queue.name) == "stream":
+                raise RefusedError(
+                    f"{self._where}: queue {queue.name!r} is a stream, which keeps its messages after their ack: no "
+                    "worker of canvas takes tasks from it; give it the x-queue-type classic or quorum"
+                )
+
+    def _type(self, queue: str) -> Any:
+        return (self._arguments.get(queue) or {}).get("x-queue-type")
 
     def most_deliveries(self, queue: str) -> int:
         """The deliveries of a message after which it has to be put into a queue anew: RabbitMQ drops it after a few
