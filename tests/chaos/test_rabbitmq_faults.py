@@ -8,14 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 import amqp
 import pytest
 
-from canvas import group
+from canvas import Canvas, chord, group
 from canvas.drivers import open_driver
 from canvas.drivers.kombu_envelope import ENVELOPE
 from canvas.drivers.ports.values import Lease
-from canvas.errors import OperationalError
+from canvas.errors import BrokerError, ChordError, EncodeError, OperationalError
 from canvas.model.message import Publish
 from canvas.model.settlement import Settlement
 from canvas.testing.contract import eventually, ids, publish
+from canvas.testing.worker import start_worker
 from tests.chaos.test_rabbitmq import own_node
 from tests.support.process_signals import resume, suspend
 from tests.support.processes import members
@@ -26,7 +27,11 @@ from tests.support.sql_bench import SqlBench
 from tests.worker.commands import start
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
-SHORT_TIMEOUT = {"configuration": "consumer_timeout = 3000\n", "advanced": "[{rabbit,[{channel_tick_interval,1000}]}]."}
+MOST_BYTES = 1_500_000
+SHORT_TIMEOUT = {
+    "configuration": f"consumer_timeout = 3000\nmax_message_size = {MOST_BYTES}\n",
+    "advanced": "[{rabbit,[{channel_tick_interval,1000}]}].",
+}
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +46,7 @@ def node():
 def bench(node, request):
     with RedisServer() as server:
         numbers = {"alarm": 0, "timeout": 1, "deleted_under": 2, "vhost": 3, "full_queue": 4, "connections": 6,
-                   "permissions": 7, "policy": 8}  # fmt: skip
+                   "permissions": 7, "policy": 8, "too_large": 9}  # fmt: skip
         number = next(number for name, number in numbers.items() if name in request.node.name)
         yield RabbitBench(server, node.url(f"t{number}"))
 
@@ -205,3 +210,30 @@ def test_a_policy_that_lets_messages_expire(node, bench):
         with amqp.Connection(**connection) as opened:
             channel = opened.channel()
             eventually(lambda: channel.queue_declare("buried", passive=True).message_count == 1, 30)
+
+
+@pytest.mark.parametrize("results", ["redis", "rpc"])
+def test_a_message_that_is_too_large_ends_its_task_in_failure(node, bench, results):
+    """A client's, a successor, a chord's body, a result that is a message. The worker goes on."""
+    url, backend = bench.urls()[0], bench.urls()[1] if results == "redis" else "rpc://"
+    with Canvas("large", broker=url, backend=backend) as app:
+        large = app.task(name="large")(lambda size, *_: "x" * size)
+        said = f"larger than RabbitMQ's max_message_size, {MOST_BYTES}"
+        with start_worker(app, perform_ping_check=False):
+            for fits in (large.s(1_200_000), large.s(3, "x" * 1_200_000)):
+                fits.delay().get(timeout=60)
+            with pytest.raises(EncodeError, match=said):
+                large.delay(1, "x" * 1_600_000)
+            calls = [large.si(1_600_000) | large.s()]
+            if results == "redis":
+                calls.append(chord([large.si(900_000), large.si(900_000)], large.s()))
+            for call in calls:
+                with pytest.raises((BrokerError, ChordError), match=said):
+                    call.apply_async().get(timeout=60)
+            value = large.delay(1_600_000)
+            if results == "rpc":
+                with pytest.raises(BrokerError, match=said):
+                    value.get(timeout=60)
+            else:
+                assert len(value.get(timeout=60)) == 1_600_000
+            assert large.delay(2).get(timeout=60) == "xx"

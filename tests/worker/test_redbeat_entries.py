@@ -14,6 +14,7 @@ from redbeat.schedules import rrule
 from canvas import Canvas
 from canvas.beat.sources import service_of
 from canvas.drivers.ports.values import Lease
+from canvas.errors import ConfigurationError
 from canvas.schedules import crontab
 from canvas.testing.clock import ManualClock
 from tests.support.messages import decode
@@ -219,3 +220,22 @@ def test_entries_that_cannot_be_read_are_logged_and_the_others_go_on(url, redis_
     assert {f"Leaving out the entry of ours:{name}" for name in definitions} <= {
         record.getMessage().removeprefix("beat: ").split(": ")[0] for record in caplog.records
     }
+
+
+@pytest.mark.parametrize(
+    ("broker", "settings", "said"),
+    [
+        ("memory://", {"redbeat_redis_url": "redis+cluster://localhost:7000"}, "a Redis Cluster"),
+        ("rediss+cluster://localhost:7000", {}, "a Redis Cluster"),
+        (
+            "memory://",
+            {"redbeat_redis_url": "redis://h", "redbeat_redis_options": {"cluster": True}},
+            "a Redis Cluster",
+        ),
+        ("amqp://", {}, "amqp://, which is not Redis"),
+    ],
+)
+def test_what_is_not_a_redis_server_is_refused(broker, settings, said):
+    app = Canvas("refused", broker=broker, set_as_current=False, **settings)
+    with pytest.raises(ConfigurationError, match=f"cannot be kept in {said}.*set redbeat_redis_url to a single Redis"):
+        service_of(app, "redbeat", 300)

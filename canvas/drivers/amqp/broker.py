@@ -121,6 +121,7 @@ class AmqpBroker:
         for message in messages:
             if self.destinations.exists(message):
                 content = to_content(message.payload)
+                self.topology.check_size(len(content.body))
                 address = self._ladder.address(message, content.properties.get("application_headers") or {})
                 found.append(Publication(*address, content))
         return found

@@ -19,6 +19,8 @@ from canvas.model.settlement import DelayedPublish
 from canvas.telemetry import emit
 
 _AT_ONCE = 500
+_SMALL = 1 << 20
+"""Bytes of a message, in the form of an outbox, that every broker takes."""
 _REFUSED_FOR = 0.1
 """Seconds after which a worker that settles tasks tries to send what RabbitMQ has refused."""
 _REPORTED_EVERY = 30.0
@@ -43,9 +45,18 @@ class Destinations:
         return not message.exchange or self._topology.has_exchange(message.exchange)
 
     def outgoing(self, publishes: Iterable[Publish], deferrals: Iterable[DelayedPublish] = ()) -> list[Outgoing]:
-        """Messages as outboxes keep them; without those whose exchange does not exist."""
+        """Messages as outboxes keep them; without those whose exchange does not exist. Raises EncodeError for one that
+        is too large for the broker."""
         found = [Outgoing.of(publish) for publish in publishes if self.exists(publish)]
-        return found + [Outgoing.of(publish, due) for due, publish in deferrals if self.exists(publish)]
+        return self.checked(found + [Outgoing.of(publish, due) for due, publish in deferrals if self.exists(publish)])
+
+    def checked(self, outgoing: list[Outgoing]) -> list[Outgoing]:
+        """The messages. Raises EncodeError for one that is too large for the broker: it would close the channel, each
+        time that the message is taken from its outbox."""
+        for one in outgoing:
+            if len(one.payload) > _SMALL:
+                self._topology.check_size(len(one.content().body))
+        return outgoing
 
     def publications(self, outgoing: Iterable[Outgoing]) -> list[Publication]:
         """Messages as they are published now: one that is not due goes to a queue of its delay."""

@@ -7,6 +7,7 @@ settlement.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from canvas.drivers.amqp.broker import NO_LEASE, AmqpBroker
@@ -27,6 +28,7 @@ from canvas.model.settlement import (
     ReadyChord,
     Settlement,
     SettleResult,
+    SpeculativeDispatch,
 )
 
 _UNSENT_AT_ONCE = 10_000
@@ -66,8 +68,10 @@ class AmqpSettler:
             if worker and (ends or any(one.outgoing or one.settlement.speculative for one in prepared.values())):
                 self._unsent.add(worker)
             outbox = self._state.outbox(worker)
-            dispatches = [self._end(end, outbox) for end in ends]
+            dispatches, too_large = self._ends(ends, outbox)
             reply = self._settler.settle([one.settlement for one in prepared.values()], None, dispatches)
+            for place, verdict in too_large:
+                reply.dispatched.insert(place, verdict)
         done = dict(zip(prepared, reply.verdicts, strict=True))
         verdicts = [done.get(place, refused.get(place)) or SettleResult(False, []) for place in range(len(settlements))]
         leased = self._transact(worker, settlements, prepared, verdicts, lease, bool(ends))
@@ -93,7 +97,7 @@ class AmqpSettler:
             try:
                 prepared[place] = self._one_prepared(settlement, outbox)
             except EncodeError as exc:
-                refused[place] = SettleResult(False, [], f"EncodeError: {exc}")
+                refused[place] = _refused(exc)
         return prepared, refused
 
     def _one_prepared(self, settlement: Settlement, outbox: str) -> Prepared:
@@ -109,16 +113,38 @@ class AmqpSettler:
         destinations = self._broker.destinations
         outgoing = destinations.outgoing(publishes, s.deferrals)
         if self._replies is not None and s.stores:
-            outgoing += self._replies.outgoing(s.stores, reply_to_of(delivery))
+            outgoing += destinations.checked(self._replies.outgoing(s.stores, reply_to_of(delivery)))
         written = frames_of(destinations.publications(outgoing))
         kept = s._replace(
             publishes=_into(outbox, outgoing),
             deferrals=(),
             disposal="ack" if back else s.disposal,
             stores=s.stores if self._replies is None else (),
-            speculative=[one._replace(chord_dispatch=self._end(one.chord_dispatch, outbox)) for one in s.speculative],
+            speculative=self._speculative(s.speculative, outbox),
         )
         return Prepared(kept, outgoing, written)
+
+    def _speculative(self, ends: Sequence[SpeculativeDispatch], outbox: str) -> list[SpeculativeDispatch]:
+        """The ends of chords that may go along. One with a message that AMQP cannot carry is met again, and refused,
+        when its chord is ready."""
+        found = []
+        for one in ends:
+            with suppress(EncodeError):
+                found.append(one._replace(chord_dispatch=self._end(one.chord_dispatch, outbox)))
+        return found
+
+    def _ends(
+        self, ends: Sequence[ChordDispatch], outbox: str
+    ) -> tuple[list[ChordDispatch], list[tuple[int, SettleResult]]]:
+        """The ends of chords as the state commits them, and by place, verdicts on those with messages that AMQP cannot
+        carry."""
+        found, refused = [], []
+        for place, end in enumerate(ends):
+            try:
+                found.append(self._end(end, outbox))
+            except EncodeError as exc:
+                refused.append((place, _refused(exc)))
+        return found, refused
 
     def _end(self, end: ChordDispatch, outbox: str) -> ChordDispatch:
         outgoing = self._broker.destinations.outgoing(end.publishes, end.deferrals)
@@ -181,7 +207,11 @@ class AmqpSettler:
         self._broker.publish(messages, delays)
 
     def dispatch_chord(self, end: ChordDispatch) -> SettleResult:
-        found = self._settler.dispatch_chord(self._end(end, self._state.outbox("")))
+        try:
+            kept = self._end(end, self._state.outbox(""))
+        except EncodeError as exc:
+            return _refused(exc)
+        found = self._settler.dispatch_chord(kept)
         self._forward()
         return found
 
@@ -190,6 +220,10 @@ class AmqpSettler:
 
     def renew(self, every: float) -> int:
         return self._settler.renew(every)
+
+
+def _refused(exc: EncodeError) -> SettleResult:
+    return SettleResult(False, [], f"EncodeError: {exc}")
 
 
 def _into(outbox: str, outgoing: Sequence[Outgoing]) -> list[Publish]:

@@ -1,21 +1,29 @@
 """Queues and exchanges: declares them as Celery does, and asks how long queues are."""
 
+import re
 import threading
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
+from amqp import Message
 from amqp.exceptions import AMQPError, NotFound, PreconditionFailed
 
 from canvas.drivers.amqp.channels.connecting import errors
 from canvas.drivers.silence import reported
-from canvas.errors import OperationalError, RefusedError
+from canvas.errors import EncodeError, OperationalError, RefusedError
 from canvas.model.queue import Queue
 
 T = TypeVar("T")
 _STREAM = "'stream'"
 """In RabbitMQ's answer to the declaration, as a queue of another type, of a stream that exists."""
+_SURELY_TAKEN = 1 << 20
+"""Bytes of a message that every broker is taken to accept."""
+_MOST_BYTES = re.compile(r"larger than (?:configured )?max size (\d+)")
+"""In RabbitMQ's answer to a message that is too large."""
+_NOWHERE = "canvas.nowhere"
+"""A routing key without a queue: what is sent there is dropped."""
 _MOST_DELIVERIES = 10
 """RabbitMQ 4 drops a message at its 21st delivery, unless its queue has another limit."""
 
@@ -34,6 +42,8 @@ class Topology:
         self._exchanges: set[str] = {""}
         self._arguments: dict[str, dict[str, Any] | None] = {}
         """Of queues that were declared, by name."""
+        self._taken, self._most = _SURELY_TAKEN, float("inf")
+        """Bytes of a message that the broker takes, as far as they are known, and those beyond which it takes none."""
 
     def declare(self, queues: Sequence[Queue], again: bool = False) -> None:
         """Make each queue, its exchange and the binding between them; nothing, where this object did it before, unless
@@ -91,7 +101,7 @@ class Topology:
 
     def is_quorum(self, queue: str) -> bool:
         """Whether a queue was declared here as a quorum queue."""
-        return self._type(queue) == "quorum"
+        return bool(self._type(queue) == "quorum")
 
     def refuse_streams(self, queues: Sequence[Queue]) -> None:
         """Raise RefusedError for a queue that is a stream, after its declaration here: no worker can take its
@@ -131,6 +141,32 @@ class Topology:
         """Make sure that a queue exists, by default with the arguments that it was declared with here."""
         if self.length(queue) is None:
             self.declare([Queue(queue, arguments=self._arguments.get(queue))], again=True)
+
+    def check_size(self, size: int) -> None:
+        """Raise EncodeError for the body of a message that is larger than the broker takes. It does not say how large
+        one may be before it refuses one, and closes its channel: one of no use is sent to nowhere."""
+        if self._taken < size < self._most == float("inf"):
+            self._ask_for(1 << (size - 1).bit_length())
+        if size > self._most:
+            raise EncodeError(
+                f"a message of {size} bytes is larger than RabbitMQ's max_message_size, {self._most:.0f}: raise that, "
+                "or keep the data elsewhere and send where it is"
+            )
+
+    def _ask_for(self, size: int) -> None:
+        def send(channel: Any) -> None:
+            channel.basic_publish(Message(bytes(size)), "", _NOWHERE)
+            channel.basic_qos(0, 0, False)  # is answered after the message
+
+        try:
+            self.call(send)
+        except _Differs as exc:
+            found = _MOST_BYTES.search(str(exc))
+            if found is None:
+                raise
+            self._most = int(found[1])
+        else:
+            self._taken = size
 
     def length(self, queue: str) -> int | None:
         """Messages that no worker holds; ``None`` when there is no such queue."""

@@ -83,6 +83,8 @@ class LocalSettler:
             found = destinations.publications(destinations.outgoing(publishes, s.deferrals))
         if s.stores and self._replies is not None:
             found += self._replies.publications(s.stores, reply_to_of(delivery))
+        for one in found:
+            self._broker.topology.check_size(len(one.content.body))
         if delivery is not None and s.disposal == "dead_letter":
             found += destinations.publications([dead_letter(delivery, s.reason)])
         return found
