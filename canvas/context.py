@@ -246,15 +246,27 @@ def called_task() -> Any:
 
 def running_tasks() -> list[Any]:
     """The tasks this code runs in, the innermost last: the one that a worker runs, and those called as functions."""
-    calls = []
-    call = _direct.get()
-    while call is not None:
-        calls.append(call.task)
-        call = call.around
+    tasks = [call.task for call in _calls()]
     request = _request.get()
     if request is not None and request.runs is not None:
-        calls.append(request.runs)
-    return calls[::-1]
+        tasks.append(request.runs)
+    return tasks[::-1]
+
+
+def requests_of(task: Any) -> list[Any]:
+    """The requests of ``task``'s running calls, the innermost last."""
+    requests = [call.request for call in _calls() if call.task is task]
+    request = _request.get()
+    if request is not None and request.task == task.name:
+        requests.append(request)
+    return requests[::-1]
+
+
+def _calls() -> Iterator[DirectCall]:
+    call = _direct.get()
+    while call is not None:
+        yield call
+        call = call.around
 
 
 def current_task() -> Any:

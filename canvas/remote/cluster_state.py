@@ -52,6 +52,7 @@ class State:
         self.event_count = self.task_count = 0
         self.tasks_by_type = _Index(self._listed)
         self.tasks_by_worker = _Index(self._listed)
+        self._seen_types: set[str] = set()
         self._homes: dict[str | None, list[set[TaskEntry]]] = {}
         """The parts of the indexes that have a task, by the task's id."""
         for index, known in ((self.tasks_by_type, tasks_by_type), (self.tasks_by_worker, tasks_by_worker)):
@@ -146,6 +147,7 @@ class State:
         """Put a task into the indexes."""
         name = getattr(task, "name", None)
         if name is not None:
+            self._seen_types.add(name)
             self._put(task, self.tasks_by_type[name])
         if task.worker is not None:
             self._put(task, self.tasks_by_worker[task.worker.hostname or ""])
@@ -214,7 +216,7 @@ class State:
 
     def task_types(self) -> list[str]:
         """The names of the tasks that events have named."""
-        return sorted(self.tasks_by_type)
+        return sorted(self._seen_types)
 
     def alive_workers(self) -> Iterator[WorkerEntry]:
         """The workers whose last heartbeat is recent."""

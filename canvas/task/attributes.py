@@ -3,7 +3,7 @@
 from typing import Any, Protocol
 
 from canvas.config.config import Config
-from canvas.context import current_app, has_current_app, request_of
+from canvas.context import current_app, has_current_app, request_of, requests_of
 from canvas.errors import ConfigurationError, MaxRetriesExceededError, OperationalError
 from canvas.model.call_options import ATTRIBUTES
 from canvas.task.annotations import annotate
@@ -78,6 +78,10 @@ class RequestStack:
     def top(self) -> Any:
         """The request of the call that runs; ``None`` if none does."""
         return request_of(self._task)
+
+    @property
+    def stack(self) -> list[Any]:
+        return requests_of(self._task)
 
     def push(self, request: Any) -> None:
         self._task.push_request(**vars(request))

@@ -202,7 +202,7 @@ def elsewhere(stack, requests, seen):
 def outer(self):
     copied = {name: threading.local.__getattribute__(_state._tls, name) for name in _state._tls.__dict__}
     seen = []
-    about = (list(_task_stack.stack), [self.request], seen)
+    about = (list(_task_stack.stack), self.request_stack.stack, seen)
     thread = threading.Thread(target=elsewhere, args=about)
     thread.start()
     thread.join()

@@ -58,7 +58,7 @@ def shown(state):
         "of": {uuid: task.worker.hostname for uuid, task in state.tasks.items() if task.worker},
         "origin": {uuid: task.origin for uuid, task in state.tasks.items()},
         "info": {uuid: task.info() for uuid, task in state.tasks.items()},
-        "types": list(state.task_types()),
+        "types": (list(state.task_types()), sorted(state._seen_types)),
         "by type": {name: [uuid for uuid, _ in state.tasks_by_type(name)] for name in state.task_types()},
         "by worker": [uuid for uuid, _ in state.tasks_by_worker("w@h")],
         "by time": [uuid for uuid, _ in state.tasks_by_time()],
