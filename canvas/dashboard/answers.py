@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from canvas.errors import BrokerError, CanvasError, RunLost
+from canvas.wire.moments import aware
 
 LARGEST_BODY = 1_000_000
 """Bytes of a request's body that are read."""
@@ -106,10 +107,10 @@ def moment_of(given: str | None, name: str) -> float | None:
         return float(given)
     except ValueError:
         pass
-    from datetime import UTC, datetime
+    from datetime import datetime
 
     try:
         moment = datetime.fromisoformat(given)
     except ValueError:
         raise ApiError(400, f"{name}: expected a unix time or ISO 8601; got {given[:50]!r}") from None
-    return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
+    return aware(moment).timestamp()

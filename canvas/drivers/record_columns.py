@@ -15,6 +15,7 @@ from canvas.errors import DecodeError, EncodeError
 from canvas.model.record import OWN_FIELDS
 from canvas.model.settlement import ResultWrite
 from canvas.wire import codecs
+from canvas.wire.moments import aware
 from canvas.wire.record import unpacked
 
 OWN = "canvas_fields"
@@ -81,10 +82,8 @@ class RecordColumns:
 
     def _join(self, row: Mapping[str, Any]) -> bytes:
         done: datetime | None = row["date_done"]
-        if done is not None and done.tzinfo is None:
-            done = done.replace(tzinfo=UTC)
         text = {"status": row["status"], "traceback": row["traceback"], "task_id": row["task_id"]}
-        text["date_done"] = done.isoformat() if done is not None else None
+        text["date_done"] = aware(done).isoformat() if done is not None else None
         names = ["status", "result", "traceback", "children", "date_done"]
         if "name" in row:
             names += [*_EXTENDED_TEXT, "args", "kwargs"]
@@ -187,4 +186,4 @@ def _time_of(text: Any) -> datetime | None:
     if not text:
         return None
     found = text if isinstance(text, datetime) else datetime.fromisoformat(text)
-    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+    return aware(found)

@@ -41,6 +41,7 @@ def copied(sig: Any) -> Wire:
 
 
 def last_task(sig: Wire) -> Wire:
+    """The task whose result is that of a signature, which does not end in a group."""
     if sig["subtask_type"] == "chain":
         return last_task(sig["kwargs"]["tasks"][-1])
     return last_task(sig["kwargs"]["body"]) if sig["subtask_type"] == "chord" else sig
@@ -62,6 +63,7 @@ def tasks_of(sig: Wire) -> Iterator[Wire]:
 
 
 def first_step(sig: Wire) -> Wire:
+    """The step that a chain begins with; another signature itself."""
     return first_step(sig["kwargs"]["tasks"][0]) if sig["subtask_type"] == "chain" else sig
 
 

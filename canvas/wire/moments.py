@@ -46,7 +46,12 @@ def instant(text: str, name: str = "expires") -> datetime:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise InvalidTaskError(f"{name}: expected ISO 8601 text; got {text!r:.100}") from None
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    return aware(moment)
+
+
+def aware(moment: datetime, zone: tzinfo = UTC) -> datetime:
+    """The datetime itself, or in ``zone`` if it has none."""
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=zone)
 
 
 def _after(seconds: Any, name: str, clock: Clock) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
@@ -11,6 +11,7 @@ from canvas.errors import CompositionError, RunLost
 from canvas.model import states
 from canvas.model.record import Record
 from canvas.model.run_index import CANCELLED, OF_CELERY, RUN_STATES, FoundRun, RunQuery, in_celery_form
+from canvas.wire.moments import aware
 from canvas.workflows.compose.other_names import refuse_other_names
 from canvas.workflows.labels import checked_name, label_terms
 from canvas.workflows.run import Run
@@ -162,7 +163,7 @@ class Runs:
             case None:
                 return None
             case datetime():
-                return (given if given.tzinfo is not None else given.replace(tzinfo=now.tzinfo)).timestamp()
+                return aware(given, now.tzinfo or UTC).timestamp()
             case timedelta():
                 return (now - given).timestamp()
             case int() | float() if not isinstance(given, bool):

@@ -173,6 +173,18 @@ def any_apps(name: str) -> list[str]:
     return found
 
 
+def made(name: str, kind: str) -> list[int]:
+    """The lines on which a file makes an object of a class of this name."""
+    calls = [node for node in ast.walk(tree(name)) if isinstance(node, ast.Call)]
+    return [call.lineno for call in calls if kind in (getattr(call.func, "attr", ""), getattr(call.func, "id", ""))]
+
+
+def spells_key(name: str, key: str) -> bool:
+    """Whether a file writes a dict with this key."""
+    keys = [one for node in ast.walk(tree(name)) if isinstance(node, ast.Dict) for one in node.keys]
+    return any(isinstance(one, ast.Constant) and one.value == key for one in keys)
+
+
 def _is_any(annotation: ast.expr | None) -> bool:
     return annotation is not None and "Any" in {getattr(node, "id", "") for node in ast.walk(annotation)}
 

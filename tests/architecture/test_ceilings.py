@@ -8,7 +8,16 @@ from collections import Counter
 
 import pytest
 
-from tests.architecture.structure import MODULES, ROOT, any_apps, circles, foreign_private_names, functions
+from tests.architecture.structure import (
+    MODULES,
+    ROOT,
+    any_apps,
+    circles,
+    foreign_private_names,
+    functions,
+    made,
+    spells_key,
+)
 from tests.support.processes import ROOT as CHECKOUT
 
 FILE_LINES = 300
@@ -23,6 +32,27 @@ FILES_IN_CIRCLES = 0
 FOREIGN_PRIVATE_NAMES = 0
 ANY_APPS: dict[str, int] = {}
 """Parameters and attributes named ``app`` without a type, by file."""
+THREADS = {
+    "canvas.beat.scheduler_classes.service": 1,
+    "canvas.cli.demo.page": 1,
+    "canvas.drivers.amqp.rpc.reader": 1,
+    "canvas.drivers.redis.partitions.away": 1,
+    "canvas.drivers.sql.connections.announcements": 1,
+    "canvas.execution.background": 1,
+    "canvas.testing.worker": 1,
+    "canvas.worker.control.process_commands": 1,
+    "canvas.worker.node": 1,
+    "canvas.worker.pools.asyncio_pool": 1,
+    "canvas.worker.pools.child_channel": 1,
+    "canvas.worker.pools.parent_death": 1,
+    "canvas.worker.process": 1,
+    "canvas.worker.process_exit": 1,
+    "canvas.worker.signal_handlers": 1,
+    "canvas.worker.stop_while_starting": 1,
+    "canvas.worker.stopping": 2,
+}
+"""Threads by the file that makes them. What is done again and again is a ``BackgroundService``; these run tasks, wait
+for one thing, or make one call."""
 ROUTES = {"link": (127, 36, 73), "chord": (177, 34, 99)}
 """Calls, files and changes of file: of one chain link in a worker with one slot, and of ``chord(...).delay()``
 (docs/decisions/0041)."""
@@ -69,6 +99,16 @@ def test_circles_with_imports_for_type_checkers():
 def test_private_names_of_other_files():
     found = [f"{name}:{use}" for name in MODULES for use in foreign_private_names(name)]
     assert len(found) <= FOREIGN_PRIVATE_NAMES, found
+
+
+def test_threads_beside_those_of_background_services():
+    found = {name: count for name in MODULES if (count := len(made(name, "Thread")))}
+    assert {name: count for name, count in found.items() if count > THREADS.get(name, 0)} == {}
+    assert THREADS.keys() - found.keys() == set(), "take these off the list"
+
+
+def test_one_place_spells_a_signature():
+    assert [name for name in MODULES if spells_key(name, "subtask_type")] == ["canvas.primitives.fields"]
 
 
 def test_parameters_named_app_without_a_type():

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from canvas.cli.multi.nodes import Line, Node, Options, expanded, nodes_of, parsed
+from canvas.cli.multi.nodes import Line, Node, Options, expanded, lives, nodes_of, parsed
 from canvas.errors import ConfigurationError
 from canvas.remote.signal_names import signal_named
 
@@ -116,7 +116,7 @@ def _start(nodes: list[Node], say: Any, verbose: bool) -> int:
     say("> Starting nodes...")
     failed = False
     for node in nodes:
-        for path in (node.pid_file, node.path("--logfile", node.options.get("-f") or "/var/log/celery/%n%I.log")):
+        for path in (node.pid_file, node.log_file):
             _make_folder(os.path.dirname(path))
         if verbose:
             say(f"  {node.shown()}")
@@ -147,15 +147,7 @@ def _stop(nodes: list[Node], number: signal.Signals, say: Any, waits: bool) -> N
         os.kill(pid, number)
     while waits and running:
         for name, pid in list(running.items()):
-            if not _lives(pid):
+            if not lives(pid):
                 del running[name]
                 say(f"\t> {name}: OK")
         time.sleep(_LOOKS_EVERY if running else 0)
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, PermissionError):
-        return False
-    return True

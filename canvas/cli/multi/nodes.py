@@ -76,6 +76,11 @@ class Node:
     def pid_file(self) -> Path:
         return Path(self.path("--pidfile", _PID_FILE))
 
+    @property
+    def log_file(self) -> str:
+        """The path of its log, which has ``%I`` where the processes of a pool have logs of their own."""
+        return self.path("--logfile", self.options.get("-f") or _LOG_FILE)
+
     def path(self, option: str, default: str) -> str:
         """The path of an option, with its patterns expanded."""
         return expanded(os.path.expanduser(self.options.get(option) or default), self.name)
@@ -102,10 +107,18 @@ class Node:
         """The id of its process, if it runs."""
         try:
             pid = int(self.pid_file.read_text())
-            os.kill(pid, 0)
-        except (FileNotFoundError, ValueError, ProcessLookupError, PermissionError):
+        except (FileNotFoundError, ValueError):
             return None
-        return pid
+        return pid if lives(pid) else None
+
+
+def lives(pid: int) -> bool:
+    """Whether this user has a process of this id."""
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
 
 
 def _words(name: str, value: str | None) -> list[str]:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 from canvas.app.application import Canvas
@@ -21,6 +22,7 @@ from canvas.dashboard.collecting.stopped_runs import StoppedRun, StoppedRuns
 from canvas.dashboard.collecting.workers import OF_ALL, Answers
 from canvas.dashboard.options import DashboardOptions
 from canvas.errors import CanvasError, ConfigurationError
+from canvas.execution.background import BackgroundService
 from canvas.model import states
 from canvas.remote.cluster_entries import Task, Worker
 from canvas.remote.events import Event
@@ -36,6 +38,8 @@ _ANSWERED_WITHIN = 4.0
 """Seconds for which the first look at the queues waits for the answers of workers."""
 _AGAIN = 1.0
 """Seconds after which a source that does not answer is tried again."""
+_ENDS_WITHIN = 5.0
+"""Seconds for which ``stop`` waits for each thread."""
 _SCHEDULE_EVERY = 15.0
 """Seconds between two looks at the schedule."""
 _GONE = 600.0
@@ -80,45 +84,39 @@ class Collector:
             ("groups", _LOOK_EVERY, self.families.read_groups),
             ("schedule", _SCHEDULE_EVERY, self._read_schedule),
         ]
+        """Name, seconds between two times, and function of what is done regularly, each on a thread of its own."""
         if (listed := listing_of(app, options.broker_api)) is not None:
             self.duties.append(("broker_api", _ASK_EVERY, lambda: self.queues.note_all(listed())))
-        """Name, seconds between two times, and function of what is done regularly, each on a thread of its own."""
         self._stopped = threading.Event()
         self._asked = threading.Event()
         """Workers have been asked which queues they consume, and had the time to answer."""
-        self._threads: list[threading.Thread] = []
+        self._services: list[BackgroundService] = []
         self._lock = threading.Lock()
 
     def start(self) -> bool:
         """Begin, unless it has begun already; returns whether it begins."""
         with self._lock:
-            if self._threads:
+            if self._services:
                 return False
             self._stopped.clear()
-            self._threads = [threading.Thread(target=self._read_events, name="canvas-dashboard-events", daemon=True)]
-            for name, seconds, function in self.duties:
-                arguments = (name, seconds, function)
-                self._threads.append(
-                    threading.Thread(target=self._repeat, args=arguments, name=f"canvas-dashboard-{name}", daemon=True)
-                )
-            for thread in self._threads:
-                thread.start()
+            duties = [("events", _AGAIN, self._read_until_cut_off), *self.duties]
+            self._services = [BackgroundService(f"dashboard-{duty[0]}", partial(self._do, *duty)) for duty in duties]
+            for service in self._services:
+                service.start()
             return True
 
     def stop(self) -> None:
         """End all threads."""
         with self._lock:
             self._stopped.set()
-            for thread in self._threads:
-                thread.join(5)
-            self._threads = []
+            for service in self._services:
+                service.stop()
+            for service in self._services:
+                service.stop(within=_ENDS_WITHIN)
+            self._services = []
 
-    def _repeat(self, name: str, seconds: float, function: Callable[[], object]) -> None:
-        while not self._stopped.is_set():
-            self._try(name, function)
-            self._stopped.wait(seconds if self.health.answers(name) else _AGAIN)
-
-    def _try(self, name: str, function: Callable[[], object]) -> None:
+    def _do(self, name: str, seconds: float, function: Callable[[], object]) -> float:
+        """Do a duty. Returns the seconds until it is due again."""
         try:
             function()
         except CanvasError as exc:
@@ -129,11 +127,7 @@ class Collector:
             self.health.bad(name, exc)
         else:
             self.health.good(name)
-
-    def _read_events(self) -> None:
-        while not self._stopped.is_set():
-            self._try("events", self._read_until_cut_off)
-            self._stopped.wait(_AGAIN)
+        return seconds if self.health.answers(name) else _AGAIN
 
     def _read_until_cut_off(self) -> None:
         enabled = 0.0

@@ -5,9 +5,7 @@ from typing import Protocol
 
 from canvas.drivers.ports.values import HeartbeatReply
 from canvas.model.message import Delivery
-from canvas.model.settlement import (
-    Orphan,
-)
+from canvas.model.settlement import Orphan
 
 
 class Recovery(Protocol):

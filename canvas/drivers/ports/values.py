@@ -5,13 +5,18 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from canvas.model.message import Delivery
-from canvas.model.settlement import (
-    SettleResult,
-)
+from canvas.model.settlement import SettleResult
 
 ORPHANS_AGAIN = 30.0
 """Seconds after which orphans that are not settled are handed out again."""
-
+MISSED_FOR = 3.0
+"""Seconds after the end of its last heartbeat from which on a silent worker counts as dead. One that lives tries each
+second to reach a server that was unreachable."""
+MAY_COME_BACK = 60.0
+"""Seconds in which a worker that counts as dead may still settle what it had begun, before others do."""
+FORGOTTEN_AFTER = 120.0
+"""Seconds after which the lease of a worker that is not registered has no holder: every worker that lives registers
+itself with each heartbeat."""
 
 CLOCKS_AGREE_WITHIN = 2.0
 """Seconds."""

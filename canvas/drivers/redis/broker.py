@@ -75,7 +75,7 @@ class RedisBroker:
         self._no_results = ResultSide(str(link.address.db), self.keys.no_chords)
         sources = SourceOrder(self.keys, self._waiting, order == "sorted")
         self.settling = SettleCall(
-            link, self.keys, sources, self._waiting, self._recovery.tags, {} if numbers is None else numbers
+            link, self.keys, sources, self._waiting, self._recovery.give_back_tags, {} if numbers is None else numbers
         )
 
     def parts(self) -> BrokerParts:
@@ -148,7 +148,7 @@ class RedisBroker:
         if not deliveries:
             return 0
         given = [[d.tag, d.payload, self.packing.list_of(d.queue, d.payload)] for d in deliveries]
-        return self._recovery.give(worker_of_tag(deliveries[0].tag), given)
+        return self._recovery.give_back(worker_of_tag(deliveries[0].tag), given)
 
     def fences(self, settlements: Sequence[Settlement]) -> list[bool]:
         """Whether the fence of each settlement holds now."""

@@ -10,7 +10,7 @@ from uuid import uuid4
 import msgspec
 
 from canvas.drivers.kombu_envelope import ENVELOPE
-from canvas.drivers.ports.values import ORPHANS_AGAIN, HeartbeatReply
+from canvas.drivers.ports.values import FORGOTTEN_AFTER, MAY_COME_BACK, MISSED_FOR, ORPHANS_AGAIN, HeartbeatReply
 from canvas.drivers.redis.bindings import Bindings
 from canvas.drivers.redis.connection.client import RedisClient
 from canvas.drivers.redis.keys import BrokerKeys
@@ -26,12 +26,7 @@ _REAPER_TTL = 1_000
 """Milliseconds. Two at once only do the work twice; one that was killed over it keeps all others from it."""
 _VISIBILITY_SWEEP_EVERY = 60.0
 _MUTEX_TTL = 300_000
-_FORGOTTEN_AFTER = 120.0
-"""Seconds. Every worker that lives registers itself with each heartbeat."""
 _BEGUN_FOR = 86_400
-_MAY_COME_BACK = 60.0
-_MISSED_FOR = 3.0
-"""Seconds. A worker that lives tries each second to reach a server that was unreachable."""
 _STARTED_FOR = 7 * 86_400
 """Seconds for which it is known that a message had started."""
 
@@ -86,13 +81,13 @@ class LeaseRecovery:
     def lease_tag(self, worker: str, number: int) -> str:
         return tag_of(worker, number)
 
-    def give(self, worker: str, given: Sequence[list[Any]]) -> int:
+    def give_back(self, worker: str, given: Sequence[list[Any]]) -> int:
         """Give back ``[tag, payload, list, …]`` leases. Returns how many were still held."""
         keys = self._keys
         held = [keys.unacked, keys.unacked_index, keys.leases(worker), keys.early_acked(worker)]
         return int(self._link.call("release_leases", held, [pack(list(given))]))
 
-    def tags(self, worker: str, tags: Sequence[str], count_delivery: bool = False) -> int:
+    def give_back_tags(self, worker: str, tags: Sequence[str], count_delivery: bool = False) -> int:
         """Give back leases by tag, in order, marked as delivered before."""
         total = 0
         started = {tag.decode() for tag in self._link.command("SMEMBERS", self._keys.redelivered_running(worker))}
@@ -105,19 +100,19 @@ class LeaseRecovery:
                 if home is not None:
                     given.append([tag, *home])
             if given:
-                total += self.give(worker, given)
+                total += self.give_back(worker, given)
         return total
 
     def release_unknown(self, worker: str, held: Collection[str]) -> int:
         leased = {tag.decode() for tag in self._link.command("SMEMBERS", self._keys.leases(worker))}
-        return self.tags(worker, sorted(leased.difference(held), key=number_of_tag))
+        return self.give_back_tags(worker, sorted(leased.difference(held), key=number_of_tag))
 
     def recover(self, worker: str, count_delivery: bool, orphans_in: float = 0.0) -> int:
         """Return all messages that one worker held to their queues, and forget the worker. Other workers settle the
         tasks that it had begun, ``orphans_in`` seconds from now."""
         keys = self._keys
         tags = sorted((tag.decode() for tag in self._link.command("SMEMBERS", keys.leases(worker))), key=number_of_tag)
-        total = self.tags(worker, tags, count_delivery)
+        total = self.give_back_tags(worker, tags, count_delivery)
         registered = self._link.command("HGET", keys.workers, worker)
         total += self._empty(worker, json.loads(registered) if registered else ())
         commands: list[Sequence[Any]] = [
@@ -194,10 +189,10 @@ class LeaseRecovery:
             alive = self._link.pipeline([("EXISTS", keys.heartbeat(name)) for name in workers])
             for name in self._missed([name for name, lives in zip(workers, alive, strict=True) if not lives]):
                 # The recovery of another may have taken long, or been repeated while the server was unreachable to all.
-                if self._link.command("EXISTS", keys.heartbeat(name)) or not self._link.absence.over_for(_MISSED_FOR):
+                if self._link.command("EXISTS", keys.heartbeat(name)) or not self._link.absence.over_for(MISSED_FOR):
                     continue
                 # Perhaps it was only out of reach, and settles what it has begun when it is back.
-                total += self.recover(name, count_delivery=True, orphans_in=_MAY_COME_BACK)
+                total += self.recover(name, count_delivery=True, orphans_in=MAY_COME_BACK)
         if time.monotonic() >= self._next_sweep:
             self._next_sweep = time.monotonic() + _VISIBILITY_SWEEP_EVERY
             total += self._beyond_visibility()
@@ -225,9 +220,9 @@ class LeaseRecovery:
             gone = [name for name, known in zip(new, registered, strict=True) if not known]
             if gone:
                 self._link.command("HDEL", keys.silent_since, *gone)
-        if not self._link.absence.over_for(_MISSED_FOR):
+        if not self._link.absence.over_for(MISSED_FOR):
             return []  # those that were noted as silent before it have had no chance to send a heartbeat
-        return [name for name, first in since.items() if first is not None and now - float(first) >= _MISSED_FOR]
+        return [name for name, first in since.items() if first is not None and now - float(first) >= MISSED_FOR]
 
     def _beyond_visibility(self) -> int:
         """Return messages that Celery's workers never acked, and messages leased by workers unknown to Redis."""
@@ -238,8 +233,8 @@ class LeaseRecovery:
         now = self._link.time()
         old = self._link.command("ZRANGE", keys.unacked_index, 0, now - self._visibility_timeout, "BYSCORE")
         tags = [tag.decode() for tag in old if not tag.startswith(b"canvas:")]
-        tags += self._unowned(now - _FORGOTTEN_AFTER)
-        total = self.tags("", tags)
+        tags += self._unowned(now - FORGOTTEN_AFTER)
+        total = self.give_back_tags("", tags)
         self._link.command("DEL", keys.unacked_mutex)
         return total
 

@@ -73,7 +73,7 @@ class StateRecovery(LeaseRecovery):
     """Makes the entry of an outbox of a queue and a message."""
     _keys: StateKeys
 
-    def tags(self, worker: str, tags: Sequence[str], count_delivery: bool = False) -> int:
+    def give_back_tags(self, worker: str, tags: Sequence[str], count_delivery: bool = False) -> int:
         # Those of a worker of which nothing else is known come together with those of others.
         by_worker: dict[str, list[str]] = {}
         for tag in tags:
@@ -96,7 +96,7 @@ class StateRecovery(LeaseRecovery):
             headers = loss_headers(ENVELOPE, payload, tag in started) if count_delivery else {}
             entry = self.to_entry(queue, redelivered(ENVELOPE, payload, **headers))
             returned.append([tag, entry, self._keys.outbox])
-        return ended + (self.give(worker, returned) if returned else 0)
+        return ended + (self.give_back(worker, returned) if returned else 0)
 
     def drop(self, worker: str, dropped: Sequence[list[Any]]) -> tuple[int, list[str]]:
         """End ``[tag, key of the message's id, mark]`` leases. Returns how many were held, and the tags of those that
@@ -214,7 +214,7 @@ class StateBroker(RedisBroker):
             self.link.command("SREM", self.keys.delay_queues, *names)
 
     def take_acked(self, delivery: Delivery, entry: bytes) -> bool:
-        return self._recovery.give(worker_of_tag(delivery.tag), [[delivery.tag, entry, self.keys.outbox]]) > 0
+        return self._recovery.give_back(worker_of_tag(delivery.tag), [[delivery.tag, entry, self.keys.outbox]]) > 0
 
     def outbox(self, worker: str) -> str:
         return self.keys.outbox_of(worker) if worker else self.keys.outbox

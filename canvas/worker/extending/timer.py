@@ -9,6 +9,7 @@ from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 from canvas.execution.background import NEVER, BackgroundService
+from canvas.wire.moments import aware
 
 _log = logging.getLogger("celery.worker")
 _ENDS_WITHIN = 5.0
@@ -159,4 +160,4 @@ def to_timestamp(d: datetime | float, default_timezone: tzinfo | None = None) ->
     """A datetime as a unix time; numbers stay. One without a zone is taken to be in ``default_timezone``, or UTC."""
     if not isinstance(d, datetime):
         return d
-    return (d if d.tzinfo is not None else d.replace(tzinfo=default_timezone or UTC)).timestamp()
+    return aware(d, default_timezone or UTC).timestamp()

@@ -27,6 +27,7 @@ from canvas.model.workflow_run import (
     stamp_options,
     starts,
 )
+from canvas.wire.moments import aware
 from canvas.wire.signing import mail_of
 from canvas.workflows.services import WorkflowServices
 from canvas.workflows.steps.attempt import Attempt, by_policy
@@ -249,7 +250,7 @@ def moment_of(value: Any, name: str) -> float:
         if isinstance(value, str):
             value = datetime.fromisoformat(value)
         if isinstance(value, datetime):
-            value = (value if value.tzinfo is not None else value.replace(tzinfo=UTC)).timestamp()
+            value = aware(value).timestamp()
         if not isinstance(value, bool) and isinstance(value, int | float) and 0 <= value < 253_370_764_800:
             return float(value)
     except (ValueError, OverflowError):

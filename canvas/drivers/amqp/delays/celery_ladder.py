@@ -7,12 +7,13 @@ tenth to send it to the exchange of the highest bit that is set.
 
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 from canvas.drivers.amqp.topology import Topology
 from canvas.model.message import Publish
 from canvas.model.queue import Queue
+from canvas.wire.moments import aware
 
 DELIVERY: Final = "celery_delayed_delivery"
 _BITS: Final = 28
@@ -85,4 +86,4 @@ def _seconds_until(eta: Any) -> int:
         moment = datetime.fromisoformat(eta)
     except ValueError:
         return 0
-    return int((moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp() - time.time())
+    return int(aware(moment).timestamp() - time.time())

@@ -7,7 +7,7 @@ from math import inf
 from sqlalchemy import Connection, delete, func, or_, select, update
 
 from canvas.drivers.kombu_envelope import ENVELOPE
-from canvas.drivers.ports.values import ORPHANS_AGAIN, HeartbeatReply
+from canvas.drivers.ports.values import FORGOTTEN_AFTER, MAY_COME_BACK, MISSED_FOR, ORPHANS_AGAIN, HeartbeatReply
 from canvas.drivers.sql.database import Database
 from canvas.drivers.sql.dialects import read_clock, upsert
 from canvas.drivers.sql.state.leases import LeaseRow, LostMark, SqlLeases
@@ -20,13 +20,8 @@ from canvas.model.settlement import Orphan, Settlement
 
 _LOST_FOR = 86_400.0
 """Seconds within which the message of a dead worker is delivered again, for the delivery to be counted."""
-_MAY_COME_BACK = 60.0
-_MISSED_FOR = 3.0
-"""Seconds. A worker that lives tries each second to reach a database that was unreachable."""
 _SWEEP_EVERY = 60
 """Seconds between two deletions of rows that have expired."""
-_FORGOTTEN_AFTER = 120.0
-"""Seconds. Every worker that lives registers itself with each heartbeat."""
 _SWEPT = "swept"
 """The counter that has the time of the latest deletion."""
 
@@ -94,10 +89,10 @@ class SqlRecovery:
             gone = delete(workers).where(workers.c.worker == worker)
             if silent:
                 # This transaction may have been tried for as long as the database was unreachable to all workers.
-                if not self._database.absence.over_for(_MISSED_FOR):
+                if not self._database.absence.over_for(MISSED_FOR):
                     return None
                 now = read_clock(connection)
-                gone = gone.where(workers.c.expires_at <= now, workers.c.silent_since <= now - _MISSED_FOR)
+                gone = gone.where(workers.c.expires_at <= now, workers.c.silent_since <= now - MISSED_FOR)
             # The row is locked before the leases: the worker itself locks them in this order with a heartbeat.
             if not connection.execute(gone).rowcount and silent:
                 return None
@@ -144,14 +139,14 @@ class SqlRecovery:
             if connection.execute(select(func.count()).select_from(workers).where(silent)).scalar_one() == 0:
                 return []
             connection.execute(note)
-            long = select(workers.c.worker).where(silent, workers.c.silent_since <= now - _MISSED_FOR)
+            long = select(workers.c.worker).where(silent, workers.c.silent_since <= now - MISSED_FOR)
             return list(connection.execute(long).scalars())
 
         silent = self._database.call(missed)
         # Workers that were noted as silent before an absence have had no chance to send a heartbeat.
         for worker in silent:
             # Perhaps it was only out of reach, and settles what it has begun when it is back.
-            total += self._recover(worker, counts=True, orphans_in=_MAY_COME_BACK, silent=True)
+            total += self._recover(worker, counts=True, orphans_in=MAY_COME_BACK, silent=True)
         if time.monotonic() >= self._next_sweep:
             self._next_sweep = time.monotonic() + _SWEEP_EVERY
             total += self._database.change(self._sweep)
@@ -169,7 +164,7 @@ class SqlRecovery:
         connection.execute(delete(tables.rate_limits).where(tables.rate_limits.c.next_turn <= now))
         leases, workers = tables.leases, select(tables.workers.c.worker)
         abandoned = or_(leases.c.early_acked.is_(False), leases.c.orphaned_at.is_(None))
-        old = select(leases.c.worker).where(leases.c.leased_at <= now - _FORGOTTEN_AFTER, abandoned)
+        old = select(leases.c.worker).where(leases.c.leased_at <= now - FORGOTTEN_AFTER, abandoned)
         unknown = connection.execute(old.where(leases.c.worker.not_in(workers)).distinct()).scalars().all()
         return sum(self._return(connection, self._rows.of(connection, worker), False) for worker in unknown)
 
