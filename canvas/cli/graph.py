@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from canvas.cli.options import shown_errors
 from canvas.error_pages import message_and_page
 from canvas.errors import CanvasError
 
@@ -30,7 +31,7 @@ def graph(obj: Any, /, name: str, form: str, compiled: bool) -> None:
         found = find_object(name)
     except CanvasError as exc:
         raise click.UsageError(message_and_page(exc)) from exc
-    try:
+    with shown_errors():
         if isinstance(found, Workflow):
             click.echo(_of_workflow(found) if compiled else found.draw(form))
         elif isinstance(found, Signature):
@@ -40,15 +41,13 @@ def graph(obj: Any, /, name: str, form: str, compiled: bool) -> None:
             if inspect.isfunction(found):
                 hint = f"; assign what it returns to a name of the module, flow = {found.__name__}(…), and draw that"
             raise click.UsageError(f"{name}: expected a workflow or a signature; found {type(found).__name__}{hint}")
-    except CanvasError as exc:
-        raise click.ClickException(message_and_page(exc)) from exc
 
 
 def _of_signature(sig: Any) -> str:
     app = sig.app
-    outgoing, joins = app.sender.encode(app.sender.plan(sig, (), {}, {}))
+    outgoing, chords = app.sender.encode(app.sender.plan(sig, (), {}, {}))
     lines = [_message(out) for out in outgoing]
-    lines += [f"chord {join.group_id}: {join.size} parts" for join in joins]
+    lines += [f"chord {chord.group_id}: {chord.size} parts" for chord in chords]
     total = sum(len(out.publish.payload) for out in outgoing)
     return "\n".join([*lines, f"{len(outgoing)} messages, {total:,} bytes"])
 
@@ -59,7 +58,7 @@ def _of_workflow(flow: Any) -> str:
     found = preview(flow)
     lines = [f"{found.nodes} nodes, {found.edges} edges", f"canvas workers: the plan has {found.plan_bytes:,} bytes"]
     if found.refusal is None:
-        lines.append(f"stock Celery workers: {len(found.messages)} messages, {found.joins} chords")
+        lines.append(f"stock Celery workers: {len(found.messages)} messages, {found.chords} chords")
         lines += [f"  {task}: {size:,} bytes" for task, size in found.messages]
     else:
         lines.append(f"stock Celery workers: {found.refusal}")

@@ -1,10 +1,29 @@
-"""Shared by several commands: reading options, exit codes."""
+"""Shared by several commands: options, reading them, errors, exit codes."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import click
+
+from canvas.error_pages import message_and_page
+from canvas.errors import CanvasError
 
 UNAVAILABLE = 69
 """Exit code when no worker or server answers (sysexits' EX_UNAVAILABLE)."""
 LOG_LEVELS = click.Choice(["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", "FATAL"], case_sensitive=False)
+
+
+json_lines = click.option("-j", "--json", "as_json", is_flag=True, help="One JSON object a line.")
+"""The option ``--json`` of commands that print lists."""
+
+
+@contextmanager
+def shown_errors() -> Iterator[None]:
+    """Show an error of canvas in the block as the command's own, with the page that explains it; exit code 1."""
+    try:
+        yield
+    except CanvasError as exc:
+        raise click.ClickException(message_and_page(exc)) from exc
 
 
 def comma_separated(_context: click.Context, _parameter: click.Parameter, value: str | None) -> list[str]:

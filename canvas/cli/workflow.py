@@ -8,11 +8,10 @@ from typing import Any
 
 import click
 
-from canvas.error_pages import message_and_page
-from canvas.errors import CanvasError, RunLost
+from canvas.cli.options import json_lines, shown_errors
+from canvas.errors import RunLost
 from canvas.workflows.labels import label_terms
 
-_json = click.option("-j", "--json", "as_json", is_flag=True, help="One JSON object a line.")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _ASK_FOR = 0.3
 """Seconds to wait for the answers of workers about the tasks that they run."""
@@ -53,15 +52,13 @@ def _labels(context: click.Context, parameter: click.Parameter, values: tuple[st
 )
 @click.option("--until", callback=_moment, help="Runs created before this time, in the same form.")
 @click.option("-n", "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="The latest N runs.")
-@_json
+@json_lines
 @click.pass_obj
 def list_runs(obj: Any, /, limit: int, as_json: bool, **query: Any) -> None:
     """List runs, the latest first."""
     query["state"] = [state.upper() for state in query["state"]] or None
-    try:
+    with shown_errors():
         found = obj.app.runs(limit=limit, **query)
-    except CanvasError as exc:
-        raise click.ClickException(message_and_page(exc)) from exc
     if not as_json and sys.stdout.isatty():
         click.secho(f"{'RUN':<36}  {'CREATED (UTC)':<19}  {'SECONDS':>8}  {'STATE':<10} NODES  WORKFLOW", bold=True)
     for run in found:
@@ -94,7 +91,7 @@ def _shown_labels(status: Any) -> str:
 
 @workflow.command()
 @click.argument("run")
-@_json
+@json_lines
 @click.option("--format", "form", type=click.Choice(["tree", "text", "mermaid", "dot", "svg"]), default="tree")
 @click.pass_obj
 def show(obj: Any, /, run: str, as_json: bool, form: str) -> None:
@@ -161,10 +158,8 @@ def cancel(obj: Any, /, run: str, terminate: bool) -> None:
 @click.pass_obj
 def resume(obj: Any, /, run: str, force: bool) -> None:
     """Run the nodes again that failed or never ran."""
-    try:
+    with shown_errors():
         done = _found(obj, run).resume(force=force)
-    except CanvasError as exc:
-        raise click.ClickException(message_and_page(exc)) from exc
     click.echo(f"{run} goes on" if done else f"{run} has nothing to resume: it succeeded, or has not ended")
 
 
@@ -174,10 +169,8 @@ def resume(obj: Any, /, run: str, force: bool) -> None:
 @click.pass_obj
 def again(obj: Any, /, run: str, from_node: str) -> None:
     """Run a node of a run that has ended again, and all nodes that depend on it."""
-    try:
+    with shown_errors():
         done = _found(obj, run).again(from_node)
-    except CanvasError as exc:
-        raise click.ClickException(message_and_page(exc)) from exc
     if not done:
         raise click.ClickException(f"{run} has not ended: cancel it first, or wait")
     click.echo(f"{run} runs again from {from_node}")
@@ -195,10 +188,8 @@ def signal(obj: Any, /, run: str, name: str, payload: str | None, key: str | Non
         value = json.loads(payload) if payload is not None else None
     except ValueError as exc:
         raise click.ClickException(f"payload: expected JSON, such as '{{\"ok\": true}}'; {exc}") from None
-    try:
+    with shown_errors():
         _found(obj, run).signal(name, value, key=key)
-    except CanvasError as exc:
-        raise click.ClickException(message_and_page(exc)) from exc
     click.echo(f"{run} has signal {name}")
 
 
@@ -207,10 +198,8 @@ def signal(obj: Any, /, run: str, name: str, payload: str | None, key: str | Non
 @click.pass_obj
 def retry(obj: Any, /, run: str) -> None:
     """Run the same workflow again from its start; prints the id of the new run."""
-    try:
+    with shown_errors():
         click.echo(_found(obj, run).retry().id)
-    except CanvasError as exc:
-        raise click.ClickException(message_and_page(exc)) from exc
 
 
 def _running(obj: Any, run: Any) -> dict[str, float | None]:

@@ -42,7 +42,6 @@ def body_with_links(data: bytes, max_depth: int) -> tuple[Any, Any, dict[str, An
     chain = embed.chain
     if not chain:
         return None
-
     found: dict[str, Any] = {"callbacks": None, "errbacks": None, "chain": LazyArray(chain, max_depth), "chord": None}
     for name in ("callbacks", "errbacks", "chord"):
         part = bytes(getattr(embed, name))

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from canvas.cli.options import json_lines
 from canvas.drivers.ports.codec import MessageCodec
 from canvas.drivers.ports.values import DeadLetter
 from canvas.drivers.stored_messages import as_new, task_id_of
@@ -28,7 +29,7 @@ def dead_letters() -> None:
 
 @dead_letters.command("list")
 @_queue
-@click.option("-j", "--json", "as_json", is_flag=True, help="One JSON object a line.")
+@json_lines
 @click.pass_obj
 def list_letters(obj: Any, /, queue: str | None, as_json: bool) -> None:
     """List them, oldest first, with the reason."""

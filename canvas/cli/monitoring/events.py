@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from canvas.cli import daemon
-from canvas.cli.options import LOG_LEVELS
+from canvas.cli.options import LOG_LEVELS, json_lines
 from canvas.errors import ConfigurationError
 
 _WORDS = {"worker-offline": "shutdown", "worker-online": "started", "worker-heartbeat": "heartbeat"}
@@ -22,7 +22,7 @@ _OF_CAMERAS = ("detach", "pidfile", "logfile", "uid", "gid", "umask")
 
 @click.command()
 @click.option("-d", "--dump", is_flag=True, help="Print events as Celery's event dumper does; the default.")
-@click.option("-j", "--json", "as_json", is_flag=True, help="One JSON object a line.")
+@json_lines
 @click.option("-n", "--limit", type=click.IntRange(min=1), help="End after N events.")
 @click.option("-t", "--timeout", type=float, help="End when no event has come for N seconds.")
 @click.option("--type", "types", multiple=True, help="Only these, such as task-failed; may be given again.")

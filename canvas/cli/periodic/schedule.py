@@ -10,6 +10,7 @@ import click
 from canvas.app.application import Canvas
 from canvas.beat.schedule import EntryInfo
 from canvas.beat.sources import OWN
+from canvas.cli.options import json_lines
 from canvas.errors import ConfigurationError, RunLost
 from canvas.model.states import SUCCESS
 
@@ -30,7 +31,7 @@ def _app(obj: Any) -> Canvas:
 
 
 @schedule.command("list", short_help="All entries, and when each is due.")
-@click.option("-j", "--json", "as_json", is_flag=True, help="One JSON object per line.")
+@json_lines
 @click.pass_obj
 def list_entries(obj: Any, /, as_json: bool) -> None:
     """All entries, and when each is due."""
@@ -51,7 +52,7 @@ def show(obj: Any, /, name: str) -> None:
 
 @schedule.command(short_help="The last ticks of an entry, and what became of them.")
 @click.argument("name")
-@click.option("-j", "--json", "as_json", is_flag=True, help="One JSON object per line.")
+@json_lines
 @click.pass_obj
 def history(obj: Any, /, name: str, as_json: bool) -> None:
     """The last ticks of an entry, the latest first: when beat decided on it, what it did, and the state of the run."""

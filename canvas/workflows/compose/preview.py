@@ -22,7 +22,7 @@ class Preview(NamedTuple):
     """The data that a run for canvas workers keeps in the result backend."""
     messages: list[tuple[str, int]]
     """The messages that a run for Celery workers sends at its start: each task, and its approximate size."""
-    joins: int
+    chords: int
     """Chords that start then."""
     refusal: str | None
     """Why Celery workers cannot run it; ``None`` if they can."""
