@@ -70,6 +70,6 @@ def _limits(hard: float | None, soft: float | None) -> str:
 
 def _address(address: tuple[str, int] | None) -> str:
     if address is None:
-        return "OFF (give --http-address for /health and /metrics)"
+        return "OFF (give --http-address for /health, /livez and /metrics)"
     host, port = address
-    return f"http://{f'[{host}]' if ':' in host else host}:{port} (/health, /metrics)"
+    return f"http://{f'[{host}]' if ':' in host else host}:{port} (/health, /livez, /metrics)"

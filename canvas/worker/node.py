@@ -3,6 +3,7 @@
 import inspect
 import threading
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from functools import partial
 from importlib.util import find_spec
 from threading import Event
@@ -111,23 +112,23 @@ def _run(app: Canvas, plan: WorkerOptions, setup: NodeSetup, starting: Starting,
     """``known``: the attributes of the worker as the sender of its signals, which are added to."""
     hooks = request_hooks(app)
     batched_tasks(app, plan.pool)
-    _prepare(app, plan, setup, known)
-    starting.wait_for(lambda ended: _find_servers(app, plan, setup.purge, ended))
-    if starting.stopped:
-        return starting.exit_code
-    _warn(app, plan)
-    outages = Outages()
-    try:
-        node = Node(app, plan, setup, starting)
-        known.update(once_made(node.steps.worker))
-        try:
-            return node.pool.run(on_ready=node.open)
-        finally:
-            node.close()
-    finally:
-        outages.close()
+    with ExitStack() as stack:
         if hooks is not None:
-            hooks.close()
+            stack.callback(hooks.close)
+        _prepare(app, plan, setup, known)
+        endpoint = Endpoint(app, setup.http_address) if setup.http_address else None
+        if endpoint is not None:
+            endpoint.start()
+            stack.callback(endpoint.stop)
+        starting.wait_for(lambda ended: _find_servers(app, plan, setup.purge, ended))
+        if starting.stopped:
+            return starting.exit_code
+        _warn(app, plan)
+        stack.callback(Outages().close)
+        node = Node(app, plan, setup, starting, endpoint)
+        known.update(once_made(node.steps.worker))
+        stack.callback(node.close)
+        return node.pool.run(on_ready=node.open)
 
 
 def _prepare(app: Canvas, plan: WorkerOptions, setup: NodeSetup, known: dict[str, Any]) -> None:
@@ -172,7 +173,9 @@ class Companion(Protocol):
 class Node:
     """A pool and its companions: remote control, heartbeat, autoscaling."""
 
-    def __init__(self, app: Canvas, plan: WorkerOptions, setup: NodeSetup, starting: Starting) -> None:
+    def __init__(
+        self, app: Canvas, plan: WorkerOptions, setup: NodeSetup, starting: Starting, endpoint: Endpoint | None
+    ) -> None:  # fmt: skip
         self._app = app
         self._plan = plan
         self._files = setup.files
@@ -188,9 +191,9 @@ class Node:
         panel = Panel(app, plan, self.pool, memory, heart, scaler, self.steps.consumer)
         self.steps.worker.stats = panel.stats
         self._control = Pidbox(app, plan.hostname, panel, memory)
-        address = setup.http_address
-        endpoint = Endpoint(app, address, _metrics(app, plan, memory)) if address else None
-        self._companions: list[Companion] = [one for one in (heart, scaler, endpoint, self.steps) if one is not None]
+        self._endpoint = endpoint
+        self._metrics = None if endpoint is None else _metrics(app, plan, memory)
+        self._companions: list[Companion] = [one for one in (heart, scaler, self.steps) if one is not None]
 
     def open(self) -> None:
         """Listen to remote control, start the pool's companions, and report that the node is ready. Nothing of that
@@ -203,6 +206,8 @@ class Node:
             self._control.wait_until_listening(_LISTENING_WITHIN)
         for companion in self._companions:
             companion.start()
+        if self._endpoint is not None:
+            self._endpoint.ready(self._metrics)
         if self._mingles:
             threading.Thread(target=self._mingle, name="canvas-mingle", daemon=True).start()
         self._files.ready()

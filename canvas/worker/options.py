@@ -51,7 +51,7 @@ class NodeSetup:
     mingles: bool = True
     """Whether it asks other workers for their revocations as it starts."""
     http_address: tuple[str, int] | None = None
-    """Host and port of /health and /metrics."""
+    """Host and port of /health, /livez and /metrics."""
     purge: bool = False
     """Whether it empties its queues first."""
     options: Mapping[str, Any] = field(default_factory=dict)

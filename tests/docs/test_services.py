@@ -130,7 +130,11 @@ def test_the_container_of_a_pod(shop, redis_server):
     environment = {"SHOP_BROKER": redis_server.url(0), "SHOP_RESULTS": redis_server.url(1)}
     assert {one["name"] for one in container["env"]} == set(environment)
     words = ["canvas", "-A", "shop.app", *container["args"]]
-    live([("pod", words, environment, container["startupProbe"]["exec"]["command"])], shop, "1 node")
+    [port] = [str(one["containerPort"]) for one in container["ports"]]
+    paths = [container[f"{kind}Probe"]["httpGet"]["path"] for kind in ("liveness", "readiness")]
+    program = "import sys; from urllib.request import urlopen; [urlopen(url) for url in sys.argv[1:]]"
+    probe = [sys.executable, "-c", program, *(f"http://localhost:{port}{path}" for path in paths)]
+    live([("pod", words, environment, probe)], shop, "1 node")
 
 
 def test_the_unit_of_systemd(shop, redis_server):

@@ -22,5 +22,5 @@ def test_time_limits_of_tasks_that_have_none():
 
 def test_the_http_address():
     assert shown()["http"].strip().startswith("OFF")
-    assert shown(("127.0.0.1", 8080))["http"].strip() == "http://127.0.0.1:8080 (/health, /metrics)"
+    assert shown(("127.0.0.1", 8080))["http"].strip() == "http://127.0.0.1:8080 (/health, /livez, /metrics)"
     assert "http://[::1]:80 " in shown(("::1", 80))["http"] + " "

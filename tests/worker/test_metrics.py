@@ -115,6 +115,26 @@ def test_health_says_when_the_broker_is_gone(bench):
         worker.process.wait()
 
 
+@pytest.mark.parametrize("pool", ["solo", "prefork"])
+def test_a_worker_that_waits_for_its_broker_is_alive_and_not_healthy(pool):
+    from tests.support.redis_server import RedisServer
+
+    port = free_port()
+    with RedisServer() as server:
+        server.stop()
+        urls = server.url(0), server.url(1)
+        worker = WorkerProcess("canvas", *urls, "-P", pool, "-c", "1", "--http-address", str(port))
+        try:
+            worker.wait_for("Trying again")
+            assert get(port, "/livez") == (200, "ok\n")
+            assert [get(port, path)[0] for path in ("/health", "/metrics")] == [503, 503]
+            server.start()
+            eventually(lambda: get(port, "/health")[0] == 200)
+            assert "celery_worker_up" in get(port, "/metrics")[1]
+        finally:
+            worker.stop()
+
+
 @pytest.mark.slow
 def test_an_address_that_cannot_be_had_is_refused(bench, tmp_path):
     port, pid_file = free_port(), tmp_path / "second.pid"

@@ -38,10 +38,11 @@ def monitored(
 
     Raises ConfigurationError for an address that is in use.
     """
-    endpoint = Endpoint(app, http_address, beat_metrics(hostname), service.trouble) if http_address else None
+    endpoint = Endpoint(app, http_address, service.trouble) if http_address else None
     clock = SharedMemory()
     pidbox = Pidbox(app, hostname, _BeatPanel(clock), clock) if remote_control else None
     if endpoint is not None:
+        endpoint.ready(beat_metrics(hostname))
         endpoint.start()
     if pidbox is not None:
         pidbox.start()

@@ -108,7 +108,7 @@ _DAEMON = ("logfile", "pidfile", "uid", "gid", "umask", "executable")
 @click.option(
     "--http-address",
     callback=host_and_port,
-    help="Serve /health and /metrics on HOST:PORT (a bare PORT binds 127.0.0.1).",
+    help="Serve /health, /livez and /metrics on HOST:PORT (a bare PORT binds 127.0.0.1).",
 )
 @click.option(
     "--pool-start-method",

@@ -1,4 +1,4 @@
-"""A node's HTTP endpoint: ``/health`` for probes, ``/metrics`` for Prometheus. Loopback by default."""
+"""A node's HTTP endpoint: ``/health`` and ``/livez`` for probes, ``/metrics`` for Prometheus. Loopback by default."""
 
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,12 +21,14 @@ def _no_trouble() -> str:
     return ""
 
 
+_STARTING = (503, b"the node has not started: it may be waiting for its broker\n")
+
+
 class Endpoint:
-    """Answers on a thread of its own while the node runs."""
+    """Answers on a thread of its own, from before the node connects to its broker until it ends."""
 
     def __init__(
-        self, app: Canvas, address: tuple[str, int], metrics: MetricsPage | None,
-        trouble: Callable[[], str] = _no_trouble,
+        self, app: Canvas, address: tuple[str, int], trouble: Callable[[], str] = _no_trouble
     ) -> None:  # fmt: skip
         """``trouble``: why the node is not healthy though its broker answers; empty when it is.
 
@@ -37,9 +39,8 @@ class Endpoint:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                pages = {"/health": endpoint._health, "/metrics": endpoint._metrics_page}
-                page = pages.get(self.path.partition("?")[0])
-                status, body = page() if page is not None else (404, b"expected /health or /metrics\n")
+                page = endpoint._pages.get(self.path.partition("?")[0])
+                status, body = page() if page is not None else (404, b"expected /health, /livez or /metrics\n")
                 self.send_response(status)
                 self.send_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
                 self.send_header("Content-Length", str(len(body)))
@@ -50,8 +51,9 @@ class Endpoint:
                 """Probes come every few seconds; they are no news."""
 
         self._app = app
-        self._metrics = metrics
+        self._metrics: MetricsPage | None = None
         self._trouble = trouble
+        self._pages = {"/health": self._health, "/livez": lambda: (200, b"ok\n"), "/metrics": self._metrics_page}
         try:
             self._server = ThreadingHTTPServer(address, Handler)
         except OSError as exc:
@@ -62,9 +64,13 @@ class Endpoint:
         self._detach = attach(lambda **_: self._server.socket.close(), "worker.process_init")
 
     def start(self) -> None:
-        """Answer from now on; the node is ready."""
-        self._ready = True
+        """Answer from now on."""
         self._service.start()
+
+    def ready(self, metrics: MetricsPage | None) -> None:
+        """The node has started. ``metrics``: ``None`` without prometheus_client."""
+        self._metrics = metrics
+        self._ready = True
 
     def _serve(self) -> float:
         self._server.serve_forever()
@@ -73,12 +79,14 @@ class Endpoint:
     def stop(self) -> None:
         """Answer no more."""
         self._detach()
-        if self._ready:
+        if self._service.is_alive():
             self._service.stop()
             self._server.shutdown()
         self._server.server_close()
 
     def _health(self) -> tuple[int, bytes]:
+        if not self._ready:
+            return _STARTING
         try:
             self._app.driver.admin.queue_length(self._app.conf.task_default_queue)
         except BrokerError as exc:
@@ -87,6 +95,8 @@ class Endpoint:
         return (503, f"{trouble}\n".encode()) if trouble else (200, b"ok\n")
 
     def _metrics_page(self) -> tuple[int, bytes]:
+        if not self._ready:
+            return _STARTING
         if self._metrics is None:
             return 501, f"metrics need prometheus_client: {pip_install('prometheus')}\n".encode()
         return 200, self._metrics.page()
