@@ -167,6 +167,6 @@ def test_what_is_left_of_a_chord_that_failed_is_kept_as_results_are(brief):
     with pytest.raises(ValueError, match="boom"):
         result.get(timeout=20)
     expired(brief)
-    assert brief.results.keys(f"celery-taskset-meta-{result.parent.id}*") == []
+    eventually(lambda: brief.results.keys(f"celery-taskset-meta-{result.parent.id}*") == [])
     assert not known(brief, result.parent.id)
     app.close()
