@@ -108,7 +108,7 @@ class WorkerProcess:
         return code
 
     def stop(self, timeout=20):
-        """End it with TERM; with KILL when that takes too long."""
+        """End it with TERM; with KILL when that takes too long. Its log is complete then."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             self.process.send_signal(signal.SIGCONT)  # a test that failed may have left it stopped
@@ -121,6 +121,7 @@ class WorkerProcess:
                     # Its prefork pool sometimes waits for ever for a child that it has killed itself.
                     return
                 raise AssertionError(f"worker did not stop in {timeout} s; its log:\n{''.join(self.log)}") from None
+        self._reader.join(5)
 
     def __enter__(self):
         return self.ready()
