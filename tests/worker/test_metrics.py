@@ -3,17 +3,23 @@
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import urllib.error
 import urllib.request
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
 from canvas.testing.contract import eventually
-from tests.support.processes import ROOT, WorkerProcess
+from tests.support.processes import ROOT, WorkerProcess, members
 from tests.support.redis_server import free_port
 from tests.worker.commands import start
+
+LISTENS = "0A"
+"""A socket's state in ``/proc/net/tcp``."""
 
 
 def get(port, path):
@@ -80,23 +86,30 @@ def test_metrics_of_all_processes_of_a_node(bench, app, pool):
         bench.open(key)
 
 
+def open_files(pid):
+    found = set()
+    for path in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # it was closed meanwhile
+            found.add(os.readlink(path))
+    return found
+
+
 @pytest.mark.slow
 def test_the_port_goes_with_the_node_however_it_ends(bench, app):
-    import socket
-
-    port, key = free_port(), bench.new_key()
-    worker = start(bench, "-P", "prefork", "-c", "1", "--http-address", str(port)).ready()
-    # A child that outlives its parent for a while.
-    app.tasks["t.until_open"].delay(key)
-    bench.ledger(key, 1)
-    worker.process.kill()
-    worker.process.wait()
-
-    with socket.socket() as next_one:
-        next_one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        next_one.bind(("127.0.0.1", port))
-    bench.open(key)
-    assert len(bench.ledger(key, 2)) == 2
+    """Children, which end a moment later, do not hold it."""
+    port = free_port()
+    with start(bench, "-P", "prefork", "-c", "1", "--http-address", str(port)) as worker:
+        app.tasks["t.add"].delay(1, 1).get(timeout=20)
+        parent, child = members(worker.process.pid)
+        sockets = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        (inode,) = [fields[9] for fields in sockets if fields[1].endswith(f":{port:04X}") and fields[3] == LISTENS]
+        assert f"socket:[{inode}]" in open_files(parent)
+        assert f"socket:[{inode}]" not in open_files(child)
+        worker.process.kill()
+        worker.process.wait()
+        with socket.socket() as next_one:
+            next_one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            next_one.bind(("127.0.0.1", port))
 
 
 def test_health_says_when_the_broker_is_gone(bench):
