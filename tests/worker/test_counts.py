@@ -45,6 +45,54 @@ def test_function_calls_of_a_task(bench, app, line):
     assert calls <= 78, f"{calls} function calls from a delivery to its settlement"
 
 
+def deliveries_of(bench, flow):
+    """The first tasks of a run of ``flow``, as a worker gets them."""
+    flow.apply_async()
+    payloads = [bench.broker.rpop("celery") for _ in range(bench.broker.llen("celery"))]
+    return [
+        Delivery(f"canvas:worker:{place}", "celery", payload, time.monotonic())
+        for place, payload in enumerate(payloads)
+    ]
+
+
+def test_function_calls_of_a_node(bench, app, line):
+    """A node whose success is one of the inputs of another."""
+    flow = Workflow("wide", app)
+    for _ in range(50):
+        flow.add(task(app, "ident").s(1))
+    first, *deliveries = deliveries_of(bench, flow)
+    line.do(first)
+    calls = counted(lambda: [line.do(delivery) for delivery in deliveries]) / len(deliveries)
+    assert calls <= 121, f"{calls} function calls from the delivery of a node to its settlement"
+
+
+def test_the_end_of_a_node_is_the_same_on_the_general_way(bench, app, line):
+    """Extended results are settled on the general way, and so are ends that do more than to be one input."""
+    ident, flow = task(app, "ident"), Workflow("several", app)
+    a, b, timed, forked = (flow.add(ident.s([1, {"x": None}]), name=name) for name in ("a", "b", "timed", "forked"))
+    flow.timeout(timed, 60)
+    flow.add(ident.s([a, b, forked]), name="data")
+    flow.add(ident.s(1), name="order", after=[a, timed, forked])
+    flow.add(ident.s(1), name="late", after=[flow.add(ident.s(7), name=name) for name in "gh"])
+    flow.add(ident.s(1), name="any", after=[flow.add(ident.s(1), name=name) for name in "cd"], when="any_done")
+    flow.add(task(app, "add").s(flow.add(ident.s(1), name="e"), flow.add(ident.s((2,)), name="f")), name="sum")
+    flow.map(ident.s(), flow.add(ident.s([1]), name="items"))
+    deliveries = deliveries_of(bench, flow)
+    assert len(deliveries) == 11
+    for delivery in deliveries:
+        settlements = []
+        for app.conf.result_extended in (False, True):
+            settlements.append(line.do(delivery))
+        plain, general = settlements
+        assert list(plain.parts) == general.parts
+        assert [(one.task_id, one.expires, one.success) for one in plain.stores] == [
+            (one.task_id, one.expires, one.success) for one in general.stores
+        ]
+        others = ("fence", "disposal", "chord_starts", "mail", "runs", "deferrals", "keeps")
+        assert all(list(getattr(plain, name) or ()) == list(getattr(general, name) or ()) for name in others)
+        assert len(plain.publishes) == len(general.publishes)
+
+
 SENDS = """
 import sys
 from tests.support.apps import make

@@ -73,7 +73,8 @@ class Job:
 
     @property
     def has_plain_success(self) -> bool:
-        """Whether its success has no other effect than a record, in its usual form, and an ack."""
+        """Whether its success has no other effect than a record, in its usual form, and an ack; of a node, besides the
+        next steps of its run."""
         embed, request = self.message.embed, self.request
         return not (
             embed["callbacks"] is not None
@@ -84,7 +85,7 @@ class Job:
             or request.retries_sent
             or request.ready_chords
             or self.reported
-            or RUN_HEADER in self.message.headers
+            or (self.node is None and RUN_HEADER in self.message.headers)
         )
 
     def date_start(self, offset: float) -> str | None:

@@ -5,6 +5,7 @@ message. Sources: semantics.md §8, §9, T1–T16; protocol.md §2.3.
 """
 
 import os
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -15,7 +16,7 @@ from canvas.model import states
 from canvas.model.ids import Lineage
 from canvas.model.outcome import Failure, Ignored, Outcome, Rejected, ReplacedBy, Retried, Revoked, Success
 from canvas.model.record import Record, in_tuple_form
-from canvas.model.settlement import ResultWrite, Settlement
+from canvas.model.settlement import Part, ResultWrite, Settlement
 from canvas.model.workflow_run import RUN_HEADER, NodeRef
 from canvas.producer.outbox import ChordMembership, NodeEnd, Outbox, PartOrigin
 from canvas.producer.send_errors import problem_of
@@ -26,6 +27,7 @@ from canvas.worker.settlement.chord import dispatch, dispatch_speculatively, for
 from canvas.worker.settlement.errbacks import run_errbacks
 from canvas.worker.settlement.job import Job, Report
 from canvas.worker.settlement.kept_chords import keeps
+from canvas.worker.settlement.plain_nodes import plain_part
 from canvas.worker.settlement.result_error import place_in_result
 from canvas.worker.settlement.speculation import SpeculativeJoins
 from canvas.workflows.steps.engine import advance_all, is_recorded_later, start_in_place
@@ -83,19 +85,25 @@ class Settler:
         return effects.settlement(done.delivery, done.fence, speculative), outcome
 
     def _settle_plain(self, done: Job, outcome: Success, report: Report) -> Settlement | None:
-        """The settlement of a plain success; ``None`` for a value that cannot be written."""
+        """The settlement of a plain success; ``None`` for a value that cannot be written, and for a node whose end does
+        more than to be an input of one other node."""
+        place, value, part = done.node, outcome.value, None
         try:
-            stores = [] if done.ignores_result else [self._success_record(done, outcome.value, [])]
+            if place is not None and (part := plain_part(self._app, self._runs, place, value, done.message.id)) is None:
+                return None
+            stores = [] if done.ignores_result else [self._success_record(done, value, [], part is not None)]
         except (CanvasError, TypeError, ValueError):
             return None
         done.reported = True
         rejected = report(done, outcome)
+        parts: Sequence[Part] = () if part is None else (part,)
+        ends = self._speculative.ends_of(parts) if parts else ()
         if rejected is None and not done.request.retries_sent and not done.request.additions:
-            return Settlement(done.delivery, done.fence, False, stores)
+            return Settlement(done.delivery, done.fence, False, stores, parts, speculative=ends)
         effects = Outbox(self._app)
-        effects.stores = stores
+        effects.stores, effects.parts = stores, list(parts)
         self._add_of_hooks(done, effects, outcome, rejected)
-        return effects.settlement(done.delivery, done.fence)
+        return effects.settlement(done.delivery, done.fence, ends)
 
     def _report(self, done: Job, effects: Outbox, outcome: Outcome, report: Report) -> None:
         """Report the end, then add what its hooks have sent."""

@@ -124,22 +124,12 @@ class Attempt(ABC):
         self._effects.record(record, in_run=True)
 
     def _part(self, name: str, slot: int, state: str, value: Any, step: list[Any], size: int) -> None:
-        backend, group = self._app.backend, f"{self._run}.{self._attempt}.{name}"
-        payload = backend.encode_part(str(slot), state, value)
-        if self._app.signer.signs:
-            payload = self._app.signer.seal(part_of(group), payload)
-        self._effects.parts.append(
-            Part(group, str(slot), slot, payload, self._sealed_step(group, step), backend.run_lives, size)
-        )
+        group, attempt = f"{self._run}.{self._attempt}.{name}", (self._run, self._attempt)
+        part = step_part(self._app, attempt, group, slot, (state, value), step, size, self._parent)
+        self._effects.parts.append(part)
 
     def _sealed_step(self, group: str, step: list[Any]) -> bytes:
-        callback: dict[str, Any] = {"run": [self._run, self._attempt], "step": step}
-        if self._parent is not None:
-            callback["parent_id"] = self._parent
-        # The timeout of a run, which may be any number, stands in its first step.
-        dumps = typed_json.dumps if step[0] == "start" else typed_json.dumps_known
-        signer, written = self._app.signer, dumps(callback)
-        return signer.seal(end_of(group), written) if signer.signs else written
+        return sealed_step(self._app, (self._run, self._attempt), group, step, self._parent)
 
     @abstractmethod
     def _end(self, number: int, state: str, value: Any) -> None:
@@ -162,6 +152,34 @@ class Attempt(ABC):
             lambda: self._app.backend.get_records([task_id_of(place) for place in places])
         )
         return found
+
+
+def step_part(
+    app: WorkflowServices, attempt: tuple[str, int], group: str, slot: int, end: tuple[str, Any], step: list[Any],
+    size: int, parent: str | None,
+) -> Part:  # fmt: skip
+    """The input ``slot``, with the state and the value of its ``end``, as one of ``size`` parts of the chord ``group``,
+    after which the ``attempt`` of a run takes a ``step``. ``parent``: the id of the task that returns the part. Raises
+    EncodeError."""
+    backend, signer = app.backend, app.signer
+    payload = backend.encode_part(str(slot), *end)
+    if signer.signs:
+        payload = signer.seal(part_of(group), payload)
+    callback = sealed_step(app, attempt, group, step, parent)
+    return Part(group, str(slot), slot, payload, callback, backend.run_lives, size)
+
+
+def sealed_step(
+    app: WorkflowServices, attempt: tuple[str, int], group: str, step: list[Any], parent: str | None
+) -> bytes:
+    """The step of a run that the chord ``group`` stands for, as its parts have it."""
+    callback: dict[str, Any] = {"run": attempt, "step": step}
+    if parent is not None:
+        callback["parent_id"] = parent
+    # The timeout of a run, which may be any number, stands in its first step.
+    dumps = typed_json.dumps if step[0] == "start" else typed_json.dumps_known
+    signer, written = app.signer, dumps(callback)
+    return signer.seal(end_of(group), written) if signer.signs else written
 
 
 def by_policy(node: RunNode, state: str, value: Any) -> tuple[str, Any]:
