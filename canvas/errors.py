@@ -26,7 +26,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
-from canvas.kombu_errors import also_kombus
+from canvas.error_traits import also_kombus, notes_of, unmarked
 from canvas.text import not_registered, safe_repr
 
 
@@ -36,13 +36,9 @@ class CanvasError(Exception):
     @cached_property
     def __notes__(self) -> list[str]:  # type: ignore[override]
         """The notes below its message, of which the first names its page. Raises AttributeError if it has none."""
-        from canvas.error_pages import notes_of  # imported late: most errors are never shown
-
         return notes_of(type(self))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        from canvas.error_pages import unmarked
-
         return unmarked(super().__reduce__())
 
 

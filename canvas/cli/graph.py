@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from canvas.cli.options import shown_errors
-from canvas.error_pages import message_and_page
+from canvas.error_traits import message_and_page
 from canvas.errors import CanvasError
 
 _OF_CELERY = {"bootsteps": "canvas inspect stats", "workers": "canvas status, or canvas dashboard"}

@@ -19,7 +19,7 @@ from canvas.cli.extending.known_commands import KnownCommands
 from canvas.cli.options import UNAVAILABLE, no_loader
 from canvas.context import current_app, has_current_app, set_app_argument
 from canvas.drivers import silence
-from canvas.error_pages import message_and_page
+from canvas.error_traits import message_and_page
 from canvas.errors import CanvasError, OperationalError
 from canvas.version import DOCUMENTATION, __version__
 

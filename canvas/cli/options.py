@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import click
 
-from canvas.error_pages import message_and_page
+from canvas.error_traits import message_and_page
 from canvas.errors import CanvasError
 
 UNAVAILABLE = 69

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeAlias, TypeVar
 
 from canvas.errors import OperationalError
+from canvas.interruptions import raise_interruption
 
 T = TypeVar("T")
 _INTERVALS = {"start": 0.0, "step": 0.2, "max": 1.0}
@@ -40,12 +41,13 @@ def delays(policy: Mapping[str, Any]) -> Iterator[float]:
 
 def tried(call: Callable[[], T], delays: Delays = None, failure: type[Exception] = OperationalError) -> T:
     """The value of ``call``. While it raises a ``failure``, it is made again after each of ``delays``; then the latest
-    failure is raised."""
+    failure is raised. An exception of a signal's handler is raised at once."""
     left = iter(PAUSES if delays is None else delays)
     while True:
         try:
             return call()
-        except failure:
+        except failure as exc:
+            raise_interruption(exc)
             pause = next(left, None)
             if pause is None:
                 raise

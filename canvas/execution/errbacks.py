@@ -7,7 +7,7 @@ from functools import partial
 from types import CoroutineType
 from typing import Any, Protocol, TypeVar
 
-from canvas.error_pages import without_pages
+from canvas.error_traits import without_pages
 from canvas.errors import ChordError
 from canvas.execution.executor import run_coroutine
 from canvas.model.request import Request

@@ -14,7 +14,7 @@ from types import CoroutineType, TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from canvas import errors
-from canvas.error_pages import without_pages
+from canvas.error_traits import without_pages
 from canvas.errors import Ignore, Reject, Retry
 from canvas.model.outcome import Failure, Ignored, Outcome, Rejected, ReplacedBy, Retried, Success
 from canvas.model.request import Request

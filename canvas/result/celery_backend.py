@@ -87,7 +87,7 @@ class CeleryBackend(KeyedBackend):
         import sys
         from traceback import format_exception
 
-        from canvas.error_pages import without_pages
+        from canvas.error_traits import without_pages
 
         found = exc or sys.exc_info()[1]
         if found is None:

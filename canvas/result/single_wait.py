@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from canvas.errors import BrokerError, OperationalError, TimeoutError
+from canvas.interruptions import raise_interruption
 from canvas.model import states
 from canvas.model.record import Record
 from canvas.result.stored_result import StoredResult
@@ -154,6 +155,7 @@ def _timeout_text(result: StoredResult, timeout: float | None) -> str:
     try:
         stored = result.backend.get_records([result.id], retry=False)[0]
     except Exception as exc:  # noqa: BLE001 - whatever a store raises, the wait has timed out
+        raise_interruption(exc)
         return f"{text}; its state cannot be read: {exc}"
     text += f", its state is {states.PENDING if stored is None else stored.status}"
     if result.sent_to is None or result.app is None:

@@ -83,7 +83,7 @@ def set_task_join_will_block(blocks: bool) -> None:
 def check_join_allowed() -> None:
     """Raise RuntimeError inside a task."""
     if task_join_will_block():
-        from canvas.error_pages import BLOCKING_WAIT, with_note
+        from canvas.error_traits import BLOCKING_WAIT, with_note
 
         refused = RuntimeError(
             "Never call result.get() within a task, and never await a result there! It blocks a worker slot and can "

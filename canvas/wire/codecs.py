@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any
 
 from canvas.errors import ConfigurationError, ContentDisallowed, DecodeError, EncodeError
+from canvas.interruptions import raise_interruption
 from canvas.text import pip_install
 from canvas.wire import pickling, typed_json
 from canvas.wire.depth import MAX_DEPTH, check_depth
@@ -132,6 +133,7 @@ def _made(name: str, encoder: Any, decoder: Any, content_type: str, content_enco
         try:
             data = encoder(value)
         except Exception as exc:
+            raise_interruption(exc)
             raise EncodeError(f"cannot be written as {name}: {exc}") from exc
         return data.encode(content_encoding) if isinstance(data, str) else bytes(data)
 
@@ -139,6 +141,7 @@ def _made(name: str, encoder: Any, decoder: Any, content_type: str, content_enco
         try:
             return decoder(data if binary else data.decode(content_encoding))
         except Exception as exc:
+            raise_interruption(exc)
             raise DecodeError(f"not {name}: {type(exc).__name__}: {exc}") from exc
 
     return Codec(name, content_type, content_encoding, dumps, loads)
@@ -187,6 +190,7 @@ def _msgpack_loads(data: bytes) -> Any:
     try:
         return msgpack.unpackb(data, raw=False)
     except Exception as exc:
+        raise_interruption(exc)
         # msgpack raises ValueError, its own subclasses, and RecursionError or TypeError for map keys
         raise DecodeError(f"not msgpack: {type(exc).__name__}: {exc}") from exc
 

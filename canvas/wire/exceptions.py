@@ -6,6 +6,7 @@ from typing import Any
 
 from canvas import errors
 from canvas.errors import EncodeError, RemoteError
+from canvas.interruptions import raise_interruption
 from canvas.text import safe_repr
 from canvas.wire import codecs
 from canvas.wire.depth import MAX_DEPTH
@@ -85,7 +86,8 @@ def decode_exception(data: Mapping[str, Any], traceback: str | None = None) -> B
         return remote
     try:
         return kind(*args)
-    except Exception:  # noqa: BLE001 - a constructor of the user's that refuses its stored arguments
+    except Exception as exc:  # noqa: BLE001 - a constructor of the user's that refuses its stored arguments
+        raise_interruption(exc)
         return remote
 
 

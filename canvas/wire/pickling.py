@@ -7,6 +7,7 @@ from typing import Any
 
 from canvas import errors
 from canvas.errors import DecodeError, EncodeError
+from canvas.interruptions import raise_interruption
 from canvas.wire import celery_pickles
 
 CELERY = "celery.exceptions"
@@ -52,6 +53,7 @@ def dumps(value: Any) -> bytes:
         data = pickle.dumps(value, protocol=_PROTOCOL)
         return celery_pickles.dumps(value, _PROTOCOL) if celery_pickles.names_own_objects(data) else data
     except Exception as exc:
+        raise_interruption(exc)
         raise EncodeError(f"cannot be pickled: {exc}") from exc
 
 
@@ -60,6 +62,7 @@ def loads(data: bytes) -> Any:
     try:
         return _Unpickler(io.BytesIO(data)).load()
     except Exception as exc:
+        raise_interruption(exc)
         raise DecodeError(f"not a pickle: {type(exc).__name__}: {exc}") from exc
 
 
@@ -87,5 +90,6 @@ def _candidates(exc: BaseException) -> Iterator[BaseException]:
             continue
         try:
             yield kind(*exc.args)
-        except Exception:  # noqa: BLE001 - a constructor of the user's that refuses the arguments
+        except Exception as refusal:  # noqa: BLE001 - a constructor of the user's that refuses the arguments
+            raise_interruption(refusal)
             continue

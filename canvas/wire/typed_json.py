@@ -14,6 +14,7 @@ from uuid import UUID
 import msgspec
 
 from canvas.errors import DecodeError, EncodeError
+from canvas.interruptions import raise_interruption
 from canvas.text import safe_repr
 from canvas.wire.depth import LONG_TEXT, MAX_DEPTH, MAX_NESTING, check_depth
 
@@ -225,6 +226,7 @@ def _reduced(value: Any, reduce: Callable[[], Any]) -> Any:
     except EncodeError:
         raise
     except Exception as exc:
+        raise_interruption(exc)
         kind = type(value)
         raise EncodeError(f"{kind.__module__}.{kind.__qualname__}.__json__ raised {safe_repr(exc)}") from exc
 
@@ -267,4 +269,5 @@ def _read(fields: dict[str, Any]) -> Any:
     try:
         return reader(fields["__value__"])
     except Exception as exc:  # the program may have registered the reader
+        raise_interruption(exc)
         raise DecodeError(f"bad __value__ for {name}: {fields['__value__']!r:.100} ({exc})") from exc

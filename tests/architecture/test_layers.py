@@ -5,7 +5,7 @@ import pytest
 from tests.architecture.structure import MODULES, circles, circles_of_folders, imports, internal, room
 
 LAYERS = [
-    {"caller_warnings", "error_pages", "errors", "forks", "kombu_errors", "masking", "telemetry", "text", "version"},
+    {"caller_warnings", "error_traits", "errors", "forks", "interruptions", "masking", "telemetry", "text", "version"},
     {"model"},
     {"context"},
     {"primitives", "wire", "config", "exceptions", "log"},
@@ -72,7 +72,7 @@ def test_graph_and_wire_do_not_know_each_other():
 
 
 def test_drivers_know_only_words_and_wire():
-    allowed = {"model", "errors", "forks", "masking", "telemetry", "text", "wire", "drivers"}
+    allowed = {"model", "errors", "forks", "interruptions", "masking", "telemetry", "text", "wire", "drivers"}
     assert {room(one.target) for one in internal() if room(one.user) == "drivers"} <= allowed
 
 

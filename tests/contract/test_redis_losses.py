@@ -258,8 +258,8 @@ def test_queues_are_found_among_other_lists(redis_server, redis_url):
         assert set().union(*looks) == {"q", "urgent"}
 
 
-@pytest.mark.parametrize("what", ["numbers", "connections"])
+@pytest.mark.parametrize("what", ["numbers", "connections", "waits"])
 def test_a_signal_may_interrupt_a_command(what, redis_url):
-    """Its handler raises, as at a soft time limit or Ctrl-C: hiredis would crash the process where it writes a number,
-    and the connection of a call that is broken off does not count as open."""
+    """Its handler raises, as at a soft time limit, Ctrl-C or an alarm: hiredis would crash the process where it writes a number,
+    and the connection of a call that is broken off does not count as open. Whatever it raises ends a wait."""
     assert interrupt(what, redis_url) == 0

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 import canvas.errors
 from canvas.cli.main import COMMANDS
 from canvas.cli.main import canvas as command
-from canvas.error_pages import BLOCKING_WAIT, PAGES, message_and_page
+from canvas.error_traits import BLOCKING_WAIT, PAGES, message_and_page
 from canvas.execution.executor import traceback_text
 from canvas.model.record import Record
 from canvas.version import DOCUMENTATION

@@ -4,10 +4,25 @@ import subprocess
 import sys
 
 PROGRAM = """
+import signal
 import sys
 from django.conf import settings
+from django.core.cache.backends.base import BaseCache
+
+class Ringing(BaseCache):
+    def __init__(self, location, params):
+        super().__init__(params)
+
+    def get_many(self, keys, version=None):
+        signal.raise_signal(signal.SIGALRM)
+
+def late(*_):
+    raise TimeoutError("late")
+
+signal.signal(signal.SIGALRM, late)
 settings.configure(INSTALLED_APPS=["django_celery_results"], CACHES={
     "default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"},
+    "ringing": {"BACKEND": "__main__.Ringing"},
     "results": {"BACKEND": "django.core.cache.backends.filebased.FileBasedCache", "LOCATION": sys.argv[1]},
 })
 import django
@@ -38,6 +53,12 @@ try:
     canvas.Canvas("bad", broker="memory://", result_backend="django-cache", cache_backend="none").backend
 except ConfigurationError as exc:
     print(exc)
+try:
+    canvas.Canvas("ringing", broker="memory://", result_backend="django-cache", cache_backend="ringing").AsyncResult("a").get(timeout=5)
+except TimeoutError as exc:
+    assert exc.args == ("late",), exc
+else:
+    raise AssertionError("nothing was raised")
 """
 
 

@@ -2,16 +2,15 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
-from amqp.exceptions import AMQPError
-
 from canvas.drivers.amqp.broker import AmqpBroker
-from canvas.drivers.amqp.channels.connecting import connect, errors
+from canvas.drivers.amqp.channels.connecting import close, connect, errors
 from canvas.drivers.amqp.channels.publisher import Publication
 from canvas.drivers.amqp.contents import from_amqp, to_content, to_payload
 from canvas.drivers.amqp.options import InboxQueue
+from canvas.interruptions import raise_interruption
 from canvas.model.ids import new_id
 
 _AT_ONCE = 5.0
@@ -72,8 +71,7 @@ class AmqpBus:
                 channel.basic_consume(name, no_ack=True, callback=inbox.take)
             yield inbox
         finally:
-            with suppress(OSError, AMQPError):
-                connection.close()
+            close(connection)
 
 
 class QueueInbox:
@@ -95,6 +93,9 @@ class QueueInbox:
             left = min(deadline - time.monotonic(), _AT_ONCE)
             if left <= 0:
                 return None
-            with errors(self._where), suppress(TimeoutError):
-                self._connection.drain_events(timeout=left)
+            with errors(self._where):
+                try:
+                    self._connection.drain_events(timeout=left)
+                except TimeoutError as exc:
+                    raise_interruption(exc)
         return self._payloads.pop(0)

@@ -4,15 +4,15 @@ import re
 import threading
 import warnings
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Any, TypeVar
 
 from amqp import Message
 from amqp.exceptions import AMQPError, NotFound, PreconditionFailed
 
-from canvas.drivers.amqp.channels.connecting import errors
+from canvas.drivers.amqp.channels.connecting import close, errors
 from canvas.drivers.silence import reported
 from canvas.errors import EncodeError, OperationalError, RefusedError
+from canvas.interruptions import interruption
 from canvas.model.queue import Queue
 
 T = TypeVar("T")
@@ -194,6 +194,9 @@ class Topology:
             try:
                 return self._called(call)
             except (OSError, AMQPError) as exc:
+                if interruption(exc) is not None:
+                    self._drop()
+                    raise
                 self.close()
                 if fresh or _refused(exc):
                     raise
@@ -224,8 +227,7 @@ class Topology:
         with self._lock:
             connection, self._connection, self._channel = self._connection, None, None
             if connection is not None:
-                with suppress(OSError, AMQPError):  # it may be lost already
-                    connection.close()
+                close(connection)
 
     def forget(self) -> None:
         """In a forked process: close the copy of the parent's socket without a word to the broker."""

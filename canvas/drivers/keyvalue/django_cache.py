@@ -7,7 +7,8 @@ import pickle
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from canvas.errors import ConfigurationError, OperationalError, RefusedError, SoftTimeLimitExceeded
+from canvas.errors import ConfigurationError, OperationalError, RefusedError
+from canvas.interruptions import raise_interruption
 
 
 class DjangoCache:
@@ -33,9 +34,8 @@ class DjangoCache:
     def _call(self, call: Callable[[Any], Any]) -> Any:
         try:
             return call(self._caches[self._alias])
-        except SoftTimeLimitExceeded:
-            raise
         except Exception as exc:
+            raise_interruption(exc)
             raise OperationalError(f"Django's cache {self._alias!r}: {type(exc).__name__}: {exc}") from exc
 
     def get(self, keys: Sequence[str], retry: bool = True) -> Mapping[str, bytes]:
@@ -46,6 +46,7 @@ class DjangoCache:
         try:
             kept = pickle.loads(value)
         except Exception as exc:
+            raise_interruption(exc)
             raise RefusedError(f"Django's cache {self._alias!r}: the record cannot be unpickled: {exc}") from exc
         self._call(lambda cache: cache.set(key, kept, seconds))
 

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from canvas.drivers.retry_policy import tried
 from canvas.errors import ConfigurationError, OperationalError, RefusedError
+from canvas.interruptions import raise_interruption
 from canvas.model.ids import new_id
 
 T = TypeVar("T")
@@ -123,6 +124,7 @@ class Files:
         try:
             return tried(call, _PAUSES if retry else (), OSError)
         except OSError as exc:
+            raise_interruption(exc)
             raise OperationalError(
                 f"result_backend file://{self._folder}: {exc.strerror or exc}: the folder must exist, be readable and "
                 "writable here, and have space left"

@@ -22,6 +22,7 @@ from canvas.drivers.retry_policy import tried
 from canvas.drivers.silence import reported
 from canvas.errors import OperationalError, RefusedError
 from canvas.forks import in_forks
+from canvas.interruptions import raise_interruption
 
 T = TypeVar("T")
 
@@ -185,6 +186,7 @@ class Memcached:
             except MemcacheClientError as exc:
                 raise RefusedError(f"Memcached {self.shown}: {exc}") from exc
             except (OSError, MemcacheError) as exc:
+                raise_interruption(exc)
                 if _is_too_large(exc):
                     raise RefusedError(
                         f"Memcached {self.shown}: a value of {size} bytes is larger than its items may be: start "

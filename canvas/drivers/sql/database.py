@@ -21,6 +21,7 @@ from canvas.drivers.sql.dialects import MYSQL, beyond_packet, connect_arguments,
 from canvas.drivers.sql.layout import create, upgrade
 from canvas.errors import BrokerError, ConfigurationError, OperationalError, RefusedError
 from canvas.forks import in_forks
+from canvas.interruptions import raise_interruption
 from canvas.masking import masked_url
 
 T = TypeVar("T")
@@ -120,6 +121,7 @@ class Database:
                 with reported(f"database {self._shown}"):
                     return call()
             except exc.SQLAlchemyError as error:
+                raise_interruption(error)
                 broken_off_by = interruption(error, before)
                 if broken_off_by is not None:
                     raise broken_off_by from None

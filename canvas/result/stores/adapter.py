@@ -10,6 +10,7 @@ from canvas.drivers.polling import BlockingReads
 from canvas.drivers.ports import StoreParts
 from canvas.errors import CanvasError, OperationalError, RefusedError
 from canvas.forks import in_forks
+from canvas.interruptions import raise_interruption
 from canvas.model import states
 from canvas.model.record import Record
 from canvas.model.request import Request
@@ -106,6 +107,7 @@ class StoreOfBackend(BlockingReads):
         except CanvasError:
             raise
         except Exception as exc:
+            raise_interruption(exc)
             what = f"result backend {type(backend).__name__}: {type(exc).__name__}: {exc}"
             if isinstance(exc, _MISTAKES) and not backend.exception_safe_to_retry(exc):
                 raise RefusedError(what) from exc

@@ -4,7 +4,7 @@ import socket
 import ssl
 import struct
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any, Final
 
 import amqp
@@ -13,6 +13,7 @@ from amqp.exceptions import AccessRefused, AMQPError, NotAllowed
 from canvas.drivers.amqp.url import Address
 from canvas.drivers.silence import reported
 from canvas.errors import OperationalError, RefusedError
+from canvas.interruptions import raise_interruption
 
 _FAILURES: Final = (
     OSError,
@@ -68,6 +69,7 @@ def _connect(address: Address, answer_within: float, heartbeat: bool) -> Any:
 
 def _explained(address: Address, exc: Exception) -> Exception:
     """The error to raise for one of py-amqp's, of TLS or of the socket."""
+    raise_interruption(exc)
     where = address.where
     if isinstance(exc, AccessRefused):
         return RefusedError(f"{where} refuses user {address.user!r}: the name or the password is wrong")
@@ -96,8 +98,15 @@ def channel_of(addresses: Sequence[Address], answer_within: float) -> Iterator[A
         try:
             yield connection.channel()
         finally:
-            with suppress(OSError, AMQPError):
-                connection.close()
+            close(connection)
+
+
+def close(connection: Any) -> None:
+    """Close a connection of py-amqp, which may be lost already."""
+    try:
+        connection.close()
+    except (OSError, AMQPError) as exc:
+        raise_interruption(exc)
 
 
 @contextmanager
@@ -106,6 +115,7 @@ def errors(where: str) -> Iterator[None]:
     try:
         yield
     except (OSError, AMQPError) as exc:
+        raise_interruption(exc)
         code = getattr(exc, "reply_code", None)
         kind = RefusedError if code in (403, 405, 406) else OperationalError
         raise kind(f"{where}: {getattr(exc, 'reply_text', None) or exc or type(exc).__name__}") from exc

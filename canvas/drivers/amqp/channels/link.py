@@ -17,6 +17,7 @@ from canvas.drivers.amqp.protocol import methods
 from canvas.drivers.amqp.protocol.frames import HEARTBEAT, Event, FrameReader, OtherMethod
 from canvas.drivers.silence import reported
 from canvas.errors import DecodeError, OperationalError
+from canvas.interruptions import raise_interruption
 from canvas.telemetry import emit
 
 _log = logging.getLogger(__name__)
@@ -250,4 +251,6 @@ class Link:
 
     def _lost(self, why: object) -> OperationalError:
         self.drop()
+        if isinstance(why, Exception):
+            raise_interruption(why)
         return OperationalError(f"{self._where}: the connection is lost: {why or type(why).__name__}")

@@ -17,6 +17,7 @@ from canvas.drivers.redis.connection.resp import Command, Connection, NotServed,
 from canvas.drivers.retry_policy import tried
 from canvas.drivers.silence import reported
 from canvas.errors import BrokerError, OperationalError, RefusedError
+from canvas.interruptions import raise_interruption
 
 T = TypeVar("T")
 Meanwhile: TypeAlias = Callable[[], object] | None
@@ -38,7 +39,8 @@ class SlotNotServed(BrokerError):
 
 def as_ours(exc: Exception, where: str) -> BrokerError:
     """The error of canvas for one of ``resp.ERRORS``, at a server. It is raised without its cause: that adds lines, and
-    no fact."""
+    no fact. Raises an exception of a signal's handler as it is."""
+    raise_interruption(exc)
     if isinstance(exc, OSError):
         text = f"Redis at {where}: {exc}"
         if "redis" not in sys.modules:
@@ -141,7 +143,8 @@ class Commands:
         try:
             connection.send([("PING",)])
             connection.receive()
-        except (Refusal, OSError):
+        except (Refusal, OSError) as exc:
+            raise_interruption(exc)
             return False
         return True
 

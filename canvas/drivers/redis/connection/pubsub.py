@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from canvas.drivers.redis.connection.connecting import Connector
 from canvas.drivers.redis.connection.resp import NOTHING
+from canvas.interruptions import raise_interruption
 
 AT_ONCE = 1000
 """Channels or keys in one command."""
@@ -78,8 +79,9 @@ class PubSub:
         """Listen to nothing any more; False when it was cut off."""
         try:
             self._send("UNSUBSCRIBE")
-        except OSError:
+        except OSError as exc:
             self.close()
+            raise_interruption(exc)
             return False
         return True
 
@@ -88,8 +90,9 @@ class PubSub:
         try:
             while self._connection.receive_within(0) is not NOTHING:
                 continue
-        except OSError:
+        except OSError as exc:
             self.close()
+            raise_interruption(exc)
             return False
         self._keepalive.heard()
         return True

@@ -5,6 +5,8 @@ round. Neither side of such a connection gets an error that names the cause, and
 import socket
 from typing import Final
 
+from canvas.interruptions import raise_interruption
+
 ANSWER_EXPECTED_WITHIN: Final = 1.0
 """Seconds. A server that has TLS answers the first message of a handshake sooner, unless it is far away or busy."""
 _HANDSHAKE_WITHIN: Final = 5.0
@@ -27,7 +29,8 @@ def answers_without_tls(host: str, port: int) -> bool:
     """Whether a server answers a command that is sent without TLS."""
     try:
         return _first_answer(host, port) in (b"+", b"-")
-    except OSError:
+    except OSError as exc:
+        raise_interruption(exc)
         return False
 
 
@@ -45,7 +48,8 @@ def expects_tls(host: str, port: int) -> bool:
             return False
     except ConnectionResetError:
         pass
-    except OSError:
+    except OSError as exc:
+        raise_interruption(exc)
         return False  # a server with TLS refuses the command at once
     import ssl  # imported late: it takes long to load, and only servers with TLS need it
 
@@ -59,5 +63,6 @@ def expects_tls(host: str, port: int) -> bool:
             return True
     except ssl.SSLError as exc:
         return "ALERT" in (exc.reason or "")  # such as for a client without a certificate
-    except (OSError, ValueError):
+    except (OSError, ValueError) as exc:
+        raise_interruption(exc)
         return False

@@ -1,11 +1,15 @@
-"""The page of the documentation that explains each error: a note below the error's message, in tracebacks."""
+"""The page of the documentation that explains each error, in a note below its message; and the class of kombu that it
+has in programs that use kombu.
+"""
 
 import re
+import sys
 from typing import Any, TypeVar
 
 from canvas.version import DOCUMENTATION
 
 E = TypeVar("E", bound=BaseException)
+K = TypeVar("K", bound=type[Exception])
 
 PAGES = {
     "ChordError": "troubleshooting/#chorderror",
@@ -73,3 +77,21 @@ def unmarked(parts: Any) -> tuple[Any, ...]:
 def message_and_page(exc: BaseException) -> str:
     """The message of an error and its notes, each on a line of its own."""
     return "\n".join([str(exc), *getattr(exc, "__notes__", ())])
+
+
+def also_kombus(cls: K) -> K:
+    """Class decorator: ``except kombu.exceptions.…`` catches the error, too, once the program has imported kombu.
+
+    The bases are changed when an instance is made, before it is raised: code that names kombu's error has imported it
+    by then.
+    """
+    make = cls.__new__
+
+    def new(kind: Any, *args: Any, **kwargs: Any) -> Any:
+        theirs = getattr(sys.modules.get("kombu.exceptions"), cls.__name__, None)
+        if theirs is not None and not issubclass(cls, theirs):
+            cls.__bases__ = (*cls.__bases__, theirs)
+        return make(kind, *args, **kwargs)
+
+    cls.__new__ = new  # type: ignore[method-assign]
+    return cls
