@@ -199,7 +199,7 @@ def test_a_policy_outlasts_a_restart():
         app = Canvas("back", broker=server.url(0), backend="disabled://", set_as_current=False)
         server.stop()
         threading.Timer(0.3, server.start).start()
-        policy = {"max_retries": 100, "interval_start": 0.05, "interval_step": 0, "interval_max": 0.05}
+        policy = {"max_retries": 1000, "interval_start": 0.05, "interval_step": 0, "interval_max": 0.05}
         app.send_task("t", retry_policy=policy)
         assert server.client().llen("celery") == 1
         app.close()

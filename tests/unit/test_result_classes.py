@@ -2,7 +2,6 @@
 
 import asyncio
 import pickle
-import threading
 
 import pytest
 
@@ -82,9 +81,14 @@ def test_the_callback_is_called_once_for_each_member(app):
     inner = app.GroupResult("inner", [app.AsyncResult("b"), app.GroupResult("deep", [app.AsyncResult("c")])])
     results = app.GroupResult("g", [app.AsyncResult("a"), inner, app.GroupResult("nothing", [])])
     store(app, a=1, b=2)
-    threading.Timer(0.05, store, (app,), {"c": 3}).start()
     called = []
-    assert results.get(timeout=10, callback=lambda *args: called.append(args)) is None
+
+    def call(task_id, value):
+        called.append((task_id, value))
+        if task_id == "a":
+            store(app, c=3)
+
+    assert results.get(timeout=10, callback=call) is None
     assert called == [("nothing", []), ("a", 1), ("inner", [2, [3]])]
     called.clear()
     assert asyncio.run(results.aget(timeout=10, callback=lambda *args: called.append(args))) is None

@@ -31,9 +31,14 @@ def test_groups_raise_the_first_failure(app):
 def test_groups_call_back_as_values_arrive(app):
     group = app.GroupResult("g", [app.AsyncResult("a"), app.AsyncResult("b")])
     succeed(app, "b", 2)
-    later(succeed, app, "a", 1)
     called = []
-    assert group.join(timeout=10, callback=lambda i, v: called.append((i, v))) is None
+
+    def call(task_id, value):
+        called.append((task_id, value))
+        if task_id == "b":
+            succeed(app, "a", 1)
+
+    assert group.join(timeout=10, callback=call) is None
     assert called == [("b", 2), ("a", 1)]
     assert [i for i, _ in group.iter_native()] == ["a", "b"]
     assert list(group.iterate()) == [1, 2]

@@ -84,11 +84,15 @@ def test_unknown_exception_classes(app):
 
 def test_states_on_the_way_are_told(app):
     told = []
-    result = app.AsyncResult("a")
+
+    def tell(message):
+        told.append(message["status"])
+        if told == ["STARTED"]:
+            succeed(app, "a", 1)
+
     app.backend.store_result("a", None, "STARTED")
-    later(succeed, app, "a", 1)
-    result.get(timeout=10, on_message=told.append)
-    assert [message["status"] for message in told] == ["STARTED", "SUCCESS"]
+    app.AsyncResult("a").get(timeout=10, on_message=tell)
+    assert told == ["STARTED", "SUCCESS"]
 
 
 def test_an_ancestors_failure_ends_the_wait(app):
