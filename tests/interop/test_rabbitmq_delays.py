@@ -61,7 +61,7 @@ def test_retries_and_countdowns_wait_in_rabbitmq(redis_server, redis_url, vhost)
 
 def test_messages_for_quorum_queues_wait_in_quorum_queues(driver, channel):
     driver.broker.declare([Queue("q.quorum", arguments={"x-queue-type": "quorum"})])
-    delayed(driver, "a", 1.1, "q.quorum")
+    delayed(driver, "a", 1.9, "q.quorum")
     name, *_ = driver.broker.state.messages.delay_queues()
     found = DelayQueue.named(name)
     assert (found.quorum, 500 < found.milliseconds <= 1000) == (True, True)
@@ -84,9 +84,9 @@ def test_delayed_messages_pass_by_a_quorum_queue_that_takes_none(driver, channel
         channel.basic_publish(amqp.Message(b"it is full"), "", refusing.name)
     eventually(lambda: channel.queue_declare(refusing.name, passive=True).message_count > 1)
     if way == "deferred":
-        delayed(driver, "a", 2.6, where)
+        delayed(driver, "a", 2.95, where)
     else:
-        headers = {"canvas_due": time.time() + 2.6}
+        headers = {"canvas_due": time.time() + 2.95}
         channel.basic_publish(amqp.Message(b"a", message_id="a", application_headers=headers), "", where)
     assert len(eventually(lambda: driver.settler.settle([], Lease("w", [where], 5)).leased.deliveries)) == 1
     assert "canvas.delay.2000" in driver.broker.state.messages.delay_queues()
@@ -121,10 +121,10 @@ def test_the_next_connection_ends_an_outage_in_which_the_broker_took_no_messages
 
 @pytest.mark.parametrize("lost", ["queue", "exchange"])
 def test_a_queue_of_a_delay_that_is_gone_is_made_again(driver, channel, lost):
-    delayed(driver, "first", 2.5)
+    delayed(driver, "first", 2.95)
     name = "canvas.delay.2000"
     channel.queue_delete(name) if lost == "queue" else channel.exchange_delete(name)
-    delayed(driver, "second", 2.5)
+    delayed(driver, "second", 2.95)
     expected = ["second"] if lost == "queue" else ["first", "second"]
     found = []
 
@@ -157,11 +157,11 @@ def test_celerys_ladder_is_served_and_entered_at_the_highest_bit(driver, channel
     worker = Lease("w", ["steps"], 5)
     headers = {"task": "t", "id": "one"}
     as_celery = amqp.Message(b"from celery", content_type="application/json", application_headers=headers)
-    channel.basic_publish(as_celery, "celery_delayed_27", calculate_routing_key(1, "some.key"))
-    eta = datetime.fromtimestamp(time.time() + 3.5, UTC).isoformat()
+    channel.basic_publish(as_celery, "celery_delayed_27", calculate_routing_key(2, "some.key"))
+    eta = datetime.fromtimestamp(time.time() + 5.5, UTC).isoformat()
     payload = driver.broker.codec.with_headers(publish("two").payload, {"eta": eta})
     driver.broker.publish([Publish("ladder", "some.key", 0, payload, queue)])
-    assert channel.queue_declare("celery_delayed_1", passive=True).message_count == 1
+    assert channel.queue_declare("celery_delayed_2", passive=True).message_count == 1
     assert driver.broker.lease(worker) == []
     came = eventually(lambda: driver.broker.lease(worker))
     assert ids(came) == ["one"]

@@ -40,6 +40,7 @@ def test_a_cancelled_run_is_found_as_such(app, bench):
     flow = Workflow("cancelled", app)
     named(app, flow, "after", flow.add(task(app, "until_open").s(key), name="held"))
     run = flow.apply_async()
+    bench.ledger(key, 1)
     run.cancel()
     assert listed(app, "cancelled") == ["CANCELLING"]
     bench.open(key)
