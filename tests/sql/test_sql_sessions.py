@@ -10,7 +10,9 @@ from sqlalchemy import select
 from sqlalchemy.exc import InvalidRequestError
 
 from canvas import Canvas, states
+from canvas.drivers import open_driver
 from canvas.drivers.sql.celery_sessions import retry, session_cleanup
+from canvas.errors import ConfigurationError
 
 
 def rows(app, cleanup):
@@ -65,3 +67,23 @@ print(app.AsyncResult("1").get(timeout=5))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.returncode) == ("2\n", 0), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        (
+            "db+postgresql+psycopg2://me:word@h/d",
+            "No module named 'psycopg2': install the driver 'psycopg2', or leave it",
+        ),
+        ("db+postgresql+nothing://me:word@h/d", "nothing: install the driver 'nothing', or leave it"),
+        ("db+sqlite+aiosqlite:////tmp/x.db", "aiosqlite"),
+        ("db+postgresql+psycopg_async://me:word@h/d", "'psycopg_async' is a driver for event loops; leave it"),
+    ],
+)
+def test_a_driver_that_cannot_be_used_is_named(bad, said):
+    driver = open_driver("memory://", bad)
+    with pytest.raises(ConfigurationError, match=f"{said}.* out of the URL: db.(postgresql|sqlite)://") as raised:
+        driver.results.get(["a"])
+    assert "word" not in str(raised.value)
+    driver.close()

@@ -155,7 +155,7 @@ class Database:
             # A transaction that has waited for a lock has to see what the one before it has written.
             own["isolation_level"] = "READ COMMITTED"
         connect_args = connect_arguments(self.url, self._options.get("connect_args") or {})
-        engine = create_engine(self.url, **{**own, **self._options, "connect_args": connect_args})
+        engine = _engine(self.url, {**own, **self._options, "connect_args": connect_args})
         prepare_connections(engine)
         if self._callback is not None:
             self._callback(engine)
@@ -203,6 +203,21 @@ def sqlalchemy_url(url: str) -> URL:
     if dialect == "sqlite" and found.database in (None, "", ":memory:"):
         raise ConfigurationError("result_backend: db+sqlite:// needs the path of a file: db+sqlite:////path/results.db")
     return found
+
+
+def _engine(url: URL, options: Mapping[str, Any]) -> Engine:
+    """The engine of a database. Raises ConfigurationError where the driver of its URL cannot be used."""
+    default = url.set(drivername=url.get_backend_name()).render_as_string(hide_password=True)
+    cure = f"leave it out of the URL: {masked_url(f'db+{default}')}"
+    try:
+        engine = create_engine(url, **options)
+    except (ImportError, exc.NoSuchModuleError) as error:
+        what = f"{error}: install the driver {url.get_driver_name()!r}, or {cure}"
+    else:
+        if not engine.dialect.is_async:
+            return engine
+        what = f"{url.get_driver_name()!r} is a driver for event loops; {cure}"
+    raise ConfigurationError(f"result_backend {masked_url(url.render_as_string(hide_password=True))}: {what}")
 
 
 def _passes(error: exc.SQLAlchemyError) -> bool:
