@@ -82,11 +82,11 @@ class MemoryRecords:
     def record(self, task_id: str) -> Kept | None:
         return alive(self.records, task_id, self.clock())
 
-    def join(self, join: ChordStart) -> None:
-        chord = self.chords[join.group_id]
-        chord.size, chord.done = join.size, False
-        if join.structure:
-            self.groups[join.group_id] = Kept(join.structure, None, True)
+    def start_chord(self, start: ChordStart) -> None:
+        chord = self.chords[start.group_id]
+        chord.size, chord.done = start.size, False
+        if start.structure:
+            self.groups[start.group_id] = Kept(start.structure, None, True)
 
     def part(self, part: Part) -> ReadyChord | None:
         """Count a part. Returns the chord, when this was its last."""
@@ -138,8 +138,8 @@ class MemoryRecords:
             self.write_run(write)
         for store in records.stores:
             self.keep(store)
-        for join in records.chord_starts:
-            self.join(join)
+        for start in records.chord_starts:
+            self.start_chord(start)
         for extension in records.extensions:
             self.chords[extension.group_id].extensions.add(extension.member)
         steps = (self._take_step(step) for step in records.mail if self.run(step.run))

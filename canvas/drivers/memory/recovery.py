@@ -5,7 +5,7 @@ from math import inf
 
 from canvas.drivers.memory.queues import MemoryQueues
 from canvas.drivers.ports.values import ORPHANS_AGAIN, HeartbeatReply
-from canvas.drivers.tags import tag_of
+from canvas.drivers.tags import number_of_tag, tag_of, worker_of_tag
 from canvas.model.message import Delivery
 from canvas.model.settlement import Orphan
 
@@ -24,17 +24,17 @@ class MemoryRecovery:
         return HeartbeatReply(len(self._memory.workers), known)
 
     def rest(self, worker: str) -> bool:
-        memory, prefix = self._memory, f"canvas:{worker}:"
+        memory = self._memory
         with memory.lock:
-            if any(tag.startswith(prefix) for tag in (*memory.unacked, *memory.early_acked)):
+            if any(worker_of_tag(tag) == worker for tag in (*memory.unacked, *memory.early_acked)):
                 return False
             memory.workers.pop(worker, None)
             return True
 
     def release_unknown(self, worker: str, held: Collection[str]) -> int:
-        memory, prefix = self._memory, f"canvas:{worker}:"
+        memory = self._memory
         with memory.lock:
-            tags = [tag for tag in memory.unacked if tag.startswith(prefix) and tag not in held]
+            tags = [tag for tag in memory.unacked if worker_of_tag(tag) == worker and tag not in held]
             return sum(memory.release(tag, mark=True, count_delivery=False) for tag in reversed(tags))
 
     def unregister(self, worker: str) -> None:
@@ -47,14 +47,14 @@ class MemoryRecovery:
         return self._return_all(worker, count_delivery=True)
 
     def _return_all(self, worker: str, count_delivery: bool) -> int:
-        memory, prefix = self._memory, f"canvas:{worker}:"
+        memory = self._memory
         with memory.lock:
             memory.workers.pop(worker, None)
-            tags = [tag for tag in memory.unacked if tag.startswith(prefix)]
+            tags = [tag for tag in memory.unacked if worker_of_tag(tag) == worker]
             given = sum(memory.release(t, mark=True, count_delivery=count_delivery) for t in reversed(tags))
-            orphans = {tag: (memory.clock(), "") for tag in memory.early_acked if tag.startswith(prefix)}
+            orphans = {tag: (memory.clock(), "") for tag in memory.early_acked if worker_of_tag(tag) == worker}
             memory.orphaned = {**orphans, **memory.orphaned}
-            memory.started = {tag for tag in memory.started if not tag.startswith(prefix)}
+            memory.started = {tag for tag in memory.started if worker_of_tag(tag) != worker}
             return given
 
     def has_orphans(self) -> bool:
@@ -71,15 +71,16 @@ class MemoryRecovery:
         return found
 
     def lease_number(self, tag: str) -> int:
-        return int(tag.rpartition(":")[2])
+        return number_of_tag(tag)
 
     def lease_tag(self, worker: str, number: int) -> str:
         return tag_of(worker, number)
 
     def leases(self, worker: str) -> list[Delivery]:
-        prefix = f"canvas:{worker}:"
         with self._memory.lock:
-            return [Delivery(tag, *record) for tag, record in self._memory.unacked.items() if tag.startswith(prefix)]
+            return [
+                Delivery(tag, *record) for tag, record in self._memory.unacked.items() if worker_of_tag(tag) == worker
+            ]
 
     def on_broken(self, call: Callable[[], object]) -> None:
         """Nothing: leases do not end with a connection."""

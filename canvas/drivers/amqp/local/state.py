@@ -10,7 +10,7 @@ from canvas.drivers.kombu_envelope import ENVELOPE
 from canvas.drivers.ports.message_state import Arrival, StateParts
 from canvas.drivers.ports.values import HeartbeatReply, LeaseReply
 from canvas.drivers.stored_messages import delivery_count, redelivered
-from canvas.drivers.tags import number_of_tag, tag_of
+from canvas.drivers.tags import number_of_tag, tag_of, worker_of_tag
 from canvas.forks import in_forks
 from canvas.model.message import Delivery
 from canvas.model.settlement import Orphan, Settlement
@@ -47,9 +47,8 @@ class LocalMessages:
 
     def drop(self, worker: str) -> int:
         """End the leases of a worker. Returns how many there were."""
-        prefix = f"canvas:{worker}:"
         with self._lock:
-            tags = [tag for tag in self.leases if tag.startswith(prefix)]
+            tags = [tag for tag in self.leases if worker_of_tag(tag) == worker]
             for tag in tags:
                 del self.leases[tag]
             return len(tags)
@@ -144,9 +143,8 @@ class LocalRecovery:
         return True
 
     def release_unknown(self, worker: str, held: Collection[str]) -> int:
-        prefix = f"canvas:{worker}:"
         unknown = [
-            one for tag, one in list(self._messages.leases.items()) if tag.startswith(prefix) and tag not in held
+            one for tag, one in list(self._messages.leases.items()) if worker_of_tag(tag) == worker and tag not in held
         ]
         return self._messages.release(unknown)
 
@@ -175,8 +173,7 @@ class LocalRecovery:
         return tag_of(worker, number)
 
     def leases(self, worker: str) -> list[Delivery]:
-        prefix = f"canvas:{worker}:"
-        return [one for tag, one in list(self._messages.leases.items()) if tag.startswith(prefix)]
+        return [one for tag, one in list(self._messages.leases.items()) if worker_of_tag(tag) == worker]
 
     def on_broken(self, call: Callable[[], object]) -> None:
         """Nothing: the broker knows of its connections."""
