@@ -206,7 +206,8 @@ class SqlResults(BlockingReads):
         return None if found is None else self.tables.group_payload(dict(found))
 
     def delete_group(self, group_id: str) -> None:
-        self._run(delete(self._groups).where(self._groups.c[self.tables.group_key] == group_id))
+        gone = delete(self._groups).where(self._groups.c[self.tables.group_key] == group_id)
+        self.database.call(lambda connection: connection.execute(gone))
 
     def cleanup(self, seconds: float) -> int:
         """Delete groups, and records without a time of their own, that are older than ``seconds``; and the records
@@ -223,13 +224,6 @@ class SqlResults(BlockingReads):
             return found + connection.execute(delete(groups).where(groups.c.date_done < before)).rowcount
 
         return self.database.call(work)
-
-    def _run(self, *statements: Any) -> None:
-        def work(connection: Connection) -> None:
-            for statement in statements:
-                connection.execute(statement)
-
-        self.database.call(work)
 
     def create_tables(self) -> list[str]:
         return self.database.create_tables()

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import Connection, select, update
 
 from canvas.drivers.ports.runs import NewAttempt
+from canvas.drivers.sql.chord_rows import READY
 from canvas.drivers.sql.dialects import read_clock, upsert
 from canvas.drivers.sql.mailboxes import SqlMailboxes
 from canvas.drivers.sql.results import SqlResults
@@ -74,7 +75,7 @@ class SqlRuns:
     def _make_ready(self, connection: Connection, start: ReadyChord | None, now: float) -> None:
         if start is None:
             return
-        row = {"group_id": start.group_id, "state": "ready", "extra": 0, "counted": 0, "lost": False}
+        row = {"group_id": start.group_id, "state": READY, "extra": 0, "counted": 0, "lost": False}
         row |= {"callback": start.callback, "ready_since": now}
         changed = [name for name in row if name != "group_id"]
         connection.execute(upsert(connection, self._tables.chords, ["group_id"], changed), row)
