@@ -14,7 +14,7 @@ from canvas.worker.consumer.lifetimes import Lifetimes
 from canvas.worker.consumer.loop import SIGNALS_WITHIN, ConsumerLoop, InlineLoop, ThreadedLoop
 from canvas.worker.consumer.loop_parts import LoopParts
 from canvas.worker.consumer.maintenance import (
-    ChildDuties,
+    ChildMaintenance,
     LeaseHeartbeats,
     Maintenance,
     MaintenanceThread,
@@ -90,8 +90,8 @@ class WorkerProcess:
         self._pipeline = self._make_pipeline(active, runs, self._exit.exit_with if part else None)
         self._lifetimes = Lifetimes(app, runs, active.running, beat_every(app.conf), renews=wait is None)
         self._duties = self._make_duties()
-        own = self._duties if wait is None else ChildDuties(app.driver.broker, self._lifetimes.tick)
-        self._upkeep = MaintenanceThread(own)
+        own = self._duties if wait is None else ChildMaintenance(app.driver.broker, self._lifetimes.tick)
+        self._maintenance = MaintenanceThread(own)
         self._registered = False
         if wait is not None:
             wait.registers = self._register
@@ -132,11 +132,11 @@ class WorkerProcess:
         return self._pipeline.complete_chord(ready)
 
     def _leased(self, leased: LeaseReply) -> None:
-        """Before what has been leased is handed out: know what is revoked by now, and what time it is, and have upkeep
-        look after what the tasks need."""
+        """Before what has been leased is handed out: know what is revoked by now, and what time it is, and have the
+        maintenance look after what the tasks need."""
         self._lifetimes.expects_tasks = True
-        if self._upkeep.rests:
-            self._upkeep.expect_tasks()
+        if self._maintenance.rests:
+            self._maintenance.expect_tasks()
         if leased.revocations_version != self._revocations.version:
             self._revocations.read()
         offset = leased.clock_offset
@@ -164,11 +164,11 @@ class WorkerProcess:
         return time.monotonic() + holds_for(conf)
 
     def _deferred(self, due: float) -> None:
-        self._upkeep.expect(due - self._app.now().timestamp())
+        self._maintenance.expect(due - self._app.now().timestamp())
 
     def _work(self, on_ready: Callable[[], None] | None) -> None:
         self.loop.start()
-        self._upkeep.start()
+        self._maintenance.start()
         if threading.current_thread() is threading.main_thread():
             self._pipeline.limits.listen()
         if on_ready is not None:
@@ -178,7 +178,7 @@ class WorkerProcess:
             while self.loop.is_alive():
                 self.loop.join(SIGNALS_WITHIN)
         finally:
-            self._upkeep.stop(within=5.0)
+            self._maintenance.stop(within=5.0)
             self._events.close()
 
     def _run_slots(self) -> None:

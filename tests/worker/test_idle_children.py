@@ -10,7 +10,7 @@ from canvas import Workflow
 from canvas.model.record import Record
 from canvas.testing.contract import eventually
 from canvas.worker.consumer.lifetimes import Lifetimes
-from canvas.worker.consumer.maintenance import ChildDuties, MaintenanceThread
+from canvas.worker.consumer.maintenance import ChildMaintenance, MaintenanceThread
 from tests.support.apps import make
 from tests.worker.commands import task
 
@@ -38,7 +38,7 @@ def looks(app):
         found.append(time.monotonic())
         return lifetimes.tick()
 
-    thread = MaintenanceThread(ChildDuties(app.driver.broker, look))
+    thread = MaintenanceThread(ChildMaintenance(app.driver.broker, look))
     thread.start()
     yield found
     thread.stop(within=5)

@@ -17,13 +17,13 @@ from canvas.telemetry import emit
 from canvas.worker.consumer.lifetimes import SHORT
 from canvas.worker.monitoring.shared_memory import Renewal
 
-_PROMOTE_EVERY = 0.05
+_ENQUEUE_EVERY = 0.05
 """Seconds between two moves of what is due, at least."""
 _HELD_BACK_EVERY = (0.002, 0.01)
 """Seconds between two moves while messages are held back: where their lists have taken many, and few."""
 _MANY = 50
 """So many messages are many of a move: their lists may be empty before the next."""
-_PROMOTE_AT_ONCE = 1000
+_ENQUEUED_AT_ONCE = 1000
 _LOOK_EVERY = 1.0
 """Seconds after which to ask when the next deferred message is due, although none is expected."""
 _SWEEP_EVERY = 2.0
@@ -34,7 +34,7 @@ _FEW = 8
 fleet asks no more of the broker than a small one."""
 
 
-class Promotion:
+class DueMessages:
     """Moves deferred messages into their queues when they are due."""
 
     def __init__(self, broker: Broker, looks: bool) -> None:
@@ -67,7 +67,7 @@ class Promotion:
             return
         due_in = 0.0 if self._held_back else self._broker.next_due()
         if due_in is not None and due_in <= 0:
-            while (moved := self._broker.enqueue_due(_PROMOTE_AT_ONCE)) == _PROMOTE_AT_ONCE:
+            while (moved := self._broker.enqueue_due(_ENQUEUED_AT_ONCE)) == _ENQUEUED_AT_ONCE:
                 continue
             due_in = self._broker.next_due()
             self._held_back = due_in is not None and due_in <= 0
@@ -75,7 +75,7 @@ class Promotion:
             self._again_in = max(soonest, self._again_in / 2) if moved >= _MANY else min(latest, self._again_in * 1.5)
         look = shared(_LOOK_EVERY) if self._looks else NEVER
         if due_in is not None and (self._looks or due_in < 2 * _LOOK_EVERY):
-            look = min(look, max(due_in, shared(_PROMOTE_EVERY if due_in > 0 else self._again_in)))
+            look = min(look, max(due_in, shared(_ENQUEUE_EVERY if due_in > 0 else self._again_in)))
         self._next = now + look
 
 
@@ -184,23 +184,23 @@ class Maintenance:
         self.lifetimes = Looks(lifetimes)
         self._delegate = delegate
         self._next_sweep = 0.0
-        self._promotion = Promotion(driver.broker, looks=True)
+        self._due = DueMessages(driver.broker, looks=True)
         self.tick = Repeated("maintenance", self._do_due, after_failure=heartbeats.renew_again)
         """Do what is due. Returns the seconds until something is due again. An unreachable broker is tried again."""
 
     def expect(self, at: float) -> bool:
         """Note that a message is due at this monotonic time. Safe from any thread."""
-        return self._promotion.expect(at)
+        return self._due.expect(at)
 
     def _do_due(self) -> float:
         now = time.monotonic()
         self._heartbeats.tick(now)
-        self._promotion.tick(now, self._heartbeats.shared)
+        self._due.tick(now, self._heartbeats.shared)
         if now >= self._next_sweep:
             self._sweep()
             self._next_sweep = now + self._heartbeats.shared(_SWEEP_EVERY)
         self.lifetimes.tick(now)
-        due = min(self._heartbeats.next, self._next_sweep, self.lifetimes.next(), self._promotion.next())
+        due = min(self._heartbeats.next, self._next_sweep, self.lifetimes.next(), self._due.next())
         return max(0.0, due - time.monotonic())
 
     def _sweep(self) -> None:
@@ -225,25 +225,25 @@ class Maintenance:
         return self._driver.settler.stale_ready_chords(_STALE_AFTER) if self._driver.chords is not None else []
 
 
-class ChildDuties:
+class ChildMaintenance:
     """The duties that a prefork child does itself; its parent does the others for all children."""
 
     def __init__(self, broker: Broker, lifetimes: Callable[[], float]) -> None:
         """``lifetimes``: as for :class:`Maintenance`, for the tasks and runs of this process."""
-        self._promotion = Promotion(broker, looks=False)
+        self._due = DueMessages(broker, looks=False)
         self.lifetimes = Looks(lifetimes)
         self.tick = Repeated("maintenance", self._do_due)
         """Do what is due. Returns the seconds until something is due again."""
 
     def _do_due(self) -> float:
         now = time.monotonic()
-        self._promotion.tick(now, lambda seconds: seconds)
+        self._due.tick(now, lambda seconds: seconds)
         self.lifetimes.tick(now)
-        return max(0.0, min(self.lifetimes.next(), self._promotion.next()) - time.monotonic())
+        return max(0.0, min(self.lifetimes.next(), self._due.next()) - time.monotonic())
 
     def expect(self, at: float) -> bool:
         """See ``Maintenance``."""
-        return self._promotion.expect(at)
+        return self._due.expect(at)
 
 
 def beat_every(conf: Config) -> float:
@@ -263,7 +263,7 @@ def holds_for(conf: Config) -> float:
 class MaintenanceThread(BackgroundService):
     """Duties on a thread of their own, for a process that runs tasks."""
 
-    def __init__(self, duties: Maintenance | ChildDuties) -> None:
+    def __init__(self, duties: Maintenance | ChildMaintenance) -> None:
         super().__init__("maintenance", self._do_duties)
         self._duties = duties
         self._sleeps_until = NEVER

@@ -6,7 +6,7 @@ from canvas import Canvas
 from canvas.model.message import Publish
 from canvas.model.settlement import DelayedPublish, Settlement
 from canvas.worker.consumer import maintenance
-from canvas.worker.consumer.maintenance import ChildDuties, LeaseHeartbeats, Maintenance, beat_every
+from canvas.worker.consumer.maintenance import ChildMaintenance, LeaseHeartbeats, Maintenance, beat_every
 
 COUNTED = ("next_due", "enqueue_due", "recover_dead_workers")
 
@@ -133,7 +133,7 @@ def test_the_lifetimes_are_looked_after_when_they_are_due(app, clock, kind):
         looked.append(clock[0])
         return 0.4
 
-    duties = node(app, lifetimes=lifetimes) if kind == "node" else ChildDuties(app.driver.broker, lifetimes)
+    duties = node(app, lifetimes=lifetimes) if kind == "node" else ChildMaintenance(app.driver.broker, lifetimes)
     run(duties, clock, 4)
     assert looked == pytest.approx([number * 0.4 for number in range(len(looked))], abs=0.02)
     assert len(looked) >= 9
@@ -141,13 +141,13 @@ def test_the_lifetimes_are_looked_after_when_they_are_due(app, clock, kind):
 
 def test_an_idle_child_asks_nothing_of_the_broker(app, clock):
     counts = counted(app.driver)
-    assert run(ChildDuties(app.driver.broker, lambda: 10.0), clock, 60) <= 7
+    assert run(ChildMaintenance(app.driver.broker, lambda: 10.0), clock, 60) <= 7
     assert counts == dict.fromkeys(COUNTED, 0)
 
 
 def test_a_child_moves_what_it_has_deferred_for_the_next_moments(app, clock):
     defer(app, clock, [0.5])
-    duties = ChildDuties(app.driver.broker, lambda: 10.0)
+    duties = ChildMaintenance(app.driver.broker, lambda: 10.0)
     duties.tick()
     assert duties.expect(0.5)
     assert not duties.expect(60.0)
