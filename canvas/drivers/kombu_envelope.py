@@ -6,13 +6,14 @@ from binascii import a2b_base64, b2a_base64
 from collections.abc import Mapping, Sequence
 from hashlib import sha1
 from operator import itemgetter
-from random import getrandbits
+from random import Random
 from typing import Any
 
 import msgspec
 
 from canvas.drivers.ports.codec import FilledIn
 from canvas.errors import DecodeError, EncodeError
+from canvas.forks import in_forks
 from canvas.model.message import EncodedMessage
 from canvas.wire import typed_json
 from canvas.wire.depth import LONG_TEXT, MAX_DEPTH, check_depth
@@ -35,12 +36,15 @@ _decode_plain = msgspec.json.Decoder(_Envelope).decode
 _RANDOM = ~(0xF << 76 | 0x3 << 62)
 _VERSION_4 = 0x4 << 76 | 0x2 << 62
 """The bits of a UUID that are not random: its version, and its variant."""
+_random = Random()
+"""Not Python's own generator, which a task may seed: its messages would repeat the tags of earlier ones."""
+in_forks(_random.seed)
 
 
 def new_delivery_tag() -> str:
     """A delivery tag, as Celery writes it: unique, but not hard to guess, since the system's random bytes cost a call
     each."""
-    digits = f"{getrandbits(128) & _RANDOM | _VERSION_4:032x}"
+    digits = f"{_random.getrandbits(128) & _RANDOM | _VERSION_4:032x}"
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from functools import partial
+from importlib import import_module
 from threading import Event
 from typing import Any
 
@@ -40,6 +41,14 @@ def load_tasks(app: Canvas) -> None:
     _attach_loader(app)
     app.import_task_modules()
     app.set_current()
+    _load_what_tasks_use(app)
+
+
+def _load_what_tasks_use(app: Canvas) -> None:
+    """Import the modules that other programs import at their first use: the children of a pool share them, and a worker
+    still has them after the installed package was replaced, or a task has changed ``sys.path``."""
+    import_module("canvas.task.retry")
+    app.now()  # in the time zone that is set
 
 
 def _attach_loader(app: Canvas) -> None:

@@ -1,10 +1,14 @@
 """An envelope is read in one step where it has the usual form; the general way gives the same for every other form."""
 
 import json
+import random
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from uuid import UUID
 
 import pytest
 
-from canvas.drivers.kombu_envelope import ENVELOPE
+from canvas.drivers.kombu_envelope import ENVELOPE, new_delivery_tag
 from canvas.errors import DecodeError
 from canvas.model.message import EncodedMessage
 
@@ -64,3 +68,19 @@ def test_every_form_reads_alike(name, depth, escaped):
 @pytest.mark.parametrize("payload", [b"", b"{", b"null", b'{"body": "\xff"}', b"[" * 100_000])
 def test_what_is_no_envelope_reads_alike(payload):
     assert outcome(ENVELOPE.decode, payload, 512) == outcome(ENVELOPE._decode_any, payload, 512)
+
+
+def test_no_tag_repeats_when_a_task_seeds_pythons_random_numbers_or_forks():
+    """A worker of Celery knows a message that it holds by its tag alone."""
+    tags = []
+    for _ in range(2):
+        random.seed(42)
+        tags.append(new_delivery_tag())
+    with ProcessPoolExecutor(2, get_context("fork")) as pool:
+        tags += pool.map(_tag_after_fork, range(4))
+    tags.append(new_delivery_tag())
+    assert len({UUID(tag, version=4) for tag in tags}) == len(tags) == 7
+
+
+def _tag_after_fork(_):
+    return new_delivery_tag()
