@@ -1,5 +1,6 @@
 """What a task under ``task_always_eager`` receives, beside real Celery's, in one process."""
 
+import importlib
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -179,3 +180,35 @@ def test_a_replacement_that_cannot_run_fails_the_task(propagates):
             swap.apply()
     else:
         assert [swap.apply().state, chain(swap.s(), swap.si()).apply().state] == ["FAILURE", "FAILURE"]
+
+
+@pytest.mark.parametrize("library", ["celery", "canvas"])
+def test_rows_of_differences_about_apply(apps, seen, library):
+    composites, errors = importlib.import_module(library), importlib.import_module(f"{library}.exceptions")
+    app, ours = apps[library], library == "canvas"
+
+    @app.task(name="ignored", shared=False)
+    def ignored():
+        raise errors.Ignore
+
+    @app.task(name="swap", bind=True, shared=False)
+    def swap(self, name):
+        return self.replace(app.tasks[name].si())
+
+    @app.task(name="fails", shared=False)
+    def fails():
+        raise ValueError
+
+    @app.task(name="priority", bind=True, shared=False)
+    def priority(self):
+        return self.request.delivery_info["priority"]
+
+    note, pair = app.tasks["note"], app.tasks["pair"]
+    header = [ignored.si(), pair.si()]
+    assert composites.chord(header, note.s()).apply_async().state == ("FAILURE" if ours else "SUCCESS")
+    whole = composites.chain(pair.si(), priority.si().set(priority=7)).apply_async(priority=2)
+    assert whole.get() == (7 if ours else 2)
+    seen.clear()
+    swap.s("pair").apply(link=note.si("back"))
+    swap.s("fails").apply(link_error=note.si("error"))
+    assert [args for args, _ in seen] == sorted([("back",), ("error",)] * (1 if ours else 2))

@@ -43,7 +43,7 @@ class Cases:
         return self.lib.chain(self.s("ident", 1), self.unknown().on_error(self.errback), self.s("ident"))
 
     def chain_with_a_step_that_ignores_itself(self):
-        return self.lib.chain(self.pair.si("ignored"), self.s("ident"))
+        return self.lib.chain(self.pair.si("ignored"), self.s("ident").on_error(self.errback))
 
     def chain_with_a_revoked_step(self):
         revoked = self.s("ident")
@@ -51,11 +51,11 @@ class Cases:
         inspect = self.pair.app.control.inspect(limit=1, timeout=20)
         self.pair.app.control.revoke(revoked.id)
         eventually(lambda: revoked.id in next(iter(inspect.revoked().values())))
-        return self.lib.chain(self.s("ident", 1), revoked, self.s("ident"))
+        return self.lib.chain(self.s("ident", 1), revoked, self.s("ident").on_error(self.errback))
 
     def chain_with_an_expired_step(self):
         expired = self.s("ident").set(expires="2001-01-01T00:00:00+00:00")
-        return self.lib.chain(self.s("ident", 1), expired, self.s("ident"))
+        return self.lib.chain(self.s("ident", 1), expired, self.s("ident").on_error(self.errback))
 
 
 CASES = [name for name in vars(Cases) if not name.startswith("_") and name != "unknown"]

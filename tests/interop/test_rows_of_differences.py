@@ -4,6 +4,7 @@ import pytest
 
 from canvas import StampingVisitor, chain, chord, group
 from canvas.errors import CycleError
+from canvas.testing.contract import eventually
 from tests.support.writer import Writer
 
 
@@ -78,3 +79,11 @@ def test_stamps_stay_with_their_signature(own):
     both.stamp(ByTask())
     assert [member.options["stamped_headers"] for member in both.tasks] == [["t.ident"], ["t.add"]]
     assert own.run(both) == [1, 2]
+
+
+def test_an_errback_that_is_a_chain_is_called_with_the_task_s_id(own):
+    key = own.bench.new_key()
+    errback = chain(own.s("errback_by_id", key), own.s("noted", key))
+    result = own.s("fail").apply_async(link_error=errback)
+    notes = eventually(lambda: (found := own.bench.ledgers.lrange(f"ledger:{key}", 0, -1))[1:] and found)
+    assert notes == [result.id, "None"]

@@ -77,7 +77,13 @@ class KeptConnections(Pool):
         try:
             record = self._take_idle()
         except IndexError:
-            record = self._create_connection()
+            try:
+                record = self._create_connection()
+            except BaseException:
+                # The traceback refers to the place, and SQLAlchemy's error to itself by its traceback: the place would
+                # be lost until the garbage collector runs.
+                self._places.put(place)
+                raise
         record.record_info[_PLACE] = place  # type: ignore[index]
         return record
 
