@@ -4,10 +4,12 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
+from canvas.caller_warnings import ends_in_caller
 from canvas.errors import ConfigurationError
 from canvas.remote.events import Event, EventApp, Events
 
 
+@ends_in_caller("capture", "itercapture")
 class EventReceiver:
     """Calls ``handlers`` with the events of workers and clients.
 

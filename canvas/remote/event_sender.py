@@ -7,11 +7,13 @@ from functools import partial
 from itertools import count
 from typing import Any
 
+from canvas.caller_warnings import ends_in_caller
 from canvas.drivers.retry_policy import check_policy, delays, tried
 from canvas.errors import BrokerError, ConfigurationError
 from canvas.remote.events import Event, EventApp, EventSource
 
 
+@ends_in_caller("send", "publish", "flush")
 class EventDispatcher:
     """Sends events of this program. As a context manager it is closed at the end."""
 

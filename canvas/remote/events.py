@@ -8,6 +8,7 @@ from functools import partial
 from itertools import count
 from typing import Any, Protocol
 
+from canvas.caller_warnings import ends_in_caller
 from canvas.config.config import Config
 from canvas.config.sources import imported
 from canvas.drivers.ports import Driver
@@ -128,6 +129,7 @@ def _body_of(chord: Any) -> str | None:
     return str(options.get("task_id") or "") if isinstance(options, Mapping) else None
 
 
+@ends_in_caller("capture", "watch")
 class Events:
     """``app.events``: listen to the events of workers and clients."""
 

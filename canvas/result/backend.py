@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from operator import eq
 from typing import TYPE_CHECKING, Any
 
+from canvas.caller_warnings import ends_in_caller
 from canvas.config.config import Config
 from canvas.config.run_lifetimes import lifetimes
 from canvas.model import states
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from canvas.result.record_watch import AsyncRecordWatch, RecordWatch
 
 
+@ends_in_caller("store_result", "forget", "cleanup", "add_to_chord", "save_group", "delete_group")
 class Backend:
     """The result side of an app. Without a result backend every use raises NoResultBackend."""
 

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from canvas.caller_warnings import ends_in_caller
 from canvas.errors import TaskRevokedError, TimeoutError
 from canvas.model import states
 from canvas.model.outcome import ExceptionInfo
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 RETRY_POLICY = {"max_retries": 20, "interval_start": 0, "interval_step": 1, "interval_max": 1}
 
 
+@ends_in_caller()
 class CeleryBackend(KeyedBackend):
     """The result side of an app, by Celery's names too."""
 

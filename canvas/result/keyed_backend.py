@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from canvas.caller_warnings import ends_in_caller
 from canvas.masking import masked_url
 from canvas.model import states
 from canvas.model.settlement import ResultWrite, whole_seconds
@@ -15,6 +16,7 @@ _CONNECTION = ("host", "port", "path", "db", "username", "password", "socket_tim
 """The arguments of Celery's connections to Redis."""
 
 
+@ends_in_caller("get", "mget", "set", "delete")
 class KeyedBackend(Backend):
     """The records of an app's results by Celery's keys."""
 

@@ -82,6 +82,13 @@ MISTAKES = {
     "members": handles.ready,
     "iterate": lambda: list(handles.iterate()),
     "restore": lambda: unstored.GroupResult.restore("nope"),
+    "state in the backend": lambda: unstored.backend.get_state("nope"),
+    "record in the backend": lambda: unstored.backend.store_result("nope", 1, "SUCCESS"),
+    "success in the backend": lambda: unstored.backend.mark_as_done("nope", 1),
+    "group in the backend": lambda: unstored.backend.restore_group("nope"),
+    "key in the backend": lambda: unstored.backend.get("nope"),
+    "event": lambda: away.events.Dispatcher(buffer_while_offline=False).send("task-own", uuid="1"),
+    "events": lambda: away.events.Receiver(None, {}).capture(limit=1, timeout=1),
     "node of a run": lambda: flow(add.s(1, 1)).apply_async().again(from_node="nope"),
     "run on a loop": lambda: asyncio.run(flow(add.s(1, 1)).apply_async().aagain(from_node="nope")),
 }
