@@ -49,9 +49,9 @@ class TaskStack(threading.local):
     def top(self) -> Any:
         return (self.stack or [None])[-1]
 
-    def push(self, task: Any) -> list[Any]:
-        """Make ``task`` the current one of this thread, until ``pop``; its request stays. Returns ``stack``."""
-        self._entered.append((task, enter_call(task, task.request)))
+    def push(self, obj: Any) -> list[Any]:
+        """Make the task ``obj`` the current one of this thread, until ``pop``; its request stays. Returns ``stack``."""
+        self._entered.append((obj, enter_call(obj, obj.request)))
         return self.stack
 
     def pop(self) -> Any:

@@ -6,12 +6,17 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 
-def _has(kind: type, names: Iterable[str]) -> bool:
+def _has(kind: Any, names: Iterable[str]) -> bool:
     return all(any(name in vars(base) for base in kind.__mro__) for name in names)
 
 
 class CallableTask(metaclass=ABCMeta):
     """Tasks and signatures: any object with these methods."""
+
+    @classmethod
+    def register(cls, other: type) -> type:
+        """Count the instances of ``other`` among the class's. Returns ``other``."""
+        return ABCMeta.register(cls, other)
 
     @abstractmethod
     def delay(self, *args: Any, **kwargs: Any) -> Any: ...
@@ -23,15 +28,43 @@ class CallableTask(metaclass=ABCMeta):
     def apply(self, *args: Any, **kwargs: Any) -> Any: ...
 
     @classmethod
-    def __subclasshook__(cls, kind: type) -> bool:
+    def __subclasshook__(cls, kind: Any) -> bool:
         return (cls is CallableTask and _has(kind, ("delay", "apply_async", "apply"))) or NotImplemented
+
+
+_PART: Any = property(abstractmethod(lambda self: None))
 
 
 class CallableSignature(CallableTask):
     """Signatures: any object with their methods."""
 
+    name = type = app = id = task = args = kwargs = options = subtask_type = chord_size = immutable = _PART
+
+    @abstractmethod
+    def clone(self, args: Any = None, kwargs: Any = None) -> Any: ...
+
+    @abstractmethod
+    def freeze(
+        self, id: Any = None, group_id: Any = None, chord: Any = None, root_id: Any = None, group_index: Any = None
+    ) -> Any: ...
+
+    @abstractmethod
+    def set(self, immutable: Any = None, **options: Any) -> Any: ...
+
+    @abstractmethod
+    def link(self, callback: Any) -> Any: ...
+
+    @abstractmethod
+    def link_error(self, errback: Any) -> Any: ...
+
+    @abstractmethod
+    def __or__(self, other: Any) -> Any: ...
+
+    @abstractmethod
+    def __invert__(self) -> Any: ...
+
     @classmethod
-    def __subclasshook__(cls, kind: type) -> bool:
+    def __subclasshook__(cls, kind: Any) -> bool:
         names = ("clone", "freeze", "set", "link", "link_error", "__or__")
         return (cls is CallableSignature and _has(kind, names)) or NotImplemented
 
