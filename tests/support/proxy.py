@@ -44,6 +44,7 @@ class Proxy:
         self._on_request = on_request
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
         self._lock = threading.Lock()
         self._sockets = set()
         self.delay = 0.0
@@ -68,10 +69,14 @@ class Proxy:
             self._silent |= self._sockets
 
     def __enter__(self):
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._accepting.start()
         return self
 
     def __exit__(self, *exc):
+        # Closing does not wake the thread that accepts. When the process has been stopped and goes on, that thread's
+        # system call begins anew, and would take the connections of the next proxy, whose socket has the same number.
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._accepting.join(20)
         self._listener.close()
         self.cut()
 
