@@ -143,12 +143,14 @@ def test_a_topic_reaches_its_queue_after_the_delay(driver):
     assert ids(eventually(lambda: driver.broker.lease(Lease("w", ["videos"], 5)))) == ["a"]
 
 
-def test_without_celerys_ladder_a_message_goes_to_its_queue(driver):
+def test_without_celerys_ladder_a_message_goes_to_its_queue(rabbitmq, redis_url):
+    driver = open_driver(rabbitmq.url(), redis_url)  # no other test has made a ladder there
     queue = Queue("flat", "flat", "key", "topic", {"x-queue-type": "quorum"})
     eta = datetime.fromtimestamp(time.time() + 3600, UTC).isoformat()
     payload = driver.broker.codec.with_headers(publish("a").payload, {"eta": eta})
     driver.broker.publish([Publish("flat", "key", 0, payload, queue)])
     assert ids(eventually(lambda: driver.broker.lease(Lease("w", ["flat"], 5)))) == ["a"]
+    driver.close()
 
 
 def test_celerys_ladder_is_served_and_entered_at_the_highest_bit(driver, channel):

@@ -170,7 +170,7 @@ def test_a_node_of_a_run_inside_whose_tasks_still_run_after_its_limit(bench, app
     key = bench.new_key()
     inner = Workflow("inner", app)
     inner.add(task(app, "until_open").s(key), name="held")
-    flow.timeout(flow.add(inner, name="inside"), 0.5, otherwise=0, name="in time")
+    flow.timeout(flow.add(inner, name="inside"), 2, otherwise=0, name="in time")
     run = flow.apply_async()
     assert run.get(timeout=20) == 0
     with pytest.raises(CompositionError, match="inside: the run in its place has not ended"):

@@ -119,7 +119,7 @@ class RunRecordsContract(ContractSupport):
     def test_many_runs_of_one_moment_are_all_found(self, driver: Driver) -> None:
         now, count = time.time(), self.many
         for at in range(count):
-            self._start(driver, f"r{at}", RunListing("etl", (("half", str(at % 2)),)), now + at // 800)
+            self._start(driver, f"r{at}", RunListing("etl", (("half", str(at % 2)),)), now + at // 800, 3_600)
         odd = self._found(driver, name="etl", labels=(("half", "1"),), limit=count)
         assert sorted(odd) == sorted(f"r{at}" for at in range(1, count, 2))
         later = [f"r{at}" for at in range(801, count, 2)]
@@ -204,17 +204,18 @@ class RunRecordsContract(ContractSupport):
     def test_a_run_that_waits_for_a_value_stays_listed(self, driver: Driver) -> None:
         runs = self._runs(driver)
 
-        def run_waits_in_time(seconds: int) -> bool:
+        def run_waits_in_time(name: str, seconds: int) -> str:
             now = time.time()
             for run in ("run", "other"):
-                self._start(driver, run, RunListing("etl", (("a", "b"),), key=run), now, seconds)
-            driver.settler.settle([Settlement(None, fence="none", mail=[take("wait")])])
-            return time.time() < now + seconds / 2
+                self._start(driver, f"{run}.{name}", RunListing(name, (("a", "b"),), key=run), now, seconds)
+            driver.settler.settle([Settlement(None, fence="none", mail=[take("wait", run=f"run.{name}")])])
+            return name if time.time() < now + seconds / 2 else ""
 
-        assert run_waits_in_time(1) or run_waits_in_time(20)
-        eventually(lambda: runs.read_run("other", ["about"]) == [None])
-        assert self._found(driver, name="etl", labels=(("a", "b"),)) == ["run"]
-        assert runs.run_of_key("etl", "run") == "run"
+        name = run_waits_in_time("etl", 1) or run_waits_in_time("slow", 20)
+        assert name
+        eventually(lambda: runs.read_run(f"other.{name}", ["about"]) == [None])
+        assert self._found(driver, name=name, labels=(("a", "b"),)) == [f"run.{name}"]
+        assert runs.run_of_key(name, "run") == f"run.{name}"
 
     def test_runs_that_wait_and_expire_soon_are_found(self, driver: Driver) -> None:
         runs, now = self._runs(driver), time.time()
