@@ -20,9 +20,9 @@ class RunPicture:
 
     arrangement: Arrangement
     members: list[list[int]]
-    """By box, the numbers of the nodes that it stands for."""
+    """For each box, the numbers of the nodes that it stands for."""
     keys: list[str]
-    """By box, the name under which it is expanded; empty for a box of one node."""
+    """For each box, the name under which it is expanded; empty for a box of one node."""
 
 
 def run_picture(nodes: Sequence[RunNode], expanded: Collection[str] = ()) -> RunPicture:
@@ -48,8 +48,9 @@ def run_picture(nodes: Sequence[RunNode], expanded: Collection[str] = ()) -> Run
 
 
 def _few_marks(nodes: Sequence[RunNode], numbers: list[int], whole: Picture) -> tuple[list[object], bool]:
-    """By box: nodes of one mark share a box. Nodes that are alike do; where that leaves many boxes, those of one task
-    that are equally deep in the graph; else those of one stretch of its depth, which the second value says."""
+    """For each box a mark: nodes of equal marks share a box. Nodes that are alike have equal marks. If that leaves many
+    boxes, nodes of one task at one depth of the graph have. If these are still many, all nodes in a range of depths
+    have; the second value is True then."""
     marks = _alike(nodes, numbers, whole)
     if len(set(marks)) <= _FEW:
         return marks, False
@@ -80,7 +81,7 @@ def _task(node: RunNode) -> str:
 
 
 def _alike(nodes: Sequence[RunNode], numbers: list[int], whole: Picture) -> list[object]:
-    """By box: nodes of one task with the same parents and children have the same mark."""
+    """For each box a mark: nodes of one task with the same parents and children have equal marks."""
     parents: list[set[int]] = [set() for _ in whole.boxes]
     children: list[set[int]] = [set() for _ in whole.boxes]
     for edge in whole.edges:
@@ -93,7 +94,7 @@ def _alike(nodes: Sequence[RunNode], numbers: list[int], whole: Picture) -> list
 
 
 def _depths(whole: Picture) -> list[int]:
-    """By box, how many boxes lead to it at most."""
+    """For each box, the length of the longest path that leads to it."""
     depths = [0] * len(whole.boxes)
     after: dict[int, list[int]] = {}
     for edge in whole.edges:

@@ -144,7 +144,7 @@ def _read_array(data: bytes, at: int, level: int) -> tuple[list[Any], int]:
         value, at = _read(data, at, level)
         found.append(value)
     if at != end:
-        raise DecodeError("an array's last value ends behind the array")
+        raise DecodeError("an array's last value extends past the end of the array")
     return found, at
 
 

@@ -264,7 +264,7 @@ def _connected(address: Address) -> socket.socket:
 def _limit_waits(sock: socket.socket, seconds: float | None) -> None:
     """Let reads and writes fail after ``seconds`` without progress.
 
-    Where the system itself waits, each takes one system call. With Python's own timeout, each takes a ``poll`` before.
+    Where the system itself waits, each takes one system call. With Python's own timeout, each calls ``poll`` first.
     """
     if not seconds or not _is_system_socket(sock):
         sock.settimeout(seconds)
