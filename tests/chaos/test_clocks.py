@@ -2,9 +2,12 @@
 
 import time
 from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from canvas import Workflow
+from canvas.errors import TaskRevokedError
 from canvas.testing.contract import eventually
 from tests.chaos.workload import assert_nothing_is_left, assert_ran_once, workload
 from tests.worker.commands import start, task
@@ -55,3 +58,24 @@ def test_times_are_the_brokers(bench, app, off):
             abs(expires.date_done.timestamp() - time.time()) < 60 if hasattr(expires.date_done, "timestamp") else True
         )
         assert later.state == "PENDING"
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("off", OFF)
+def test_runs_wait_by_the_brokers_clock(bench, app, off):
+    flow = Workflow("waits", app)
+    nap = flow.sleep(1, name="nap")
+    until = flow.sleep(until=datetime.now(UTC) + timedelta(seconds=2), name="until")
+    answer = flow.wait_for("never", after=nap, timeout=1, default="nobody", name="answer")
+    inner = Workflow("inner", app)
+    inner.sleep(3600)
+    limited = flow.timeout(flow.add(inner), 1, otherwise="late")
+    flow.add(task(app, "rec").s(answer, limited), after=[until], name="end")
+    with start(bench, "-P", "solo", clock_off=off):
+        before = time.time()
+        run, cut = flow.apply_async(timeout=600, expires=600), flow.apply_async(timeout=1)
+        assert run.get(timeout=20) == ["nobody", ["late"], {}]
+        assert 2 <= time.time() - before < 20
+        with pytest.raises(TaskRevokedError, match="timeout of 1"):
+            cut.get(timeout=20)
+        assert abs((run.status().ended - datetime.now(UTC)).total_seconds()) < 60
