@@ -11,7 +11,7 @@ from typing import Any
 from canvas.errors import CompositionError
 from canvas.model.gc_pause import gc_paused
 from canvas.model.workflow_definition import NodeDefinition
-from canvas.model.workflow_run import ABSENT, KnownInput, OutgoingEdge, RunNode, starts
+from canvas.model.workflow_run import ABSENT, RUN_LIMIT, KnownInput, OutgoingEdge, RunNode, starts
 from canvas.primitives.fields import signature_dict
 
 
@@ -159,6 +159,15 @@ def _start_with(nodes: Sequence[RunNode], number: int) -> None:
     ]
     for before in nodes:
         before.outs = [out for out in before.outs if out.node != number]
+
+
+def limit_nodes(nodes: Sequence[RunNode], at_once: int) -> None:
+    """Have all tasks of these nodes, and of the workflows in their places, share ``at_once`` permits."""
+    for node in nodes:
+        inside = [RunNode.from_list(one) for one in node.details.get("nodes", ())]
+        limit_nodes(inside, at_once)
+        changed = {"nodes": [one.as_list() for one in inside]} if inside else {}
+        node.details = {**node.details, **changed, RUN_LIMIT: at_once}
 
 
 def with_values(nodes: Sequence[RunNode], ended: Mapping[int, tuple[str, Any]]) -> list[RunNode]:

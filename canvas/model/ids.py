@@ -20,3 +20,8 @@ class Lineage(NamedTuple):
     root_id: str | None = None
     parent_id: str | None = None
     priority: int | None = None
+
+
+def outermost_run(run: str) -> str:
+    """The run around a workflow's run that is in the place of no other run's task: the run itself, or one around it."""
+    return run.partition(".")[0]

@@ -10,6 +10,8 @@ RUN_HEADER = "canvas_run"
 """The option, and message header, that holds a :class:`NodeRef`."""
 STAMP = "canvas_workflow"
 """The stamp ``run:attempt`` on all messages of a run, by which they are revoked."""
+RUN_LIMIT = "canvas_run_limit"
+"""The stamp, and the key in a node's details, for how many tasks of a run may run at once."""
 CANCEL = "canvas.cancel_run"
 """The built-in task that cancels a run whose timeout has passed."""
 WAKE = "canvas.wake"
@@ -36,8 +38,7 @@ AWAITING_TASK = "AWAITING_TASK"
 """The state of a node whose task is not registered on the workers that took its message. Its record is STARTED."""
 
 Kind = Literal[
-    "task", "map", "choose", "merge", "start", "end", "sleep", "wait", "otherwise", "loop", "flow", "input",
-    "pages",
+    "task", "map", "choose", "merge", "start", "end", "sleep", "wait", "otherwise", "loop", "flow", "input", "pages",
 ]  # fmt: skip
 IN_ROUNDS: frozenset[Kind] = frozenset({"loop", "pages"})
 """Kinds of nodes that run two tasks in each of their rounds, or for each of their pages."""
@@ -47,7 +48,6 @@ ANY: frozenset[When] = frozenset({"any_success", "any_done"})
 """The rules by which a node starts with its first fitting input."""
 Edge = Literal["data", "order", "condition"]
 """The use of a parent's result by an input: a value, only the order, or the condition to run."""
-
 
 _INTEGERS = frozenset({int})
 

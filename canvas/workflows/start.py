@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from canvas.errors import CompositionError, InvalidTaskError
-from canvas.graph.run_nodes import run_nodes
+from canvas.graph.run_nodes import limit_nodes, run_nodes
 from canvas.model.workflow_definition import NodeDefinition
 from canvas.model.workflow_run import RunNode
 from canvas.workflows.labels import stored_labels
@@ -46,6 +46,8 @@ class StartOptions:
     """Text, numbers, booleans, dates and datetimes, by which ``app.runs`` finds the run."""
     run_key: str | None = None
     """Starts of the same workflow name and key give the same run, as long as it is kept."""
+    concurrency: int | None = None
+    """How many tasks of the run, and of the workflows inside of it, may run at once on all workers."""
     run_key_mismatch: str = "warn"
     """If that run has another graph or other arguments: ``warn``, or ``error`` to raise RunKeyMismatch."""
 
@@ -81,6 +83,8 @@ def prepared(flow: Definition, app: WorkflowServices, options: StartOptions) -> 
         raise CompositionError(
             f"run_key_mismatch: expected one of {', '.join(MISMATCHES)}; got {options.run_key_mismatch!r:.100}"
         )
+    if options.concurrency is not None:
+        limit_nodes(nodes, _checked_concurrency(app, options.concurrency, target))
     if options.expires is not None:
         about["expires"] = _expire(app, nodes, options.expires)
     if timeout is not None:
@@ -106,6 +110,22 @@ def _give_inputs(name: str, nodes: list[RunNode], inputs: Mapping[str, Any]) -> 
         if node.name in inputs:
             node.details = {**node.details, "value": inputs[node.name]}
         input_value(node)
+
+
+def _checked_concurrency(app: WorkflowServices, at_once: Any, target: str) -> int:
+    """Raises CompositionError for an invalid limit, or one that the workers of the run do not keep, and
+    ConfigurationError where the broker keeps no state of messages."""
+    from canvas.drivers.ports.capabilities import require  # imported late: few runs have a limit
+
+    if isinstance(at_once, bool) or not isinstance(at_once, int) or at_once < 1:
+        raise CompositionError(f"concurrency: expected a whole number, 1 or more; got {at_once!r:.100}")
+    if target == "celery":
+        raise CompositionError(
+            "concurrency: Celery workers (target='celery') do not limit how many tasks of a run are running; run the "
+            "workflow on canvas workers, or give the queue a worker with this --concurrency"
+        )
+    require(app.driver.capabilities, "coordination", "the concurrency of a run")
+    return at_once
 
 
 def _expire(app: WorkflowServices, nodes: list[RunNode], expires: Any) -> str:

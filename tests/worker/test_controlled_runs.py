@@ -120,6 +120,11 @@ def test_a_run_that_ends_in_time_is_let_be(app, flow):
     assert run.get(timeout=20) == 1
     with pytest.raises(CompositionError, match=r"timeout: expected seconds above 0; got -1"):
         flow.apply_async(timeout=-1)
+    for wrong in (0, True, "2"):
+        with pytest.raises(CompositionError, match=rf"concurrency: expected a whole number, 1 or more; got {wrong!r}"):
+            flow.apply_async(concurrency=wrong)
+    with pytest.raises(CompositionError, match="concurrency: Celery workers"):
+        flow.apply_async(concurrency=2, target="celery")
     with pytest.raises(InvalidTaskError, match="is not a date"):
         flow.apply_async(timeout=1e300)
 
@@ -221,3 +226,14 @@ def test_a_task_that_cannot_be_ended_still_decides_over_a_run_whose_time_is_over
     bench.open(gate)
     assert run.get(timeout=20) == gate
     assert run.state == "SUCCESS"
+
+
+def test_a_cancelled_run_ends_although_tasks_wait_for_its_limit(bench, app, flow):
+    gate = bench.new_key()
+    flow.map(task(app, "until_open").s(), over=[gate] * 40, name="map")
+    run = flow.apply_async(concurrency=1)
+    eventually(lambda: bench.broker.llen(f"canvas:concurrency:waiting:run:{run.id}") == 39)
+    assert run.cancel()
+    bench.open(gate)
+    with pytest.raises(TaskRevokedError):
+        run.get(timeout=20)

@@ -209,6 +209,32 @@ def test_a_map_runs_so_many_items_at_once(bench, app, flow):
     assert most_at_once(notes) == 2
 
 
+def test_a_run_runs_so_many_tasks_at_once(bench, app, flow):
+    key, other = bench.new_key(), bench.new_key()
+    paused = task(app, "paused")
+    inner = Workflow("inner", app)
+    given = inner.input("x")
+    for _ in range(3):
+        inner.add(paused.s(given, key))
+    items = flow.add(task(app, "ident").s(list(range(6))), name="items")
+    flow.map(paused.s(key), over=items, name="map")
+    flow.map(paused.s(key), over=items, batch=2, name="batches")
+    flow.map(inner, over=items, name="each")
+    flow.add(inner, inputs={"x": 1}, name="inner")
+    flow.add(chain(paused.s(1, key), group(paused.s(key), paused.s(key))), name="composite")
+    flow.loop(paused.s(key), 1, at_most=3, name="loop")
+    flow.add(task(app, "builds_paused").s(key), name="grown")
+    simple = Workflow("simple", app)
+    simple.map(paused.s(other), over=list(range(20)))
+    run, beside = flow.apply_async(concurrency=2), simple.apply_async()
+    run.get(timeout=60)
+    notes = bench.ledger(key, 2 * (6 + 6 + 18 + 3 + 3 + 3 + 3))
+    assert most_at_once(notes) == 2
+    beside.get(timeout=60)
+    assert most_at_once(bench.ledger(other, 40)) > 2
+    eventually(lambda: not any(b"run:" in name for name in bench.broker.keys("canvas:*permits*")))
+
+
 def test_a_large_map_in_lanes(app, flow):
     items = flow.add(task(app, "upto").s(1200), name="items")
     mapped = flow.map(task(app, "add").s(1), over=items, concurrency=700)

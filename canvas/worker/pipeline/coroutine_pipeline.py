@@ -73,7 +73,7 @@ class AwaitedPipeline:
     async def _throttle(self, job: Job) -> Settlement | None:
         check = self._steps.lease_check
         in_doubt = check is not None and check.in_doubt(job.delivery)
-        needs_broker = in_doubt or job.to_ack or self._steps.task_throttle.bind(job.task)
+        needs_broker = in_doubt or job.to_ack or self._steps.task_throttle.bind(job.task, job.message)
         return await self._in_thread(self._steps.throttle, job) if needs_broker else self._steps.throttle(job)
 
     async def _perform(self, job: Job, on_loop: OnLoop) -> Settlement:

@@ -33,6 +33,6 @@ def may_ack_early(
     decoder.keep(delivery.payload, message)
     task = app.tasks.get(message.task)
     first_delivery = not (message.headers.get("canvas_delivery_count") or message.headers.get("canvas_worker_lost"))
-    return (
-        free and first_delivery and task is not None and not acks_late(task, message) and not task_throttle.bind(task)
-    )
+    if not free or not first_delivery or task is None:
+        return False
+    return not acks_late(task, message) and not task_throttle.bind(task, message)

@@ -15,7 +15,7 @@ from canvas.model.message import Delivery, Message, int_header
 from canvas.model.outcome import Failure, Outcome, Rejected, Revoked
 from canvas.model.request import Request
 from canvas.model.settlement import ChordDispatch, Fence, ReadyChord, RefusedEnd, Settlement
-from canvas.model.workflow_run import RUN_HEADER, NodeRef
+from canvas.model.workflow_run import RUN_HEADER, RUN_LIMIT, NodeRef
 from canvas.task.task import Task
 from canvas.worker.consumer.buffer import DueBatch, Kept, Work
 from canvas.worker.consumer.revoked import Revocations
@@ -133,7 +133,8 @@ class TaskPipeline:
         request.hostname = self._hostname
         place = NodeRef.of(message.headers[RUN_HEADER]) if RUN_HEADER in message.headers else None
         job = Job(delivery, message, request, task, fence, place)
-        if task is not None and (task.concurrency_limit or task.unique_for):
+        of_limited_run = "stamps" in message.headers and RUN_LIMIT in (message.headers["stamps"] or ())
+        if task is not None and (task.concurrency_limit or task.unique_for or of_limited_run):
             job.keys = keys_of(message, task)
         return job
 

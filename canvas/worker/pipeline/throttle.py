@@ -10,9 +10,11 @@ from typing import Any
 
 from canvas.config.config import Config
 from canvas.drivers.ports import Driver
+from canvas.model.ids import outermost_run
 from canvas.model.message import Delivery, Message, Publish
 from canvas.model.outcome import Failure, Outcome, Rejected, ReplacedBy, Retried
 from canvas.model.settlement import DelayedPublish, Settlement
+from canvas.model.workflow_run import RUN_LIMIT, STAMP
 from canvas.task.limits import concurrency_key, lock_of, rate_to_interval
 from canvas.task.task import Task
 from canvas.worker.settlement.job import LimitKeys
@@ -22,13 +24,22 @@ Persist = Callable[[Callable[[], Any]], Any]
 
 def keys_of(message: Message, task: Task[Any]) -> LimitKeys:
     """The keys of a call."""
-    permit = None
+    permits: list[tuple[str, int]] = []
     if task.concurrency_limit:
         try:
-            permit = concurrency_key(task, message.args, message.kwargs)
+            permits.append((concurrency_key(task, message.args, message.kwargs), task.concurrency_limit))
         except BaseException as exc:  # noqa: BLE001 - the task fails with it, as if it had raised it
             return LimitKeys(fault=exc)
-    return LimitKeys(permit, lock_of(task, message) if task.unique_for else None)
+    if has_run_limit(message):
+        stamps = message.headers["stamps"]
+        run, _, _ = str(stamps[STAMP]).partition(":")
+        permits.append((f"run:{outermost_run(run)}", int(stamps[RUN_LIMIT])))
+    return LimitKeys(permits, lock_of(task, message) if task.unique_for else None)
+
+
+def has_run_limit(message: Message) -> bool:
+    """Whether it belongs to a run with a limit for the tasks that run at once."""
+    return RUN_LIMIT in (message.headers.get("stamps") or ())
 
 
 class Throttle:
@@ -41,9 +52,9 @@ class Throttle:
         self._persist = persist
         self._conf = conf
 
-    def bind(self, task: Task[Any]) -> bool:
-        """Whether messages of this task may have to wait."""
-        return bool(task.rate_limit or task.concurrency_limit)
+    def bind(self, task: Task[Any], message: Message) -> bool:
+        """Whether this message of the task may have to wait."""
+        return bool(task.rate_limit or task.concurrency_limit or has_run_limit(message))
 
     def throttle(self, delivery: Delivery, message: Message, task: Task[Any], keys: LimitKeys) -> Settlement | None:
         """The settlement of a message that may not run yet; ``None`` when it may."""
@@ -51,14 +62,11 @@ class Throttle:
             deferred = self._until_its_turn(delivery, message, task)
             if deferred is not None:
                 return deferred
-        permit, limit = keys.permit, task.concurrency_limit
-        if (
-            permit is not None
-            and limit
-            and not self._persist(lambda: self._coordination.acquire_permit(permit, limit, delivery))
-        ):
-            # The message is blocked, or another worker has its lease.
-            return Settlement(delivery, fence="none")
+        for key, limit in keys.permits:
+            if not self._persist(partial(self._coordination.acquire_permit, key, limit, delivery)):
+                # The message is blocked, or another worker has its lease. A permit that it has got already ends with
+                # its lease.
+                return Settlement(delivery, fence="none")
         return None
 
     def _until_its_turn(self, delivery: Delivery, message: Message, task: Task[Any]) -> Settlement | None:
@@ -94,8 +102,8 @@ class Throttle:
         """The settlement that ends the task, with the release of its permit and of its lock."""
         if task is None:
             return settlement
-        if keys.permit is not None:
-            settlement = settlement._replace(releases_permits=[keys.permit])
+        if keys.permits:
+            settlement = settlement._replace(releases_permits=[key for key, _ in keys.permits])
         again = isinstance(outcome, Retried) or (isinstance(outcome, Rejected) and outcome.requeue)
         if keys.lock is not None and not again and _ends_with(task, outcome):
             settlement = settlement._replace(releases_locks=[keys.lock])

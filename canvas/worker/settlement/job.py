@@ -1,7 +1,7 @@
 """A delivery whose task may run: the facts that the steps of the pipeline and the settlement share."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeAlias, final
@@ -19,8 +19,8 @@ from canvas.worker.stopping import exit_status
 class LimitKeys:
     """The keys of a call, read from its arguments before the task can change them."""
 
-    permit: str | None = None
-    """The concurrency key under which it needs a permit."""
+    permits: Sequence[tuple[str, int]] = ()
+    """The concurrency keys under which it needs a permit, each with the number of its permits."""
     lock: UniqueLock | None = None
     fault: BaseException | None = None
     """Why the concurrency key cannot be read: the arguments don't fit, or the task's own function of them raised."""

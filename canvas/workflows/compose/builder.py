@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from canvas.workflows.run import Run
     from canvas.workflows.services import ComposingApp
 
-_START_OPTIONS = ("expires", "timeout", "target", "inputs", "labels", "run_key", "run_key_mismatch")
+_START_OPTIONS = ("expires", "timeout", "target", "inputs", "labels", "concurrency", "run_key", "run_key_mismatch")
 _TIMES = ("countdown", "eta")
 
 
@@ -178,8 +178,8 @@ class Workflow(PageComposition):
 
     def apply_async(self, **options: Any) -> "Run":
         """Start a run of it, or find the run that was started with the same ``run_key``. Options are those of
-        ``canvas.workflows.start.StartOptions``: ``expires``, ``timeout``, ``target``, ``labels``, ``run_key`` and
-        ``run_key_mismatch``.
+        ``canvas.workflows.start.StartOptions``: ``expires``, ``timeout``, ``target``, ``labels``, ``concurrency``,
+        ``run_key`` and ``run_key_mismatch``.
 
         Under ``task_always_eager`` the run is carried out here, and has ended when this returns. Raises TypeError for
         an unknown option.

@@ -10,7 +10,7 @@ from canvas.model.compiled import Plan, TaskCall
 from canvas.model.ids import Lineage
 from canvas.model.record import Record
 from canvas.model.settlement import Part
-from canvas.model.workflow_run import RUN_HEADER, STAMP, NameOf, NodeRef, RunNode, stamp_of, task_id_of
+from canvas.model.workflow_run import RUN_HEADER, RUN_LIMIT, STAMP, NameOf, NodeRef, RunNode, stamp_of, task_id_of
 from canvas.primitives.registry import maybe_signature
 from canvas.primitives.signature import Signature
 from canvas.producer.outbox import Outbox
@@ -75,8 +75,9 @@ class Attempt(ABC):
             return
         options = {"task_id": task_id_of(place), RUN_HEADER: place.as_list(), "ignore_result": False}
         whole: Signature[Any] = collected(self._app, maybe_signature(sig, self._app).clone())
-        if not self._node(place.node).always:
-            whole.stamp(None, False, **{STAMP: stamp_of(self._run, self._attempt)})
+        node = self._node(place.node)
+        if not node.always:
+            whole.stamp(None, False, **self._stamps(node))
         self._effects.send(whole, Lineage(self._run, self._parent), args, options)
 
     def _send_together(
@@ -102,13 +103,22 @@ class Attempt(ABC):
         given = tuple(sig["args"]) if sig["immutable"] else (*args, *sig["args"])
         own = sig["options"]
         merged = {**own, "task_id": task_id_of(place), RUN_HEADER: place.as_list(), "ignore_result": False}
-        if not self._node(place.node).always:
-            merged["stamped_headers"] = [*own["stamped_headers"], STAMP] if own.get("stamped_headers") else [STAMP]
-            merged[STAMP] = stamp_of(self._run, self._attempt)
+        node = self._node(place.node)
+        if not node.always:
+            stamps = self._stamps(node)
+            merged["stamped_headers"] = [*own["stamped_headers"], *stamps] if own.get("stamped_headers") else [*stamps]
+            merged.update(stamps)
         task = self._app.tasks.get(sig["task"])
         if task is not None:
             task.check_arguments(given, sig["kwargs"])
         return TaskCall(sig["task"], given, sig["kwargs"], merged)
+
+    def _stamps(self, node: RunNode) -> dict[str, Any]:
+        """The stamps of a node's messages."""
+        stamps: dict[str, Any] = {STAMP: stamp_of(self._run, self._attempt)}
+        if RUN_LIMIT in node.details:
+            stamps[RUN_LIMIT] = node.details[RUN_LIMIT]
+        return stamps
 
     def _record_run(self, record: Record) -> None:
         record.extra = {"attempt": self._attempt}

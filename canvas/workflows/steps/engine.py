@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from canvas.errors import CompositionError, RunLost, UpstreamFailed, WorkflowFailed
-from canvas.graph.run_nodes import run_nodes
+from canvas.graph.run_nodes import limit_nodes, run_nodes
 from canvas.model import states
 from canvas.model.ids import Lineage
 from canvas.model.message import Message
@@ -20,6 +20,7 @@ from canvas.model.workflow_run import (
     ANY,
     CANCEL,
     RUN_HEADER,
+    RUN_LIMIT,
     SKIPPED,
     KnownInput,
     NodeRef,
@@ -279,6 +280,8 @@ def start_in_place(
         name, nodes = kept_workflow(runs, place, workflow.inputs)
     else:
         name, nodes = workflow.name, run_nodes(workflow.entries)
+        if at_once := (message.headers.get("stamps") or {}).get(RUN_LIMIT):
+            limit_nodes(nodes, at_once)
     new = ChildRun(message.id, name, nodes, outcome, place, certain=isinstance(workflow, InnerWorkflow))
     child = save_child(app, runs, effects, new)
     if any(node.has_compensation for node in nodes):

@@ -59,6 +59,15 @@ def define(kit: Kit):
         flow.add(traced.s(1, key), compensate=traced.s(key), name="g")
         return flow
 
+    @task(name="t.builds_paused", bind=True)
+    def builds_paused(self, key):
+        """A workflow of three steps side by side."""
+        from canvas import Workflow
+
+        flow = Workflow("grown", self.app)
+        flow.map(app.tasks["t.paused"].s(key), over=[1, 2, 3])
+        return flow
+
     @task(name="t.naps", bind=True)
     def naps(self, item):
         """A workflow that sleeps for an hour."""
