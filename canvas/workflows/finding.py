@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from typing import Any, NamedTuple
@@ -108,13 +109,23 @@ class Runs:
         except RunLost:
             return None
 
+    def _all_kept(self, found: Sequence[FoundRun]) -> dict[str, Run]:
+        """Those of these runs that are kept, by their ids."""
+        store, kept = self._app.run_store, {}
+        runs = [one.run for one in found]
+        for run, fields in zip(runs, store.definitions(runs) if runs else [], strict=True):
+            with suppress(RunLost):
+                kept[run] = Run(self._app, run, *store.definition(run, fields))
+        return kept
+
     def _verified(self, query: RunQuery) -> dict[FoundRun, Run]:
         """The runs that a query finds and whose states are those that they are listed under; others are corrected."""
         true: dict[FoundRun, Run] = {}
         for _ in range(_PASSES):
             found = self._app.run_store.find(query)
             records = self._app.backend.get_records([one.run for one in found]) if found else []
-            kept = [(one, self._kept(one.run), record) for one, record in zip(found, records, strict=True)]
+            runs = self._all_kept(found)
+            kept = [(one, runs.get(one.run), record) for one, record in zip(found, records, strict=True)]
             true, wrong = {}, False
             for one, run, record in kept:
                 if run is None:
@@ -135,8 +146,10 @@ class Runs:
         Such a run is listed under its state when a query finds that it has ended: its workers do not know the index.
         """
         live: list[_Live] = []
-        for found in self._app.run_store.find(query._replace(states=(OF_CELERY,), limit=_RUNS_OF_CELERY)):
-            run = self._kept(found.run)
+        listed = self._app.run_store.find(query._replace(states=(OF_CELERY,), limit=_RUNS_OF_CELERY))
+        runs = self._all_kept(listed)
+        for found in listed:
+            run = runs.get(found.run)
             if run is None:
                 continue
             state = run.status().state

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 NODES_PER_CHUNK = 256
 """Nodes that are kept together."""
 _METADATA = ("about", "attempt", "cancelled")
+_DEFINITION = (*_METADATA, "0.0")
 """The fields of a run that ``metadata`` reads."""
 _CHUNKS_CACHED = 256
 _UNCHANGING = 64
@@ -151,13 +152,17 @@ class RunStore:
         """The run's metadata, with ``cancelled`` for the latest attempt, and that attempt's number. Raises RunLost."""
         return self._metadata(run, self.persist(lambda: self._results.read_run(run, _METADATA)))
 
-    def definition(self, run: str) -> tuple[dict[str, Any], int, list[RunNode]]:
-        """``metadata``, and the nodes of the first attempt. Raises RunLost."""
-        *found, chunk = self.persist(lambda: self._results.read_run(run, [*_METADATA, "0.0"]))
+    def definition(self, run: str, fields: Sequence[bytes | None] = ()) -> tuple[dict[str, Any], int, list[RunNode]]:
+        """``metadata``, and the nodes of the first attempt; ``fields``: from ``definitions``. Raises RunLost."""
+        *found, chunk = fields or self.persist(lambda: self._results.read_run(run, _DEFINITION))
         about, attempt = self._metadata(run, found)
         if chunk is None or about["nodes"] > NODES_PER_CHUNK:
             return about, attempt, self.nodes(run, 0, about["nodes"])
         return about, attempt, list(self._chunk(run, 0, 0, chunk))
+
+    def definitions(self, runs: Sequence[str]) -> list[list[bytes | None]]:
+        """The fields that ``definition`` reads, of each of these runs."""
+        return list(self.persist(lambda: self._results.read_runs(runs, _DEFINITION)))
 
     def _metadata(self, run: str, found: Sequence[bytes | None]) -> tuple[dict[str, Any], int]:
         about, attempt, cancelled = found

@@ -155,6 +155,16 @@ def test_what_a_signal_costs(bench, app):
     assert calls == [1, 1, 0]
 
 
+def test_what_finding_runs_costs(bench, app):
+    """The definitions of all runs come in one round trip."""
+    flow = Workflow("found", app)
+    flow.add(task(app, "ident").s(flow.wait_for("answer")))
+    runs = {flow.apply_async().id for _ in range(50)}
+    before = bench.broker.info("stats")["total_reads_processed"]
+    assert {run.id for run in app.runs(name="found")} == runs
+    assert bench.broker.info("stats")["total_reads_processed"] - before <= 10
+
+
 def test_calls_to_redis(bench, app):
     """All wait before the worker starts: it leases and settles in batches, one script for both.
 

@@ -152,6 +152,9 @@ class MemoryResults:
             kept = self._memory.run(run)
             return [kept.get(name) for name in names]
 
+    def read_runs(self, runs: Sequence[str], names: Sequence[str]) -> list[list[bytes | None]]:
+        return [self.read_run(run, names) for run in runs]
+
     def begin_attempt(self, run: str, new: NewAttempt) -> bool:
         memory = self._memory
         with memory.lock:

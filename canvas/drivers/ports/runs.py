@@ -56,6 +56,9 @@ class RunRecords(Protocol):
     def read_run(self, run: str, names: Sequence[str]) -> list[bytes | None]:
         """Fields of a run, in order."""
 
+    def read_runs(self, runs: Sequence[str], names: Sequence[str]) -> list[list[bytes | None]]:
+        """``read_run`` of each of ``runs``, in order, in as few calls as possible."""
+
     def begin_attempt(self, run: str, new: NewAttempt) -> bool:
         """Begin an attempt and set its fields; False, and nothing is done, when another call has begun it, or the field
         ``unless`` forbids it.

@@ -81,17 +81,18 @@ class SqlRuns:
         connection.execute(upsert(connection, self._tables.chords, ["group_id"], changed), row)
 
     def read_run(self, run: str, names: Sequence[str]) -> list[bytes | None]:
-        if not names:
-            return []
-        fields, runs = self._tables.run_fields, self._tables.runs
+        return self.read_runs([run], names)[0]
 
-        def work(connection: Connection) -> dict[str, bytes]:
-            query = select(fields.c.name, fields.c.value).join(runs, runs.c.run == fields.c.run)
-            query = query.where(fields.c.run == run, fields.c.name.in_(names), is_kept(connection, runs))
-            return {name: value for name, value in connection.execute(query)}
+    def read_runs(self, runs: Sequence[str], names: Sequence[str]) -> list[list[bytes | None]]:
+        fields, kept = self._tables.run_fields, self._tables.runs
 
-        found = self._database.call(work)
-        return [found.get(name) for name in names]
+        def work(connection: Connection) -> dict[tuple[str, str], bytes]:
+            query = select(fields.c.run, fields.c.name, fields.c.value).join(kept, kept.c.run == fields.c.run)
+            query = query.where(fields.c.run.in_(runs), fields.c.name.in_(names), is_kept(connection, kept))
+            return {(run, name): value for run, name, value in connection.execute(query)}
+
+        found = self._database.call(work) if runs and names else {}
+        return [[found.get((run, name)) for name in names] for run in runs]
 
     def begin_attempt(self, run: str, new: NewAttempt) -> bool:
         kept, runs = self._tables.run_fields, self._tables.runs

@@ -39,6 +39,7 @@ class RunRecordsContract(ContractSupport):
         assert runs.read_run("first", ["about", "nothing", "attempt"]) == [b"3", None, b"0"]
         assert runs.read_run("nobody", ["about"]) == [None]
         assert runs.read_run("first", []) == []
+        assert runs.read_runs(["second", "nobody", "first"], ["about"]) == [[b"2"], [None], [b"3"]]
         assert self._found(driver) == ["second", "first"]
         assert self._found(driver, limit=1) == ["second"]
 

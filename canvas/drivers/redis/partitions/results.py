@@ -147,6 +147,9 @@ class PartitionedResults:
     def read_run(self, run: str, names: Sequence[str]) -> list[bytes | None]:
         return self._of(run).read_run(run, names)
 
+    def read_runs(self, runs: Sequence[str], names: Sequence[str]) -> list[list[bytes | None]]:
+        return self._gathered(runs, lambda store, some: store.read_runs(some, names))
+
     def begin_attempt(self, run: str, new: NewAttempt) -> bool:
         return self._of(run).begin_attempt(run, new)
 

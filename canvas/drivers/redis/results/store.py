@@ -115,6 +115,9 @@ class RedisResults:
     def read_run(self, run: str, names: Sequence[str]) -> list[bytes | None]:
         return self.link.command("HMGET", self.keys.run(run), *names) if names else []
 
+    def read_runs(self, runs: Sequence[str], names: Sequence[str]) -> list[list[bytes | None]]:
+        return self.link.pipeline([("HMGET", self.keys.run(run), *names) for run in runs])
+
     def begin_attempt(self, run: str, new: NewAttempt) -> bool:
         keys, words = self.keys, [word for item in new.fields.items() for word in item]
         group = [new.start.group_id, new.start.callback] if new.start is not None else ["", ""]
