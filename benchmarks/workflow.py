@@ -1,4 +1,4 @@
-"""Workflows: compile time and bytes by size; a random graph's run beside the same tasks, one by one and as a group."""
+"""Workflows: compile time and bytes by size; runs of a random graph and of independent nodes beside the same tasks."""
 
 import random
 import time
@@ -40,9 +40,17 @@ def compiled(app: Canvas) -> None:
         print(f"{count:>8,}  {each[0]:>7.1f} µs  {each[1]:>7.1f} µs  {each[2]:>8.0f}")
 
 
-def times(app: Canvas) -> tuple[float, float, float]:
-    """Seconds of a run, of the same tasks sent one by one, and of the same tasks as a group."""
-    flow, noop = drawn(app, NODES), app.tasks["bench.noop"]
+def independent(app: Canvas, count: int) -> Workflow:
+    """Nodes without edges."""
+    flow = Workflow("independent", app)
+    for number in range(count):
+        flow.add(app.tasks["bench.noop"].s(), name=f"n{number}")
+    return flow
+
+
+def times(app: Canvas) -> tuple[float, float, float, float]:
+    """Seconds of a random graph's run, of the same tasks sent one by one, as a group, and as independent nodes."""
+    flow, loose, noop = drawn(app, NODES), independent(app, NODES), app.tasks["bench.noop"]
 
     def one_by_one() -> None:
         results = [noop.delay() for _ in range(NODES)]
@@ -53,6 +61,7 @@ def times(app: Canvas) -> tuple[float, float, float]:
         seconds(lambda: flow.apply_async().get(timeout=120)),
         seconds(one_by_one),
         seconds(lambda: group(noop.si() for _ in range(NODES)).apply_async().get(timeout=120)),
+        seconds(lambda: loose.apply_async().get(timeout=120)),
     )
 
 
@@ -67,6 +76,8 @@ def main() -> None:
     for place, how in ((1, "sent one by one"), (2, "as a group")):
         alone, ratio = median([one[place] for one in found]), median([one[0] / one[place] for one in found])
         print(f"the same tasks, {how}: {alone:.2f} s; the graph takes {ratio:.2f} times as long")
+    alone, ratio = median([one[3] for one in found]), median([one[3] / one[2] for one in found])
+    print(f"the same tasks, as nodes without edges: {alone:.2f} s, {ratio:.2f} times as long as the group")
 
 
 if __name__ == "__main__":

@@ -118,7 +118,7 @@ def test_the_next_part_comes_sooner_where_the_last_one_was_large(app, clock, par
     real, counts = app.driver.broker.enqueue_due, counted(app.driver)
     counting = app.driver.broker.enqueue_due
     app.driver.broker.enqueue_due = lambda limit: counting(min(limit, part))
-    defer(app, clock, [0.0] * 100_000)
+    defer(app, clock, [0.0] * (part * moves[1] + 1))
     run(node(app), clock, 1)
     assert moves[0] <= counts["enqueue_due"] <= moves[1]
     assert app.driver.admin.queue_length("q") == part * counts["enqueue_due"]

@@ -9,7 +9,7 @@ from canvas import AsyncResult, Canvas
 from canvas.drivers.redis.scripts.arguments import is_plain
 from canvas.errors import CanvasError, EncodeError
 from canvas.model import states
-from canvas.model.message import Delivery, EncodedMessage
+from canvas.model.message import Delivery, EncodedMessage, Publish
 from canvas.model.record import Record
 from canvas.model.settlement import ResultWrite, Settlement
 from canvas.wire import record, task_message, typed_json
@@ -134,6 +134,13 @@ def test_an_ack_and_a_success_are_told_to_redis_in_short():
     assert is_plain(ALONE)
 
 
+def test_a_success_with_a_successor_that_is_passed_apart_is_told_in_short():
+    with_successor = ALONE._replace(publishes=[Publish("", "q", 0, b"{}")])
+    assert is_plain(with_successor, carried=True)
+    assert not is_plain(with_successor)
+    assert not is_plain(with_successor._replace(fence="none"), carried=True)
+
+
 @pytest.mark.parametrize("field", Settlement._fields)
 def test_a_settlement_with_anything_more_is_told_in_full(field):
     others = {
@@ -149,6 +156,7 @@ def test_a_settlement_with_anything_more_is_told_in_full(field):
         "disposal": ["requeue", "redeliver", "dead_letter"],
         "reason": [],
         "sent": [],  # reported by the process itself once the settlement is done
+        "ending": [],  # tells the process what to do when the settlement is refused
     }
     for value in others.get(field, [[object()]]):
         assert not is_plain(ALONE._replace(**{field: value}))
