@@ -42,7 +42,7 @@ class CeleryEmitter:
         self.plan.result = self._results(units)
         return self.plan
 
-    def pending(self, head: Unit) -> ResultRef:
+    def result_of(self, head: Unit) -> ResultRef:
         """The result of the units that start at ``head``."""
         return self._results(units_from(head))
 

@@ -87,7 +87,7 @@ class Stream:
                 self._count += 1
             emitter.begin_plan(self._join)
             emitter.start_members(fork, self._rest)
-            self._results += [emitter.pending(member.head) for member in fork.members]
+            self._results += [emitter.result_of(member.head) for member in fork.members]
             while len(nodes) > kept:
                 nodes.popitem()
             fork.members.clear()
@@ -101,7 +101,7 @@ class Stream:
         if self._join is not None:
             plan.chords.append(self._emitter.chord_size(self._join, max(self._parts, 1), self._results))
             assert self._join.body is not None
-            body = self._emitter.pending(self._join.body)
+            body = self._emitter.result_of(self._join.body)
             plan.result = replace(body, parent=header)
         return plan
 

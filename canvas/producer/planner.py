@@ -256,5 +256,5 @@ def plan_task(
         task_id = merged["task_id"] = new_id()
     if rest is not None:
         merged["chain"] = [*rest, *merged["chain"]] if merged.get("chain") else rest
-    pending = ResultRef(task_id, None, None, sig["task"], merged.get("ignore_result"))
-    return Plan([TaskCall(sig["task"], tuple(merged_args), merged_kwargs, merged)], [], pending, pending)
+    result = ResultRef(task_id, None, None, sig["task"], merged.get("ignore_result"))
+    return Plan([TaskCall(sig["task"], tuple(merged_args), merged_kwargs, merged)], [], result, result)

@@ -21,16 +21,14 @@ class HandleApp(Protocol):
     def GroupResult(self) -> type[GroupResult]: ...
 
 
-def handle_of(app: HandleApp, pending: ResultRef) -> Any:
+def handle_of(app: HandleApp, ref: ResultRef) -> Any:
     """The AsyncResult or GroupResult of a result to come, with its ancestors."""
-    return _handle(app.AsyncResult, app.GroupResult, app.tasks, pending)
+    return _handle(app.AsyncResult, app.GroupResult, app.tasks, ref)
 
 
-def _handle(
-    single: type[AsyncResult], group: type[GroupResult], tasks: Mapping[str, Task[Any]], pending: ResultRef
-) -> Any:
+def _handle(single: type[AsyncResult], group: type[GroupResult], tasks: Mapping[str, Task[Any]], ref: ResultRef) -> Any:
     handle: Any = None
-    for node in (pending,) if pending.parent is None else pending.line():
+    for node in (ref,) if ref.parent is None else ref.line():
         if node.members is None:
             task, parent = tasks.get(node.task or ""), handle
             if task is not None and type(task).AsyncResult is not RESULT_OF_TASKS:
