@@ -175,7 +175,7 @@ def test_unknown_options_of_a_run_are_refused(flow, load, call):
         getattr(flow, call)(timeuot=3)
     with pytest.raises(
         TypeError,
-        match=r"expected expires, timeout, target, inputs, labels, run_key, run_key_mismatch; options of messages, such as queue",
+        match=r"expected expires, timeout, target, inputs, labels, concurrency, run_key, run_key_mismatch; options of messages, such as queue",
     ):
         getattr(flow, call)(queue="high")
 
