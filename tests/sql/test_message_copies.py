@@ -157,7 +157,7 @@ def test_messages_that_a_process_has_sent_are_not_sent_again_when_it_could_not_n
 
 def missed_soon(monkeypatch):
     for module in (sql_recovery, lease_recovery):
-        monkeypatch.setattr(module, "_MISSED_FOR", 0.2)
+        monkeypatch.setattr(module, "MISSED_FOR", 0.2)
 
 
 def recovered_after_an_absence(state):
