@@ -92,7 +92,7 @@ class TwoStepSettler:
             try:
                 ready += self._record([settlement])
             except RefusedError as exc:
-                refused[id(settlement)] = SettleResult(False, [], str(exc))
+                refused[id(settlement)] = SettleResult(False, [], str(exc), nothing_sent=True)
         return ready, refused
 
     def _record(self, settlements: Sequence[Settlement]) -> list[ReadyChord]:

@@ -199,8 +199,7 @@ Disposal = Literal["ack", "requeue", "redeliver", "dead_letter"]
 Fence = Literal["lease", "early_acked", "none"]
 TaskEnding = Literal["own", "failure", "bare_failure", "dead_letter"]
 """Which end of a task a settlement brings about: its own; a failure in place of one that a server refuses; a failure
-with nothing but the reason; the message as a dead letter, and nothing else. Each is tried when the one before is
-refused."""
+with nothing but the reason; the message as a dead letter. Each is tried when the one before is refused."""
 
 
 class Settlement(NamedTuple):
@@ -269,8 +268,7 @@ class ReadyChord(NamedTuple):
 
 
 class Orphan(NamedTuple):
-    """A message that was acked before its task ran, or taken from a process that was killed because of it. Its worker
-    will not settle it."""
+    """A message acked before its task ran, or of a process that was killed because of it: its end is to be settled."""
 
     delivery: Delivery
     reason: str
@@ -283,6 +281,7 @@ class RefusedEnd(NamedTuple):
     delivery: Delivery
     settlement: Settlement
     reason: str
+    nothing_sent: bool
 
 
 class SettleResult(NamedTuple):
@@ -298,3 +297,4 @@ class SettleResult(NamedTuple):
     """Group ids of the chords that ended as prepared."""
     unsettled: bool = False
     """Its server is away while others answer: it has to be settled again."""
+    nothing_sent: bool = False

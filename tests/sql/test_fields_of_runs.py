@@ -6,6 +6,7 @@ from celery import Celery
 from canvas import Canvas
 from canvas.model.record import OWN_FIELDS, Record
 from canvas.model.settlement import ResultWrite
+from canvas.testing.worker import start_worker
 from canvas.wire import record as wire
 from tests.sql.test_sql_upkeep import columns, execute
 
@@ -79,3 +80,26 @@ def test_tables_of_the_layout_before_get_the_column(url):
         write(app, "b", "STARTED", 604_800, rounds=1)
         assert fields(app, "b") == {"rounds": 1}
     assert "fields" in columns(url, "canvas_record_lifetimes")
+
+
+@pytest.mark.parametrize("kind", ["value", "error"])
+def test_a_run_goes_on_after_a_node_whose_end_is_refused(app, url, kind):
+    """Its record and its default go along with the next node's message."""
+    app.backend.store_result("a", 1, "SUCCESS")
+    if "postgresql" in url:
+        execute(url, "ALTER TABLE celery_taskmeta ADD CONSTRAINT small CHECK (octet_length(result) < 2000)")
+    else:
+        refuse = "WHEN length(NEW.result) >= 2000 BEGIN SELECT RAISE(ABORT, 'small'); END"
+        execute(url, f"CREATE TRIGGER small BEFORE INSERT ON celery_taskmeta {refuse}")
+
+    @app.task(name="large")
+    def large():
+        if kind == "error":
+            raise ValueError("x" * 5_000)
+        return "x" * 5_000
+
+    flow = app.Workflow("flow")
+    node = flow.add(large.s(), name="large", on_failure="continue", default=7)
+    flow.add(app.task(name="double")(lambda number: 2 * number).s(node), name="end")
+    with start_worker(app, perform_ping_check=False):
+        assert flow.delay().get(timeout=30) == 14

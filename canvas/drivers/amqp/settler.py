@@ -223,7 +223,7 @@ class AmqpSettler:
 
 
 def _refused(exc: EncodeError) -> SettleResult:
-    return SettleResult(False, [], f"EncodeError: {exc}")
+    return SettleResult(False, [], f"EncodeError: {exc}", nothing_sent=True)
 
 
 def _into(outbox: str, outgoing: Sequence[Outgoing]) -> list[Publish]:

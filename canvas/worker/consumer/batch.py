@@ -246,7 +246,7 @@ class SettleBatch(Concluding):
 
     def _concluded(self, settlement: Settlement, verdict: SettleResult) -> None:
         if verdict.refused:
-            self._dead_letter(settlement, verdict.refused)
+            self._dead_letter(settlement, verdict)
         elif verdict.unsettled:
             self._unsettled.items.append(settlement)
             if settlement.delivery is not None:

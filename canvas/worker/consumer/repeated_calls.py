@@ -171,9 +171,9 @@ class Concluding(Persistent):
             report_sent(chord_dispatch)
         self.submitted.extend(verdict.ready)
 
-    def _dead_letter(self, settlement: Settlement, why: str) -> None:
+    def _dead_letter(self, settlement: Settlement, verdict: SettleResult) -> None:
         """Have the task of a settlement that a server refuses end in the next way (``TaskEnding``)."""
-        delivery = settlement.delivery
+        delivery, why = settlement.delivery, verdict.refused
         if settlement.ending == "own":
             emit("message.dead_lettered", queue=delivery.queue if delivery else "", reason=why)
         if delivery is None or settlement.ending == "dead_letter":
@@ -181,7 +181,7 @@ class Concluding(Persistent):
         reason = f"its end was refused: {why}"
         self._leases[delivery.tag] = delivery
         if settlement.ending != "bare_failure":
-            self.submitted.append(RefusedEnd(delivery, settlement, reason))
+            self.submitted.append(RefusedEnd(delivery, settlement, reason, verdict.nothing_sent))
             return
         letter = Settlement(delivery, settlement.fence, disposal="dead_letter", reason=reason, ending="dead_letter")
         self._outstanding += 1

@@ -1,6 +1,5 @@
 """The settlements of deliveries whose task does not run here, or whose end cannot be settled as it is."""
 
-from functools import partial
 from typing import Protocol
 
 from canvas import telemetry
@@ -45,7 +44,7 @@ from canvas.worker.pipeline.throttle import Throttle
 from canvas.worker.settlement.deep_calls import with_deep_calls
 from canvas.worker.settlement.job import UNREGISTERED, Job, Report, worker_lost
 from canvas.worker.settlement.kept_chords import keeps
-from canvas.worker.settlement.refused_ends import bare_failure, has_failed, without_messages
+from canvas.worker.settlement.refused_ends import bare_failure, has_failed, next_failure
 from canvas.worker.settlement.settler import Settler
 from canvas.workflows.steps.engine import advance_all
 from canvas.workflows.steps.unknown_tasks import awaiting_task, is_of_run
@@ -195,19 +194,17 @@ class Unrunnable:
         """The next end of a task whose end a server has refused: a value that is too large for it, for example."""
         before, backend = work.settlement, self._app.backend
         if before.ending != "own":
-            return bare_failure(backend, before, work.reason)
+            return bare_failure(backend, work)
         try:
             message = self._steps.decoder.decode(work.delivery.payload)
         except (WireError, InvalidTaskError) as exc:
             return self.undecodable(work.delivery, exc, before.fence)._replace(ending="failure")
-        sends = bool(before.publishes or before.deferrals)
         if has_failed(backend, message.id, before.stores):
-            again = without_messages if sends else partial(bare_failure, backend)
-            return again(before, work.reason)
+            return next_failure(backend, work)
         job = self._steps.new_job(work.delivery, message, before.fence)
         settlement = self.dead_letter(job, BrokerError(work.reason), work.reason)._replace(ending="failure")
-        if sends:
-            settlement = without_messages(settlement, work.reason)
+        if not work.nothing_sent and (before.publishes or before.deferrals):
+            settlement = settlement._replace(publishes=(), deferrals=())
         return settlement._replace(releases_permits=before.releases_permits, releases_locks=before.releases_locks)
 
     def internal_error(self, work: Work, exc: BaseException) -> Settlement | None:

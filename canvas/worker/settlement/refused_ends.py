@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from canvas.errors import BrokerError
 from canvas.model import states
 from canvas.model.record import Record
-from canvas.model.settlement import ResultWrite, Settlement
+from canvas.model.settlement import Part, RefusedEnd, ResultWrite, Settlement
 from canvas.result.backend import Backend
 from canvas.wire.record import decode
 
@@ -19,24 +19,39 @@ def has_failed(backend: Backend, task_id: str, writes: Iterable[ResultWrite]) ->
     )
 
 
-def without_messages(failure: Settlement, reason: str) -> Settlement:
-    """A failure that a server refuses, as a dead letter without its messages: they may have been sent before the server
-    refused one of them."""
-    return failure._replace(publishes=(), deferrals=(), disposal="dead_letter", reason=reason, ending="failure")
+def next_failure(backend: Backend, work: RefusedEnd) -> Settlement:
+    """The end after a failure of a task's own. Where none of its messages has been sent, they go along with a bare
+    record. Where some may have been sent, all are left out, and the record stays."""
+    failure = work.settlement
+    if work.nothing_sent and (failure.publishes or failure.deferrals):
+        bare = bare_failure(backend, work)
+        return bare._replace(publishes=failure.publishes, deferrals=failure.deferrals, ending="failure")
+    if failure.publishes or failure.deferrals:
+        return _without_messages(work)._replace(ending="failure")
+    return bare_failure(backend, work)
 
 
-def bare_failure(backend: Backend, failure: Settlement, reason: str) -> Settlement:
-    """A failure that a server refuses, with ``reason`` in place of its error, and without anything else about the task.
-    No errback is called again."""
-    error = BrokerError(reason)
+def bare_failure(backend: Backend, work: RefusedEnd) -> Settlement:
+    """A failure as a dead letter without messages, with the reason in place of its error and nothing else about the
+    task. No errback is called again. Successes, such as the default of a node of a run that has failed, stay."""
+    failure, error = work.settlement, BrokerError(work.reason)
     stores = [one if one.success else _bare(backend, one, error) for one in failure.stores]
-    parts = [one._replace(value=backend.encode_part(one.task_id, states.FAILURE, error)) for one in failure.parts]
-    return without_messages(failure, reason)._replace(stores=stores, parts=parts, ending="bare_failure")
+    parts = [_bare_part(backend, one, error) for one in failure.parts]
+    return _without_messages(work)._replace(stores=stores, parts=parts, ending="bare_failure")
+
+
+def _without_messages(work: RefusedEnd) -> Settlement:
+    return work.settlement._replace(publishes=(), deferrals=(), disposal="dead_letter", reason=work.reason)
 
 
 def _bare(backend: Backend, write: ResultWrite, error: BaseException) -> ResultWrite:
     record = Record(write.task_id, states.FAILURE, error, None, [], backend.date_done())
     return write._replace(payload=backend.store_of(record).payload, about=None)
+
+
+def _bare_part(backend: Backend, part: Part, error: BaseException) -> Part:
+    _, state, _ = backend.decode_part(part.value)
+    return part if state == states.SUCCESS else part._replace(value=backend.encode_part(part.task_id, state, error))
 
 
 def _state(backend: Backend, payload: bytes) -> str:

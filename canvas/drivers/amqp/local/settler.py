@@ -67,7 +67,7 @@ class LocalSettler:
         try:
             publications += self._publications(settlement)
         except EncodeError as exc:
-            return SettleResult(False, [], f"EncodeError: {exc}")
+            return SettleResult(False, [], f"EncodeError: {exc}", nothing_sent=True)
         return _HELD
 
     def _publications(self, s: Settlement) -> list[Publication]:

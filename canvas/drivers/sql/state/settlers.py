@@ -136,7 +136,7 @@ class SqlSettler:
             return self._database.change(lambda connection: self._commit(connection, settlements, call))
         except RefusedError as exc:
             if len(settlements) == 1:
-                return [SettleResult(False, [], str(exc))]
+                return [SettleResult(False, [], str(exc), nothing_sent=True)]
         return [verdict for settlement in settlements for verdict in self._settled([settlement])]
 
     def _commit(self, connection: Connection, settlements: Sequence[Settlement], call: str) -> list[SettleResult]:
