@@ -205,7 +205,7 @@ class Canvas(CeleryNames, SendingApp):
         # Imported late: most programs never report.
         from canvas.app.report import report
 
-        return report(self.conf.table())
+        return report(self.conf, type(self.loader))
 
     def set_current(self) -> None:
         """Make it ``current_app``, which ``shared_task`` and signatures without an app use."""
