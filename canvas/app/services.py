@@ -148,8 +148,6 @@ def class_at(named: Any) -> Any:
 
 
 # Modules are imported when a service is first made: many programs define tasks and send none.
-
-
 def make_signer(app: ConfiguredApp) -> "Signer":
     from canvas.wire.signing import signer
 
@@ -157,7 +155,9 @@ def make_signer(app: ConfiguredApp) -> "Signer":
 
 
 def make_accept_content(app: ConfiguredApp) -> frozenset[str]:
-    return frozenset(app.conf.accept_content or ())
+    from canvas.wire.codecs import accepted
+
+    return accepted(app.conf.accept_content or ())
 
 
 def make_router(app: RouterApp) -> "Router":

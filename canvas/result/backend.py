@@ -15,6 +15,7 @@ from canvas.model.ids import new_id
 from canvas.model.record import Record, RecordClock, children_of
 from canvas.model.settlement import ChordExtension, ResultWrite, alive_for, whole_seconds
 from canvas.model.workflow_run import RUN_HEADER
+from canvas.wire import codecs
 from canvas.wire import record as wire
 from canvas.wire.typed_json import MemoEncoder
 
@@ -43,7 +44,7 @@ class Backend:
         self.serializer: str = own or conf.result_serializer
         self.max_depth = int(conf.task_message_max_depth)
         """How deep records may be nested."""
-        self.accept = frozenset(conf.result_accept_content or conf.accept_content or ()) | {self.serializer}
+        self.accept = codecs.accepted({*(conf.result_accept_content or conf.accept_content or ()), self.serializer})
         shared = results is not None and results.shared
         self.unlocks_chords = shared and (chords is None or bool(conf.result_chord_unlock))
         """Whether the task ``celery.chord_unlock`` ends chords, and no parts are counted."""

@@ -4,7 +4,7 @@ Sources: protocol.md §3.1.
 """
 
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -14,6 +14,8 @@ from canvas.interruptions import raise_interruption
 from canvas.text import pip_install
 from canvas.wire import pickling, typed_json
 from canvas.wire.depth import MAX_DEPTH, check_depth
+
+_JSON = "application/json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ def encode_within(value: Any, serializer: str, max_depth: int) -> bytes:
     """The bytes of a value. Raises as ``encode`` does, and EncodeError for JSON that ``decode`` would refuse as too
     deep."""
     content_type, _, data = encode(value, serializer)
-    if content_type == "application/json" and len(data) > max_depth:
+    if content_type == _JSON and len(data) > max_depth:
         check_depth(data, max_depth, EncodeError)
     return data
 
@@ -69,9 +71,9 @@ def _text(data: bytes) -> str:
 
 def decode(data: bytes, content_type: str, *, accept: Collection[str], max_depth: int = MAX_DEPTH) -> Any:
     """The value in ``data``. Raises ContentDisallowed for a type not in ``accept`` (names or content types)."""
-    if content_type == "application/json" and "json" in accept:
+    if content_type == _JSON and "json" in accept:
         return typed_json.loads(data, max_depth=max_depth)
-    codec = _BY_TYPE.get(content_type) or _of_kombu(content_type)
+    codec = _of_type(content_type)
     if codec is None and content_type in _ALWAYS:
         return _text(data) if content_type == "text/plain" else data
     if codec is None or (codec.name not in accept and content_type not in accept):
@@ -80,6 +82,19 @@ def decode(data: bytes, content_type: str, *, accept: Collection[str], max_depth
             f"{f'; add {codec.name!r} to it if you trust every sender' if codec is not None else ''}"
         )
     return codec.loads(data)
+
+
+def accepted(names: Iterable[str]) -> frozenset[str]:
+    """The names and content types that ``decode`` accepts, for those in settings.
+
+    A serializer that a program has registered for the content type of JSON reads all JSON, as with kombu: then the name
+    ``json`` stands for that content type, and not for canvas' own serializer.
+    """
+    given = frozenset(names)
+    codec = _of_type(_JSON)
+    if codec is None or codec.name == "json" or not given & {"json", _JSON, codec.name}:
+        return given
+    return (given - {"json"}) | {_JSON}
 
 
 def named(serializer: str) -> Codec:
@@ -124,6 +139,7 @@ def unregister(name: str) -> None:
     if codec is None or codec in _CODECS:
         raise ConfigurationError(f"unregister: expected a registered serializer; got {name!r}")
     del _BY_NAME[name], _BY_TYPE[codec.content_type]
+    _BY_TYPE.update((own.content_type, own) for own in _CODECS if own.content_type == codec.content_type)
 
 
 def _made(name: str, encoder: Any, decoder: Any, content_type: str, content_encoding: str) -> Codec:
@@ -145,6 +161,14 @@ def _made(name: str, encoder: Any, decoder: Any, content_type: str, content_enco
             raise DecodeError(f"not {name}: {type(exc).__name__}: {exc}") from exc
 
     return Codec(name, content_type, content_encoding, dumps, loads)
+
+
+def _of_type(content_type: str) -> Codec | None:
+    """The serializer that reads a content type: the one registered last, with canvas or with kombu."""
+    registry = getattr(sys.modules.get("kombu.serialization"), "registry", None)
+    name = None if registry is None else registry.type_to_name.get(content_type)
+    found = None if name is None or name in _BY_NAME else _of_kombu(content_type)
+    return found or _BY_TYPE.get(content_type)
 
 
 def _of_kombu(serializer: str) -> Codec | None:
@@ -227,7 +251,7 @@ def _yaml() -> Any:
 
 
 _CODECS = (
-    Codec("json", "application/json", "utf-8", typed_json.dumps, typed_json.loads),
+    Codec("json", _JSON, "utf-8", typed_json.dumps, typed_json.loads),
     Codec("msgpack", "application/x-msgpack", "binary", _msgpack_dumps, _msgpack_loads),
     Codec("yaml", "application/x-yaml", "utf-8", _yaml_dumps, _yaml_loads),
     Codec("pickle", "application/x-python-serialize", "binary", pickling.dumps, pickling.loads),

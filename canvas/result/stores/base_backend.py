@@ -70,7 +70,7 @@ class BaseBackend(CeleryBackend, metaclass=Kind):
         codec = codecs.named(self.serializer)
         self.content_type, self.content_encoding = codec.content_type, codec.content_encoding
         if accept is not None:
-            self.accept = frozenset(accept)
+            self.accept = codecs.accepted(accept)
         self.expires = self.prepare_expires(expires, expires_type)
         self.always_retry = bool(app.conf.result_backend_always_retry)
         found = [name for name in _NOT_CALLED if _is_own(type(self), name)]
