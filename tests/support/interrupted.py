@@ -19,7 +19,7 @@ from canvas import Canvas
 def interrupt(what, url):
     """The exit code of a program that does so."""
     command = [sys.executable, "-m", "tests.support.interrupted", what, url]
-    return subprocess.run(command, timeout=60, check=False).returncode
+    return subprocess.run(command, timeout=120, check=False).returncode
 
 
 class Interrupted(Exception):
@@ -72,7 +72,7 @@ def connections(interrupter, url):
     app = Canvas("interrupted", broker=url, broker_transport_options=options, set_as_current=False)
     measure, drawn = app.driver.admin.queue_length, random.Random(1)
     assert measure("q") == 0
-    interrupter.run(lambda: measure("q"), lambda: 0.00001 + drawn.random() / 5000, 2000)
+    interrupter.run(lambda: measure("q"), lambda: 0.00001 + drawn.random() / 5000, 800)
     assert measure("q") == 0
 
 
