@@ -15,6 +15,7 @@ from canvas.config.sources import imported
 _PARTS = "canvas.celery_names.parts"
 _AMQP = f"{_PARTS}.amqp:AMQP"
 _LOADER = f"{_PARTS}.loaders:AppLoader"
+_LOADERS = {"app": _LOADER, "default": f"{_PARTS}.loaders:Loader"}
 
 
 class CeleryNames(SendingApp):
@@ -31,10 +32,14 @@ class CeleryNames(SendingApp):
     """Whether it became the current app when it was made."""
 
     def _choose(self, **parts: Any) -> None:
-        """Take the classes of parts that were given."""
+        """Take the classes of parts that were given. Without a loader: the one that ``CELERY_LOADER`` names."""
+        parts["loader"] = parts["loader"] or os.environ.get("CELERY_LOADER") or None
         for name, part in parts.items():
             if part is not None:
-                setattr(self, f"{name}_cls", part)
+                setattr(self, f"{name}_cls", _LOADERS.get(part, part) if isinstance(part, str) else part)
+
+    def _source_of_loader(self) -> Any:
+        return None if self.loader_cls == _LOADER else self.loader.read_configuration()
 
     @property
     def backend_aliases(self) -> Mapping[str, str]:

@@ -27,6 +27,8 @@ class ConfiguredApp(Services):
     def conf(self) -> Config:
         """The settings; assign to change them."""
         source, namespace = self._source
+        if source is None:
+            source = self._source_of_loader()
         if isinstance(source, str) and self._source_silent:
             try:
                 source = imported(source)
@@ -39,6 +41,10 @@ class ConfiguredApp(Services):
             raise
         conf.bind_to(self.reconfigure)
         return conf
+
+    def _source_of_loader(self) -> Any:
+        """The settings of an app without a source of its own: those that a loader of the program's reads."""
+        return None
 
     def config_from_object(
         self, obj: Any, silent: bool = False, force: bool = False, namespace: str | None = None

@@ -73,6 +73,7 @@ WITHOUT_ATTRIBUTES = {
     "celery.contrib.django.task.DjangoTask": "retry_on_worker_lost",
     "celery.fixups.django.DjangoFixup": "autodiscover_tasks install now on_import_modules on_worker_init worker_fixup",
     "celery.loaders.app.AppLoader": _LOADER,
+    "celery.loaders.default.Loader": _LOADER,
     "celery.loaders.base.BaseLoader": _LOADER,
     "celery.utils.collections.LimitedSet": "max_heap_percent_overload",
     "celery.utils.term.colored": "iblue icyan igreen imagenta ired iwhite iyellow",  # found when they are read

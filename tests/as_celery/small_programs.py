@@ -223,6 +223,32 @@ try:
 except ImportError as exc:
     print(exc)
 """,
+    "loaders": """
+import os, types
+from celery.loaders.app import AppLoader
+from celery.loaders.default import Loader
+class Own(AppLoader):
+    def read_configuration(self, env="X"):
+        return {"task_default_queue": "read", "task_routes": {"a": "b"}}
+sys.modules["own_settings"] = types.SimpleNamespace(task_default_queue="of the module")
+sys.modules["own_loader"] = types.SimpleNamespace(Own=Own)
+shown = lambda app: print(app.conf.task_default_queue, app.conf.task_routes, app.conf.broker_url)
+shown(Celery(loader=Own, broker="memory://", set_as_current=False))
+given = Celery(loader=Own, set_as_current=False)
+given.config_from_object({"task_default_queue": "given"})
+shown(given)
+set_one = Celery(loader=Own, set_as_current=False)
+set_one.conf.task_default_queue = "set"
+shown(set_one)
+os.environ["CELERY_LOADER"] = "own_loader:Own"
+named = Celery(set_as_current=False)
+shown(named)
+os.environ.update(CELERY_LOADER="default", CELERY_CONFIG_MODULE="own_settings")
+default = Celery(set_as_current=False)
+shown(default)
+print(type(named.loader) is Own, type(default.loader) is Loader, type(Celery(loader="app", set_as_current=False).loader) is AppLoader)
+del os.environ["CELERY_LOADER"], os.environ["CELERY_CONFIG_MODULE"]
+""",
     "apps and tasks for people": """
 class Own(Celery): pass
 app, unnamed = Own("a.b", set_as_current=False), Own(set_as_current=False)

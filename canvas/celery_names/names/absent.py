@@ -13,7 +13,6 @@ WITHOUT = {
     "celery.contrib.testing.manager": "has canvas.testing; tests of programs that kill workers need Celery's",
     "celery.events.cursesmon": "shows events by canvas events",
     "celery.events.dumper": "shows events by canvas events",
-    "celery.loaders.default": "takes settings by app.config_from_object, or canvas --config",
     "celery.utils.graph": "uses networkx for graphs",
     "celery.utils.quorum_queues": "has workers that take quorum queues without a setting",
     "celery.utils.static": "has no pictures",

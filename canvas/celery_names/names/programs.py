@@ -176,6 +176,7 @@ PROGRAMS: dict[str, Members] = {
     "celery.fixups.django": of("canvas.integrations.django", "DjangoFixup fixup"),
     "celery.loaders": of(f"{PARTS}.loaders", "get_loader_cls"),
     "celery.loaders.app": of(f"{PARTS}.loaders", "AppLoader"),
+    "celery.loaders.default": of(f"{PARTS}.loaders", "DEFAULT_CONFIG_MODULE Loader"),
     "celery.loaders.base": of(f"{PARTS}.loaders", "BaseLoader"),
     "celery.local": of(f"{UTILS}.local", "PromiseProxy Proxy class_property maybe_evaluate try_import"),
     "celery.result": {

@@ -1,12 +1,14 @@
 """``app.loader``: where tasks and settings come from. A loader of a user's has hooks that workers call."""
 
 import importlib
+import os
 from collections.abc import Iterable
 from datetime import datetime
 from types import ModuleType
 from typing import Any
 
 from canvas.app.application import Canvas
+from canvas.celery_names.utils.collections import DictAttribute
 from canvas.celery_names.utils.imports import find_module, import_from_cwd, symbol_by_name
 
 
@@ -98,7 +100,10 @@ class BaseLoader:
         return True
 
     def read_configuration(self, env: str = "CELERY_CONFIG_MODULE") -> Any:
-        """Override it to return the settings as a mapping; ``None`` leaves them to the app."""
+        """The settings of an app without a source of its own, as a module, an object or a mapping: by default those of
+        the module that the environment variable ``env`` names. ``None``: there are none. Raises ImportError."""
+        name = os.environ.get(env)
+        return self.import_from_cwd(name) if name else None
 
     def autodiscover_tasks(self, packages: Iterable[str], related_name: str = "tasks") -> None:
         self.app.autodiscover_tasks(list(packages), related_name, force=True)
@@ -108,6 +113,28 @@ class AppLoader(BaseLoader):
     """The loader of every app that is not given another."""
 
 
+class Loader(BaseLoader):
+    """The loader ``default``: it reads the settings of the module ``celeryconfig``, or of the one that
+    ``CELERY_CONFIG_MODULE`` names."""
+
+    def setup_settings(self, settingsdict: Any) -> DictAttribute:
+        """Settings as a mapping whose keys are attributes, too."""
+        return DictAttribute(settingsdict)
+
+    def read_configuration(self, fail_silently: Any = True) -> Any:
+        """The module; ``None`` where there is none. Without ``fail_silently`` raises ImportError then."""
+        name = os.environ.get("CELERY_CONFIG_MODULE") or DEFAULT_CONFIG_MODULE
+        try:
+            return self.import_from_cwd(name)
+        except ModuleNotFoundError as exc:
+            if exc.name != name or not fail_silently:
+                raise
+            return None
+
+
+DEFAULT_CONFIG_MODULE = "celeryconfig"
+
+
 def get_loader_cls(loader: Any) -> Any:
     """The class of a loader, by its name or path; a class is returned as it is."""
-    return symbol_by_name(loader, {"app": f"{__name__}:AppLoader", "default": f"{__name__}:AppLoader"})
+    return symbol_by_name(loader, {"app": f"{__name__}:AppLoader", "default": f"{__name__}:Loader"})
