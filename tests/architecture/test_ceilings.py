@@ -55,7 +55,7 @@ THREADS = {
 for one thing, or make one call."""
 ROUTES = {"link": (127, 36, 73), "chord": (177, 34, 99)}
 """Calls, files and changes of file: of one chain link in a worker with one slot, and of ``chord(...).delay()``
-(docs/decisions/0041)."""
+(docs/decisions/0043)."""
 _PROCESSES = 5
 _OTHERS = [path for folder in ("tests", "benchmarks", "docs") for path in (CHECKOUT / folder).rglob("*.py")]
 _FILES = MODULES | {path.relative_to(CHECKOUT).as_posix(): path for path in _OTHERS}

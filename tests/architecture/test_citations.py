@@ -56,3 +56,8 @@ def test_files_that_the_architecture_names_exist():
     assert len(named) > 40
     places = [ROOT, ROOT / "canvas", ROOT / "canvas/drivers/redis"]
     assert {name for name in named if not any((place / name).exists() for place in places)} == set()
+
+
+def test_decisions_have_numbers_of_their_own():
+    numbers = [path.name[:4] for path in sorted((ROOT / "docs/decisions").glob("[0-9]*.md"))]
+    assert numbers == [f"{number:04}" for number in range(1, len(numbers) + 1)]
