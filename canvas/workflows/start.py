@@ -44,10 +44,10 @@ class StartOptions:
     """The values of the workflow's inputs."""
     labels: Mapping[str, Any] = field(default_factory=dict)
     """Text, numbers, booleans, dates and datetimes, by which ``app.runs`` finds the run."""
-    run_key: str | None = None
-    """Starts of the same workflow name and key give the same run, as long as it is kept."""
     concurrency: int | None = None
     """How many tasks of the run, and of the workflows inside of it, may run at once on all workers."""
+    run_key: str | None = None
+    """Starts of the same workflow name and key give the same run, as long as it is kept."""
     run_key_mismatch: str = "warn"
     """If that run has another graph or other arguments: ``warn``, or ``error`` to raise RunKeyMismatch."""
 

@@ -166,7 +166,7 @@ def test_what_a_celery_worker_held_goes_back_by_its_exchange(driver, redis_serve
     for tag, exchange in ("known", "media"), ("unknown", "gone"):
         client.hset("unacked", tag, json.dumps([json.loads(envelope(tag)), exchange, "video.short"]))
         client.zadd("unacked_index", {tag: 1.0})
-    driver.recovery.tags("", ["known", "unknown"])
+    driver.recovery.give_back_tags("", ["known", "unknown"])
     assert [client.llen(name) for name in ("videos", "copies", "video.short")] == [1, 1, 0]
     # Nobody knows where it belongs: it is kept.
     assert client.hkeys("unacked") == [b"unknown"]
