@@ -65,5 +65,5 @@ def test_another_graph_under_a_key_is_logged_with_the_entry(bench, caplog):
 def test_options_that_runs_do_not_have(bench, caplog):
     bench.app.conf.beat_schedule = {"a": entry(bench, queue="high"), "b": entry(bench, labels={"a b": 1})}
     assert bench.run(11) == []
-    assert "options of a workflow are expires, timeout, target, inputs, labels, run_key" in caplog.text
+    assert "options of a workflow are expires, timeout, target, inputs, labels, concurrency, run_key" in caplog.text
     assert "expected a name of 1 to 64 letters" in caplog.text
