@@ -136,13 +136,13 @@ def test_a_full_disk_loses_nothing_and_is_said(tmp_path):
         connection.execute("PRAGMA max_page_count=1")
 
     collector.take([one for number in range(200) for one in ended(f"t{number}", time.time(), args="x" * 1_000)])
-    collector._try("history", history._write)
+    collector._do("history", 1.0, history._write)
     figures = collector.overview()
     assert figures["history"] == {"waiting": 200, "left_out": 0}
     assert "database or disk is full" in figures["sources"]["history"]["error"]
     event.remove(engine, "checkout", full)
     engine.dispose()
-    collector._try("history", history._write)
+    collector._do("history", 1.0, history._write)
     figures = collector.overview()
     assert (figures["history"]["waiting"], figures["sources"]["history"]["ok"]) == (0, True)
     assert len(history.tasks(500, [], **EVERYTHING)) == 200

@@ -203,6 +203,8 @@ def test_time_limits_from_afar(ours, asking, bench):
         {"ours@here": {"ok": "time limits set successfully"}}
     ]
     assert asking.control.time_limit("t.nobody", soft=1, hard=2, **reply) == [{"ours@here": {"error": "unknown task"}}]
+    for wrong in ("0.5", -1, True, [1]):
+        assert "expected seconds, 0 or more" in str(asking.control.time_limit("t.busy", soft=wrong, **reply))
     result = asking.signature("t.busy", (60,)).apply_async()
     assert bench.wait_state(asking, result.id) == "FAILURE"
 

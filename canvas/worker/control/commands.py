@@ -14,6 +14,7 @@ from canvas.telemetry import emit
 from canvas.worker.control.inspection import Inspection
 from canvas.worker.control.replies import NO_REPLY, Answer
 from canvas.worker.control.user_commands import CommandState, find_command
+from canvas.worker.pipeline.admission import time_limits
 from canvas.worker.pools.child_commands import (
     ConsumeQueues,
     ReadRevoked,
@@ -77,9 +78,10 @@ class Panel(Inspection):
         self._end(signal, headers=headers)
         return {"ok": f"headers {headers} revoked"}
 
-    def time_limit(self, task_name: str, hard: float, soft: float | None = None) -> Answer:
+    def time_limit(self, task_name: str, hard: float | None, soft: float | None = None) -> Answer:
         if task_name not in self._app.tasks:
             return {"error": "unknown task"}
+        hard, soft = time_limits([hard, soft])
         self._pool.ask(SetTimeLimits(task_name, soft, hard))
         emit("control.time_limits", task=task_name, soft=soft, hard=hard)
         return {"ok": "time limits set successfully"}

@@ -14,10 +14,10 @@ from canvas.model.ids import outermost_run
 from canvas.model.message import Delivery, Message, Publish
 from canvas.model.outcome import Failure, Outcome, Rejected, ReplacedBy, Retried
 from canvas.model.settlement import DelayedPublish, Settlement
-from canvas.model.workflow_run import RUN_LIMIT, STAMP
 from canvas.task.limits import concurrency_key, lock_of, rate_to_interval
 from canvas.task.task import Task
 from canvas.worker.settlement.job import LimitKeys
+from canvas.workflows.steps.attempt import run_limit
 
 Persist = Callable[[Callable[[], Any]], Any]
 
@@ -30,16 +30,11 @@ def keys_of(message: Message, task: Task[Any]) -> LimitKeys:
             permits.append((concurrency_key(task, message.args, message.kwargs), task.concurrency_limit))
         except BaseException as exc:  # noqa: BLE001 - the task fails with it, as if it had raised it
             return LimitKeys(fault=exc)
-    if has_run_limit(message):
-        stamps = message.headers["stamps"]
-        run, _, _ = str(stamps[STAMP]).partition(":")
-        permits.append((f"run:{outermost_run(run)}", int(stamps[RUN_LIMIT])))
+    limited = run_limit(message.headers.get("stamps"))
+    if limited is not None:
+        run, at_once = limited
+        permits.append((f"run:{outermost_run(run)}", at_once))
     return LimitKeys(permits, lock_of(task, message) if task.unique_for else None)
-
-
-def has_run_limit(message: Message) -> bool:
-    """Whether it belongs to a run with a limit for the tasks that run at once."""
-    return RUN_LIMIT in (message.headers.get("stamps") or ())
 
 
 class Throttle:
@@ -54,7 +49,8 @@ class Throttle:
 
     def bind(self, task: Task[Any], message: Message) -> bool:
         """Whether this message of the task may have to wait."""
-        return bool(task.rate_limit or task.concurrency_limit or has_run_limit(message))
+        stamps = message.headers.get("stamps")
+        return bool(task.rate_limit or task.concurrency_limit or (stamps and run_limit(stamps)))
 
     def throttle(self, delivery: Delivery, message: Message, task: Task[Any], keys: LimitKeys) -> Settlement | None:
         """The settlement of a message that may not run yet; ``None`` when it may."""

@@ -38,7 +38,7 @@ class SetTimeLimits:
 
     task: str
     soft: float | None
-    hard: float
+    hard: float | None
 
 
 @dataclass(frozen=True, slots=True)

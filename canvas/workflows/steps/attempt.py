@@ -164,6 +164,17 @@ class Attempt(ABC):
         return found
 
 
+def run_limit(stamps: Any) -> tuple[str, int] | None:
+    """The run that the stamps of a message name, and how many of its tasks may run at once; ``None`` where they do not
+    say both: a message may carry any value as its stamps."""
+    if not isinstance(stamps, dict):
+        return None
+    stamp, limit = stamps.get(STAMP), stamps.get(RUN_LIMIT)
+    if not isinstance(stamp, str) or type(limit) is not int or limit < 1:
+        return None
+    return stamp.partition(":")[0], limit
+
+
 def step_part(
     app: WorkflowServices, attempt: tuple[str, int], group: str, slot: int, end: tuple[str, Any], step: list[Any],
     size: int, parent: str | None,

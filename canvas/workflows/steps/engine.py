@@ -20,7 +20,6 @@ from canvas.model.workflow_run import (
     ANY,
     CANCEL,
     RUN_HEADER,
-    RUN_LIMIT,
     SKIPPED,
     KnownInput,
     NodeRef,
@@ -32,7 +31,7 @@ from canvas.producer.send_errors import problem_of
 from canvas.telemetry import emit
 from canvas.text import safe_repr
 from canvas.workflows.services import WorkflowServices
-from canvas.workflows.steps.attempt import upstream_failure
+from canvas.workflows.steps.attempt import run_limit, upstream_failure
 from canvas.workflows.steps.child_runs import (
     ChildRun,
     InnerWorkflow,
@@ -280,8 +279,9 @@ def start_in_place(
         name, nodes = kept_workflow(runs, place, workflow.inputs)
     else:
         name, nodes = workflow.name, run_nodes(workflow.entries)
-        if at_once := (message.headers.get("stamps") or {}).get(RUN_LIMIT):
-            limit_nodes(nodes, at_once)
+        limited = run_limit(message.headers.get("stamps"))
+        if limited is not None:
+            limit_nodes(nodes, limited[1])
     new = ChildRun(message.id, name, nodes, outcome, place, certain=isinstance(workflow, InnerWorkflow))
     child = save_child(app, runs, effects, new)
     if any(node.has_compensation for node in nodes):
