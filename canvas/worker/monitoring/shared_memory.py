@@ -10,8 +10,8 @@ _MOST_ROWS = 4096
 _STARTED, _ACTIVE, _TAG, _DEADLINE, _LIMIT, _UP, _SINCE, _WAITS, _SEEN, _REGISTERED, _RENEWED = range(11)
 _WIDTH = 13
 _LATEST = 1 << 48
-_CLOCK, _ARRIVED, _TAKEN, _PARENT_WAITS, _OUTAGES = range(5)
-_HEADER = 5
+_CLOCK, _ARRIVED, _TAKEN, _PARENT_WAITS, _OUTAGES, _READY = range(6)
+_HEADER = 6
 """Cells before the first row."""
 
 
@@ -193,6 +193,15 @@ class SharedMemory:
     @outages.setter
     def outages(self, count: int) -> None:
         self._cells[_OUTAGES] = count
+
+    @property
+    def ready(self) -> bool:
+        """Whether the node has reported that it is ready; written by the parent of a prefork node."""
+        return bool(self._cells[_READY])
+
+    @ready.setter
+    def ready(self, ready: bool) -> None:
+        self._cells[_READY] = ready
 
     def open_row(self) -> ProcessStats:
         """A row for a process that is about to start. Raises IndexError beyond 4,096 processes."""

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NoReturn, TypeAlias
@@ -20,6 +21,7 @@ from canvas.worker.pools.parent_death import end_with_parent
 from canvas.worker.process import WorkerProcess
 from canvas.worker.signal_handlers import handle, ignore
 
+_LOOKS_EVERY = 0.005
 Mask: TypeAlias = set[signal.Signals | int]
 """Blocked signals."""
 
@@ -88,4 +90,11 @@ def serve(app: Canvas, plan: WorkerOptions, origin: Origin, shared: SharedWait) 
     app.call_hook("on_after_fork")
     emit("worker.process_init", hostname=plan.hostname)
     origin.row.set_up(True)
-    process.run()
+    process.run(lambda: _until_ready(origin.memory, process))
+
+
+def _until_ready(memory: SharedMemory, process: WorkerProcess) -> None:
+    """Wait until the node is ready, or the process is to stop: no task starts before the receivers of ``worker_ready``
+    have been called, and before the node takes remote control."""
+    while not (memory.ready or process.loop.stopping):
+        time.sleep(_LOOKS_EVERY)

@@ -55,6 +55,7 @@ class Prefork:
         node = new_worker_id(plan.hostname)
         self._wait = SharedWait(app.driver, memory, node, plan.queues, conf.worker_lease_ttl)
         self._children = Children(app, plan, memory, self._wait)
+        self._memory = memory
         self._unresponsive = UnresponsiveChildren(app, plan.hostname, self._children)
         self._beat_every = beat_every(conf)
         self._heartbeats = LeaseHeartbeats(
@@ -152,6 +153,7 @@ class Prefork:
                 self._wait.start()
                 if on_ready is not None:
                     on_ready()
+                self._memory.ready = True
                 self._supervise()
             except BaseException as exc:
                 self._wind_down(exc)
