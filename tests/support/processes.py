@@ -1,5 +1,6 @@
 """Worker processes for tests: real ``canvas worker`` and real ``celery worker`` commands."""
 
+import atexit
 import os
 import signal
 import subprocess
@@ -76,6 +77,7 @@ class WorkerProcess:
                     [str(python or sys.executable), "-m", library, *arguments], env=environment, stdout=output,
                     stderr=subprocess.STDOUT, cwd=cwd, start_new_session=True,
                 )  # fmt: skip
+        atexit.register(self._kill)  # a test that failed may have left it, on a port that another server gets
         self._reader = threading.Thread(target=self._read, args=(reading,), daemon=True)
         self._reader.start()
 
@@ -97,6 +99,10 @@ class WorkerProcess:
 
     def ready(self):
         return self.wait_for(" ready.")
+
+    def _kill(self):
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
 
     def signal(self, number):
         self.process.send_signal(number)
