@@ -7,6 +7,7 @@ import sys
 import textwrap
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 from canvas import Canvas
 from canvas.testing.contract import eventually
@@ -30,6 +31,15 @@ def new_program(broker, backend, *arguments, **options):
 def start(bench, *arguments, **options):
     broker, backend, _ = bench.urls()
     return new_program(broker, backend, *arguments, **options)
+
+
+def project_worker(bench, folder, source, *arguments, library="canvas", **environment):
+    """A worker of the app in ``source``, the text of a module, which is written into ``folder``."""
+    module = f"project_{uuid4().hex}"
+    (folder / f"{module}.py").write_text(source)
+    broker, backend, _ = bench.urls()
+    env = {"PYTHONPATH": f"{ROOT}:{folder}", **environment}
+    return WorkerProcess(library, broker, backend, *arguments, app=f"{module}:app", new_program=True, env=env)
 
 
 @contextmanager

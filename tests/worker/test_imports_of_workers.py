@@ -1,11 +1,9 @@
 """A worker imports what its tasks need before it starts them."""
 
-from uuid import uuid4
-
 import pytest
 
 from canvas import Canvas, Workflow, chain, chord
-from tests.support.processes import ROOT, WorkerProcess
+from tests.worker.program_processes import project_worker
 
 PROJECT = """
 import os
@@ -66,13 +64,8 @@ def app(bench):
 
 @pytest.mark.parametrize("pool", ["solo", "prefork"])
 def test_tasks_of_a_worker_import_no_module_that_they_do_not_name(bench, app, tmp_path, pool):
-    module = f"project_{uuid4().hex}"
-    (tmp_path / f"{module}.py").write_text(PROJECT)
     add = app.signature("add", (1, 1))
-    broker, backend, _ = bench.urls()
-    options = {"app": f"{module}:app", "new_program": True, "env": {"PYTHONPATH": f"{ROOT}:{tmp_path}"}}
-    worker = WorkerProcess("canvas", broker, backend, "-P", pool, "-c", "1", **options)
-    try:
+    with project_worker(bench, tmp_path, PROJECT, "-P", pool, "-c", "1"):
         results = [
             add.apply_async(countdown=0.01),
             chain(add, app.signature("add", (1,))).delay(),
@@ -87,5 +80,3 @@ def test_tasks_of_a_worker_import_no_module_that_they_do_not_name(bench, app, tm
             *("2", "3", "4", "0", "2"), "ValueError('no')", "4",
         ]  # fmt: skip
         assert app.send_task("imported").get(timeout=20) == []
-    finally:
-        worker.stop()
