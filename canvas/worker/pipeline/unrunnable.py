@@ -104,19 +104,19 @@ class Unrunnable:
     def undecodable(self, delivery: Delivery, exc: Exception, fence: Fence = "lease") -> Settlement:
         """A dead letter with the reason. Where at least the id can be read, the task's result is a failure."""
         emit("message.dead_lettered", queue=delivery.queue, reason=str(exc))
-        effects = Outbox(self._app)
-        effects.disposal, effects.reason = "dead_letter", f"{type(exc).__name__}: {exc}"
+        outbox = Outbox(self._app)
+        outbox.disposal, outbox.reason = "dead_letter", f"{type(exc).__name__}: {exc}"
         # A forged message does not decide what a result says either.
         task_id = None if isinstance(exc, SignatureError) else task_id_of(self._codec, delivery.payload)
         if task_id:
             record = Record(task_id, states.FAILURE, exc, None, [])
             record.date_done = self._app.backend.date_done()
             place = NodeRef.of(self._codec.headers_of(delivery.payload).get(RUN_HEADER))
-            effects.record(record, in_run=place is not None)
+            outbox.record(record, in_run=place is not None)
             if place is not None:
-                effects.ends.append(NodeEnd(place, states.FAILURE, exc))
-            advance_all(self._app, self._runs, effects, task_id)
-        return effects.settlement(delivery, fence)
+                outbox.ends.append(NodeEnd(place, states.FAILURE, exc))
+            advance_all(self._app, self._runs, outbox, task_id)
+        return outbox.settlement(delivery, fence)
 
     def defer(self, delivery: Delivery, message: Message, due: float) -> Settlement:
         payload = delivery.payload

@@ -26,29 +26,29 @@ class TerminalState:
         self.origin = origin
 
 
-def fail_remaining(effects: Outbox, chain: list[Any] | None, ending: TerminalState) -> None:
+def fail_remaining(outbox: Outbox, chain: list[Any] | None, ending: TerminalState) -> None:
     """End every remaining step of a chain (wire form: the next step last)."""
     for step in reversed(chain or ()):
-        cascade_failure(effects, maybe_signature(step), ending)
+        cascade_failure(outbox, maybe_signature(step), ending)
 
 
-def cascade_failure(effects: Outbox, sig: Signature[Any], ending: TerminalState) -> None:
+def cascade_failure(outbox: Outbox, sig: Signature[Any], ending: TerminalState) -> None:
     """End one signature: a task itself, a chain's last step, a group's members, a chord's body."""
     kind = sig.subtask_type
     if kind == "group":
         for member in sig.members():
-            cascade_failure(effects, member, ending)
+            cascade_failure(outbox, member, ending)
     elif kind == "chord":
         if sig.kwargs.get("body") is not None:
-            cascade_failure(effects, _in_run(sig.kwargs["body"], sig), ending)
+            cascade_failure(outbox, _in_run(sig.kwargs["body"], sig), ending)
     elif kind == "chain":
         steps = normal_steps(sig.members(), unroll=False)
         for step in steps[:-1]:
-            cascade_failure(effects, step, ending)
+            cascade_failure(outbox, step, ending)
         if steps:
-            cascade_failure(effects, _in_run(_with_place(steps[-1], sig), sig), ending)
+            cascade_failure(outbox, _in_run(_with_place(steps[-1], sig), sig), ending)
     else:
-        _end_unrun_task(effects, sig, ending)
+        _end_unrun_task(outbox, sig, ending)
 
 
 def _with_place(last: Signature[Any], chain: Signature[Any]) -> Signature[Any]:
@@ -65,7 +65,7 @@ def _in_run(end: Signature[Any], whole: Signature[Any]) -> Signature[Any]:
     return end if node is None or end.options.get(RUN_HEADER) is not None else end.clone(**{RUN_HEADER: node})
 
 
-def _end_unrun_task(effects: Outbox, sig: Signature[Any], ending: TerminalState) -> None:
+def _end_unrun_task(outbox: Outbox, sig: Signature[Any], ending: TerminalState) -> None:
     task_id = sig.options.get("task_id")
     if not task_id:
         return
@@ -73,9 +73,9 @@ def _end_unrun_task(effects: Outbox, sig: Signature[Any], ending: TerminalState)
         task_id, ending.state, ending.exc, ending.traceback, children=[], group_id=sig.options.get("group_id")
     )
     place = NodeRef.of(sig.options.get(RUN_HEADER))
-    effects.record(record, in_run=place is not None)
+    outbox.record(record, in_run=place is not None)
     if place is not None:
-        effects.ends.append(NodeEnd(place, ending.state, ending.exc))
+        outbox.ends.append(NodeEnd(place, ending.state, ending.exc))
     membership = ChordMembership.of_signature(sig)
     if membership is not None:
-        effects.part(membership, ending.state, ending.exc, ending.origin)
+        outbox.part(membership, ending.state, ending.exc, ending.origin)

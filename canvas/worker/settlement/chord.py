@@ -47,40 +47,40 @@ from canvas.workflows.store import RunStore
 
 def completed(app: Canvas, runs: RunStore, ready: ReadyChord) -> ChordDispatch:
     """The chord's end. Its body's arguments are the parts' values, in the header's order and nesting."""
-    effects = Outbox(app)
+    outbox = Outbox(app)
     try:
         callback = decoded_callback(app, ready)
         body = maybe_signature(callback.get("body"), app)
     except CanvasError as exc:
         emit("chord.dispatch_refused", group_id=ready.group_id, reason=str(exc))
-        return effects.chord_dispatch(ready.group_id, failed=True)
+        return outbox.chord_dispatch(ready.group_id, failed=True)
     if ready.ending != "body":
         return _end_refused(app, runs, ready, callback, body)
     if callback["run"] is not None:
-        return join_end(app, runs, effects, ready, callback)
+        return join_end(app, runs, outbox, ready, callback)
     origin = PartOrigin(callback["root_id"], callback["parent_id"])
     if ready.lost:
-        return _lose(app, runs, effects, ready, body, origin)
+        return _lose(app, runs, outbox, ready, body, origin)
     try:
         parts = parts_of(app, ready)
         failed = _failed(app, ready, parts)
         if failed is None:
-            _send_body(app, effects, body, _values(app, ready, parts), origin)
-            return effects.chord_dispatch(ready.group_id)
+            _send_body(app, outbox, body, _values(app, ready, parts), origin)
+            return outbox.chord_dispatch(ready.group_id)
         error = dependency_error(failed.task_id, failed.result, nested=ready.structure is not None)
         original = _traceback_of(app, runs, failed.task_id)
         text = dependency_traceback(body_exception(body, error), failed.result, original)
     except (OperationalError, RecursionError):
         raise
     except (Exception, SystemExit) as exc:  # noqa: BLE001 - a router or a value's own code, which may raise anything
-        effects = Outbox(app)
+        outbox = Outbox(app)
         error = ChordError(f"Callback error: {safe_repr(exc)}")
         error.__cause__ = exc
         text = traceback_text(error)
-    _fail_body(app, effects, body, error, origin, text)
-    advance_all(app, runs, effects, origin.task_id)
+    _fail_body(app, outbox, body, error, origin, text)
+    advance_all(app, runs, outbox, origin.task_id)
     _report_failed(ready, body, error)
-    return effects.chord_dispatch(ready.group_id, failed=True)
+    return outbox.chord_dispatch(ready.group_id, failed=True)
 
 
 def dispatch(app: Canvas, runs: RunStore, ready: ReadyChord) -> ChordDispatch:
@@ -111,22 +111,22 @@ def _end_refused(
     app: Canvas, runs: RunStore, ready: ReadyChord, callback: dict[str, Any], body: Signature[Any]
 ) -> ChordDispatch:
     """The ending of a chord whose body cannot be sent. A step of a workflow's run ends the run."""
-    effects, why = Outbox(app), ready.refusal
+    outbox, why = Outbox(app), ready.refusal
     if ready.ending == "removal":
         emit("chord.dispatch_refused", group_id=ready.group_id, reason=why)
     elif callback["run"] is not None:
         run, attempt = callback["run"]
-        end_lost(effects, run, attempt, RunLost(f"run {run}: its next step cannot be taken: {why}"))
+        end_lost(outbox, run, attempt, RunLost(f"run {run}: its next step cannot be taken: {why}"))
     else:
         error = ChordError(f"Callback error: {why}")
         if ready.ending == "failure":
             origin = PartOrigin(callback["root_id"], callback["parent_id"])
-            _fail_body(app, effects, body, error, origin)
-            advance_all(app, runs, effects, origin.task_id)
+            _fail_body(app, outbox, body, error, origin)
+            advance_all(app, runs, outbox, origin.task_id)
         else:
-            effects.record(Record(str(result_id(body)), states.FAILURE, error, None, []))
+            outbox.record(Record(str(result_id(body)), states.FAILURE, error, None, []))
         _report_failed(ready, body, error)
-    return effects.chord_dispatch(ready.group_id, failed=True)
+    return outbox.chord_dispatch(ready.group_id, failed=True)
 
 
 def _report_failed(ready: ReadyChord, body: Signature[Any], error: BaseException) -> None:
@@ -136,44 +136,44 @@ def _report_failed(ready: ReadyChord, body: Signature[Any], error: BaseException
 def dispatch_speculatively(app: Canvas, runs: RunStore, ready: ReadyChord) -> ChordDispatch | None:
     """The end of a run's join whose parts are not committed yet, if it sends its node's task and nothing else: any
     other end may read the effects of the parts' settlements, and has to wait for them."""
-    effects = Outbox(app)
+    outbox = Outbox(app)
     try:
         callback = decoded_callback(app, ready)
         (run, attempt), (kind, number, *_) = callback["run"], callback["step"]
         waits = kind != "node" or runs.node(run, attempt, number).kind != "task"
         if waits or any(part.state != states.SUCCESS for part in parts_of(app, ready)):
             return None
-        join_end(app, runs, effects, ready, callback)
+        join_end(app, runs, outbox, ready, callback)
     except Exception:  # noqa: BLE001 - it is met again, and reported, when the join is handed out
         return None
-    sends_only = effects.publishes and not (effects.stores or effects.parts or effects.deferrals or effects.mail)
-    return effects.chord_dispatch(ready.group_id) if sends_only else None
+    sends_only = outbox.publishes and not (outbox.stores or outbox.parts or outbox.deferrals or outbox.mail)
+    return outbox.chord_dispatch(ready.group_id) if sends_only else None
 
 
 def foreseen(
-    app: Canvas, runs: RunStore, joins: SpeculativeJoins, done: Job, effects: Outbox
+    app: Canvas, runs: RunStore, joins: SpeculativeJoins, done: Job, outbox: Outbox
 ) -> Sequence[SpeculativeDispatch]:
     """The ends that follow from the effects of one settlement, as far as this process knows: of joins, or the next
     step after a sleep that its timer ends. Other waits than sleeps have often ended when their timer runs out."""
-    if effects.parts:
-        return joins.ends_of(effects.parts)
-    place, step = done.node, effects.mail[0]
+    if outbox.parts:
+        return joins.ends_of(outbox.parts)
+    place, step = done.node, outbox.mail[0]
     sleeps = place is not None and place.is_timer and runs.node(place.run, place.attempt, place.node).kind == "sleep"
-    if place is None or not sleeps or step.value is None or len(effects.mail) != 1:
+    if place is None or not sleeps or step.value is None or len(outbox.mail) != 1:
         return []
     return step_after_wait(app, runs, place, done.request.parent_id, step.mailbox, step.value)
 
 
 def _lose(
-    app: Canvas, runs: RunStore, effects: Outbox, ready: ReadyChord, body: Signature[Any], origin: PartOrigin
+    app: Canvas, runs: RunStore, outbox: Outbox, ready: ReadyChord, body: Signature[Any], origin: PartOrigin
 ) -> ChordDispatch:
     """The chord's state is gone: it fails, unless the part is a late copy, of a chord that had ended long before."""
     body_id = str(result_id(body))
     if runs.persist(lambda: app.backend.get_records([body_id]))[0] is None:
         emit("chord.lost", group_id=ready.group_id, parts=len(ready.parts))
-        _fail_body(app, effects, body, ChordError(state_gone(ready)), origin)
-        advance_all(app, runs, effects, origin.task_id)
-    return effects.chord_dispatch(ready.group_id, failed=True)
+        _fail_body(app, outbox, body, ChordError(state_gone(ready)), origin)
+        advance_all(app, runs, outbox, origin.task_id)
+    return outbox.chord_dispatch(ready.group_id, failed=True)
 
 
 def _failed(app: Canvas, ready: ReadyChord, parts: list[Part]) -> Part | None:
@@ -211,13 +211,13 @@ def _nested(node: Any, by_id: dict[str, Any]) -> Any:
     return by_id.get(task_id) if members is None else [_nested(member, by_id) for member in members]
 
 
-def _send_body(app: Canvas, effects: Outbox, body: Signature[Any], values: list[Any], origin: PartOrigin) -> None:
-    effects.send(body, Lineage(origin.root_id, origin.task_id), (values,))
+def _send_body(app: Canvas, outbox: Outbox, body: Signature[Any], values: list[Any], origin: PartOrigin) -> None:
+    outbox.send(body, Lineage(origin.root_id, origin.task_id), (values,))
 
 
 def _fail_body(
     app: Canvas,
-    effects: Outbox,
+    outbox: Outbox,
     body: Signature[Any],
     error: ChordError,
     origin: PartOrigin,
@@ -231,10 +231,10 @@ def _fail_body(
     shown = body_exception(body, error)
     if body.subtask_type == "group":
         record = Record(str(body.options.get("task_id")), states.FAILURE, shown, text, [])
-        effects.record(record, in_run=RUN_HEADER in body.options)
-    cascade_failure(effects, body, TerminalState(states.FAILURE, shown, text, origin))
-    fail_remaining(effects, body.options.get("chain"), TerminalState(states.FAILURE, error, text, origin))
+        outbox.record(record, in_run=RUN_HEADER in body.options)
+    cascade_failure(outbox, body, TerminalState(states.FAILURE, shown, text, origin))
+    fail_remaining(outbox, body.options.get("chain"), TerminalState(states.FAILURE, error, text, origin))
     later = errbacks_to_come(body)
     for request in body_errbacks(body):
         now = [errback for errback in request.errbacks or () if maybe_signature(errback) not in later]
-        run_errbacks(app, effects, now, request, shown, None)
+        run_errbacks(app, outbox, now, request, shown, None)

@@ -15,7 +15,7 @@ from canvas.producer.send_errors import problem_of
 from canvas.telemetry import emit
 
 
-def run_errbacks(app: Canvas, effects: Outbox, errbacks: Any, request: Request, exc: BaseException, text: Any) -> None:
+def run_errbacks(app: Canvas, outbox: Outbox, errbacks: Any, request: Request, exc: BaseException, text: Any) -> None:
     """Call every errback of the new style here, and add one message group for all the others.
 
     New style is called as ``errback(request, exc, traceback)``, once the failure is stored: it may look at the result.
@@ -27,16 +27,16 @@ def run_errbacks(app: Canvas, effects: Outbox, errbacks: Any, request: Request, 
         sig = maybe_signature(errback, app)
         (here if is_new_style(app, sig) else by_id).append(sig)
     if here:
-        _store(app, effects)
+        _store(app, outbox)
     for sig in here:
         call_errback(app, sig, request, exc, text)
     if by_id:
-        _send(app, effects, by_id, request)
+        _send(app, outbox, by_id, request)
 
 
-def _store(app: Canvas, effects: Outbox) -> None:
+def _store(app: Canvas, outbox: Outbox) -> None:
     """Store the records of the failure ahead of its settlement, which stores them again."""
-    results, new = app.driver.results, effects.stores[effects.stored_early :]
+    results, new = app.driver.results, outbox.stores[outbox.stored_early :]
     if results is None or not new:
         return
     try:
@@ -44,15 +44,15 @@ def _store(app: Canvas, effects: Outbox) -> None:
     except BrokerError as exc:
         emit("broker.unreachable", error=str(exc))
     else:
-        effects.stored_early = len(effects.stores)
+        outbox.stored_early = len(outbox.stores)
 
 
-def _send(app: Canvas, effects: Outbox, sigs: list[Any], request: Request) -> None:
+def _send(app: Canvas, outbox: Outbox, sigs: list[Any], request: Request) -> None:
     """All in one group; where that cannot be, each that can."""
     lineage = Lineage(request.root_id or request.id, request.id)
-    problem = problem_of(lambda: effects.send(group(sigs, app=app), lineage, (request.id,)))
+    problem = problem_of(lambda: outbox.send(group(sigs, app=app), lineage, (request.id,)))
     if problem is not None and len(sigs) == 1:
         emit("errback.failed", task=sigs[0].task, task_id=request.id, exc=problem)
     elif problem is not None:
         for sig in sigs:
-            _send(app, effects, [sig], request)
+            _send(app, outbox, [sig], request)

@@ -56,33 +56,33 @@ class Settler:
         return self._settle(done, outcome, report)
 
     def _settle(self, done: Job, outcome: Outcome, report: Report) -> tuple[Settlement, Outcome]:
-        effects = Outbox(self._app)
+        outbox = Outbox(self._app)
         try:
             if done.request.additions:
-                self._chord_additions(done, effects, outcome)
+                self._chord_additions(done, outbox, outcome)
             for retry in done.request.retries_sent:
-                self._send_again(done, effects, retry)
+                self._send_again(done, outbox, retry)
             if isinstance(outcome, Success):
-                self._success(done, effects, outcome)
+                self._success(done, outbox, outcome)
             else:
-                self._continue(done, effects, outcome)
-            if effects.deferrals:
-                effects.keeps = keeps(self._app, done.message, max(one.due for one in effects.deferrals))
+                self._continue(done, outbox, outcome)
+            if outbox.deferrals:
+                outbox.keeps = keeps(self._app, done.message, max(one.due for one in outbox.deferrals))
         except (CanvasError, TypeError, ValueError) as exc:
-            effects = Outbox(self._app)
+            outbox = Outbox(self._app)
             shown = place_in_result(done.message, self._app.backend.serializer, outcome, exc)
             outcome = Failure(shown, traceback_text(shown))
         if not isinstance(outcome, Success):
-            self._end_dependents(done, effects, outcome)
+            self._end_dependents(done, outbox, outcome)
         if done.node is not None:
-            self._end_node(done, done.node, effects, outcome)
-        if effects.ends:
-            advance_all(self._app, self._runs, effects, done.message.id)
+            self._end_node(done, done.node, outbox, outcome)
+        if outbox.ends:
+            advance_all(self._app, self._runs, outbox, done.message.id)
         if not done.reported:
-            self._report(done, effects, outcome, report)
-        foreseeable = effects.parts or effects.mail
-        speculative = foreseen(self._app, self._runs, self._speculative, done, effects) if foreseeable else ()
-        return effects.settlement(done.delivery, done.fence, speculative), outcome
+            self._report(done, outbox, outcome, report)
+        foreseeable = outbox.parts or outbox.mail
+        speculative = foreseen(self._app, self._runs, self._speculative, done, outbox) if foreseeable else ()
+        return outbox.settlement(done.delivery, done.fence, speculative), outcome
 
     def _settle_plain(self, done: Job, outcome: Success, report: Report) -> Settlement | None:
         """The settlement of a plain success; ``None`` for a value that cannot be written, and for a node whose end does
@@ -100,67 +100,67 @@ class Settler:
         ends = self._speculative.ends_of(parts) if parts else ()
         if rejected is None and not done.request.retries_sent and not done.request.additions:
             return Settlement(done.delivery, done.fence, False, stores, parts, speculative=ends)
-        effects = Outbox(self._app)
-        effects.stores, effects.parts = stores, list(parts)
-        self._add_of_hooks(done, effects, outcome, rejected)
-        return effects.settlement(done.delivery, done.fence, ends)
+        outbox = Outbox(self._app)
+        outbox.stores, outbox.parts = stores, list(parts)
+        self._add_of_hooks(done, outbox, outcome, rejected)
+        return outbox.settlement(done.delivery, done.fence, ends)
 
-    def _report(self, done: Job, effects: Outbox, outcome: Outcome, report: Report) -> None:
+    def _report(self, done: Job, outbox: Outbox, outcome: Outcome, report: Report) -> None:
         """Report the end, then add what its hooks have sent."""
         request = done.request  # what it sent before is in the settlement already
         request.retries_sent, request.additions = [], []
         done.reported = True
-        self._add_of_hooks(done, effects, outcome, report(done, outcome))
+        self._add_of_hooks(done, outbox, outcome, report(done, outcome))
 
-    def _add_of_hooks(self, done: Job, effects: Outbox, outcome: Outcome, rejected: Reject | None) -> None:
+    def _add_of_hooks(self, done: Job, outbox: Outbox, outcome: Outcome, rejected: Reject | None) -> None:
         """Add what the hooks of an end have sent; ``rejected``: the Reject that one of them raised."""
         request = done.request
         if rejected is not None and rejected.requeue:
-            effects.disposal = "requeue"
+            outbox.disposal = "requeue"
         if not request.retries_sent and not request.additions:
             return
-        problem = problem_of(lambda: self._sent_by_hooks(done, effects, outcome))
+        problem = problem_of(lambda: self._sent_by_hooks(done, outbox, outcome))
         if problem is not None:
             emit("hook.failed", hook="a", task=done.message.task, task_id=done.message.id, exc=problem)
 
-    def _sent_by_hooks(self, done: Job, effects: Outbox, outcome: Outcome) -> None:
+    def _sent_by_hooks(self, done: Job, outbox: Outbox, outcome: Outcome) -> None:
         for retry in done.request.retries_sent:
-            self._send_again(done, effects, retry)
-        self._chord_additions(done, effects, outcome)
+            self._send_again(done, outbox, retry)
+        self._chord_additions(done, outbox, outcome)
 
-    def _end_dependents(self, done: Job, effects: Outbox, outcome: Outcome) -> None:
+    def _end_dependents(self, done: Job, outbox: Outbox, outcome: Outcome) -> None:
         match outcome:
             case ReplacedBy() | Retried():
                 return
             case Failure(exc, text):
-                self._failure(done, effects, states.FAILURE, exc, text)
+                self._failure(done, outbox, states.FAILURE, exc, text)
                 if done.fence == "lease" and not done.acks_failure(exc):
-                    effects.disposal = "dead_letter"
-                    effects.reason = f"{type(exc).__name__}: acks_on_failure is off"
+                    outbox.disposal = "dead_letter"
+                    outbox.reason = f"{type(exc).__name__}: acks_on_failure is off"
             case Ignored():
-                self._unrecorded(done, effects, Ignore("the task raised Ignore"))
+                self._unrecorded(done, outbox, Ignore("the task raised Ignore"))
             case Rejected(reason, requeue):
                 if requeue:
-                    effects.disposal = "redeliver" if isinstance(reason, TimeLimitExceeded) else "requeue"
+                    outbox.disposal = "redeliver" if isinstance(reason, TimeLimitExceeded) else "requeue"
                 else:
-                    self._failure(done, effects, states.FAILURE, Reject(reason, requeue), "")
+                    self._failure(done, outbox, states.FAILURE, Reject(reason, requeue), "")
             case Revoked(reason):
-                self._failure(done, effects, states.REVOKED, TaskRevokedError(reason), "", call_errbacks=False)
+                self._failure(done, outbox, states.REVOKED, TaskRevokedError(reason), "", call_errbacks=False)
 
-    def _end_node(self, done: Job, place: NodeRef, effects: Outbox, outcome: Outcome) -> None:
+    def _end_node(self, done: Job, place: NodeRef, outbox: Outbox, outcome: Outcome) -> None:
         """Report the end to the run of which the task is a node."""
         match outcome:
             case Success(value):
-                effects.ends.append(NodeEnd(place, states.SUCCESS, in_tuple_form(value)))
+                outbox.ends.append(NodeEnd(place, states.SUCCESS, in_tuple_form(value)))
             case Failure(exc):
-                effects.ends.append(NodeEnd(place, states.FAILURE, exc))
+                outbox.ends.append(NodeEnd(place, states.FAILURE, exc))
             case Ignored():
-                self._store(done, effects, self._record(done, states.IGNORED, None, None, []))
-                effects.ends.append(NodeEnd(place, states.FAILURE, Ignore("the task raised Ignore")))
+                self._store(done, outbox, self._record(done, states.IGNORED, None, None, []))
+                outbox.ends.append(NodeEnd(place, states.FAILURE, Ignore("the task raised Ignore")))
             case Rejected(reason, False):
-                effects.ends.append(NodeEnd(place, states.FAILURE, Reject(reason, False)))
+                outbox.ends.append(NodeEnd(place, states.FAILURE, Reject(reason, False)))
             case Revoked(reason):
-                effects.ends.append(NodeEnd(place, states.REVOKED, TaskRevokedError(reason)))
+                outbox.ends.append(NodeEnd(place, states.REVOKED, TaskRevokedError(reason)))
 
     def announce_start(self, done: Job) -> None:
         """Store STARTED, with the process that runs the task. Where the backend is unreachable, the task runs without
@@ -173,42 +173,42 @@ class Settler:
         except BrokerError as exc:
             emit("broker.unreachable", error=str(exc))
 
-    def _continue(self, done: Job, effects: Outbox, outcome: Outcome) -> None:
+    def _continue(self, done: Job, outbox: Outbox, outcome: Outcome) -> None:
         match outcome:
             case ReplacedBy(sig, workflow) if workflow is not None:
-                start_in_place(self._app, self._runs, effects, done.message, workflow, sig)
+                start_in_place(self._app, self._runs, outbox, done.message, workflow, sig)
             case ReplacedBy(sig):
-                effects.send(sig, self._lineage(done))
+                outbox.send(sig, self._lineage(done))
             case Retried():
-                self._retried(done, effects, outcome)
+                self._retried(done, outbox, outcome)
 
-    def _chord_additions(self, done: Job, effects: Outbox, outcome: Outcome) -> None:
+    def _chord_additions(self, done: Job, outbox: Outbox, outcome: Outcome) -> None:
         """Send what the task adds to its chord; the chord waits for one part more for each (semantics.md T34)."""
         if isinstance(outcome, Rejected) and outcome.requeue:
             return
-        effects.extend_chords(done.request.additions, self._lineage(done), f"{done.message.id}:{done.request.retries}")
+        outbox.extend_chords(done.request.additions, self._lineage(done), f"{done.message.id}:{done.request.retries}")
 
-    def _success(self, done: Job, effects: Outbox, outcome: Success) -> None:
+    def _success(self, done: Job, outbox: Outbox, outcome: Success) -> None:
         message, request = done.message, done.request
         sent, embed = request.children, message.embed
         children = [child.as_tuple() for child in sent] if sent else []
         for ready in request.ready_chords:
-            effects.absorb(dispatch(self._app, self._runs, ready))
+            outbox.absorb(dispatch(self._app, self._runs, ready))
         if embed["callbacks"] or embed["chain"]:
-            children.extend(self._successors(done, effects, outcome.value))
+            children.extend(self._successors(done, outbox, outcome.value))
         if not done.ignores_result:
-            self._store_success(done, effects, outcome.value, children)
+            self._store_success(done, outbox, outcome.value, children)
         if embed["chord"]:
-            self._part(done, effects, states.SUCCESS, outcome.value)
+            self._part(done, outbox, states.SUCCESS, outcome.value)
 
-    def _store_success(self, done: Job, effects: Outbox, value: Any, children: list[Any]) -> None:
+    def _store_success(self, done: Job, outbox: Outbox, value: Any, children: list[Any]) -> None:
         in_run = RUN_HEADER in done.message.headers
         if in_run and is_recorded_later(self._runs, done.node):
             return
         if self._app.conf.result_extended:
-            effects.record(self._record(done, states.SUCCESS, value, None, children), in_run)
+            outbox.record(self._record(done, states.SUCCESS, value, None, children), in_run)
         else:
-            effects.stores.append(self._success_record(done, value, children, in_run))
+            outbox.stores.append(self._success_record(done, value, children, in_run))
 
     def _success_record(self, done: Job, value: Any, children: list[Any], in_run: bool = False) -> ResultWrite:
         """The record of a success without extended fields."""
@@ -218,56 +218,56 @@ class Settler:
             around += (done.date_start(app.clock_offset), True)
         return app.backend.success_of(message.id, value, children, *around)
 
-    def _successors(self, done: Job, effects: Outbox, value: Any) -> list[Any]:
+    def _successors(self, done: Job, outbox: Outbox, value: Any) -> list[Any]:
         """Send callbacks, then the next step of the chain. Returns their results in tuple form."""
         embed, lineage = done.message.embed, self._lineage(done)
         callbacks = embed["callbacks"]
         groups = callback_groups(self._app, callbacks) if callbacks else []
-        starts = [effects.send(sig, lineage, (value,)) for sig in groups]
+        starts = [outbox.send(sig, lineage, (value,)) for sig in groups]
         chain = embed["chain"]
         if chain:
-            starts.append(effects.send(chain[-1], lineage, (value,), {"chain": chain[:-1]}))
+            starts.append(outbox.send(chain[-1], lineage, (value,), {"chain": chain[:-1]}))
         if done.task is not None and not done.task.trail:
             return []
         return [start.as_tuple() for start in starts if start is not None]
 
     def _failure(
-        self, done: Job, effects: Outbox, state: str, exc: BaseException, text: str, call_errbacks: bool = True
+        self, done: Job, outbox: Outbox, state: str, exc: BaseException, text: str, call_errbacks: bool = True
     ) -> None:
         task = done.task
         if not done.ignores_result or (task is not None and task.store_errors_even_if_ignored):
             children = [child.as_tuple() for child in done.request.children]
-            self._store(done, effects, self._record(done, state, exc, text or None, children))
-        self._part(done, effects, state, exc)
-        self._end_rest_of_chain(done, effects, state, exc, text)
+            self._store(done, outbox, self._record(done, state, exc, text or None, children))
+        self._part(done, outbox, state, exc)
+        self._end_rest_of_chain(done, outbox, state, exc, text)
         if call_errbacks:
-            run_errbacks(self._app, effects, done.message.embed["errbacks"], done.request, exc, text or None)
+            run_errbacks(self._app, outbox, done.message.embed["errbacks"], done.request, exc, text or None)
 
-    def _unrecorded(self, done: Job, effects: Outbox, exc: BaseException) -> None:
+    def _unrecorded(self, done: Job, outbox: Outbox, exc: BaseException) -> None:
         """End the waits for a task that has no result."""
-        self._part(done, effects, states.FAILURE, exc)
-        self._end_rest_of_chain(done, effects, states.FAILURE, exc, "")
+        self._part(done, outbox, states.FAILURE, exc)
+        self._end_rest_of_chain(done, outbox, states.FAILURE, exc, "")
 
-    def _retried(self, done: Job, effects: Outbox, outcome: Retried) -> None:
+    def _retried(self, done: Job, outbox: Outbox, outcome: Retried) -> None:
         retry = outcome.retry
-        self._send_again(done, effects, retry)
+        self._send_again(done, outbox, retry)
         if not done.ignores_result:
-            self._store(done, effects, self._record(done, states.RETRY, retry.exc, outcome.traceback, []))
+            self._store(done, outbox, self._record(done, states.RETRY, retry.exc, outcome.traceback, []))
 
-    def _send_again(self, done: Job, effects: Outbox, retry: Retry) -> None:
+    def _send_again(self, done: Job, outbox: Outbox, retry: Retry) -> None:
         due = self._app.client.due(retry.sig.options)
-        effects.send(retry.sig, Lineage(done.request.root_id, done.request.id), due=due)
+        outbox.send(retry.sig, Lineage(done.request.root_id, done.request.id), due=due)
 
-    def _end_rest_of_chain(self, done: Job, effects: Outbox, state: str, exc: BaseException, text: str) -> None:
+    def _end_rest_of_chain(self, done: Job, outbox: Outbox, state: str, exc: BaseException, text: str) -> None:
         chain = done.message.embed["chain"]
         if chain:
-            fail_remaining(effects, chain, TerminalState(state, exc, text or None, self._origin(done)))
+            fail_remaining(outbox, chain, TerminalState(state, exc, text or None, self._origin(done)))
 
-    def _part(self, done: Job, effects: Outbox, state: str, result: Any) -> None:
+    def _part(self, done: Job, outbox: Outbox, state: str, result: Any) -> None:
         chord, group_id = done.message.embed["chord"], done.message.headers.get("group")
         if chord and group_id:
             place = ChordMembership(done.message.id, group_id, done.message.headers.get("group_index"), chord)
-            effects.part(place, state, result, self._origin(done))
+            outbox.part(place, state, result, self._origin(done))
 
     def _origin(self, done: Job) -> PartOrigin:
         return PartOrigin(done.request.root_id, done.message.id)
@@ -277,14 +277,14 @@ class Settler:
         inherit = self._app.conf.task_inherit_parent_priority
         return Lineage(request.root_id, request.id, request.properties.get("priority") if inherit else None)
 
-    def _store(self, done: Job, effects: Outbox, record: Record) -> None:
+    def _store(self, done: Job, outbox: Outbox, record: Record) -> None:
         """Store a record that is not a success, unless a success is stored that the driver cannot see."""
         backend, in_run = self._app.backend, RUN_HEADER in done.message.headers
         if record.status == states.REVOKED and is_recorded_later(self._runs, done.node):
             return
         if backend.hides_success and self._runs.persist(lambda: backend.has_succeeded(record.task_id)):
             return
-        effects.record(record, in_run)
+        outbox.record(record, in_run)
 
     def _record(self, done: Job, state: str, result: Any, text: str | None, children: list[Any]) -> Record:
         headers = done.message.headers

@@ -30,12 +30,12 @@ class Attempt(ABC):
     """One attempt of a run, with the outbox of the settlement that continues it."""
 
     def __init__(
-        self, app: WorkflowServices, runs: RunStore, effects: Outbox, run: str, attempt: int, parent: str | None
+        self, app: WorkflowServices, runs: RunStore, outbox: Outbox, run: str, attempt: int, parent: str | None
     ) -> None:
         """``parent``: the id of the task that ends with this settlement."""
         self._app = app
         self._runs = runs
-        self._effects = effects
+        self._outbox = outbox
         self._run = run
         self._attempt = attempt
         self._parent = parent
@@ -71,14 +71,14 @@ class Attempt(ABC):
 
     def _send(self, sig: dict[str, Any], args: tuple[Any, ...], place: NodeRef) -> None:
         if sig["subtask_type"] is None:
-            self._effects.send_plan(Plan([self._call_of(sig, args, place)]), Lineage(self._run, self._parent))
+            self._outbox.send_plan(Plan([self._call_of(sig, args, place)]), Lineage(self._run, self._parent))
             return
         options = {"task_id": task_id_of(place), RUN_HEADER: place.as_list(), "ignore_result": False}
         whole: Signature[Any] = collected(self._app, maybe_signature(sig, self._app).clone())
         node = self._node(place.node)
         if not node.always:
             whole.stamp(None, False, **self._stamps(node))
-        self._effects.send(whole, Lineage(self._run, self._parent), args, options)
+        self._outbox.send(whole, Lineage(self._run, self._parent), args, options)
 
     def _send_together(
         self, sig: dict[str, Any], args: tuple[Any, ...], place: NodeRef, failed: Callable[[BaseException], None]
@@ -93,7 +93,7 @@ class Attempt(ABC):
     def _send_calls(self) -> None:
         """Send the calls that wait for others."""
         calls, self._calls = self._calls, []
-        problems = self._effects.send_each([call for call, _ in calls], Lineage(self._run, self._parent))
+        problems = self._outbox.send_each([call for call, _ in calls], Lineage(self._run, self._parent))
         for at, problem in problems:
             calls[at][1](problem)
 
@@ -122,7 +122,7 @@ class Attempt(ABC):
 
     def _record_run(self, record: Record) -> None:
         record.extra = {"attempt": self._attempt}
-        self._effects.record_run(record)
+        self._outbox.record_run(record)
 
     def _record(self, number: int, state: str, result: Any, **extra: Any) -> None:
         if self._node(number).hidden:
@@ -131,12 +131,12 @@ class Attempt(ABC):
         if state in states.READY_STATES:
             record.date_done = self._app.now().isoformat()
         record.extra = extra
-        self._effects.record(record, in_run=True)
+        self._outbox.record(record, in_run=True)
 
     def _part(self, name: str, slot: int, state: str, value: Any, step: list[Any], size: int) -> None:
         group, attempt = f"{self._run}.{self._attempt}.{name}", (self._run, self._attempt)
         part = step_part(self._app, attempt, group, slot, (state, value), step, size, self._parent)
-        self._effects.parts.append(part)
+        self._outbox.parts.append(part)
 
     def _sealed_step(self, group: str, step: list[Any]) -> bytes:
         return sealed_step(self._app, (self._run, self._attempt), group, step, self._parent)

@@ -79,8 +79,8 @@ class ChildRun(NamedTuple):
     """Whether the step that starts it gives the same nodes if it is repeated."""
 
 
-def save_child(app: WorkflowServices, runs: RunStore, effects: Outbox, new: ChildRun) -> str:
-    """Have ``effects`` keep a run inside another, and note it in the record of its task. Returns its id.
+def save_child(app: WorkflowServices, runs: RunStore, outbox: Outbox, new: ChildRun) -> str:
+    """Have ``outbox`` keep a run inside another, and note it in the record of its task. Returns its id.
 
     Raises CompositionError, TaskRevokedError, RunLost.
     """
@@ -93,11 +93,11 @@ def save_child(app: WorkflowServices, runs: RunStore, effects: Outbox, new: Chil
     about |= {"depth": depth, "parent": new.task_id, "last": last}
     if place is not None:
         about["place"] = place.as_list()
-    effects.runs.append(runs.new_inside(child, about, nodes))
-    effects.unstored.append(runs.know_unstored(child, 0, nodes, about, new.certain))
+    outbox.runs.append(runs.new_inside(child, about, nodes))
+    outbox.unstored.append(runs.know_unstored(child, 0, nodes, about, new.certain))
     record = Record(new.task_id, states.STARTED, None, None, [])
     record.extra = {"child": child}
-    effects.record(record, in_run=True)
+    outbox.record(record, in_run=True)
     return child
 
 

@@ -51,11 +51,11 @@ def parts_of(app: WorkflowServices, ready: ReadyChord, place: str | None = None)
 
 
 def join_end(
-    app: WorkflowServices, runs: RunStore, effects: Outbox, ready: ReadyChord, callback: dict[str, Any]
+    app: WorkflowServices, runs: RunStore, outbox: Outbox, ready: ReadyChord, callback: dict[str, Any]
 ) -> ChordDispatch:
     """The next step of a workflow's run, or its failure if data that it needs is gone."""
     run, attempt = callback["run"]
-    advance = RunEngine(app, runs, effects, run, attempt, callback["parent_id"])
+    advance = RunEngine(app, runs, outbox, run, attempt, callback["parent_id"])
     try:
         if ready.lost:
             emit("chord.lost", group_id=ready.group_id, parts=len(ready.parts))
@@ -65,9 +65,9 @@ def join_end(
             parts = parts_of(app, ready, mail_of(run, str(step[3])) if step[0] == "woken" else None)
             advance.resume_step(step, [(int(part.task_id), part.state, part.result) for part in parts])
     except (RunLost, DecodeError) as exc:
-        end_lost(effects, run, attempt, exc)
-    advance_all(app, runs, effects, callback["parent_id"])
-    return effects.chord_dispatch(ready.group_id)
+        end_lost(outbox, run, attempt, exc)
+    advance_all(app, runs, outbox, callback["parent_id"])
+    return outbox.chord_dispatch(ready.group_id)
 
 
 def state_gone(ready: ReadyChord) -> str:
@@ -105,14 +105,14 @@ def step_after_wait(
     tasks and to return parts."""
     if app.sender.shows_messages or app.conf.task_send_sent_event:
         return []
-    effects = Outbox(app)
-    engine = RunEngine(app, runs, effects, place.run, place.attempt, parent)
+    outbox = Outbox(app)
+    engine = RunEngine(app, runs, outbox, place.run, place.attempt, parent)
     ready = engine.woken_marker(place.node, "value", mailbox, value)
     try:
-        end = join_end(app, runs, effects, ready, decoded_callback(app, ready))
+        end = join_end(app, runs, outbox, ready, decoded_callback(app, ready))
     except Exception:  # noqa: BLE001 - it is met again, and reported, when the step is taken
         return []
-    if effects.mail or effects.runs or effects.chord_starts or effects.deferrals:
+    if outbox.mail or outbox.runs or outbox.chord_starts or outbox.deferrals:
         return []
     return [SpeculativeDispatch.of(end, ready.parts, ready.callback)]
 

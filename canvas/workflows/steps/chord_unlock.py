@@ -59,11 +59,11 @@ def _record(app: WorkflowServices, task_id: str) -> Record | None:
 
 def _ready(app: WorkflowServices, group: Any, body: Any, records: Sequence[Record], origin: PartOrigin) -> ReadyChord:
     """The chord with all its parts, and the structure of a header with groups inside."""
-    effects = Outbox(app)
+    outbox = Outbox(app)
     parts = []
     for position, record in enumerate(records):
         member = ChordMembership(record.task_id, group.id, position, body)
-        parts.append(effects.part_of(member, record.status, record.result, origin))
+        parts.append(outbox.part_of(member, record.status, record.result, origin))
     nested = any(result.leaves() != [result] for result in group.results)
     structure = app.backend.encode_group(group.as_tuple()) if nested else None
     return ReadyChord(group.id, parts[-1].callback, [part.value for part in parts], structure)

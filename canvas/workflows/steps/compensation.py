@@ -150,12 +150,12 @@ def has_grown(app: WorkflowServices, runs: RunStore, run: str) -> bool:
     return mark is not None
 
 
-def mark_grown(app: WorkflowServices, runs: RunStore, effects: Outbox, place: NodeRef | None) -> None:
+def mark_grown(app: WorkflowServices, runs: RunStore, outbox: Outbox, place: NodeRef | None) -> None:
     """Note in all runs around ``place`` that a workflow with a compensation runs there. Raises RunLost."""
     while place is not None:
         mark = grown_id(place.run)
         if runs.unchanging(mark, partial(_known_mark, app, mark)) is None:
-            effects.record(Record(mark, states.STARTED, None, None, []), in_run=True)
+            outbox.record(Record(mark, states.STARTED, None, None, []), in_run=True)
         # The mark of one run says nothing about those around it: on several servers they are not written in one step.
         place = NodeRef.of(runs.unchanging(f"{mark}.place", partial(_place_around, runs, place.run)))
 

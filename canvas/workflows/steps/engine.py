@@ -83,7 +83,7 @@ class RunEngine(NodeAttempt):
         """Schedule the cancellation of the attempt, if it has a timeout."""
         if timeout is not None:
             sig = self._app.signature(CANCEL, (self._run, self._attempt), countdown=timeout, ignore_result=True)
-            self._effects.send(sig, Lineage(self._run))
+            self._outbox.send(sig, Lineage(self._run))
 
     def _follow_attempts(self) -> None:
         """Read whether this attempt is cancelled already, and end the waits of earlier attempts, which would take its
@@ -93,7 +93,7 @@ class RunEngine(NodeAttempt):
         for number, node in enumerate(self._runs.nodes(self._run, 0, about["nodes"])):
             for before in range(self._attempt) if node.kind == "wait" else ():
                 wait = wait_id(before, number, "value")
-                self._effects.mail.append(MailboxStep(self._run, mailbox_of(node), "resolve", wait))
+                self._outbox.mail.append(MailboxStep(self._run, mailbox_of(node), "resolve", wait))
 
     def start_marker(self, timeout: float | None) -> ReadyChord:
         """The ready chord whose dispatch starts the attempt."""
@@ -194,7 +194,7 @@ class RunEngine(NodeAttempt):
         record.date_done = self._app.now().isoformat()
         self._record_run(record)
         if "outcome" in node.details and (error is not None or not self._succeed_around(node, inputs)):
-            self._effects.send(node.details["outcome"], Lineage(self._run, self._parent))
+            self._outbox.send(node.details["outcome"], Lineage(self._run, self._parent))
         if error is not None:
             about, _ = self._runs.metadata(self._run)
             undo = places_to_undo(self._app, self._runs, self._run, about)
@@ -216,10 +216,10 @@ class RunEngine(NodeAttempt):
         record = Record(task_id_of(place), states.SUCCESS, value_inside(end, inputs), None, [], parent_id=self._parent)
         record.date_done = self._app.now().isoformat()
         record.extra = {"child": self._run, "date_start": end.details["began"]}
-        problem = problem_of(lambda: self._effects.record(record, in_run=True))
+        problem = problem_of(lambda: self._outbox.record(record, in_run=True))
         if problem is not None:
             return False
-        self._effects.ends.append(NodeEnd(place, states.SUCCESS, record.result, record.task_id))
+        self._outbox.ends.append(NodeEnd(place, states.SUCCESS, record.result, record.task_id))
         return True
 
     def _compensate(self, places: Sequence[NodeRef], name: str) -> None:
@@ -228,19 +228,19 @@ class RunEngine(NodeAttempt):
         if entries:
             run, nodes = f"{self._run}.{self._attempt}.undo", run_nodes(entries)
             self._runs.save(run, run_metadata(f"undo {name}", nodes, self._app.now()), nodes)
-            RunEngine(self._app, self._runs, self._effects, run, 0, self._parent).begin(None)
+            RunEngine(self._app, self._runs, self._outbox, run, 0, self._parent).begin(None)
         self._runs.ended(self._run, self._attempt)
 
 
-def advance_all(app: WorkflowServices, runs: RunStore, effects: Outbox, parent: str | None) -> None:
-    """Start the next steps of every node of a run that has ended by ``effects``."""
-    while effects.ends:
-        place, state, value, own = effects.ends.pop()
+def advance_all(app: WorkflowServices, runs: RunStore, outbox: Outbox, parent: str | None) -> None:
+    """Start the next steps of each node that ends in a run by ``outbox.ends``."""
+    while outbox.ends:
+        place, state, value, own = outbox.ends.pop()
         try:
-            engine = RunEngine(app, runs, effects, place.run, place.attempt, own or parent)
+            engine = RunEngine(app, runs, outbox, place.run, place.attempt, own or parent)
             engine.on_task_end(place, state, value)
         except RunLost as exc:
-            end_lost(effects, place.run, place.attempt, exc)
+            end_lost(outbox, place.run, place.attempt, exc)
 
 
 def is_recorded_later(runs: RunStore, place: NodeRef | None) -> bool:
@@ -264,7 +264,7 @@ class Composed(Protocol):
 def start_in_place(
     app: WorkflowServices,
     runs: RunStore,
-    effects: Outbox,
+    outbox: Outbox,
     message: Message,
     workflow: Composed | InnerWorkflow,
     outcome: Mapping[str, Any],
@@ -283,15 +283,15 @@ def start_in_place(
         if limited is not None:
             limit_nodes(nodes, limited[1])
     new = ChildRun(message.id, name, nodes, outcome, place, certain=isinstance(workflow, InnerWorkflow))
-    child = save_child(app, runs, effects, new)
+    child = save_child(app, runs, outbox, new)
     if any(node.has_compensation for node in nodes):
-        mark_grown(app, runs, effects, place)
-    RunEngine(app, runs, effects, child, 0, message.id).begin(None)
+        mark_grown(app, runs, outbox, place)
+    RunEngine(app, runs, outbox, child, 0, message.id).begin(None)
 
 
-def end_lost(effects: Outbox, run: str, attempt: int, exc: Exception) -> None:
+def end_lost(outbox: Outbox, run: str, attempt: int, exc: Exception) -> None:
     """End a run in failure because data that it needs is gone."""
     emit("run.lost", run=run, reason=str(exc))
     record = Record(run, states.FAILURE, exc, None, [])
     record.extra = {"attempt": attempt}
-    effects.record_run(record, in_run=False)
+    outbox.record_run(record, in_run=False)

@@ -37,9 +37,9 @@ class LoopAttempt(WaitingAttempt):
         place = NodeRef(self._run, self._attempt, number)
         sig = bind_inputs(node.sig, rest, values, self._source_of(number))
         if rest:
-            self._effects.record(Record(items_id(place), states.STARTED, sig, None, []), in_run=True)
+            self._outbox.record(Record(items_id(place), states.STARTED, sig, None, []), in_run=True)
         digest = digest_of([sig, node.details["until"], value], self._app.backend.serializer)
-        self._effects.record(Record(outline_id(place), states.STARTED, [0, digest], None, []), in_run=True)
+        self._outbox.record(Record(outline_id(place), states.STARTED, [0, digest], None, []), in_run=True)
         first, value = self._rounds_before(place, digest, value)
         self._round(number, node, first, value, sig)
 

@@ -120,8 +120,8 @@ class NodeAttempt(PagesAttempt):
             return
         nodes = with_inputs([RunNode.from_list(one) for one in node.details["nodes"]], node, _values(inputs))
         new = ChildRun(task_id_of(place), str(node.details["name"]), nodes, outcome, place)
-        child = save_child(self._app, self._runs, self._effects, new)
-        type(self)(self._app, self._runs, self._effects, child, 0, self._parent).begin(None)
+        child = save_child(self._app, self._runs, self._outbox, new)
+        type(self)(self._app, self._runs, self._outbox, child, 0, self._parent).begin(None)
 
     def _skip(self, number: int) -> None:
         self._record(number, states.SUCCESS, None, canvas=SKIPPED)

@@ -104,8 +104,8 @@ class PagesAttempt(LineAttempt):
             nodes = given_inputs([RunNode.from_list(one) for one in details["nodes"]], {ITEMS: page[ITEMS]})
             name = f"{details['name']} {progress.page + 1}"
             new = ChildRun(task_id_of(work), name, nodes, outcome, work)
-            child = save_child(self._app, self._runs, self._effects, new)
-            type(self)(self._app, self._runs, self._effects, child, 0, self._parent).begin(None)
+            child = save_child(self._app, self._runs, self._outbox, new)
+            type(self)(self._app, self._runs, self._outbox, child, 0, self._parent).begin(None)
         self._note(number, progress, progress.page + 1 + (page[NEXT] is not None), child)
         if page[NEXT] is not None:
             self._ask_ahead(work, progress.page + 1, page[NEXT])
@@ -115,7 +115,7 @@ class PagesAttempt(LineAttempt):
         # A task that runs twice begins one attempt: the one after this.
         again = {} if path is None else {"from_node": path, "attempt": self._runs.metadata(child)[1]}
         sig = self._app.signature(RESUME_RUN, (child, outcome), again, ignore_result=True)
-        self._effects.send(sig, Lineage(self._run, self._parent))
+        self._outbox.send(sig, Lineage(self._run, self._parent))
 
     def _ask_ahead(self, place: NodeRef, page: int, cursor: Any) -> None:
         """Ask for a page while the one before it is worked on."""

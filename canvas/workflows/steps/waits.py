@@ -66,7 +66,7 @@ class WaitingAttempt(Attempt, ABC):
         """Let a node wait."""
         lives, wait = self._app.backend.run_lives, wait_id(self._attempt, number, purpose)
         group, callback = self._woken_by(number, purpose, mailbox)
-        self._effects.mail.append(MailboxStep(self._run, mailbox, "take", wait, None, group, callback, lives, lives))
+        self._outbox.mail.append(MailboxStep(self._run, mailbox, "take", wait, None, group, callback, lives, lives))
 
     def _woken_by(self, number: int, purpose: Purpose, mailbox: str) -> tuple[str, bytes]:
         """The chord that is ready when a node's wait has ended: its group id and its callback."""
@@ -80,7 +80,7 @@ class WaitingAttempt(Attempt, ABC):
     def _resolve(self, number: int, purpose: Purpose, source: int, state: str, value: Any, mailbox: str = "") -> None:
         """End a node's wait, unless it has ended."""
         step = resolution(self._app, NodeRef(self._run, self._attempt, number), purpose, source, state, value, mailbox)
-        self._effects.mail.append(step)
+        self._outbox.mail.append(step)
 
     def _woken(self, number: int, purpose: Purpose, source: int, state: str, value: Any) -> None:
         """Go on with a node whose wait has ended."""
@@ -185,7 +185,7 @@ class WaitingAttempt(Attempt, ABC):
             WAKE, (due,), eta=datetime.fromtimestamp(wakes, UTC), ignore_result=True, **stamp,
             **{"task_id": f"{self._id(number)}.{purpose}.timer", RUN_HEADER: place.as_list()},
         )  # fmt: skip
-        self._effects.send(sig, Lineage(self._run, self._parent), due=wakes)
+        self._outbox.send(sig, Lineage(self._run, self._parent), due=wakes)
 
     def on_timer(self, place: NodeRef, state: str, due: Any) -> None:
         """A node's timer has run out, at the time for which it was set or earlier."""
@@ -210,7 +210,7 @@ class WaitingAttempt(Attempt, ABC):
 
     def _cancel_nodes(self, numbers: Sequence[int]) -> None:
         sig = self._app.signature(CANCEL_NODES, (self._run, self._attempt, list(numbers)), ignore_result=True)
-        self._effects.send(sig, Lineage(self._run, self._parent))
+        self._outbox.send(sig, Lineage(self._run, self._parent))
 
 
 def resolution(

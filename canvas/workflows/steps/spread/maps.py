@@ -100,7 +100,7 @@ class MapAttempt(LoopAttempt):
     def _keep(self, record_id: str, value: Any) -> None:
         """Keep a value that never changes."""
         self._kept_now[record_id] = value
-        self._effects.record(Record(record_id, states.STARTED, value, None, []), in_run=True)
+        self._outbox.record(Record(record_id, states.STARTED, value, None, []), in_run=True)
 
     def _items(self, number: int, items: Sequence[Any], values: list[Any], first: int, earlier: "Earlier") -> None:
         """Start the items from ``first`` on: as many as fit into one settlement, and as may run at once."""
