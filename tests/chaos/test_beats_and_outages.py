@@ -5,9 +5,15 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
+import celery
 import pytest
+from celery.schedules import schedule
+from redbeat import RedBeatSchedulerEntry
 
+from canvas import Canvas
+from canvas.beat.sources.redbeat import RedBeatKeys
 from canvas.testing.contract import eventually
 from tests.support.beats import make_app
 from tests.support.processes import ROOT
@@ -72,3 +78,31 @@ def test_a_copy_takes_over():
             ticks(app, 2, counts(app))
         assert_each_was_sent_once(app)
         app.close()
+
+
+def test_redbeats_entries_are_found_by_its_sentinels_after_a_copy_took_over():
+    with Watched() as watched:
+        options = {"sentinels": [("127.0.0.1", port) for port in watched.ports], "service_name": MASTER}
+        settings = {
+            "redbeat_redis_url": "redis-sentinel://any",
+            "redbeat_redis_options": options,
+            "broker": "memory://",
+        }
+        theirs = celery.Celery("theirs", set_as_current=False, **settings)
+        keys = RedBeatKeys(Canvas("ours", set_as_current=False, **settings))
+
+        def save(name):
+            made = RedBeatSchedulerEntry(name, "add", schedule(60, app=theirs), app=theirs)
+            made.last_run_at = None  # it is due at once
+            made.save()
+
+        def due():
+            return sorted(found.entry.name for found in keys.look(datetime.now(UTC)).entries)
+
+        save("before")
+        assert due() == ["before"]
+        watched.until_copied()
+        watched.servers[0].stop(signal.SIGKILL)
+        eventually(lambda: watched.master() == watched.servers[1].port)
+        save("after")
+        assert due() == ["after", "before"]

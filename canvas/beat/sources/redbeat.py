@@ -29,17 +29,12 @@ class RedBeatKeys:
 
     def __init__(self, app: SetupApp) -> None:
         """Raises ConfigurationError for a ``redbeat_redis_url`` that is not a Redis server's."""
+        from canvas.beat.sources.redbeat_server import server_of
         from canvas.drivers.redis.connection.client import RedisClient
-        from canvas.drivers.redis.url import parse
 
         conf = app.conf
         self._clock: ScheduleApp = app
-        url = conf.get("redbeat_redis_url")
-        options = {} if url else conf.broker_transport_options or {}
-        options = conf.get("redbeat_redis_options") or options
-        address = str(url or conf.broker_url)
-        _refuse_others(address, options)
-        self._link = RedisClient(parse(address, options))
+        self._link = RedisClient(server_of(app))
         self._prefix = conf.get("redbeat_key_prefix") or "redbeat:"
         self._schedule, self._statics = f"{self._prefix}:schedule", f"{self._prefix}:statics"
         lock = conf.get("redbeat_lock_key", f"{self._prefix}:lock")
@@ -144,20 +139,6 @@ class RedBeatKeys:
         if known is not None and known.last_run > _NEVER_RAN:
             due = _score(entry.schedule, known.last_run, now)
         self._link.pipeline([("ZADD", self._schedule, due, key), ("SADD", self._statics, entry.name)], True)
-
-
-def _refuse_others(url: str, options: Mapping[str, Any]) -> None:
-    """Raise ConfigurationError for what is not one Redis server, or the servers behind Sentinels."""
-    scheme = url.partition("://")[0]
-    if options.get("cluster") or scheme.endswith(("+cluster", "-cluster")):
-        what = "a Redis Cluster, which cannot change keys of several slots together"
-    elif scheme.startswith(("redis", "unix", "sentinel")):
-        return
-    else:
-        what = f"{scheme}://, which is not Redis"
-    raise ConfigurationError(
-        f"RedBeat's entries cannot be kept in {what}: set redbeat_redis_url to a single Redis server, redis://host/0"
-    )
 
 
 def _form(entry: Entry) -> dict[str, Any]:
