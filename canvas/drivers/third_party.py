@@ -3,17 +3,18 @@
 import re
 from collections.abc import Mapping
 from importlib import import_module
+from inspect import isfunction
 from typing import Any
 
 from canvas.drivers.ports import StoreParts
 from canvas.drivers.ports.capabilities import Capability
+from canvas.drivers.ports.chords import ChordStore
+from canvas.drivers.ports.results import ResultStore
+from canvas.drivers.ports.runs import RunRecords
 from canvas.errors import ConfigurationError
 
 _PATH = re.compile(r"([A-Za-z_]\w*(?:\.\w+)*)(?::|\.)([A-Za-z_]\w*)")
 _NO_BACKEND = "A Celery backend cannot be used as it is"
-_OF_RESULTS = ("get", "aget", "read_prefix", "aread_prefix", "store", "forget", "watch", "awatch", "save_group",
-               "get_group", "delete_group", "cleanup", "close")  # fmt: skip
-_OF_CHORDS = ("start_chords", "record", "readiness", "delete_chord", "stale_ready_chords", "renew")
 
 
 def class_path(path: str) -> tuple[str, str] | None:
@@ -65,8 +66,9 @@ def open_entry(name: str, part: str, url: str, options: Mapping[str, Any]) -> An
 
 
 def store_of(make: Any, name: str, url: str, options: Mapping[str, Any]) -> StoreParts:
-    """The parts of the store that ``make(url, options)`` returns: a StoreParts, or one object with the methods of
-    ``ResultStore``, and of ``ChordStore`` and ``RunRecords`` as far as it has them. Raises ConfigurationError."""
+    """The parts of the store that ``make(url, options)`` returns: a StoreParts, or one object that is a
+    ``ResultStore``; if it has ``start_chords`` also a ``ChordStore``, and if it has ``save_run`` a ``RunRecords`` too.
+    Raises ConfigurationError for one that lacks anything of these."""
     try:
         store = make(url, options)
     except TypeError as exc:
@@ -75,16 +77,31 @@ def store_of(make: Any, name: str, url: str, options: Mapping[str, Any]) -> Stor
         ) from exc
     if isinstance(store, StoreParts):
         return store
-    missing = [method for method in _OF_RESULTS if not callable(getattr(store, method, None))]
-    missing += [name for name in ("expires_records", "serializer", "shared") if not hasattr(store, name)]
-    if missing:
-        raise ConfigurationError(
-            f"result_backend {name!r}: {type(store).__name__} is not a ResultStore of canvas.drivers.ports: it lacks "
-            f"{', '.join(missing)}. {_NO_BACKEND}"
-        )
-    counts = all(hasattr(store, method) for method in _OF_CHORDS)
-    keeps_runs = counts and hasattr(store, "save_run")
+    _check(store, ResultStore, name)
+    counts, keeps_runs = hasattr(store, "start_chords"), hasattr(store, "save_run")
+    if counts or keeps_runs:
+        _check(store, ChordStore, name)
+    if keeps_runs:
+        _check(store, RunRecords, name)
     found: set[Capability] = {"results", "chords"}
     found |= {"parts"} if counts else set()
     found |= {"runs"} if keeps_runs else set()
     return StoreParts(store, store if counts else None, store if keeps_runs else None, frozenset(found))
+
+
+def _check(store: Any, port: type, name: str) -> None:
+    """Raises ConfigurationError if a store lacks an attribute or a method of a port."""
+    missing = []
+    for own, defined in vars(port).items():
+        if own.startswith("_"):
+            continue
+        if not hasattr(store, own):
+            missing.append(own)
+        elif isfunction(defined) and not callable(getattr(store, own)):
+            missing.append(f"{own}()")
+    if missing:
+        advice = f". {_NO_BACKEND}" if port is ResultStore else ""
+        raise ConfigurationError(
+            f"result_backend {name!r}: {type(store).__name__} is no {port.__name__} of canvas.drivers.ports: it lacks "
+            f"{', '.join(missing)}{advice}"
+        )

@@ -20,6 +20,22 @@ def of_parts(url, options):
     return open_results("memory://parts")
 
 
+class CountsSome(DictStore):
+    """Has one method of those that count parts."""
+
+    def start_chords(self, chord_starts, extensions=()): ...
+
+
+class KeepsSome(DictStore):
+    """Has one method of those that keep runs, and all that count parts."""
+
+    save_run = ended_by_celery = start_chords = record = readiness = delete_chord = stale_ready_chords = renew = str
+
+
+class StoresNothing(DictStore):
+    store = None
+
+
 class TestTheExample(ResultStoreContract):
     """A result store of a third party."""
 
@@ -48,6 +64,9 @@ def test_a_chord_ends_where_the_store_counts_no_parts(path):
         ("builtins:dict", "dict expected at most 1 argument"),
         ("collections:Counter", "takes from 1 to 2 positional arguments"),
         ("celery.backends.filesystem:FilesystemBackend", "A Celery backend cannot be used as it is"),
+        ("tests.stores.test_paths:CountsSome", "CountsSome is no ChordStore .* it lacks ended_by_celery, record, "),
+        ("tests.stores.test_paths:KeepsSome", r"KeepsSome is no RunRecords .* begin_attempt, mark_attempt, "),
+        ("tests.stores.test_paths:StoresNothing", r"is no ResultStore of canvas.drivers.ports: it lacks store\(\)"),
     ],
 )
 def test_a_path_without_a_store_is_refused(path, expected):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from canvas import Workflow, chain, group
+from canvas import Workflow, chain, chord, group
 from canvas.errors import NodeTimeout
 from canvas.testing.contract import eventually
 from tests.worker.commands import named, served_app, states, task
@@ -224,11 +224,12 @@ def test_a_run_runs_so_many_tasks_at_once(bench, app, flow):
     flow.add(chain(paused.s(1, key), group(paused.s(key), paused.s(key))), name="composite")
     flow.loop(paused.s(key), 1, at_most=3, name="loop")
     flow.add(task(app, "builds_paused").s(key), name="grown")
+    flow.add(task(app, "swap").s(chord([paused.s(1, key)] * 3, task(app, "ident").s())), name="replaced")
     simple = Workflow("simple", app)
     simple.map(paused.s(other), over=list(range(20)))
     run, beside = flow.apply_async(concurrency=2), simple.apply_async()
     run.get(timeout=60)
-    notes = bench.ledger(key, 2 * (6 + 6 + 18 + 3 + 3 + 3 + 3))
+    notes = bench.ledger(key, 2 * (6 + 6 + 18 + 3 + 3 + 3 + 3 + 3))
     assert most_at_once(notes) == 2
     beside.get(timeout=60)
     assert most_at_once(bench.ledger(other, 40)) > 2
