@@ -7,10 +7,10 @@ from contextlib import nullcontext
 from datetime import UTC
 from typing import Any
 
-from canvas.app.configuration import zone_named
 from canvas.app.sending import SendingApp
 from canvas.app.services import Part
 from canvas.config.sources import imported
+from canvas.config.zones import zone_named
 
 _PARTS = "canvas.celery_names.parts"
 _AMQP = f"{_PARTS}.amqp:AMQP"

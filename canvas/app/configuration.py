@@ -2,8 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from datetime import tzinfo
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any
 
 from canvas.app.services import CONF, Services
@@ -90,11 +89,3 @@ class ConfiguredApp(Services):
     def add_defaults(self, fun: Any) -> None:
         """Add default values: a mapping, or a function that makes one, for settings that have no other value."""
         self.conf.add_defaults(fun() if callable(fun) else fun)
-
-
-@cache
-def zone_named(name: str) -> tzinfo:
-    """A time zone of the IANA database. Raises ZoneInfoNotFoundError."""
-    from zoneinfo import ZoneInfo  # imported late: many programs need no zone
-
-    return ZoneInfo(name)

@@ -62,7 +62,7 @@ def kombu_connection(conf: Config, url: str | None = None, options: Mapping[str,
         return None
     given = {name: value for name, value in options.items() if value is not None}
     given["transport_options"] = {**conf.broker_transport_options, **given.get("transport_options", {})}
-    settings = {"ssl": conf.broker_use_ssl, "connect_timeout": conf.broker_connection_timeout}
+    settings = {"ssl": conf.broker_use_ssl or None, "connect_timeout": conf.broker_connection_timeout}
     try:
         return connection(address, **{**settings, **given})
     except ValueError:

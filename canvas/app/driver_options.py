@@ -24,7 +24,7 @@ _SQL_URLS: Final = ("db+", "sqla+", "django-db")
 
 def broker_options(conf: Config, url: str) -> dict[str, Any]:
     """The options of the broker at ``url``; those of ``broker_transport_options`` come first."""
-    found: dict[str, Any] = {"ssl": conf.broker_use_ssl, **_answer_within(conf)}
+    found: dict[str, Any] = {"ssl": conf.broker_use_ssl or None, **_answer_within(conf)}
     timeout = conf.changed().get("broker_connection_timeout")
     if timeout is not None:
         found["socket_connect_timeout"] = float(timeout)

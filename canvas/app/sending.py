@@ -8,10 +8,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from canvas import result as handles
-from canvas.app.configuration import zone_named
 from canvas.app.definition import TaskDefinitions
 from canvas.app.registry import TaskRegistry
 from canvas.caller_warnings import AlwaysEagerIgnored, ends_in_caller, warn_caller
+from canvas.config.zones import local_zone, zone_named
 from canvas.context import called_task, current_request
 from canvas.errors import CanvasError
 from canvas.model import ids
@@ -51,15 +51,17 @@ class SendingApp(TaskDefinitions):
 
     @property
     def timezone(self) -> tzinfo:
-        """The time zone of the setting ``timezone``; UTC by default. Assign a name or a tzinfo to change it."""
-        name = self.conf.timezone
-        if isinstance(name, tzinfo):
-            return name
-        return zone_named(name or "UTC")
+        """The time zone of the setting ``timezone``. Default: UTC, or that of the machine without ``enable_utc``.
+        Assign a name or a tzinfo to change it."""
+        settings = self.conf.__dict__  # read without a call: a task that is sent asks four times
+        found: str | tzinfo | None = settings["timezone"] or settings["_zone"]
+        if isinstance(found, tzinfo):
+            return found
+        return zone_named(found or "UTC") if found or settings["enable_utc"] else local_zone()
 
     @timezone.setter
     def timezone(self, zone: str | tzinfo | None) -> None:
-        self.conf.timezone = zone
+        self.conf["timezone"] = zone
 
     def now(self) -> datetime:
         """The current time in the app's time zone. A worker whose clock is wrong goes by the broker's clock."""

@@ -16,6 +16,7 @@ from canvas.config.kinds import WRONG, checked, expected, parsed
 from canvas.config.settings import SETTINGS, hint, nearest, nearest_zone
 from canvas.config.sources import (
     BY_OLD_NAME,
+    ZONE_OF_DJANGO,
     ReadSettings,
     imported,
     prefix_of,
@@ -47,7 +48,7 @@ class Config(ReadSettings):
             default = setting.default
             self.__dict__[name] = default.copy() if isinstance(default, dict | list) else default
         own: dict[str, Any] = {"_given": {}, "_assigned": {}, "_before": {}, "_others": {}, "_pinned": {}}
-        self.__dict__.update(own, _namespace_prefix="", _source=None, _changed=_ignored)
+        self.__dict__.update(own, _namespace_prefix="", _source=None, _zone=None, _changed=_ignored)
 
     @classmethod
     def load(
@@ -60,9 +61,8 @@ class Config(ReadSettings):
     ) -> "Config":
         """Settings from all sources; ``environ`` is read only when given."""
         conf = cls()
-        environ, overrides = environ or {}, overrides or {}
+        environ, overrides, prefix = environ or {}, overrides or {}, prefix_of(namespace)
         obj = imported(obj) if isinstance(obj, str) else obj
-        prefix = prefix_of(namespace)
         from_object = settings_of_object(obj, prefix) if obj is not None else {}
         from_environment = settings_of_environment(environ)
         conf.__dict__.update(_namespace_prefix=prefix, _source=obj)
@@ -79,13 +79,14 @@ class Config(ReadSettings):
             conf._set(name, value, f"environment variable CANVAS_{name.upper()}")
         for name, value in overrides.items():
             conf._set(name, value, "a keyword argument")
+        conf.__dict__["_zone"] = conf.get(ZONE_OF_DJANGO)
         for name in _OF_CELERY:
             if environ.get(f"CELERY_{name.upper()}", "").strip():
                 conf.pin(name, environ[f"CELERY_{name.upper()}"])
         return conf
 
     def __getstate__(self) -> dict[str, Any]:
-        """The state of a copy: the settings, without their app and without the object that they came from."""
+        """The state of a copy: the settings, without their app and the object that they came from."""
         return {**self.__dict__, "_changed": _ignored, "_source": None}
 
     def bind_to(self, changed: Callable[[str], None]) -> None:
@@ -109,9 +110,11 @@ class Config(ReadSettings):
     def _keep(self, name: str, value: Any, source: str, near: str | None) -> None:
         """Keep a value that is not a setting, unless settings are strict."""
         suggestion = f"; did you mean {near}?" if near else ""
-        if self.__dict__["strict_settings"]:
+        if name == ZONE_OF_DJANGO:
+            self.__dict__["_zone"] = value
+        elif self.__dict__["strict_settings"]:
             raise UnknownSetting(f"unknown setting {name!r} from {source}{suggestion or hint(name)}")
-        if near:
+        elif near:
             warn_caller(f"unknown setting {name!r} from {source}{suggestion} It is kept, and has no effect")
         self._others[name] = value
 

@@ -11,7 +11,9 @@ EFFECTS: Final[dict[str, str]] = {
     "result_accept_content": "Lists the serializers of results that are read. Default: `accept_content`.",
     "imports": "Names modules that a worker imports when it starts.",
     "include": "Names further modules to import, as `Canvas(include=…)` and `-I` do.",
-    "timezone": "Sets the time zone of schedules and of times without an offset. Default: UTC.",
+    "enable_utc": "`False`: schedules are in the time zone of the machine, where `timezone` is not set.",
+    "timezone": "Sets the time zone of schedules and of times without an offset. Default: Django's `TIME_ZONE`, where "
+    "the configuration object has it, else UTC.",
     "beat_max_loop_interval": "Limits the seconds between two looks for entries that are due. `0` means 1 second.",
     "beat_enable_remote_control": "Lets beat answer `canvas inspect ping`, as `--enable-remote-control` does.",
     "beat_schedule": "Holds the entries of `canvas beat`, by name.",
@@ -106,9 +108,9 @@ EFFECTS: Final[dict[str, str]] = {
     "they do, with `1` or `'transient'` they do not.",
     "task_default_queue": "Names the queue of tasks that no route gives another one.",
     "task_default_queue_type": "RabbitMQ: selects the type of the default queue, `classic` or `quorum`.",
-    "task_default_exchange": "Names the exchange of queues without their own. Default: the queue's name.",
+    "task_default_exchange": "Names the exchange of queues without their own. Default: `task_default_queue`.",
     "task_default_exchange_type": "Selects the type of `task_default_exchange`. Default: `direct`.",
-    "task_default_routing_key": "Is the routing key of queues without their own. Default: the queue's name.",
+    "task_default_routing_key": "Is the routing key of queues without their own. Default: `task_default_queue`.",
     "task_default_rate_limit": "Is the rate limit of tasks without their own, such as `'10/s'`.",
     "task_default_priority": "Is the priority of tasks without their own. Redis serves 0 first, RabbitMQ the "
     "highest number.",

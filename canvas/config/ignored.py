@@ -35,7 +35,6 @@ _NO_BEAT_CONTROL = "use canvas beat --enable-remote-control"
 _OWN = "canvas has its own implementation"
 _NAMES: Final = {
     "database_short_lived_sessions": "connections are kept in a pool: see database_engine_options",
-    "enable_utc": "times are sent with their offset",
     "beat_sync_every": "the state of an entry is stored with each tick",
     "beat_remote_control_max_tick_age": _NO_BEAT_CONTROL,
     "broker_read_url": _URL,

@@ -19,15 +19,18 @@ def of_type(queue_type: str | None) -> dict[str, Any] | None:
     return {"x-queue-type": "quorum"} if queue_type == "quorum" else None
 
 
-def queue_list(queues: Any) -> list[Any]:
-    """The entries of ``task_queues``, whatever form it has."""
+def queues_of(queues: Any) -> list[Queue]:
+    """The queues of ``task_queues``, whatever form it has. Raises ConfigurationError.
+
+    The routing key of one that is not a queue of kombu's is its name, unless it has another.
+    """
     if not queues:
         return []
     if isinstance(queues, str):
         raise ConfigurationError(f"task_queues: expected a list of queues or of their names; got {queues!r:.100}")
     if isinstance(queues, Mapping):
-        return [{**dict(options), "name": name} for name, options in queues.items()]
-    return list(queues)
+        queues = [{**dict(options), "name": name} for name, options in queues.items()]
+    return [queue_of({"name": one} if isinstance(one, str) else one) for one in queues]
 
 
 def queue_of(value: Any) -> Queue:
@@ -41,7 +44,7 @@ def queue_of(value: Any) -> Queue:
         return Queue(
             value["name"],
             value.get("exchange") or "",
-            value.get("routing_key") or value.get("binding_key") or "",
+            value.get("routing_key") or value.get("binding_key") or value["name"],
             value.get("exchange_type") or "direct",
             _arguments(value.get),
         )

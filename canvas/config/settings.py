@@ -4,6 +4,7 @@ All of Celery 5.7's settings are here, so that an existing configuration is acce
 canvas does not have are read and have no effect. The last lines are canvas' own.
 """
 
+import math
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any, Final, NamedTuple
@@ -53,7 +54,7 @@ SETTINGS: Final[dict[str, Setting]] = {
     "broker_native_delayed_delivery_queue_type": Setting("text", "quorum"),
     "broker_pool_limit": Setting("int", 10),
     "broker_pool_acquire_timeout": Setting("float", None),
-    "broker_use_ssl": Setting("any", None),
+    "broker_use_ssl": Setting("any", False),
     "broker_host": Setting("text", None),
     "broker_port": Setting("int", None),
     "broker_user": Setting("text", None),
@@ -138,7 +139,7 @@ SETTINGS: Final[dict[str, Setting]] = {
     "result_backend_max_sleep_between_retries_ms": Setting(
         "int", 10000, "CELERY_RESULT_BACKEND_MAX_SLEEP_BETWEEN_RETRIES_MS"
     ),
-    "result_backend_max_retries": Setting("float", None, "CELERY_RESULT_BACKEND_MAX_RETRIES"),
+    "result_backend_max_retries": Setting("float", math.inf, "CELERY_RESULT_BACKEND_MAX_RETRIES"),
     "result_backend_base_sleep_between_retries_ms": Setting(
         "int", 10, "CELERY_RESULT_BACKEND_BASE_SLEEP_BETWEEN_RETRIES_MS"
     ),
@@ -205,14 +206,14 @@ SETTINGS: Final[dict[str, Setting]] = {
     "task_track_started": Setting("bool", False, "CELERY_TRACK_STARTED"),
     "task_allow_error_cb_on_chord_header": Setting("bool", False, "CELERY_ALLOW_ERROR_CB_ON_CHORD_HEADER"),
     "worker_agent": Setting("class", None, "CELERYD_AGENT"),
-    "worker_autoscaler": Setting("class", None, "CELERYD_AUTOSCALER"),
+    "worker_autoscaler": Setting("class", "celery.worker.autoscale:Autoscaler", "CELERYD_AUTOSCALER"),
     "worker_cancel_long_running_tasks_on_connection_loss": Setting(
         "bool", False, "CELERYD_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS"
     ),
     "worker_soft_shutdown_timeout": Setting("float", 0.0, "CELERYD_SOFT_SHUTDOWN_TIMEOUT"),
     "worker_enable_soft_shutdown_on_idle": Setting("bool", False, "CELERYD_ENABLE_SOFT_SHUTDOWN_ON_IDLE"),
     "worker_concurrency": Setting("count", None, "CELERYD_CONCURRENCY"),
-    "worker_consumer": Setting("class", None, "CELERYD_CONSUMER"),
+    "worker_consumer": Setting("class", "celery.worker.consumer:Consumer", "CELERYD_CONSUMER"),
     "worker_direct": Setting("bool", False, "CELERY_WORKER_DIRECT"),
     "worker_disable_rate_limits": Setting("bool", False, "CELERY_DISABLE_RATE_LIMITS"),
     "worker_deduplicate_successful_tasks": Setting("bool", False, "CELERYD_DEDUPLICATE_SUCCESSFUL_TASKS"),

@@ -11,6 +11,8 @@ from canvas.config.settings import SETTINGS
 BY_OLD_NAME = {setting.old: name for name, setting in SETTINGS.items() if setting.old}
 BY_OLD_NAME.update({name.upper(): name for name in SETTINGS if name.startswith("broker_")})
 """The settings by their upper-case names of before Celery 4."""
+ZONE_OF_DJANGO = "TIME_ZONE"
+"""Django's setting that ``timezone`` defaults to."""
 OLD_NAMES = {name: old for old, name in BY_OLD_NAME.items()}
 
 
@@ -121,9 +123,40 @@ class ReadSettings(ABC):
         return getattr(self, "_".join(part for part in parts if part))
 
     def find_value_for_key(self, name: str, namespace: str = "celery") -> Any:
-        """The setting ``name``, or ``<namespace>_<name>``. Raises NoSetting, a KeyError."""
+        """The setting ``<namespace>_<name>``, or ``name`` in another namespace, or ``name`` alone. Raises NoSetting, a
+        KeyError."""
         full = f"{namespace}_{name}".lower()
-        return getattr(self, name if self.get(full, WRONG) is WRONG else full)
+        named = (full, *(one for one in SETTINGS if one.partition("_")[2] == name.lower()))
+        return getattr(self, next((one for one in named if self.get(one, WRONG) is not WRONG), name))
+
+    def _or(self, name: str, other: str) -> Any:
+        found = self._find(name)
+        return self.get(other) if found is None else found
+
+    @property
+    def timezone(self) -> Any:
+        """The setting, or else Django's ``TIME_ZONE``; as an item the setting alone."""
+        return self.__dict__["timezone"] or self.__dict__["_zone"]
+
+    @property
+    def task_default_exchange(self) -> Any:
+        """The setting, or else ``task_default_queue``; as an item the setting alone."""
+        return self._or("task_default_exchange", "task_default_queue")
+
+    @property
+    def task_default_routing_key(self) -> Any:
+        """The setting, or else ``task_default_queue``; as an item the setting alone."""
+        return self._or("task_default_routing_key", "task_default_queue")
+
+    @property
+    def broker_read_url(self) -> Any:
+        """The setting, or else ``broker_url``; as an item the setting alone."""
+        return self._or("broker_read_url", "broker_url")
+
+    @property
+    def broker_write_url(self) -> Any:
+        """The setting, or else ``broker_url``; as an item the setting alone."""
+        return self._or("broker_write_url", "broker_url")
 
     @property
     def defaults(self) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from importlib import import_module
 from inspect import signature
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from canvas.config.queue_forms import of_type, queue_list, queue_of
+from canvas.config.queue_forms import of_type, queue_of, queues_of
 from canvas.errors import ConfigurationError, QueueNotFound
 from canvas.model.queue import Queue
 from canvas.primitives.misuse import warn_of_call_options
@@ -56,7 +56,8 @@ class Router:
         self._default_name = default_queue
         self.creates_missing = create_missing
         """Whether a queue that is not configured is made when it is used."""
-        self._queues = {queue.name: self._ranked(queue) for queue in map(queue_of, queue_list(queues))}
+        self._behind = (default_exchange or default_queue, default_exchange_type, default_routing_key or default_queue)
+        self._queues = {queue.name: self._ranked(self._bound_by_default(queue)) for queue in queues_of(queues)}
         if default_queue not in self._queues and not self._queues:
             kind = of_type(default_queue_type)
             own = Queue(default_queue, default_exchange or "", default_routing_key or "", default_exchange_type, kind)
@@ -152,6 +153,13 @@ class Router:
                 )
             queue = self._ranked(self._missing._replace(name=name))
         return queue
+
+    def _bound_by_default(self, queue: Queue) -> Queue:
+        """With the default exchange and routing key, where the queue has none of its own, as in Celery."""
+        exchange, exchange_type, routing_key = self._behind
+        if not queue.exchange:
+            queue = queue._replace(exchange=exchange, exchange_type=exchange_type)
+        return queue if queue.routing_key else queue._replace(routing_key=routing_key)
 
     def _ranked(self, queue: Queue) -> Queue:
         """With the priorities of ``task_queue_max_priority``, where it has none of its own."""
@@ -269,9 +277,9 @@ def router_of(conf: "Config") -> Router:
         routes=conf.task_routes,
         queues=conf.task_queues,
         default_queue=conf.task_default_queue,
-        default_exchange=conf.task_default_exchange,
+        default_exchange=conf["task_default_exchange"],
         default_exchange_type=conf.task_default_exchange_type,
-        default_routing_key=conf.task_default_routing_key,
+        default_routing_key=conf["task_default_routing_key"],
         create_missing=conf.task_create_missing_queues,
         default_queue_type=conf.task_default_queue_type,
         missing_queue_type=conf.task_create_missing_queue_type,

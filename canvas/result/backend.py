@@ -126,7 +126,7 @@ class Backend:
     def date_done(self) -> str:
         """The current time as records have it: ISO 8601, in the app's time zone, by the broker's clock."""
         # The text of a second is made once: a worker writes the time of every result.
-        zone, moment = self._conf.timezone, time.time() + self._clock.clock_offset
+        zone, moment = self._conf.__dict__["timezone"], time.time() + self._clock.clock_offset
         second = int(moment)
         known, of_zone, start, offset = self._second
         if known != second or of_zone is not zone:

@@ -26,6 +26,13 @@ SETTINGS = {
         "task_default_exchange_type": "topic",
         "task_default_routing_key": "task.default",
     },
+    "topics of the default exchange": {
+        "task_queues": [Queue("a", routing_key="task.#"), Queue("f", routing_key="feed.#"), Queue("b")],
+        "task_default_queue": "a",
+        "task_default_exchange": "tx",
+        "task_default_exchange_type": "topic",
+        "task_default_routing_key": "task.default",
+    },
     "routes": {
         "task_routes": {
             "t.x": {"queue": "rq", "routing_key": "rrk", "priority": 5},

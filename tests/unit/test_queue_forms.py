@@ -14,7 +14,7 @@ from canvas.worker.control.replies import queue as shown
     {"queue_arguments": {"x-queue-type": "quorum"}, "max_length": 5},
 ])  # fmt: skip
 def test_a_dict_is_read_as_kombus_queue_of_the_same_options(options):
-    forms = {"q": options}, [{"name": "q", **options}], [kombu.Queue("q", **options)]
+    forms = {"q": options}, [{"name": "q", **options}], [kombu.Queue("q", routing_key="q", **options)]
     found, listed, expected = (router_of(Canvas("a", task_queues=one).conf).consumed() for one in forms)
     assert found == listed == expected
     (queue,) = found

@@ -22,7 +22,7 @@ PUT_TOGETHER = {f"redis_{name}" for name in ("max_connections", "socket_timeout"
 WORDS = {word for line in CODE.splitlines() if not line.startswith("_SECRET") for word in re.findall(r"\w+", line)}
 
 
-SHOWN = {"broker_pool_limit", "enable_utc", "beat_sync_every", "result_backend_always_retry"}
+SHOWN = {"broker_pool_limit", "broker_read_url", "broker_write_url", "beat_sync_every", "result_backend_always_retry"}
 """Settings that only programs read: from an attribute of the app's parts, or in a scheduler class of their own."""
 
 

@@ -79,7 +79,8 @@ HELPERS: dict[str, Members] = {
     "celery.utils.time": {
         **of(f"{UTILS}.times", "adjust_timestamp delta_resolution get_exponential_backoff_interval humanize_seconds"),
         **of(f"{UTILS}.times", "localize make_aware maybe_iso8601 maybe_timedelta rate remaining timezone to_utc"),
-        **of(f"{UTILS}.times", "LocalTimezone add_seconds_to_datetime subtract_datetimes utcoffset weekday"),
+        **of(f"{UTILS}.times", "add_seconds_to_datetime subtract_datetimes utcoffset weekday"),
+        **of("canvas.config.zones", "LocalTimezone"),
         **of("canvas.schedules.base_schedule", "is_naive maybe_make_aware"),
         **of("canvas.schedules.crontab", "ffwd"),
     },

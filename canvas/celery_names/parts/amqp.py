@@ -127,8 +127,7 @@ class AMQP(TaskMessages):
     @cached_property
     def default_exchange(self) -> Any:
         conf = self.app.conf
-        name = conf.task_default_exchange or conf.task_default_queue
-        return kombu_name("kombu:Exchange")(name, type=conf.task_default_exchange_type)
+        return kombu_name("kombu:Exchange")(conf.task_default_exchange, type=conf.task_default_exchange_type)
 
     @property
     def router(self) -> Router:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from canvas.config.zones import local_zone
 from canvas.schedules.base_schedule import between, is_naive, maybe_make_aware
 from canvas.schedules.interval import relative_end
 
@@ -119,7 +120,7 @@ class _Zones:
 
     @property
     def local(self) -> Any:
-        return datetime.now().astimezone().tzinfo
+        return local_zone()
 
     def get_timezone(self, zone: Any) -> Any:
         """A zone by its name; zones are returned."""
@@ -151,27 +152,6 @@ def utcoffset(time: Any = _time, localtime: Callable[[], _time.struct_time] = _t
 def adjust_timestamp(ts: float, offset: float, here: Callable[..., float] = utcoffset) -> float:
     """A time of a machine whose UTC offset is ``offset`` hours, as one of this machine's."""
     return ts - (offset - here()) * 3600
-
-
-class LocalTimezone(tzinfo):
-    """The time zone of this machine."""
-
-    def utcoffset(self, dt: datetime | None) -> timedelta | None:
-        return self._at(dt).utcoffset()
-
-    def dst(self, dt: datetime | None) -> timedelta | None:
-        at = self._at(dt)
-        return timedelta(hours=1) if _time.localtime(at.timestamp()).tm_isdst > 0 else timedelta(0)
-
-    def tzname(self, dt: datetime | None) -> str | None:
-        return self._at(dt).tzname()
-
-    def fromutc(self, dt: datetime) -> datetime:
-        return dt.replace(tzinfo=UTC).astimezone().replace(tzinfo=self)
-
-    @staticmethod
-    def _at(dt: datetime | None) -> datetime:
-        return (dt.replace(tzinfo=None) if dt else datetime.now()).astimezone()
 
 
 def add_seconds_to_datetime(dt: datetime, seconds: float) -> datetime:
