@@ -1,13 +1,14 @@
 """Workflows that wait: bytes of a waiting run, signals a second, timers that are due at once, rounds of loops and runs
 inside of runs beside the links of a chain."""
 
+import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 from benchmarks.arena import Arena, machine, median, seconds
 from canvas import Canvas, Workflow, chain
 
-WAITING = 2_000
+WAITING = 3_000
 TIMERS = 10_000
 ROUNDS = 300
 RUNS = 5
@@ -26,11 +27,16 @@ def signals(arena: Arena, app: Canvas) -> None:
     runs = [waiting(app).apply_async() for _ in range(WAITING)]
     held = arena.broker.info("memory")["used_memory"] - before
     print(f"a run that waits for a signal: {held / WAITING:,.0f} bytes in Redis, of {WAITING:,}")
-    for threads in (1, 8):
-        half = runs[: WAITING // 2] if threads == 1 else runs[WAITING // 2 :]
+    alone, beside, loop = (runs[part::3] for part in range(3))
+    for threads, some in ((1, alone), (8, beside)):
         with ThreadPoolExecutor(threads) as pool:
-            took = seconds(lambda: list(pool.map(lambda run: run.signal("answer", 1), half)))  # noqa: B023 - at once
-        print(f"signals from {threads} threads of one process: {len(half) / took:,.0f}/s")
+            took = seconds(lambda: list(pool.map(lambda run: run.signal("answer", 1), some)))  # noqa: B023 - at once
+        print(f"signals from {threads} threads of one process: {len(some) / took:,.0f}/s")
+
+    async def at_once() -> None:
+        await asyncio.gather(*(run.asignal("answer", 1) for run in loop))
+
+    print(f"signals from an event loop, all at once: {len(loop) / seconds(lambda: asyncio.run(at_once())):,.0f}/s")
     for run in runs:
         run.get(timeout=120)
 

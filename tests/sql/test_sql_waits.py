@@ -1,5 +1,7 @@
 """Workflows that wait, repeat and nest, with their runs in SQL."""
 
+import asyncio
+
 from canvas.testing.contract import eventually
 from tests.chaos.test_waits import states_of, waiting_flow
 from tests.sql.test_sql_chords import app, bench, worker  # noqa: F401 - fixtures
@@ -9,10 +11,16 @@ def test_waits_end_as_on_redis(bench, app, url):  # noqa: F811 - fixtures
     key = bench.new_key()
     with worker(bench, url, "-P", "threads", "-c", "3"):
         runs = [waiting_flow(app, key, key).apply_async() for _ in range(2)]
-        for run in runs:
-            for _ in range(2):
-                run.signal("go", 5, key="only")
-            run.signal("kept", 1)
+        first, other = runs
+
+        async def at_once():
+            go = [run.asignal("go", 5, key="only") for run in (first, other, first)]
+            await asyncio.gather(go[0], other.asignal("kept", 1), *go[1:])
+
+        eventually(lambda: all(run.status().counts.get("AWAITING_SIGNAL") for run in runs))
+        first.signal("kept", 1)
+        asyncio.run(at_once())
+        other.signal("go", 5, key="only")
         for run in runs:
             assert run["end"].get(timeout=60) == 14
             assert run["after all"].get(timeout=60) == 11

@@ -7,10 +7,12 @@ from datetime import UTC, datetime
 from functools import partial
 
 import pytest
+from pydantic import BaseModel
 
 from canvas import chain
 from canvas.errors import (
     CompositionError,
+    EncodeError,
     InvalidTaskError,
     TaskRevokedError,
 )
@@ -20,6 +22,11 @@ from canvas.workflows.status import ancestors
 from tests.worker.commands import canvas, invoked, named, served_app, states, task
 
 app = served_app("-P", "threads", "-c", "4")
+
+
+class Approval(BaseModel):
+    by: str
+    amount: float
 
 
 def test_resume_runs_only_what_did_not_succeed(bench, app, flow):
@@ -237,3 +244,32 @@ def test_a_cancelled_run_ends_although_tasks_wait_for_its_limit(bench, app, flow
     bench.open(gate)
     with pytest.raises(TaskRevokedError):
         run.get(timeout=20)
+
+
+def test_signals_of_one_moment_each_reach_their_run(app, flow):
+    gate = flow.wait_for("go")
+    typed = flow.wait_for("approved", model=Approval)
+    named(app, flow, "end", [gate, flow.wait_for("go", after=gate), typed["by"]])
+    runs = [flow.apply_async() for _ in range(3)]
+    ended = app.workflow(flow.apply_async().id)
+    ended.cancel()
+    eventually(ended.ready)
+    good = {"by": "ann", "amount": 1.5}
+
+    async def at_once():
+        one, two, three = runs
+        going = [run.asignal("go", number) for run in runs for number in (1, 2)]
+        others = [one.asignal("approved", {"by": "ann"}), ended.asignal("go"), two.asignal("go", object())]
+        never = asyncio.ensure_future(three.asignal("approved", good))
+        asyncio.get_running_loop().call_soon(never.cancel)  # the store has it, or never gets it
+        given = [one.asignal("approved", good), two.asignal("approved", good)]
+        return await asyncio.gather(*going, *others, *given, never, return_exceptions=True)
+
+    *sent, wrong, late, unwritable, _, _, cancelled = asyncio.run(at_once())
+    assert sent == [None] * 6
+    assert isinstance(wrong, CompositionError) and "amount" in str(wrong)
+    assert isinstance(late, CompositionError) and "has ended" in str(late)
+    assert isinstance(unwritable, EncodeError)
+    assert isinstance(cancelled, asyncio.CancelledError)
+    assert [run["end"].get(timeout=20) for run in runs[:2]] == [["end", [[1, 2, "ann"]], {}]] * 2
+    assert not runs[2].signals().get("go")

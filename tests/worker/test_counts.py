@@ -1,5 +1,6 @@
 """What a task costs, counted: calls of Python functions, calls to Redis, bytes. Speed itself is not tested here."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -153,6 +154,21 @@ def test_what_a_signal_costs(bench, app):
     stats = bench.broker.info("commandstats")
     calls = [stats.get(f"cmdstat_{name}", {"calls": 0})["calls"] / len(runs) for name in ("hmget", "evalsha", "mget")]
     assert calls == [1, 1, 0]
+
+
+def test_what_signals_of_one_moment_cost(bench, app):
+    """One script for 50 of them."""
+    flow = Workflow("waits", app)
+    flow.add(task(app, "ident").s(flow.wait_for("answer")))
+    runs = [flow.apply_async() for _ in range(100)]
+
+    async def at_once():
+        await asyncio.gather(*(run.asignal("answer", 1) for run in runs))
+
+    bench.broker.config_resetstat()
+    asyncio.run(at_once())
+    assert bench.broker.info("commandstats")["cmdstat_evalsha"]["calls"] == 2
+    assert bench.broker.llen("celery") == 100
 
 
 def test_what_finding_runs_costs(bench, app):

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any, Generic, Self, TypeVar
 
 from canvas.caller_warnings import ends_in_caller
+from canvas.workflows.progress.signal_batches import send_on_loop
 from canvas.workflows.run_results import RunResults
 from canvas.workflows.status import RunStatus
 
@@ -16,7 +17,7 @@ R = TypeVar("R")
 
 @ends_in_caller(known_as="Run")
 class AsyncRun(RunResults, ABC, Generic[R]):
-    """A run that is read and controlled from an event loop: each method is the one without ``a``, in a thread."""
+    """A run that is read and controlled from an event loop: each method is the one without ``a``."""
 
     async def astatus(self) -> RunStatus:
         """``status``, without blocking the event loop."""
@@ -69,8 +70,9 @@ class AsyncRun(RunResults, ABC, Generic[R]):
         return await asyncio.to_thread(self.cancel, terminate, signal)
 
     async def asignal(self, name: str, payload: Any = None, key: str | None = None) -> None:
-        """``signal``, without blocking the event loop."""
-        await asyncio.to_thread(self.signal, name, payload, key)
+        """``signal``, without blocking the event loop. Signals to several runs that are sent at once, as by
+        ``asyncio.gather``, take a fraction of the time: up to 50 go to the store in one call."""
+        await send_on_loop(self, name, payload, key)
 
     async def aresume(self, force: bool = False) -> bool:
         """``resume``, without blocking the event loop."""

@@ -1,6 +1,5 @@
 """The end of a chord of a workflow's run: its parts, and the next step of the run."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from canvas.errors import DecodeError, RefusedError, RunLost
@@ -78,21 +77,14 @@ def state_gone(ready: ReadyChord) -> str:
     )
 
 
-def change_mailboxes(
-    app: WorkflowServices, steps: list[MailboxStep], speculative: Sequence[SpeculativeDispatch] = ()
-) -> bool | None:
-    """Take these steps at the store, and the next steps of the runs whose waits end by them. The store may take the
-    ``speculative`` ones in the same call.
-
-    Returns whether a wait ended; ``None`` if the answer was lost, and the store says only that it took the steps.
-
-    Raises RefusedError, OperationalError."""
-    verdicts = app.driver.settler.settle([Settlement(None, fence="none", mail=steps, speculative=speculative)]).verdicts
+def change_mailboxes(app: WorkflowServices, steps: list[MailboxStep]) -> None:
+    """Take these steps at the store, and the next steps of the runs whose waits end by them. Raises RefusedError,
+    OperationalError."""
+    verdicts = app.driver.settler.settle([Settlement(None, fence="none", mail=steps)]).verdicts
     for verdict in verdicts:
         if verdict.refused:
             raise RefusedError(verdict.refused)
     go_on_here(app, app.run_store, verdicts)
-    return any(verdict.ready or verdict.ended for verdict in verdicts) if verdicts else None
 
 
 def step_after_wait(
