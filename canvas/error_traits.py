@@ -1,5 +1,5 @@
-"""The page of the documentation that explains each error, in a note below its message; and the class of kombu that it
-has in programs that use kombu.
+"""The page of the documentation that explains each error, in a note below its message; the class of kombu that it
+has in programs that use kombu; and the forms of Celery's and billiard's errors.
 """
 
 import re
@@ -39,6 +39,22 @@ PAGES = {
 """By the error's name, the page and its heading. A subclass has the page of its nearest base."""
 _NOTE = re.compile(rf"^[ |]*See {re.escape(DOCUMENTATION)}\S*\n", re.MULTILINE)
 BLOCKING_WAIT = "troubleshooting/#runtimeerror-never-call-resultget-within-a-task"
+
+
+class ShownAsCall(Exception):
+    """Has the text of billiard's errors: the name with the arguments."""
+
+    def __str__(self) -> str:
+        return f"{type(self).__name__}{self.args!r}"
+
+
+class NamesTask(Exception):
+    """Takes what Celery's errors of result backends take: ``task_id``, the ``state`` that was to be stored, and other
+    keywords, which have no effect."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args)
+        self.state, self.task_id = kwargs.get("state", ""), kwargs.get("task_id", "")
 
 
 def notes_of(kind: type[BaseException]) -> list[str]:

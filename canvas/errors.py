@@ -26,7 +26,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
-from canvas.error_traits import also_kombus, notes_of, unmarked
+from canvas.error_traits import NamesTask, ShownAsCall, also_kombus, notes_of, unmarked
 from canvas.text import not_registered, safe_repr
 
 
@@ -115,7 +115,7 @@ class EncodeError(WireError, TypeError):
     """A value that the serializer cannot write; the message names its type and place."""
 
 
-class BrokerError(CanvasError):
+class BrokerError(NamesTask, CanvasError):
     """A broker or result store refused a request."""
 
 
@@ -208,11 +208,11 @@ class WorkerLostError(TaskError):
     """The process that ran the task is gone."""
 
 
-class SoftTimeLimitExceeded(TaskError):
+class SoftTimeLimitExceeded(ShownAsCall, TaskError):
     """The soft time limit passed while the task ran; raised inside it."""
 
 
-class TimeLimitExceeded(TaskError):
+class TimeLimitExceeded(ShownAsCall, TaskError):
     """The hard time limit passed and the task was killed."""
 
 

@@ -47,6 +47,10 @@ _DEFAULTS: dict[str, Any] = {
 _KNOWN = frozenset({*_DEFAULTS, "lang", "argsrepr", "kwargsrepr", "compression", "redelivered", "canvas_delivery_count",
                     "canvas_unregistered_retries", "canvas_rate_reserved", "canvas_received", "canvas_worker_lost",
                     "canvas_signature"})  # fmt: skip
+_OWN = frozenset(
+    {"_message", "children", "additions", "retries_sent", "runs", "entered", "ready_chords", "retry_limit"}
+)
+"""Fields of the library's own, which the text of a request leaves out."""
 _EMBED = frozenset({"callbacks", "errbacks", "chain", "chord"})
 
 
@@ -86,18 +90,22 @@ class Request(_Stored, metaclass=_Fields):
     entered: bool
     """Whether the worker's own call of the task has begun: further calls come from the task itself."""
 
-    def __init__(self, message: Message | None = None, **fields: Any) -> None:
-        self._message = message
+    def __init__(self, message: Message | Mapping[str, Any] | None = None, **fields: Any) -> None:
+        """The request of a message, or one with these fields."""
+        found: Any = message
+        if found.__class__ is dict:
+            found, fields = None, {**found, **fields}
+        self._message = found
         self.children: list[Any] = []
         """Results of the tasks that this one sent."""
         self.additions: list[Any] = []
         """Signatures that this task adds to its chord."""
         self.retries_sent: list[Any] = []
         """The Retry of each ``retry(throw=False)``: it is sent whatever the task's outcome."""
-        if message is not None:
+        if found is not None:
             self.called_directly = False
-            self.id = message.id
-            self.root_id = message.headers.get("root_id") or message.id
+            self.id = found.id
+            self.root_id = found.headers.get("root_id") or found.id
         if fields:
             _stored(self).update(fields)
 
@@ -192,7 +200,8 @@ class Request(_Stored, metaclass=_Fields):
         self.__init__()  # type: ignore[misc]
 
     def __repr__(self) -> str:
-        return f"<Context: id={self.id!r} task={self.task!r} retries={self.retries!r}>"
+        fields = {name: value for name, value in self.__dict__.items() if name not in _OWN}
+        return f"<Context: {fields!r}>"
 
 
 _LIMITS = ("time_limit", "soft_time_limit")

@@ -51,8 +51,29 @@ def define_requests(app):
     @app.task(name="show", bind=True, priority=3, shared=False)
     def show(self, x=0):
         request = self.request
-        names = ("stamps", "stamped_headers", "delivery_info", "retries", "is_eager", "ignore_result", "timelimit")
+        names = (
+            "stamps",
+            "stamped_headers",
+            "delivery_info",
+            "retries",
+            "is_eager",
+            "ignore_result",
+            "timelimit",
+            "eta",
+            "expires",
+            "time_limit",
+            "soft_time_limit",
+            "shadow",
+            "reply_to",
+            "headers",
+            "group",
+            "root_id",
+        )
         found = {name: getattr(request, name) for name in names}
+        found["root_id"] = found["root_id"] == request.id
+        found["unknown"] = [
+            name for name in ("priority", "queue", "countdown", "compression") if hasattr(request, name)
+        ]
         return {**found, "links": [len(request.callbacks or ()), len(request.errbacks or ())]}
 
     @app.task(name="same", shared=False)
@@ -72,6 +93,17 @@ def test_what_a_request_knows(always_eager):
         stamped.stamp(customer="c1", append_stamps=True)
         yield getattr(show, call)().get()
         yield getattr(show, call)(exchange="e", routing_key="r", priority=7).get()
+        yield getattr(show, call)(
+            task_id="one",
+            countdown=1,
+            expires=60,
+            time_limit=9,
+            soft_time_limit=8,
+            shadow="s",
+            reply_to="r",
+            headers={"own": 1},
+            compression="gzip",
+        ).get()
         yield getattr(show, call)(stamped_headers=["a", "b"], a="1", b=["2", "3"]).get()
         yield getattr(show, call)(ignore_result=True).get()
         yield getattr(stamped, call)().get()

@@ -10,6 +10,7 @@ import celery.exceptions
 import pytest
 from celery.app.task import Context
 
+import canvas.exceptions
 from canvas import Canvas, Signature, Task, chain, chord, group, maybe_signature, signature, states
 from canvas.celery_names.utils.dispatch import Signal
 from canvas.celery_names.utils.imports import symbol_by_name
@@ -108,6 +109,25 @@ def test_a_task_that_apply_runs_has_the_apps_limits(app: Canvas) -> None:
         return [self.request.time_limit, self.request.soft_time_limit]
 
     assert limits.apply().get() == [30, 20]
+
+
+def test_a_request_of_fields_shows_them() -> None:
+    request = Request({"id": "one", "task": "t.add"}, retries=3)
+    request.children.append("a result")
+    assert repr(request) == f"<Context: {dict(id='one', task='t.add', retries=3)!r}>"
+
+
+@pytest.mark.parametrize("name", ["SoftTimeLimitExceeded", "TimeLimitExceeded"])
+@pytest.mark.parametrize("args", [(), (3,), ("a", 2)])
+def test_errors_of_time_limits_have_the_text_of_celerys(name: str, args: tuple[Any, ...]) -> None:
+    ours, theirs = (getattr(module, name)(*args) for module in (canvas.exceptions, celery.exceptions))
+    assert (str(ours), repr(ours)) == (str(theirs), repr(theirs))
+
+
+@pytest.mark.parametrize("name", ["BackendStoreError", "BackendGetMetaError"])
+def test_errors_of_result_backends_name_the_task(name: str) -> None:
+    error = pickle.loads(pickle.dumps(getattr(canvas.exceptions, name)("lost", task_id="one")))
+    assert (error.args, error.task_id) == (("lost",), "one")
 
 
 def test_a_cleared_request_is_empty() -> None:
