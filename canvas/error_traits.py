@@ -50,7 +50,7 @@ class ShownAsCall(Exception):
 
 class NamesTask(Exception):
     """Takes what Celery's errors of result backends take: ``task_id``, the ``state`` that was to be stored, and other
-    keywords, which have no effect."""
+    keywords, which are ignored."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args)

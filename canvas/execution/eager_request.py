@@ -13,7 +13,7 @@ from canvas.primitives.fields import as_list
 _NOT_REQUEST = frozenset({"throw", "link", "link_error", "retries", "task_id", "root_id", "parent_id", "headers",
                           "eta", "countdown", "expires", "time_limit", "soft_time_limit", "shadow", "reply_to", "queue",
                           "exchange", "routing_key", "priority", "serializer", "compression"})  # fmt: skip
-"""Options that are no fields of an eager request: those that it has under another name, and, as in Celery, those that
+"""Options that an eager request leaves out: those that it has under another name, and, as in Celery, those that
 concern a message or the time of a run."""
 _DELIVERY = ("exchange", "routing_key", "priority")
 _STORED = frozenset({states.SUCCESS, states.FAILURE, states.RETRY})

@@ -5,9 +5,10 @@ and has no other effect.
 """
 
 from canvas.signals import translations as make
+from canvas.signals.signal import PublishingSignal
 from canvas.signals.signal import Signal as Signal
 
-before_task_publish = Signal("before_task_publish", "message.publishing", make.publishing)
+before_task_publish = PublishingSignal("before_task_publish", "message.publishing", make.publishing)
 """A message is about to be sent. Receivers may change ``headers``. The sender is the task's name."""
 after_task_publish = Signal("after_task_publish", "message.published", make.published)
 """A message was sent. The sender is the task's name."""

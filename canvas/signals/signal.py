@@ -19,6 +19,8 @@ Facts = Mapping[str, Any]
 Sending = tuple[Any, dict[str, Any]]
 """A signal's sender and its arguments."""
 
+_ADDED_BY_KOMBU = ("delivery_mode", "delivery_info")
+
 
 class Signal:
     """The receivers of one kind of event."""
@@ -117,6 +119,21 @@ class Signal:
 
     def __repr__(self) -> str:
         return f"<Signal: {self.name}>"
+
+
+class PublishingSignal(Signal):
+    """The signal of a message that is about to be sent: receivers see its properties without those that kombu adds
+    when it sends."""
+
+    def _on_event(self, **facts: Any) -> None:
+        properties: dict[str, Any] = facts["message"].properties
+        sending = self._translate(facts)
+        hidden = {name: properties.pop(name) for name in _ADDED_BY_KOMBU if name in properties}
+        try:
+            if sending is not None:
+                self.send(sending[0], **sending[1])
+        finally:
+            properties.update({**hidden, **{name: properties[name] for name in hidden if name in properties}})
 
 
 def _takes_keywords(receiver: Any) -> bool:

@@ -3,6 +3,8 @@
 import json
 from datetime import UTC, datetime, timedelta
 
+import celery
+import celery.signals
 import pytest
 
 from canvas import Canvas, chord, signals
@@ -88,6 +90,23 @@ def test_the_retry_policy_of_a_send_is_shown(app):
     app.tasks["t"].delay()
     app.tasks["t"].apply_async(retry_policy={"max_retries": 1})
     assert shown == [usual, {**usual, "max_retries": 1}]
+
+
+def test_properties_before_publishing_are_celerys(app):
+    def shown(kind, signal):
+        names = []
+
+        def look(properties, **_):
+            names.append(sorted(name for name, value in properties.items() if value is not None))
+
+        signal.connect(look)
+        with kind("p", broker="memory://", set_as_current=False) as one:
+            for options in ({}, {"queue": "q"}, {"priority": 3, "expires": 5, "delivery_mode": 1, "app_id": "a"}):
+                one.send_task("t", (), **options)
+        signal.disconnect(look)
+        return names
+
+    assert shown(Canvas, signals.before_task_publish) == shown(celery.Celery, celery.signals.before_task_publish)
 
 
 def test_receivers_that_raise_or_are_gone_do_no_harm(app, caplog):
