@@ -40,10 +40,10 @@ def look_inside(app: WorkflowServices, left: Iterable[tuple[NodeRef, RunNode]]) 
     for place, node in left:
         ids = task_ids(app, place, node)
         for first in range(0, len(ids), _AT_ONCE):
-            for record in app.backend.get_records(ids[first : first + _AT_ONCE]):
+            for at, record in enumerate(app.backend.get_records(ids[first : first + _AT_ONCE]), first):
                 if record is not None and "child" in record.extra and _is_open(node, record):
                     found[str(record.extra["child"])] = None
-                by_celery = by_celery or ran_by_celery(node, record)
+                by_celery = by_celery or ran_by_celery(node, record, is_own=at == 0)
     return Inside(list(found), by_celery)
 
 

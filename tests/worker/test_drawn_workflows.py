@@ -47,6 +47,7 @@ def send_signals(run, drawn):
 def test_runs_end_as_a_plain_evaluation(app, some):
     runs = [started(app, drawn) for drawn in some]
     for run, drawn in zip(runs, some, strict=True):
+        assert run.status().by_celery == {}
         run.get(timeout=120, propagate=False)
         assert_as_evaluated(run, drawn)
         # What is to be undone is undone after the run has ended.
@@ -64,6 +65,7 @@ def test_runs_that_are_cancelled_and_resumed_end_as_if_they_had_not_been(app, so
     for run, drawn in zip(runs, some, strict=True):
         if run in cancelled:
             eventually(lambda run=run: run.status().over)
+            assert run.attempt == 0
             # All its nodes may have succeeded before the cancellation.
             assert run.resume() or run.query() == "SUCCESS", run.status()
             send_signals(run, drawn)  # a wait after a node that was undone waits again

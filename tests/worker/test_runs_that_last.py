@@ -137,12 +137,14 @@ def test_a_run_that_waits_for_a_worker_is_kept(brief, brief_app):
         assert pool.submit(run.get, timeout=20).result() == ["end", [0, 1], {}]
 
 
-@pytest.mark.parametrize("gone", ["join", "run"])
+@pytest.mark.parametrize("gone", ["join", "join of a node with a limit", "run"])
 def test_a_run_whose_state_is_gone_ends_in_failure(brief, brief_app, gone):
     app, key = brief_app, brief.new_key()
     flow = Workflow("gone", app)
     first, slow = flow.add(task(app, "ident").s(1), name="a"), flow.add(task(app, "until_open").s(key), name="b")
-    flow.add(task(app, "rec").s("end", first, slow), name="end")
+    end = flow.add(task(app, "rec").s("end", first, slow), name="end")
+    if gone == "join of a node with a limit":
+        flow.timeout(end, 60)
     run = flow.apply_async()
     join = eventually(lambda: brief.results.keys(f"celery-taskset-meta-{run.id}.*.j"))
     if gone == "run":

@@ -209,3 +209,39 @@ def test_a_node_whose_message_cannot_be_read_fails_the_run(bench, app, flow):
     with pytest.raises(Exception, match="x-unheard-of"):
         run.get(timeout=20)
     assert states(run) == {"garbled": "FAILURE", "after": "UPSTREAM_FAILED"}
+
+
+def test_records_of_canvas_workers_are_not_taken_for_those_of_celery_workers(bench, app, flow):
+    """A run is not cancelled by another attempt, which is for nodes that Celery workers have ended."""
+    ident = task(app, "ident")
+    first = flow.add(ident.s(1), name="first")
+    limited = flow.timeout(flow.add(ident.s(first), name="limited"), 60)
+    choice = flow.branch(limited, {1: ident.s("one"), 2: ident.s("two")}, name="choice")
+    done = [
+        flow.map(ident.s(), over=[], name="empty"),
+        flow.map(ident.s(), over=[1, 2], stop_after=1, name="map"),
+        flow.first(choice, flow.add(ident.s(choice), name="later"), name="race"),
+        flow.loop(ident.s(), 1, at_most=2, name="loop"),
+        flow.add(task(app, "swap").s(chain(ident.s(1), ident.s())), name="replaced"),
+        flow.add(task(app, "builds").s(1, bench.new_key()), name="grown"),
+    ]
+    wait = flow.wait_for("go", name="wait")
+    flow.add(ident.s(wait), name="after", after=done)
+    run = flow.apply_async()
+    eventually(lambda: {"WAITING", "AWAITING_SIGNAL"}.issuperset(set(states(run).values()) - {"SUCCESS", "SKIPPED"}))
+    assert run.status().by_celery == {}
+    assert run.cancel()
+    eventually(lambda: run.query() == "CANCELLED")
+    assert run.refresh().attempt == 0
+
+
+def test_a_run_that_is_cancelled_by_another_attempt_ends_at_nodes_with_limits(app, flow):
+    taken = flow.add(task(app, "ident").s(1).set(queue="of Celery's workers"), name="taken")
+    limited = flow.timeout(flow.add(task(app, "ident").s(taken), name="limited"), 60)
+    flow.map(task(app, "ident").s(), over=limited, stop_after=1, name="map")
+    run = flow.apply_async()
+    app.backend.store_result(run["taken"].id, [1], "SUCCESS")
+    assert run.status().by_celery == {"taken": ""}
+    assert run.cancel()
+    eventually(lambda: run.query() == "CANCELLED")
+    assert run.refresh().attempt == 1

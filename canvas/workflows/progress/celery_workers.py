@@ -25,15 +25,17 @@ _OF_TASKS = frozenset({"task", "map", "loop"})
 _OWN_TASKS = "canvas."
 
 
-def ran_by_celery(node: RunNode, record: Record | None) -> bool:
-    """Whether a Celery worker has ended the task of a node, or of an item of a map, with this record.
+def ran_by_celery(node: RunNode, record: Record | None, is_own: bool) -> bool:
+    """Whether a Celery worker has ended the task of a node, or of an item of a map, with this record. ``is_own``: it is
+    the record of the node.
 
-    Canvas workers record when it began."""
-    if record is None or "date_start" in record.extra:
+    Canvas workers record when the task began, or that they ended the node without it."""
+    if record is None or "date_start" in record.extra or "canvas" in record.extra:
         return False
     if _discarded(record) is not None:
         return True
-    if node.kind not in _OF_TASKS or node.sig is None or node.sig["subtask_type"] is not None:
+    tasks = node.kind == "task" if is_own else node.kind in _OF_TASKS
+    if not tasks or node.sig is None or node.sig["subtask_type"] is not None:
         return False
     return record.status == states.SUCCESS or (record.status == states.FAILURE and bool(record.traceback))
 
@@ -61,7 +63,7 @@ def nodes_of_celery(
         task = _discarded(record)
         if task is not None:
             found[node.name] = f"{task} was discarded"
-        elif node.kind == "task" and ran_by_celery(node, record):
+        elif ran_by_celery(node, record, is_own=True):
             found[node.name] = ""
     return found
 
@@ -84,7 +86,7 @@ def items_of_celery(
     read = iter(app.backend.get_records([one for some in ids.values() for one in some]))
     found: dict[str, str] = {}
     for place, node in left:
-        taken = sum(ran_by_celery(node, next(read)) for _ in ids[place])
+        taken = sum(ran_by_celery(node, next(read), is_own=False) for _ in ids[place])
         if taken:
             found[node.name] = f"{taken} of the {len(ids[place])} tasks that were looked at"
     return found

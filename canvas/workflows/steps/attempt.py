@@ -125,11 +125,14 @@ class Attempt(ABC):
         self._outbox.record_run(record)
 
     def _record(self, number: int, state: str, result: Any, **extra: Any) -> None:
-        if self._node(number).hidden:
+        node = self._node(number)
+        if node.hidden:
             return
         record = Record(self._id(number), state, result, None, [], parent_id=self._parent)
         if state in states.READY_STATES:
             record.date_done = self._app.now().isoformat()
+        if node.kind == "task" and state == states.SUCCESS:
+            extra = {"canvas": "", **extra}  # a success without any field of canvas is a Celery worker's
         record.extra = extra
         self._outbox.record(record, in_run=True)
 

@@ -130,7 +130,7 @@ class RunEngine(NodeAttempt):
         if kind == "node" and self._node(number).kind == "end":
             self._finish(self._node(number), [KnownInput(0, states.FAILURE, exc)])
         else:
-            self._fail(number, exc)
+            self._fail(number, exc, begun=kind != "node")
         self._drain()
 
     def _drain(self) -> None:
@@ -177,7 +177,7 @@ class RunEngine(NodeAttempt):
             self._expect_end(number, node)
             problem = problem_of(lambda: self._run_node(number, node, inputs))
             if problem is not None:
-                self._fail(number, problem)
+                self._fail(number, problem, begun=True)
         elif isinstance(how, KnownInput):
             self._fail(number, upstream_failure(node.name, how.value))
         else:

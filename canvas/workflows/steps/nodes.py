@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from canvas.errors import NodeTimeout, TaskRevokedError, UpstreamFailed
+from canvas.errors import NodeTimeout, TaskRevokedError
 from canvas.model import states
 from canvas.model.workflow_run import (
     SKIPPED,
@@ -16,7 +16,7 @@ from canvas.model.workflow_run import (
     extract,
     task_id_of,
 )
-from canvas.workflows.steps.attempt import upstream_failure
+from canvas.workflows.steps.attempt import by_policy, upstream_failure
 from canvas.workflows.steps.child_runs import (
     INSIDE,
     ChildRun,
@@ -46,7 +46,7 @@ class NodeAttempt(PagesAttempt):
             sig = bind_inputs(sig, node.binds, _values(inputs), self._source_of(number))
         place = NodeRef(self._run, self._attempt, number)
         if self._attempt == 0 or not self._goes_on(place, node):
-            self._send_together(sig, (), place, partial(self._fail, number))
+            self._send_together(sig, (), place, partial(self._fail, number, begun=True))
 
     def _goes_on(self, place: NodeRef, node: RunNode) -> bool:
         """Go on with the run of a workflow that the node's task has returned in an earlier attempt, if there is one."""
@@ -130,18 +130,19 @@ class NodeAttempt(PagesAttempt):
 
     def _revoke(self, number: int) -> None:
         """End a node of an attempt that was cancelled before it began."""
-        revoked = TaskRevokedError("cancelled")
-        self._record(number, states.REVOKED, revoked)
-        self._end_line(number, states.REVOKED, revoked)
-        self._end(number, states.REVOKED, revoked)
+        self._end_without_task(number, states.REVOKED, TaskRevokedError("cancelled"), begun=False)
 
-    def _fail(self, number: int, exc: BaseException) -> None:
-        self._record(number, states.FAILURE, exc)
-        self._end_line(number, states.FAILURE, exc)
-        if isinstance(exc, UpstreamFailed):
-            self._ended.append((number, 0, states.FAILURE, exc))
+    def _fail(self, number: int, exc: BaseException, begun: bool = False) -> None:
+        """``begun``: from then on something else may end the node: its limit, for example."""
+        self._end_without_task(number, states.FAILURE, exc, begun)
+
+    def _end_without_task(self, number: int, state: str, exc: BaseException, begun: bool) -> None:
+        self._record(number, state, exc)
+        self._end_line(number, state, exc)
+        if begun:
+            self._end(number, state, exc)
         else:
-            self._end(number, states.FAILURE, exc)
+            self._ended.append((number, 0, *by_policy(self._node(number), state, exc)))
 
 
 _STARTS: Mapping[str, Callable[[NodeAttempt, int, RunNode, Inputs], None]] = {
