@@ -16,6 +16,8 @@ from canvas.result.waiting import deadline, poll_interval, without_echo
 _FIRST_PAUSE = 0.05
 _LAST_PAUSE = 1.0
 _TIMES_A_LOOK = 20
+_NAMED = 3
+"""How many of the tasks that are missing an error names."""
 
 
 class Ancestors:
@@ -57,6 +59,15 @@ class Ancestors:
             failed = self._failed(candidates, await self._backend.aget_records(_ids(candidates)))
         if failed is not None:
             failed.throw()
+
+    def missing(self) -> str:
+        """The tasks that had no success at the last look, for an error's text; empty if there are none."""
+        if not self._unsure:
+            return ""
+        ids = ", ".join([*_ids(self._unsure[:_NAMED]), *(["…"] if len(self._unsure) > _NAMED else [])])
+        some = "1 task before it has" if len(self._unsure) == 1 else f"{len(self._unsure)} tasks before it have"
+        where = "look for messages that wait (canvas queues) and for running tasks (canvas inspect active)"
+        return f"{some} not succeeded ({ids}): {where}"
 
     @contextmanager
     def _looking(self) -> Iterator[None]:
@@ -111,7 +122,7 @@ def wait(
             if found is None or found[1].status in states.PROPAGATE_STATES:
                 ancestors.check()
             if found is None and left() == 0:
-                raise TimeoutError(_timeout_text(result, timeout))
+                raise TimeoutError(_timeout_text(result, timeout, ancestors.missing()))
 
 
 async def wait_async(
@@ -138,7 +149,7 @@ async def wait_async(
                 # Imported late: a program on an event loop has imported it already; all others do without.
                 import asyncio
 
-                raise TimeoutError(await asyncio.to_thread(_timeout_text, result, timeout))
+                raise TimeoutError(await asyncio.to_thread(_timeout_text, result, timeout, ancestors.missing()))
 
 
 def _arrived(result: StoredResult, record: Record, on_message: Callable[[dict[str, Any]], Any] | None) -> None:
@@ -147,8 +158,9 @@ def _arrived(result: StoredResult, record: Record, on_message: Callable[[dict[st
         on_message(record.meta())
 
 
-def _timeout_text(result: StoredResult, timeout: float | None) -> str:
-    """The text of a wait's TimeoutError: the task's state, and the length of the queue that its message was sent to.
+def _timeout_text(result: StoredResult, timeout: float | None, missing: str) -> str:
+    """The text of a wait's TimeoutError: the task's state, and the tasks that it waits for (``missing``) or the length
+    of the queue that its message was sent to.
 
     Each server is asked once. One that does not answer is a reason for the timeout, and the text says so."""
     text = f"The operation timed out: {result.id} is not ready after {timeout} s"
@@ -158,6 +170,8 @@ def _timeout_text(result: StoredResult, timeout: float | None) -> str:
         raise_interruption(exc)
         return f"{text}; its state cannot be read: {exc}"
     text += f", its state is {states.PENDING if stored is None else stored.status}"
+    if missing and stored is None:
+        return f"{text}; {missing}"
     if result.sent_to is None or result.app is None:
         return text if stored else f"{text}; nothing is stored of it: do its workers store results in this backend?"
     queue = result.sent_to

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from canvas import Canvas, Task
+from canvas import Canvas, Task, chord
 from canvas.drivers import open_driver
 from canvas.errors import ConfigurationError, InvalidTaskError
 from tests.support.warned import warnings_are_errors
@@ -104,6 +104,20 @@ def test_a_wait_that_times_out_shows_the_queue(app, queue):
         result.get(timeout=0.05)
     with pytest.raises(TimeoutError, match="its state is PENDING; nothing is stored of it: do its workers"):
         app.AsyncResult("nope").get(timeout=0.05)
+
+
+def test_a_wait_that_times_out_names_the_tasks_that_its_own_waits_for(app):
+    body = app.signature("total")
+    for flow, missing in ((chord([app.signature("t")] * 5, body), 5), (app.signature("t") | body, 1)):
+        result = flow.apply_async()
+        ids = [leaf.id for leaf in result.parent.leaves()]
+        assert len(ids) == missing
+        says = rf"{missing} tasks? before it ha\w+ not succeeded \({', '.join(ids[:3])}(, …)?\): look for messages that wait"
+        with pytest.raises(TimeoutError, match=rf"its state is PENDING; {says}"):
+            result.get(timeout=0.05)
+        with pytest.raises(TimeoutError, match=says):
+            asyncio.run(result.aget(timeout=0.05))
+    app.driver.admin.purge("celery")
 
 
 def test_a_wrong_rate_and_a_wrong_time_name_the_task(app):
