@@ -82,7 +82,7 @@ def connection_of(app: ConnectingApp, url: str | None, options: Mapping[str, Any
     if given:
         raise ConfigurationError(
             f"connection: {', '.join(sorted(given))}: these are options of kombu's connections, and "
-            "kombu is not installed or does not know the broker; say them in the URL"
+            "kombu is not installed or does not know the broker; give them in the URL"
         )
     return Connection(app, address)
 

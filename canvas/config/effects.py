@@ -29,7 +29,7 @@ EFFECTS: Final[dict[str, str]] = {
     "broker_transport_options": "Sets options of the broker's connection and keys, with kombu's names. Give clients "
     "and workers of both libraries the same ones.",
     "broker_connection_timeout": "Limits the seconds in which a connection must open.",
-    "broker_connection_retry": "Is the default of `broker_connection_retry_on_startup`. A running worker always "
+    "broker_connection_retry": "Sets the default of `broker_connection_retry_on_startup`. A running worker always "
     "connects again.",
     "broker_connection_retry_on_startup": "Lets a worker wait for a broker that does not answer at its start.",
     "broker_connection_max_retries": "Limits how often a worker tries to connect at its start; `None` and `0` set "
@@ -48,7 +48,7 @@ EFFECTS: Final[dict[str, str]] = {
     "event_queue_expires": "RabbitMQ: deletes an unused queue of events after this many seconds.",
     "event_queue_exclusive": "RabbitMQ: makes queues of events exclusive.",
     "event_queue_durable": "RabbitMQ: makes queues of events durable.",
-    "event_queue_prefix": "RabbitMQ: is the beginning of the names of queues of events.",
+    "event_queue_prefix": "RabbitMQ: sets the beginning of the names of event queues.",
     "control_exchange": "Names the exchange of remote control.",
     "event_exchange": "Names the exchange of events.",
     "redis_backend_use_ssl": "Turns on TLS to the result backend, as `broker_use_ssl` does to the broker.",
@@ -81,17 +81,17 @@ EFFECTS: Final[dict[str, str]] = {
     "chord.",
     "result_chord_unlock": "Lets `celery.chord_unlock` end chords even if the result backend counts their parts. "
     "Celery workers with results in SQL need it.",
-    "cache_backend": "With `result_backend` `cache`: is the URL of a cache. With `django-cache`: names an entry of "
+    "cache_backend": "With `result_backend` `cache`: names the URL of a cache. With `django-cache`: names an entry of "
     "`CACHES`.",
     "cache_backend_options": "Results in Memcached: sets options of pymemcache's clients.",
     "database_engine_options": "SQL results: sets arguments of SQLAlchemy's `create_engine`.",
-    "database_engine_callback": "SQL results: is a function that is called with the new engine.",
+    "database_engine_callback": "SQL results: names a function that is called with the new engine.",
     "database_table_schemas": "SQL results: names the schemas of the tables, by `task` and `group`.",
     "database_table_names": "SQL results: names the tables, by `task` and `group`.",
     "database_create_tables_at_setup": "SQL results: creates missing tables at first use.",
     "task_acks_late": "On: a message is acknowledged with the task's result. Off: before the task starts. Celery's "
     "default is off.",
-    "task_acks_on_failure_or_timeout": "Is the default of `task_acks_on_failure` and `task_acks_on_timeout`.",
+    "task_acks_on_failure_or_timeout": "Sets the default of `task_acks_on_failure` and `task_acks_on_timeout`.",
     "task_acks_on_failure": "Off: the message of a failed task is kept among the dead letters.",
     "task_acks_on_timeout": "Off: a task that its hard limit ended runs again, up to `task_max_deliveries` times.",
     "task_always_eager": "Runs tasks and workflows in the calling process when they are sent.",
@@ -103,27 +103,27 @@ EFFECTS: Final[dict[str, str]] = {
     "`classic` or `quorum`.",
     "task_create_missing_queue_exchange_type": "Selects the exchange type of queues that are not in `task_queues`. "
     "Default: `direct`.",
-    "task_inherit_parent_priority": "Gives a task's messages the task's own priority.",
+    "task_inherit_parent_priority": "Gives the messages that a task sends the priority of that task.",
     "task_default_delivery_mode": "RabbitMQ: decides whether messages outlive a restart: with `2` or `'persistent'` "
     "they do, with `1` or `'transient'` they do not.",
     "task_default_queue": "Names the queue of tasks that no route gives another one.",
     "task_default_queue_type": "RabbitMQ: selects the type of the default queue, `classic` or `quorum`.",
-    "task_default_exchange": "Names the exchange of queues without their own. Default: `task_default_queue`.",
+    "task_default_exchange": "Names the exchange of queues that have none. Default: `task_default_queue`.",
     "task_default_exchange_type": "Selects the type of `task_default_exchange`. Default: `direct`.",
-    "task_default_routing_key": "Is the routing key of queues without their own. Default: `task_default_queue`.",
-    "task_default_rate_limit": "Is the rate limit of tasks without their own, such as `'10/s'`.",
-    "task_default_priority": "Is the priority of tasks without their own. Redis serves 0 first, RabbitMQ the "
+    "task_default_routing_key": "Sets the routing key of queues that have none. Default: `task_default_queue`.",
+    "task_default_rate_limit": "Sets the rate limit of tasks that have none, such as `'10/s'`.",
+    "task_default_priority": "Sets the priority of tasks that have none. Redis serves 0 first, RabbitMQ the "
     "highest number.",
     "task_eager_propagates": "With `task_always_eager`: raises a task's exception in the caller.",
     "task_ignore_result": "Does not store the results of tasks.",
     "task_store_eager_result": "With `task_always_eager`: stores results as a worker does.",
     "task_protocol": "Selects the form of messages: `2`, or `1` of Celery 3.",
     "task_publish_retry": "Tries a send again when the broker does not answer.",
-    "task_publish_retry_policy": "Says how a send is tried again: `max_retries`, `interval_start`, `interval_step`, "
+    "task_publish_retry_policy": "Sets how a send is tried again: `max_retries`, `interval_start`, `interval_step`, "
     "`interval_max` (seconds), `retry_errors`.",
     "task_queues": "Lists the queues: names, a dict of options by name, or `Queue` objects. A worker without `-Q` "
     "consumes all of them.",
-    "task_queue_max_priority": "RabbitMQ: is the `x-max-priority` of queues without their own.",
+    "task_queue_max_priority": "RabbitMQ: sets the `x-max-priority` of queues that have none.",
     "task_reject_on_worker_lost": "Runs a task again whose worker died while it ran. Off: it fails with "
     "`WorkerLostError`. Default: on, except for tasks that are acknowledged early.",
     "task_repr_maxlevels": "Limits the depth to which arguments are shown in logs and events.",
@@ -131,13 +131,14 @@ EFFECTS: Final[dict[str, str]] = {
     "task_send_sent_event": "Lets clients send an event for each message they send.",
     "task_serializer": "Selects the serializer of messages: `json`, `msgpack`, `yaml`, `pickle`, or `auth`, which "
     "signs.",
-    "security_key": "Is the path of the private key with which `app.setup_security()` signs messages.",
-    "security_key_password": "Is the password of that key.",
-    "security_certificate": "Is the path of the certificate of that key.",
-    "security_cert_store": "Is the folder of the certificates that messages may be signed with, or a pattern of paths.",
+    "security_key": "Sets the path of the private key with which `app.setup_security()` signs messages.",
+    "security_key_password": "Sets the password of the key at `security_key`.",
+    "security_certificate": "Sets the path of the certificate of the key at `security_key`.",
+    "security_cert_store": "Sets the folder of the certificates that messages may be signed with, or a pattern of "
+    "their paths.",
     "security_digest": "Selects the hash of these signatures.",
-    "task_soft_time_limit": "Is the soft time limit of tasks without their own, in seconds.",
-    "task_time_limit": "Is the hard time limit of tasks without their own, in seconds.",
+    "task_soft_time_limit": "Sets the soft time limit of tasks that have none, in seconds.",
+    "task_time_limit": "Sets the hard time limit of tasks that have none, in seconds.",
     "task_store_errors_even_if_ignored": "Stores failures of tasks whose results are not stored.",
     "task_track_started": "Stores the state STARTED while a task runs.",
     "task_allow_error_cb_on_chord_header": "Lets `chord.link_error` link the tasks of the header, too.",

@@ -46,7 +46,7 @@ class _Running:
     """Ends its transaction and its scope."""
     transaction: Any
     span: Any
-    """That of the task's own work."""
+    """The span of the task's own work."""
     around: "_Running | None"
     """The task that called it by ``apply()``."""
 

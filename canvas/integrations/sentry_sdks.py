@@ -18,7 +18,7 @@ class WithScopes:
     """sentry-sdk 2: a task has an isolation scope."""
 
     def integration(self, kind: type[Integration]) -> Any:
-        """That of the current client; None for one that does not have it."""
+        """The integration of this kind that the current client has; None if it has none."""
         return sentry_sdk.get_client().get_integration(kind)
 
     def options(self) -> Any:

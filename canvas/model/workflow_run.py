@@ -296,5 +296,5 @@ def stamp_of(run: str, attempt: int) -> str:
 
 
 def stamp_options(run: str, attempt: int) -> dict[str, Any]:
-    """That stamp as options of a task."""
+    """The options of a task that has the stamp of this attempt of the run."""
     return {"stamped_headers": [STAMP], STAMP: stamp_of(run, attempt)}

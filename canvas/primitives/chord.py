@@ -245,12 +245,12 @@ def _with_tasks_called(header: Iterable[Any]) -> Iterable[Any]:
 
 
 def header_options(options: dict[str, Any]) -> dict[str, Any]:
-    """Those of a chord's options that its header members take (semantics.md H11)."""
+    """The options of a chord that the members of its header take (semantics.md H11)."""
     return {key: value for key, value in options.items() if key not in HEADER_LACKS}
 
 
 def body_options(options: dict[str, Any]) -> dict[str, Any]:
-    """Those of a chord's options that its body takes unchanged (semantics.md H11)."""
+    """The options of a chord that its body takes unchanged (semantics.md H11)."""
     return {key: value for key, value in options.items() if key not in BODY_LACKS}
 
 

@@ -113,7 +113,7 @@ class TaskOptions:
     autoretry_for: tuple[type[BaseException], ...] = ()
     """Exceptions after which the task is retried automatically, as if it had called ``retry``."""
     dont_autoretry_for: tuple[type[BaseException], ...] = ()
-    """Exceptions that are not retried, although ``autoretry_for`` names a base class of theirs."""
+    """Exceptions that are not retried, although ``autoretry_for`` names one of their base classes."""
     retry_kwargs: dict[str, Any] = {}
     """Arguments of that ``retry``: ``max_retries``, ``countdown``."""
     retry_backoff: bool | float = False

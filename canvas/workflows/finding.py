@@ -110,7 +110,7 @@ class Runs:
             return None
 
     def _all_kept(self, found: Sequence[FoundRun]) -> dict[str, Run]:
-        """Those of these runs that are kept, by their ids."""
+        """The runs among ``found`` that are still kept, by their ids."""
         store, kept = self._app.run_store, {}
         runs = [one.run for one in found]
         for run, fields in zip(runs, store.definitions(runs) if runs else [], strict=True):

@@ -163,8 +163,8 @@ def ended_nodes(nodes: list[RunNode], records: Sequence[Record | None]) -> Ended
 def _about_again(
     before: RunAttempt, nodes: list[RunNode], undone: set[int], inside: Mapping[int, str], failed: bool
 ) -> dict[str, Any]:
-    """The metadata of the next attempt. ``inside``: by number, nodes whose runs go on from a node of theirs.
-    ``failed``: as for ``resume``."""
+    """The metadata of the next attempt. ``inside``: by number, the nodes whose inner runs continue at one of their own
+    nodes. ``failed``: as for ``resume``."""
     about = {key: value for key, value in before.about.items() if key not in ("cancelled", INSIDE)}
     anew = undone - inside.keys()
     fresh = {str(number): before.number + 1 for number in anew if nodes[number].kind in _KEEPS_PARTS}

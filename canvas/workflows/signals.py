@@ -41,7 +41,7 @@ class Signal(NamedTuple):
     """The nodes that wait for signals of this name."""
     step: MailboxStep
     context: Context
-    """That of the caller: messages are built in it."""
+    """The context of the caller. Messages are built in it."""
 
 
 def signal_to(run: "RunResults", name: str, payload: Any, key: str | None) -> Signal:

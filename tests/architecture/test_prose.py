@@ -27,6 +27,7 @@ REFUSED = {
     "a noun that is denied": re.compile(
         r"\b([Tt]hat|[Ww]hich) (is|are) (no|none)\b(?! (longer|more|other|one|wider)\b)"
     ),
+    "that of for a noun": re.compile(r"\A(Those|That) (of|that|which|whose|in|on|among|due)\b"),
     "by itself": re.compile(r"\bby (itself|themselves)\b"),
 }
 

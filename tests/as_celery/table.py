@@ -272,7 +272,7 @@ def page():
         instead = [f"`{name}`" + (f": {texts[name]}" if texts.get(name) else "") for name in missing]
         lines.append(f"| `{label}` | {len(there)} | {'; '.join(instead) or '–'} |")
     effective, idle, _ = settings()
-    lines += ["", f"Settings: {len(effective)} have an effect. The others are accepted, and a worker logs why they have none:",
+    lines += ["", f"Settings: {len(effective)} have an effect. The others are accepted without an effect, and a worker logs the reason:",
               "", "| reason | settings |", "|---|---|"]  # fmt: skip
     for reason in dict.fromkeys(idle.values()):
         lines.append(f"| {reason} | {listed(n for n, r in idle.items() if r == reason)} |")

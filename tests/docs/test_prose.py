@@ -10,6 +10,7 @@ from tests.docs.test_pages import PAGES
 
 ALSO_REFUSED = {
     "stock workers": re.compile(r"\b[Ss]tock (Celery|workers)"),
+    "a setting that is": re.compile(r"\| (\w+( results)?: |With [^|]*: )?[Ii]s (a|the) "),
     "mend": re.compile(r"\b[Mm]end\b"),
     "beside Celery": re.compile(r"\b[Bb]eside Celery's"),
     "a setting that says": re.compile(r"`( \(\d+\))? says?\b"),

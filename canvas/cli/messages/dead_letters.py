@@ -96,7 +96,7 @@ def _each(
 ) -> None:
     codec, (name, letters) = obj.app.driver.broker.codec, _letters(obj, queue)
     if not which and not everything:
-        raise click.UsageError("which? Name task ids or numbers, or say --all")
+        raise click.UsageError("no dead letter is named: give task ids or numbers, or --all")
     count = sum(act(name, letter) for _, letter in _chosen(codec, letters, which, everything))
     click.echo(f"{count} {done}")
 

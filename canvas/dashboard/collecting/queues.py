@@ -58,7 +58,7 @@ class Queues:
         self._noted: dict[str, None] = {}
 
     def note(self, queue: Any) -> None:
-        """The broker has, or an event names, a queue that no worker may consume."""
+        """Note a queue that the broker has or that an event names. Perhaps no worker consumes it."""
         if isinstance(queue, str) and len(self._noted) < _QUEUES_NOTED:
             self._noted[queue] = None
 

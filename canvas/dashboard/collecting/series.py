@@ -78,7 +78,7 @@ class Series:
         return self._slots[-1]
 
     def count(self, counts: Counter[str], runtimes: list[float], waits: list[float]) -> None:
-        """Add to the present slot."""
+        """Add to the slot of the current time."""
         with self._lock:
             slot = self._slot()
             slot.counts.update(counts)
@@ -86,7 +86,7 @@ class Series:
             slot.waits.update(map(bucket_of, waits))
 
     def sample(self, samples: dict[str, float]) -> None:
-        """Set values of the present slot. Lengths of queues are kept for a bounded number of them."""
+        """Set values of the slot of the current time. Lengths of queues are kept for a bounded number of them."""
         with self._lock:
             slot = self._slot()
             queues = [name for name in samples if name.startswith("queue:")]

@@ -57,7 +57,7 @@ class StoppedRuns:
         return sorted(name for name, worker in workers.items() if self._answers.library_of(worker) == "celery")
 
     def look(self) -> list[StoppedRun]:
-        """Those of the latest runs, the one that began last first. Raises BrokerError."""
+        """The stopped runs among the latest ones, the run that began last first. Raises BrokerError."""
         with self._lock:
             attempts = list(reversed(self._ran))
         found, left = [], _RUNS

@@ -57,7 +57,7 @@ class AmqpOptions(NamedTuple):
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> "AmqpOptions":
-        """Those among a driver's options. Raises ConfigurationError."""
+        """The options of RabbitMQ among a driver's options. Raises ConfigurationError."""
         kind = options.get("delayed_queue_type") or cls().delayed_queue_type
         if kind not in ("classic", "quorum"):
             raise ConfigurationError(

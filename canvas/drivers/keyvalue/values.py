@@ -38,7 +38,7 @@ class KeyValues(Protocol):
 
 
 class KeyNames:
-    """The names of keys, which are those of Celery's stores; canvas' own have a prefix of theirs."""
+    """The names of keys, as Celery's stores have them. Keys that only canvas has begin with another prefix."""
 
     def __init__(self, prefix: str) -> None:
         """``prefix``: Celery's ``global_keyprefix``."""

@@ -30,7 +30,7 @@ class Records(NamedTuple):
 
     @classmethod
     def of(cls, settlements: Sequence[Settlement]) -> "Records":
-        """Those of settlements, in their order."""
+        """The records of settlements, in the order of these."""
         if len(settlements) == 1:
             (one,) = settlements
             return cls(one.stores, one.parts, one.chord_starts, one.chord_extensions, one.keeps, one.mail, one.runs)
@@ -46,7 +46,7 @@ class Records(NamedTuple):
 
     @classmethod
     def of_end(cls, end: ChordDispatch) -> "Records":
-        """Those of the end of a chord."""
+        """The records of the end of a chord."""
         return cls(end.stores, end.parts, end.chord_starts, mail=end.mail, runs=end.runs)
 
 

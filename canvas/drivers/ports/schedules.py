@@ -24,7 +24,7 @@ class DueEntries(NamedTuple):
     now: float
     """The server's clock, unix time, seconds."""
     entries: list[StoredEntry]
-    """Those due the longest first."""
+    """The entry that has been due for the longest time comes first."""
     next_due: float | None
     """When the first of the others is due."""
 

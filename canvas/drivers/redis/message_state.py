@@ -74,7 +74,7 @@ class StateRecovery(LeaseRecovery):
     _keys: StateKeys
 
     def give_back_tags(self, worker: str, tags: Sequence[str], count_delivery: bool = False) -> int:
-        # Those of a worker of which nothing else is known come together with those of others.
+        # The tags of a worker that is otherwise unknown come together with the tags of other workers.
         by_worker: dict[str, list[str]] = {}
         for tag in tags:
             by_worker.setdefault(worker or worker_of_tag(tag), []).append(tag)

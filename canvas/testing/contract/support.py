@@ -35,7 +35,7 @@ def envelope(task_id: str = "", queue: str = "q", priority: int = 0, codec: Mess
 
 
 def publish(task_id: str = "", queue: str = "q", priority: int = 0, codec: MessageCodec = ENVELOPE) -> Publish:
-    """That message on its way to its queue."""
+    """A message with its queue, as a publication."""
     return Publish("", queue, priority, envelope(task_id, queue, priority, codec))
 
 

@@ -296,5 +296,5 @@ class SettleBatch(Concluding):
         for _ in range(leaving):
             self.buffer.put(None)
         if unstarted:
-            # Those that are acked already would end in failure; the other leases expire with the worker.
+            # Messages that are acked already would end in failure; the other leases expire with the worker.
             (self.persist if acked else self.attempt)(lambda: self._driver.broker.release(unstarted))

@@ -13,7 +13,7 @@ _OF_WORKER = ("pool", "consumer", "timer", "steps", "stop", "terminate", "reload
 def at_init(
     pool: str, slots: int, autoscale: tuple[int, int] | None, options: Mapping[str, Any]
 ) -> dict[str, Any]:  # fmt: skip
-    """Those of a worker that has no pool yet, as ``worker_init`` shows it: ``pool_cls`` is a name.
+    """The attributes of a worker that has no pool yet, as ``worker_init`` shows it: ``pool_cls`` is a name.
 
     ``options``: those of the command line.
     """
@@ -25,10 +25,10 @@ def at_init(
 
 
 def at_setup(plan: WorkerOptions, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of a worker that knows its pool's class, as ``celeryd_after_setup`` shows it."""
+    """The attributes of a worker that knows its pool's class, as ``celeryd_after_setup`` shows it."""
     return {**at_init(plan.pool, plan.concurrency, plan.autoscale, options), "pool_cls": pool_class(plan.pool)}
 
 
 def once_made(worker: Worker) -> dict[str, Any]:
-    """Those that come with the parts of a worker, as ``worker_shutdown`` shows them."""
+    """The attributes that come with the parts of a worker, as ``worker_shutdown`` shows them."""
     return {name: getattr(worker, name) for name in _OF_WORKER}

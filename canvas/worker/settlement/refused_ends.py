@@ -32,8 +32,9 @@ def next_failure(backend: Backend, work: RefusedEnd) -> Settlement:
 
 
 def bare_failure(backend: Backend, work: RefusedEnd) -> Settlement:
-    """A failure as a dead letter without messages, with the reason in place of its error and nothing else about the
-    task. No errback is called again. Successes, such as the default of a node of a run that has failed, stay."""
+    """The settlement that keeps the message of a failure as a dead letter, sends no messages, and has the reason in
+    place of the task's error. No errback is called again. Successes, such as the default of
+    a failed node of a run, stay."""
     failure, error = work.settlement, BrokerError(work.reason)
     stores = [one if one.success else _bare(backend, one, error) for one in failure.stores]
     parts = [_bare_part(backend, one, error) for one in failure.parts]

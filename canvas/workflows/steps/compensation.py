@@ -31,7 +31,7 @@ class Done(NamedTuple):
 
 
 def done_nodes(app: WorkflowServices, runs: RunStore, places: Sequence[NodeRef], inside: str = "") -> list[Done]:
-    """Those of these nodes of one run that have succeeded and have a compensation, and those in the runs in their
+    """The nodes among ``places`` of one run that have succeeded and have a compensation, and those in the runs in their
     places.
 
     ``inside``: the names of the nodes around them."""

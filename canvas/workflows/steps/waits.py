@@ -92,7 +92,7 @@ class WaitingAttempt(Attempt, ABC):
             self._end_once(number, source, state, value)
 
     def _end_once(self, number: int, source: int, state: str, value: Any) -> None:
-        """End a node that several things might have ended."""
+        """End a node for which several events compete, such as a signal and a timeout."""
         node = self._node(number)
         # The failure of a task is recorded with its traceback, when the task ends.
         if state == SKIPPED:

@@ -25,7 +25,7 @@ class Unconfirmed:
         self.first = numbers.start
         self.message_ids = message_ids
         self.returned: list[Returned] = []
-        """Those that no queue took."""
+        """The publications that no queue took."""
         self.refused: set[int] = set()
         self.lost: OperationalError | None = None
 

@@ -34,7 +34,7 @@ class DelayedMessages:
         return sum(self._lengths().values())
 
     def first(self, limit: int) -> list[Scheduled]:
-        """Those that are due first. They stay where they are."""
+        """The messages that are due first. They stay where they are."""
         with channel_of(self._broker.addresses, self._broker.timeout) as channel:
             found = [Scheduled(one.due, one.queue, one.payload) for one in self._read(channel, limit)]
         return sorted(found, key=lambda one: one.due)[:limit]

@@ -60,7 +60,7 @@ class SlotClient(RedisClient):
 
     @property
     def absence(self) -> Absence:
-        """That of the node which serves the slot."""
+        """The absence of the node that serves the slot."""
         return self._cluster.node(self._slot).absence
 
     def _routed(self, call: Callable[[RedisClient], T], retry: bool) -> T:

@@ -108,7 +108,7 @@ class Cluster:
                 if any(owners):
                     return owners
         raise away or OperationalError(
-            f"Redis {self.where()}: no node knows who serves the slots (CLUSTER SLOTS is empty)"
+            f"Redis {self.where()}: no node knows which nodes serve the slots (CLUSTER SLOTS is empty)"
         )
 
     def _first_nodes(self) -> list[RedisClient]:

@@ -160,7 +160,7 @@ class Partitions:
 
     @property
     def used(self) -> Sequence[Partition]:
-        """Those whose queues this process has consumed; all, where it consumes none."""
+        """The partitions whose queues this process has consumed; all partitions if it has consumed none."""
         return tuple(self._used) or self.every
 
     def reached(self, call: Callable[[Partition], T]) -> list[T]:

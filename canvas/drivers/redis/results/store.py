@@ -79,7 +79,7 @@ class RedisResults:
         return found
 
     def set_value(self, key: str, value: bytes, seconds: int | None) -> None:
-        """Keep a value of another program."""
+        """Store a value under the key of another program."""
         self.link.pipeline([_set(self.keys.prefix + key, value, seconds)])
 
     def delete_value(self, key: str) -> None:
