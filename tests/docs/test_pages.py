@@ -39,6 +39,15 @@ def test_no_page_installs_from_an_index_that_has_no_canvas():
     assert [page.name for page in [*PAGES, *DOCS.rglob("Dockerfile")] if wrong.search(page.read_text())] == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
+def test_a_page_begins_with_a_sentence_on_what_is_in_it(page):
+    text = re.sub(r"<!--.*?-->", "", page.read_text(), flags=re.DOTALL)
+    title, first, *_ = [block for block in re.split(r"\n\s*\n", text.strip()) if block.strip()]
+    assert title.startswith("# ")
+    assert re.match(r"[A-Z`*\[]|canvas\b", first) and not first.startswith("```"), first
+    assert len(first.split()) >= 8, first
+
+
 def test_each_page_has_one_title():
     wrong = [
         page
