@@ -8,7 +8,7 @@ from canvas.model.settlement import whole_seconds
 from canvas.wire.codecs import named
 
 if TYPE_CHECKING:
-    from canvas.result.stores import ResultTarget
+    from canvas.result.backend_classes import ResultTarget
 
 _MIN_SOCKET_TIMEOUT: Final = 5.0
 """Seconds that a connection waits for an answer at least."""

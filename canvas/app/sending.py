@@ -8,8 +8,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from canvas import result as handles
-from canvas.app.definition import TaskDefinitions
 from canvas.app.registry import TaskRegistry
+from canvas.app.task_definitions import TaskDefinitions
 from canvas.caller_warnings import AlwaysEagerIgnored, ends_in_caller, warn_caller
 from canvas.config.zones import local_zone, zone_named
 from canvas.context import called_task, current_request

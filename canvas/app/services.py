@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from canvas.producer.sender import Sender
     from canvas.remote.control import Control
     from canvas.remote.events import EventApp, Events, SentEvents
+    from canvas.result.backend_classes import BackendApp, ResultTarget, StoringApp
     from canvas.result.celery_backend import CeleryBackend
-    from canvas.result.stores import BackendApp, ResultTarget, StoringApp
     from canvas.wire.signing import Signer
     from canvas.workflows.store import RunStore
 
@@ -176,7 +176,7 @@ def make_message_builder(app: "BuilderApp") -> "MessageBuilder":
 
 
 def make_result_target(app: "BackendApp") -> "ResultTarget":
-    from canvas.result.stores import result_target
+    from canvas.result.backend_classes import result_target
 
     return result_target(app)
 
@@ -201,7 +201,7 @@ def close_driver(driver: "Driver") -> None:
 
 
 def make_backend(app: "StoringApp") -> "CeleryBackend":
-    from canvas.result.stores import backend_of
+    from canvas.result.backend_classes import backend_of
 
     return backend_of(app)
 

@@ -15,7 +15,7 @@ from canvas.task.definition_checks import refuse_decorated
 from canvas.task.task import Task
 
 if TYPE_CHECKING:
-    from canvas.task.decorators import BoundDecorator, Decorator, OfBase, T
+    from canvas.task.decorator_types import BoundDecorator, Decorator, OfBase, T
 
 
 class TaskFactory(Protocol):

@@ -28,7 +28,7 @@ from canvas.telemetry import emit
 if TYPE_CHECKING:
     from canvas.integrations.django import DjangoFixup
     from canvas.signals.signal import Signal
-    from canvas.task.decorators import BoundDecorator, Decorator, OfBase, T, TaskOf
+    from canvas.task.decorator_types import BoundDecorator, Decorator, OfBase, T, TaskOf
 
 AnyTask = Task[Any]
 _OF_PYDANTIC = ("pydantic_strict", "pydantic_context", "pydantic_dump_kwargs")

@@ -6,9 +6,9 @@ import pytest
 
 from canvas import Canvas, chord, group
 from canvas.errors import ConfigurationError, OperationalError, RefusedError
-from canvas.result.stores.base_backend import BaseBackend
-from canvas.result.stores.keyvalue import KeyValueStoreBackend
-from canvas.result.stores.servers import DatabaseBackend, RedisBackend
+from canvas.result.backend_classes.base_backend import BaseBackend
+from canvas.result.backend_classes.keyvalue import KeyValueStoreBackend
+from canvas.result.backend_classes.servers import DatabaseBackend, RedisBackend
 from canvas.testing.worker import start_worker
 
 

@@ -9,7 +9,7 @@ from canvas import Canvas
 from canvas.drivers.retry_policy import tried
 from canvas.errors import EncodeError
 from canvas.interruptions import interruption
-from canvas.result.stores.base_backend import BaseBackend
+from canvas.result.backend_classes.base_backend import BaseBackend
 from canvas.wire import codecs, pickling
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from canvas import Canvas, Task, result
 from canvas.model.request import Request
-from canvas.result.stores.servers import RedisBackend
+from canvas.result.backend_classes.servers import RedisBackend
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Names of Celery's that single projects use: older registration of commands, kinds of result backends."""
 
 from canvas import Canvas
-from canvas.result.stores.keyvalue import BaseKeyValueStoreBackend, DisabledBackend
+from canvas.result.backend_classes.keyvalue import BaseKeyValueStoreBackend, DisabledBackend
 from canvas.worker.control.user_commands import Panel, find_command
 
 

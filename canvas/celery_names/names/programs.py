@@ -14,7 +14,7 @@ _CONTRIB = "canvas.celery_names.contrib"
 _SECURITY = "canvas.celery_names.security"
 _RECEIVER, _DISPATCHER = "canvas.remote.event_programs", "canvas.remote.event_sender"
 _SCHEDULERS = "canvas.beat.scheduler_classes"
-_STORES = "canvas.result.stores"
+_STORES = "canvas.result.backend_classes"
 _ENTRIES = "canvas.remote.cluster_entries"
 
 PROGRAMS: dict[str, Members] = {

@@ -15,7 +15,7 @@ from canvas.cli import daemon
 from canvas.cli.extending.user_options import OpenCommand, all_options, take_settings, taken, usage_error
 from canvas.cli.options import LOG_LEVELS, bounds, comma_separated, host_and_port
 from canvas.cli.worker.embedded_beat import embedded_beat
-from canvas.cli.worker.options import Pool, concurrency, only_fork
+from canvas.cli.worker.option_types import Pool, concurrency, only_fork
 from canvas.errors import ConfigurationError
 from canvas.integrations import prometheus
 from canvas.telemetry import attach, emit

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from canvas.result.stores.target import BackendApp, ResultTarget, StoringApp
+from canvas.result.backend_classes.target import BackendApp, ResultTarget, StoringApp
 
 if TYPE_CHECKING:
     from canvas.result.celery_backend import CeleryBackend
@@ -18,7 +18,7 @@ def result_target(app: BackendApp) -> ResultTarget:
     if not aliases and (given is None or (isinstance(given, str) and serves_results(given))):
         return ResultTarget(given)
     # Imported late: most programs give a URL.
-    from canvas.result.stores.finding import target_of
+    from canvas.result.backend_classes.finding import target_of
 
     return target_of(app, given, aliases)
 

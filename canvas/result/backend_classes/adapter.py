@@ -15,8 +15,8 @@ from canvas.model import states
 from canvas.model.record import Record
 from canvas.model.request import Request
 from canvas.model.settlement import ResultWrite
+from canvas.result.backend_classes.target import BackendApp
 from canvas.result.handles import result_from_tuple
-from canvas.result.stores.target import BackendApp
 from canvas.wire import record as wire
 
 T = TypeVar("T")

@@ -11,9 +11,9 @@ from typing import Any
 from canvas.caller_warnings import warn_caller
 from canvas.model import states
 from canvas.result.backend import Backend
+from canvas.result.backend_classes.adapter import StoreOfBackend
+from canvas.result.backend_classes.target import BackendApp
 from canvas.result.celery_backend import RETRY_POLICY, CeleryBackend
-from canvas.result.stores.adapter import StoreOfBackend
-from canvas.result.stores.target import BackendApp
 from canvas.wire import codecs
 
 _NOT_CALLED = (

@@ -8,8 +8,8 @@ from typing import Any
 from canvas.drivers import serves_results
 from canvas.drivers.third_party import class_path, entry_point_names
 from canvas.errors import ConfigurationError
-from canvas.result.stores.base_backend import BaseBackend
-from canvas.result.stores.servers import (
+from canvas.result.backend_classes.base_backend import BaseBackend
+from canvas.result.backend_classes.servers import (
     CacheBackend,
     DatabaseBackend,
     FilesystemBackend,
@@ -18,7 +18,7 @@ from canvas.result.stores.servers import (
     SentinelBackend,
     ServerBackend,
 )
-from canvas.result.stores.target import BackendApp, ResultTarget
+from canvas.result.backend_classes.target import BackendApp, ResultTarget
 
 _DJANGO = {"DatabaseBackend": "django-db", "CacheBackend": "django-cache"}
 """The classes of django-celery-results, and the URLs of the drivers that keep records as they do."""

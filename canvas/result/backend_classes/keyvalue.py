@@ -5,8 +5,8 @@ from typing import Any
 
 from canvas.model import states
 from canvas.result.backend import Backend
+from canvas.result.backend_classes.base_backend import BaseBackend
 from canvas.result.handles import result_from_tuple
-from canvas.result.stores.base_backend import BaseBackend
 from canvas.text import as_text, str_to_bytes
 
 

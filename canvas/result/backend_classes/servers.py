@@ -10,9 +10,9 @@ from urllib.parse import quote
 
 from canvas.errors import ConfigurationError
 from canvas.result.backend import Backend
+from canvas.result.backend_classes.base_backend import Kind
+from canvas.result.backend_classes.target import BackendApp
 from canvas.result.celery_backend import CeleryBackend
-from canvas.result.stores.base_backend import Kind
-from canvas.result.stores.target import BackendApp
 
 _OWN = ("__init__", "__module__", "__doc__", "__qualname__", "__firstlineno__", "__static_attributes__", "__dict__",
         "__weakref__", "__annotations__", "url")  # fmt: skip
