@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -20,8 +21,25 @@ from canvas.workflows.status import ENDED
 from docs.generate import calls, failures, pages
 from docs.generate import states as tables
 from docs.generate.signals import descriptions
+from tests.docs.test_pages import PAGES
 
 REFERENCE = Path(pages.DOCS) / "reference"
+VALUE = r"(\d[\d,.]*(?: (?:s|ms|seconds?|minutes|hours|days|MiB))?|an? (?:hour|day|week))"
+DEFAULT_AFTER = re.compile(rf"(?<!a third of )`(\w+)` \({VALUE}(?: by default)?[),;]")
+DEFAULT_WITHIN = re.compile(rf"\(`(\w+)`, {VALUE}(?: by default)?[),;]")
+UNITS = {
+    "": 1, "s": 1, "ms": 0.001, "second": 1, "seconds": 1, "minutes": 60, "hours": 3600, "days": 86400, "MiB": 2**20,
+    "hour": 3600, "day": 86400, "week": 7 * 86400,
+}  # fmt: skip
+
+
+def seconds_or_number(text):
+    number, _, unit = text.replace(",", "").partition(" ")
+    return (1 if number in ("a", "an") else float(number)) * UNITS[unit]
+
+
+def plain(value):
+    return value.total_seconds() if isinstance(value, timedelta) else value
 
 
 def test_generated_parts_are_current():
@@ -38,6 +56,20 @@ def test_each_setting_has_an_effect_or_a_reason():
     page = (REFERENCE / "settings.md").read_text()
     assert [name for name in SETTINGS if f"`{name}`" not in page] == []
     assert [name for name in EFFECTS if f"`CANVAS_{name.upper()}`" not in page] == []
+
+
+def test_pages_give_the_defaults_of_settings():
+    found = [
+        (page.name, name, value)
+        for page in PAGES
+        if "decisions" not in page.parts
+        for forms in [DEFAULT_AFTER.findall(page.read_text()), DEFAULT_WITHIN.findall(page.read_text())]
+        for name, value in forms
+        if name in SETTINGS
+    ]
+    wrong = [one for one in found if seconds_or_number(one[2]) != plain(SETTINGS[one[1]].default)]
+    assert len(found) > 10
+    assert wrong == []
 
 
 def test_each_option_is_described():
