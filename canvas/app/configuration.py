@@ -42,7 +42,7 @@ class ConfiguredApp(Services):
         return conf
 
     def _source_of_loader(self) -> Any:
-        """The settings of an app without a source of its own: those that a loader of the program's reads."""
+        """The settings that a loader of the program reads, for an app without another source of settings."""
         return None
 
     def config_from_object(

@@ -65,7 +65,7 @@ def list_runs(obj: Any, /, limit: int, as_json: bool, **query: Any) -> None:
         try:
             status = run.status()
         except RunLost:
-            # Forgotten between the two looks.
+            # The run was deleted between the two reads.
             continue
         if as_json:
             click.echo(json.dumps({key: value for key, value in status.as_dict().items() if key != "nodes"}))
@@ -114,7 +114,9 @@ def show(obj: Any, /, run: str, as_json: bool, form: str) -> None:
 
 @workflow.command()
 @click.argument("run")
-@click.option("--interval", type=click.FloatRange(min=0.05), default=0.5, help="Seconds between looks.")
+@click.option(
+    "--interval", type=click.FloatRange(min=0.05), default=0.5, help="Seconds between two readings of the run."
+)
 @click.pass_obj
 def watch(obj: Any, /, run: str, interval: float) -> None:
     """Show a run until it has ended; exit code 1 when it did not succeed."""

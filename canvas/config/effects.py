@@ -14,7 +14,7 @@ EFFECTS: Final[dict[str, str]] = {
     "enable_utc": "`False`: schedules are in the time zone of the machine, where `timezone` is not set.",
     "timezone": "Sets the time zone of schedules and of times without an offset. Default: Django's `TIME_ZONE`, where "
     "the configuration object has it, else UTC.",
-    "beat_max_loop_interval": "Limits the seconds between two looks for entries that are due. `0` means 1 second.",
+    "beat_max_loop_interval": "Limits the seconds between two checks for entries that are due. `0` means 1 second.",
     "beat_enable_remote_control": "Lets beat answer `canvas inspect ping`, as `--enable-remote-control` does.",
     "beat_schedule": "Holds the entries of `canvas beat`, by name.",
     "beat_scheduler": "Says where entries are kept: in the broker (the default), `django`, `redbeat`, Celery's "
@@ -77,8 +77,7 @@ EFFECTS: Final[dict[str, str]] = {
     "result_serializer": "Selects the serializer of results.",
     "result_backend_transport_options": "Sets options of the result backend's connection, such as "
     "`global_keyprefix` and `master_name`.",
-    "result_chord_retry_interval": "Sets the seconds between two looks of `celery.chord_unlock` at the header of a "
-    "chord.",
+    "result_chord_retry_interval": "Sets the seconds between two checks of a chord's header by `celery.chord_unlock`.",
     "result_chord_unlock": "Lets `celery.chord_unlock` end chords even if the result backend counts their parts. "
     "Celery workers with results in SQL need it.",
     "cache_backend": "With `result_backend` `cache`: names the URL of a cache. With `django-cache`: names an entry of "

@@ -41,6 +41,7 @@ def test_the_ends_of_runs_and_failed_chords_are_said(bench, form, caplog):
         failed = next(line for line in lines if bad.id in line)
         assert f"canvas -A tests.support.apps:app workflow resume {bad.id}" in failed
         assert "ValueError" in failed
+        assert f"run {bad.id} failed" not in failed
         lost = chord([sig("t.ident", (1,)), sig("t.fail", (2,))], sig("t.ident"), app=app).apply_async()
         text = f"its body t.ident[{lost.id}] does not run"
         said_of_chord = next(line for line in worker.wait_for(text).log if text in line)

@@ -23,7 +23,7 @@ _AT_ONCE = 100
 _LEASED_FOR = 30
 """Seconds after which the messages that an interrupted command has leased return to their queues."""
 _LOOK_EVERY = 1.0
-"""Seconds between two looks for delayed messages that become due, with --timeout or --forever."""
+"""Seconds between two checks for delayed messages that become due, with --timeout or --forever."""
 
 
 @click.command()

@@ -15,7 +15,7 @@ from canvas.remote.signal_names import signal_named
 
 _FLAGS = ("--nosplash", "--quiet", "-q", "--verbose", "--no-color")
 _LOOKS_EVERY = 0.2
-"""Seconds between two looks whether nodes have ended."""
+"""Seconds between two checks whether nodes have ended."""
 _COMMANDS = ("start", "stop", "stopwait", "stop_verify", "restart", "kill", "show", "names", "get", "expand", "help")
 
 

@@ -35,7 +35,9 @@ _NAME = "celerybeat@%h"
 @click.option("-S", "--scheduler",
               help="Where entries are kept: django (django-celery-beat's tables), redbeat (celery-redbeat's keys); "
                    "a scheduler class by its path. Default: in the broker.")  # fmt: skip
-@click.option("--max-interval", type=click.FloatRange(min=0), help="Longest wait between two looks, in seconds.")
+@click.option(
+    "--max-interval", type=click.FloatRange(min=0), help="Longest wait between two checks for due entries, in seconds."
+)
 @click.option("-l", "--loglevel", default="WARNING", show_default=True,
               type=LOG_LEVELS, help="INFO logs each task that is sent.")  # fmt: skip
 @click.option("-f", "--logfile", type=click.Path(), help="Write the log here instead of stderr.")

@@ -43,7 +43,7 @@ class EntryWrite(NamedTuple):
 
 
 class ScheduleStore(Protocol):
-    """Entries by name, in schedules by name. A write and the messages that go with it are one atomic step."""
+    """Schedules and their entries, by name. A write and the messages that go with it are one atomic step."""
 
     def due(self, schedule: str, limit: int) -> DueEntries:
         """At most ``limit`` of the entries that are due. The entries that are not due cost nothing."""

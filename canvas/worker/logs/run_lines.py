@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from canvas.context import command
+from canvas.errors import WorkflowFailed
 from canvas.model import states
 from canvas.model.run_index import CANCELLED
 
@@ -20,9 +21,11 @@ def run_ended(run: str, name: str, state: str, created: str, ended: str | None, 
     elif state == CANCELLED:
         _log.info("Workflow run %s[%s] was cancelled%s", name, run, lasted, extra=facts)
     else:
+        # The text of WorkflowFailed begins with the run's id, which the line has already.
+        reason = cause.cause if isinstance(cause, WorkflowFailed) else cause
         _log.error(
             "Workflow run %s[%s] failed%s: %.500s; to run its failed nodes again: %s",
-            name, run, lasted, cause, command(f"workflow resume {run}"), extra=facts,
+            name, run, lasted, reason, command(f"workflow resume {run}"), extra=facts,
         )  # fmt: skip
 
 

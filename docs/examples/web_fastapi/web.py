@@ -14,7 +14,7 @@ from canvas import AsyncResult, Canvas
 from canvas.errors import OperationalError
 
 LOOK_EVERY = 0.2
-"""Seconds between two looks at a task's state."""
+"""Seconds between two reads of a task's state."""
 
 
 @asynccontextmanager

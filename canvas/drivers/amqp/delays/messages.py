@@ -52,7 +52,7 @@ class DelayedMessages:
         return moved
 
     def _lengths(self) -> dict[DelayQueue, int]:
-        """By queue, the number of its messages. Queues that RabbitMQ has deleted are forgotten."""
+        """The number of messages in each queue. Queues that RabbitMQ has deleted are forgotten."""
         found, gone = {}, []
         for name in self._state.delay_queues():
             delay, length = DelayQueue.named(name), self._broker.topology.length(name)
