@@ -68,6 +68,8 @@ class Router:
         self.routes_by_name = all(isinstance(entry, Mapping) for entry in _listed(routes))
         """Whether a call's route depends on its task and its options alone, not on its arguments."""
         self._default: Route | None = None
+        self.selected: list[str] = []
+        """Queues that workers take from, whatever their options name."""
         self.version = 0
         """Counts the queues that were added: addresses that were found before may be others now."""
 

@@ -18,7 +18,7 @@ from canvas.producer.purge import purge as purge_queue
 from canvas.remote.revocation_entries import revoked_ids
 from canvas.telemetry import attach, emit
 from canvas.worker.banner import banner
-from canvas.worker.consumer.topology import add_own, declare
+from canvas.worker.consumer.topology import add_own, changed_by_program, declare, names_of_all
 from canvas.worker.control.commands import Panel
 from canvas.worker.control.pidbox import Pidbox
 from canvas.worker.extending.node_steps import UserSteps
@@ -134,7 +134,9 @@ def _run(app: Canvas, plan: WorkerOptions, setup: NodeSetup, starting: Starting,
 def _prepare(app: Canvas, plan: WorkerOptions, setup: NodeSetup, known: dict[str, Any]) -> None:
     if plan.pool == "solo":
         emit("worker.process_init", hostname=plan.hostname)
+    before = names_of_all(app)
     emit("worker.preparing", hostname=plan.hostname, app=app, known=known)
+    plan.queues[:] = changed_by_program(app, plan.queues, before)
     if setup.say is not None:
         setup.say(banner(app, plan, setup.http_address))
 

@@ -113,6 +113,26 @@ def test_senders_of_workers_signals_have_the_attributes_of_celerys_worker():
     }
 
 
+def test_a_receiver_changes_the_queues_of_a_worker():
+    """As in the example of Celery's page on ``celeryd_after_setup``; workers of ``-Q`` too."""
+    app = Canvas("queues", broker="memory://", backend="memory://", task_queues=["celery", "other", "beside"])
+    app.task(name="t")(lambda: 1)
+
+    def change(sender, instance, **_):
+        instance.app.amqp.queues.select_add(f"{sender}.dq")
+        instance.app.amqp.queues.deselect("other")
+
+    signals.celeryd_after_setup.connect(change)
+    try:
+        with start_worker(app, concurrency=1, pool="threads", hostname="w@here", queues=["celery", "other"]):
+            left = [app.send_task("t", queue=name) for name in ("other", "beside")]
+            taken = [app.send_task("t", queue=name) for name in ("w@here.dq", "celery")]
+            assert [one.get(timeout=10) for one in taken] == [1, 1]
+            assert [one.state for one in left] == ["PENDING"] * 2
+    finally:
+        signals.celeryd_after_setup.disconnect(change)
+
+
 def test_a_step_lives_as_long_as_its_worker():
     """Its methods may be receivers: signals do not keep them."""
     app, seen = Canvas("steps", broker="memory://", backend="memory://"), []

@@ -66,7 +66,12 @@ class Queues(dict[str, Any]):
         self[found.name] = queue if exchange is not None else kombu_queue(found.filled())
         return self[found.name]
 
-    select_add = add
+    def select_add(self, queue: Any, **options: Any) -> Any:
+        """Add a queue, and have the worker of this process take from it, whatever ``-Q`` names; not later than in a
+        receiver of ``celeryd_after_setup``."""
+        added = self.add(queue, **options)
+        self._app.router.selected.append(added.name)
+        return added
 
     def select(self, include: Any) -> None:
         """Have workers take from these queues only, given by name."""
@@ -75,7 +80,9 @@ class Queues(dict[str, Any]):
     def deselect(self, exclude: Any) -> None:
         """Have workers not take from these queues, given by name."""
         excluded = set(maybe_list(exclude) or ())
+        selected = [name for name in self._app.router.selected if name not in excluded]
         self._app.conf.task_queues = [queue for queue in self._app.router.consumed() if queue.name not in excluded]
+        self._app.router.selected = selected
         for name in excluded:
             self.pop(name, None)
 
