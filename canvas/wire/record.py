@@ -145,6 +145,8 @@ def encode_part(
     task_id: str, state: str, result: Any, *, serializer: str = "json", max_depth: int = MAX_DEPTH
 ) -> bytes:
     """A chord part, ``[1, task_id, state, result]`` (semantics.md K4). Raises EncodeError as ``encode``."""
+    if result is None and serializer == "json" and state == states.SUCCESS:
+        return b'[1,%b,"SUCCESS",null]' % typed_json.dumps(task_id)
     failed = state in states.EXCEPTION_STATES and isinstance(result, BaseException)
     if serializer == "json" and not failed and not isinstance(result, Handle):
         value = typed_json.dumps(result)

@@ -18,25 +18,48 @@ def commands_in(call, redis_server):
     return {name.removeprefix("cmdstat_"): stat["calls"] for name, stat in stats.items() if name not in asked}
 
 
-def settlements_of(lease, parts):
+def settlements_of(lease, parts, size=None):
     for number, delivery in enumerate(lease.deliveries):
-        of_chord = [Part("g", str(number), number, b"[%d]" % number, b"end", 60)] if parts else []
+        of_chord = [Part("g", str(number), number, b"[%d]" % number, b"end", 60, size)] if parts else []
         yield Settlement(delivery, stores=[ResultWrite(str(number), SUCCESS, 60, True)], parts=of_chord)
 
 
 SUCCESS = b'{"status":"SUCCESS"}'
 
 
-@pytest.mark.parametrize(("parts", "each"), [(False, 2), (True, 6)], ids=["tasks", "parts of a chord"])
-def test_commands_of_a_batch(driver, redis_server, parts, each):
-    """A batch shares all but what each task needs: its record, its announcement, its part with its lease."""
+@pytest.mark.parametrize(
+    ("parts", "size", "each"),
+    [(False, None, 2), (True, None, 5), (True, 51, 2)],
+    ids=["tasks", "parts of a chord", "parts of a run's join"],
+)
+def test_commands_of_a_batch(driver, redis_server, parts, size, each):
+    """A batch shares all but what each task needs: its record, its announcement, its part of a chord."""
     count, lease = 50, Lease("w", ["q"], 50)
-    if parts:
+    if parts and size is None:
         driver.settler.publish_with_chords([ChordStart("g", count + 1, 60)], [])
     driver.broker.publish([publish(str(number)) for number in range(count)])
-    settlements = list(settlements_of(driver.settler.settle([], lease).leased, parts))
+    settlements = list(settlements_of(driver.settler.settle([], lease).leased, parts, size))
     found = commands_in(lambda: driver.settler.settle(settlements, lease), redis_server)
     assert sum(found.values()) <= count * each + 30, found
+
+
+def test_a_chord_whose_parts_are_refused_leaves_the_others_alone(driver, redis_server):
+    """Its messages stay leased, and those of the other chord are settled."""
+    lease, results = Lease("w", ["q"], 6), redis_server.client(1)
+    driver.broker.publish([publish(str(number)) for number in range(6)])
+    settlements = [
+        one._replace(parts=[one.parts[0]._replace(group_id="gh"[place % 2])])
+        for place, one in enumerate(settlements_of(driver.settler.settle([], lease).leased, True, 3))
+    ]
+    results.set("celery-taskset-meta-g.d", b"no set")
+    verdicts = driver.settler.settle(settlements).verdicts
+    assert [bool(verdict.refused) for verdict in verdicts] == [True, False] * 3
+    (ready,) = [one for verdict in verdicts for one in verdict.ready]
+    assert (ready.group_id, ready.parts) == ("h", [b"[1]", b"[3]", b"[5]"])
+    results.delete("celery-taskset-meta-g.d", "celery-taskset-meta-g.j")
+    verdicts = driver.settler.settle(settlements).verdicts
+    assert [verdict.held for verdict in verdicts] == [True, False] * 3
+    assert [one.parts for verdict in verdicts for one in verdict.ready] == [[b"[0]", b"[2]", b"[4]"]]
 
 
 def test_long_records_are_passed_apart(driver, redis_server):

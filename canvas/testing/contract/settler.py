@@ -64,6 +64,24 @@ class SettlerContract(ContractSupport):
         (ready,) = self._settle(driver, part("g", "other", 0))
         assert ready.parts == [b"value of other"]
 
+    def test_parts_in_one_call_count_once_each(self, driver: Driver) -> None:
+        """Also where messages were delivered again. A message whose lease is lost returns no part."""
+        driver.broker.publish([self.publish() for _ in range(5)])
+        deliveries = self._lease(driver, 5)
+        driver.settler.settle([Settlement(deliveries[4])])
+        again = [
+            Settlement(
+                delivery, stores=[ResultWrite(f"t{place}", b'{"status":"SUCCESS"}', 60, True)],
+                parts=[part("run.g", f"t{place}", place)._replace(size=4)],
+            )
+            for delivery, place in zip(deliveries, (0, 1, 2, 0, 3), strict=True)
+        ]  # fmt: skip
+        verdicts = driver.settler.settle(again).verdicts
+        assert [(verdict.held, list(verdict.ready)) for verdict in verdicts] == [(True, [])] * 4 + [(False, [])]
+        (last,) = driver.settler.settle([again[4]._replace(delivery=self._one(driver))]).verdicts
+        (ready,) = last.ready
+        assert (ready.group_id, ready.parts) == ("run.g", [f"value of t{place}".encode() for place in range(4)])
+
     def test_settlements_of_one_delivery_in_one_call_happen_once(self, driver: Driver) -> None:
         for begun in (False, True):
             delivery, task_id = self._one(driver), f"begun {begun}"

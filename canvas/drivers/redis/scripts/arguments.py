@@ -151,6 +151,8 @@ class ScriptArguments:
             records.append(store.payload)
             record = len(records)
         fields = [delivery.tag, self._record + store.task_id, record, store.expires or 0]
+        if settlement.parts:
+            return [*fields, False, self._part(settlement.parts[0])]
         return fields if carried is None else [*fields, carried]
 
     def _add_ends(self, fields: Fields, settlement: Settlement) -> None:
@@ -281,14 +283,15 @@ class ScriptArguments:
 
 
 def is_plain(s: Settlement, carried: bool = False) -> bool:
-    """Whether a settlement is an ack and a stored success, and nothing else but its message, if that is ``carried``."""
+    """Whether a settlement is an ack and a stored success, and nothing else but its message, if that is ``carried``, or
+    one part of a chord."""
     return (
         len(s.stores) == 1
         and s.stores[0].payload.startswith(_SUCCESS)
         and s.delivery is not None
         and s.fence == "lease"
         and s.disposal == "ack"
-        and not (s.early_ack or s.parts or s.chord_starts or s.chord_extensions or s.keeps or s.deferrals)
-        and (carried or not s.publishes)
+        and not (s.early_ack or s.chord_starts or s.chord_extensions or s.keeps or s.deferrals)
+        and (len(s.parts) <= 1 and not s.publishes if not carried else not s.parts)
         and not (s.releases_permits or s.releases_locks or s.mail or s.speculative or s.runs)
     )

@@ -12,7 +12,7 @@
 --     of publishes, one may be {list, false, length of the bytes after its payload in ARGV's last, queue}
 --     or, of an ack and a stored success alone, {tag, key, record, seconds to keep it (0: always)}: the fence is "lease";
 --     a long record is passed apart, and here is its place among those; with the message in ARGV's last: {…, {list, false,
---     length of the bytes after its payload, queue}}
+--     length of the bytes after its payload, queue}}; with one part of a chord: {…, false, part}
 --     speculative: ends of chords {group, SHA-1 of the parts that it takes, msgpack: as dispatch_chord.lua, the callback that
 --     it must have or false}
 -- ARGV[4] how many to lease   ARGV[5] tag prefix   ARGV[6] number of the first tag
@@ -23,7 +23,7 @@
 --     1 if it is lost}, groups of chords that ended by a speculative end}; {-1, why} for what cannot be done
 --     deliveries: {payload, …, queue} of each list in turn, the payload nil of the message in ARGV; their tags have the
 --     numbers from ARGV[6] on, in this order
--- Uses: context, records, permits, effects
+-- Uses: context, records, chords, permits, effects
 
 local clock = redis.call('TIME')
 context.broker_db, context.result_db, context.now = ARGV[1], ARGV[2], clock[1] + clock[2] / 1000000
@@ -86,27 +86,32 @@ local function acknowledge_tags(tags)
 end
 
 -- Settle the acks and stored successes that are leased and whose task has no record yet. The others get names, and take
--- the general way. Returns whether all are settled.
+-- the general way; so do those with parts of a chord that are refused: each part has a verdict of its own there. Returns
+-- whether all are settled.
 local function settle_plain(settlements, verdicts)
-    local plain, done, n = {}, {}, 0
+    local plain, done, chords, n = {}, {}, {}, 0
     for i, s in ipairs(settlements) do if s[1] then plain[#plain + 1] = i end end
     if #plain == 0 then return false end
+    -- Redis hashes each string that Lua makes, also each that is unpacked: one of a megabyte takes a millisecond.
+    local function record_of(s) return type(s[3]) == 'number' and ARGV[8 + #KEYS - FIRST_LIST + s[3]] or s[3] end
     local function store_each()
         local store_first = use('records').store_first
         while n < #plain do
             n = n + 1
             local i = plain[n]
-            local tag, key, record, ttl, message = unpack(settlements[i], 1, 5)
-            -- Redis hashes each string that Lua makes, also each that is unpacked: one of a megabyte takes a millisecond.
-            if type(record) == 'number' then record = ARGV[8 + #KEYS - FIRST_LIST + record] end
-            if leased[tag] and store_first(key, record, ttl) then
-                if message then
-                    on_broker()
-                    context.push(message)
+            local s = settlements[i]
+            local tag, message, part = s[1], s[5], s[6]
+            if leased[tag] and store_first(s[2], record_of(s), s[4]) then
+                if part then
+                    chords[part[1]] = chords[part[1]] or {}
+                    table.insert(chords[part[1]], i)
+                else
+                    if message then
+                        on_broker()
+                        context.push(message)
+                    end
+                    verdicts[i], done[#done + 1] = 1, tag
                 end
-                verdicts[i], done[#done + 1] = 1, tag
-            else
-                settlements[i] = {tag = tag, fence = 'lease', stores = {{key, record, ttl, true}}, publishes = message and {message}}
             end
         end
     end
@@ -115,9 +120,26 @@ local function settle_plain(settlements, verdicts)
         local whole, why = pcall(store_each)
         if not whole then verdicts[plain[n]] = refusal_or_raise(why) end
     until whole
+    -- The parts by chord: at those places.
+    for _, places in pairs(chords) do
+        on_results()
+        local parts, ready = {}, {}
+        for at, i in ipairs(places) do parts[at] = settlements[i][6] end
+        local whole, why = pcall(use('chords').count_parts, parts, ready)
+        if not whole then refusal_or_raise(why) end
+        for _, i in ipairs(whole and places or NONE) do verdicts[i], done[#done + 1] = 1, settlements[i][1] end
+        if #ready > 0 and whole then verdicts[places[#places]] = {1, ready} end
+    end
     on_broker()
     if #done > 0 then acknowledge_tags(done) end
-    return #done == #settlements
+    if #done == #settlements then return true end
+    for _, i in ipairs(plain) do
+        if not verdicts[i] then
+            local s = settlements[i]
+            settlements[i] = {tag = s[1], fence = 'lease', stores = {{s[2], record_of(s), s[4], true}}, publishes = s[5] and {s[5]}, parts = s[6] and {s[6]}}
+        end
+    end
+    return false
 end
 
 -- The general way, as a function of the settlements and verdicts; made where it is taken.

@@ -2,7 +2,7 @@
 --
 -- KEYS and ARGV are the script's, which has set the fields of context. The results' database is selected before and
 -- after each function.
--- Returns: start_chord, extend_chord, keep_chord, count_part, delete_ready, last_for.
+-- Returns: start_chord, extend_chord, keep_chord, count_part, count_parts, delete_ready, last_for.
 -- Uses: context
 
 -- By base, the state of chords whose parts this script has counted; removed when the script changes a chord otherwise.
@@ -12,6 +12,8 @@ local WHOLE, OF_PARTS = {'.t', '.s', '', '.d', '.j'}, {'.d', '.j'}
 -- Seconds without a part after which a chord whose size is unknown is taken for lost. A Celery client sets the size
 -- just before it sends the last message of the header, and may take its time to get there.
 local UNSIZED_FOR = 600
+-- Parts that one command takes.
+local AT_ONCE = 1000
 
 -- Register a chord until it has had no part for ttl seconds (0: always). kind is the state of the chord: 'kept:'
 -- it has started, 'counted:' a part of it is counted, 'run:' it is a join of a workflow's run, and a part is counted.
@@ -152,13 +154,10 @@ local function wait_for_size(p)
     redis.call('ZADD', context.ready_key .. ':unsized:index', context.now + UNSIZED_FOR, p[2])
 end
 
--- p: {base, group id, member, score, value, callback, ttl, size or false: as its start said; true: in a list}; appends to found what is ready now
-local function count_part(p, found)
-    local base, ttl = p[1], p[7]
-    local known = chord_cache[base] or open_chord(base, p[9])
-    chord_cache[base] = nil
-    if not known then return end
-    local before, new = known.count, insert_part(known, base, p)
+-- Go on after a part, p, that is the last of some new ones; before: how many parts there were. Appends to found what is
+-- ready now.
+local function after_part(base, p, known, before, new, found)
+    local ttl = p[7]
     set_ttl(known, base, ttl, not p[8])
     local size = tonumber(p[8]) or size_of(known, base)
     local complete = size and known.count == size + known.extra
@@ -175,6 +174,45 @@ local function count_part(p, found)
     redis.call('HSET', context.ready_key, p[2], p[6])
     redis.call('ZADD', context.ready_index, context.now, p[2])
     found[#found + 1] = {p[2], p[6], redis.call(p[9] and 'LRANGE' or 'ZRANGE', base .. '.j', 0, -1), redis.call('GET', base), lost and 1 or 0}
+end
+
+-- p: {base, group id, member, score, value, callback, ttl, size or false: as its start said; true: in a list}; appends to found what is ready now
+local function count_part(p, found)
+    local base = p[1]
+    local known = chord_cache[base] or open_chord(base, p[9])
+    chord_cache[base] = nil
+    if not known then return end
+    local before, new = known.count, insert_part(known, base, p)
+    after_part(base, p, known, before, new, found)
+end
+
+-- Count parts of one chord; those of a join of a workflow's run, whose values are all different, together. As count_part.
+local function count_parts(parts, found)
+    local last = parts[#parts]
+    local base = last[1]
+    if not last[8] then
+        for _, p in ipairs(parts) do count_part(p, found) end
+        return
+    end
+    local known = chord_cache[base] or open_chord(base, false)
+    chord_cache[base] = nil
+    if not known then return end
+    local before = known.count
+    for first = 1, #parts, AT_ONCE do
+        local members, new, scored = {}, {}, {}
+        for i = first, math.min(first + AT_ONCE - 1, #parts) do members[#members + 1] = parts[i][3] end
+        for i, counted in ipairs(redis.call('SMISMEMBER', base .. '.d', unpack(members))) do
+            local p = parts[first + i - 1]
+            if counted == 0 then
+                new[#new + 1], scored[#scored + 1], scored[#scored + 2] = p[3], p[4], p[5]
+            end
+        end
+        if #new > 0 then
+            known.count = known.count + redis.call('ZADD', base .. '.j', 'NX', unpack(scored))
+            redis.call('SADD', base .. '.d', unpack(new))
+        end
+    end
+    after_part(base, last, known, before, known.count > before, found)
 end
 
 local function expire_in(key, seconds)
@@ -202,5 +240,5 @@ end
 
 return {
     start_chord = start_chord, extend_chord = extend_chord, keep_chord = keep_chord, count_part = count_part,
-    delete_ready = delete_ready, last_for = last_for,
+    count_parts = count_parts, delete_ready = delete_ready, last_for = last_for,
 }
