@@ -9,7 +9,7 @@ from canvas.graph.lower import Lowering, PartialCall
 from canvas.graph.steps import Fork
 from canvas.model.compiled import Plan, ResultRef
 from canvas.model.gc_pause import PAUSE_FROM, gc_paused
-from canvas.primitives.cycles import check_composed, refuse_cycles
+from canvas.primitives.cycles import OptionCheck, check_composed, refuse_cycles
 from canvas.primitives.mapping import chunks
 from canvas.primitives.signature import Signature
 
@@ -26,12 +26,13 @@ def compile(
     new_id: Callable[[], str],
     reply_to: str | None = None,
     errback_on_header: bool = False,
+    check: OptionCheck | None = None,
 ) -> Plan:
     """Everything one application of ``sig`` sends, with every id in place; ``sig`` is not changed.
 
     ``args`` go before the first steps' own, ``options`` are ``apply_async``'s; ``options["chain"]``, of the call and of
     ``sig`` itself, holds further steps in wire form (reversed), to follow the whole (semantics.md C13). An empty
-    chain gives an empty plan without a result.
+    chain gives an empty plan without a result. ``check`` is called with the options of each member and callback.
     Raises CompositionError naming the step that cannot be compiled.
     """
     if isinstance(sig, chunks):
@@ -49,7 +50,7 @@ def compile(
     closed = sig.get("subtask_type") == "chain" and sig.immutable
     call = PartialCall(() if closed else tuple(args), dict(kwargs or {}), given)
     lowering = Lowering(new_id, reply_to, errback_on_header)
-    if check_composed(sig) < PAUSE_FROM:
+    if check_composed(sig, check) < PAUSE_FROM:
         return _compiled(sig, call, rest, lowering)
     with gc_paused():
         return _compiled(sig, call, rest, lowering)

@@ -13,7 +13,7 @@ from canvas.graph.lower import Lowering, Opened, PartialCall
 from canvas.model.compiled import Plan, ResultRef
 from canvas.model.gc_pause import gc_paused
 from canvas.primitives.chord import chord
-from canvas.primitives.cycles import check_composed
+from canvas.primitives.cycles import OptionCheck, check_member
 from canvas.primitives.group import flat_members
 from canvas.primitives.lazy_list import LazyList, count_read, unread
 from canvas.primitives.signature import Signature
@@ -32,9 +32,16 @@ def streams(sig: Signature[Any]) -> bool:
 class Stream:
     """One application of a group or chord, as plans to be sent one after the other."""
 
-    def __init__(self, sig: Signature[Any], call: PartialCall, lowering: Lowering) -> None:
-        """Raises CompositionError for a chord without a body."""
+    def __init__(
+        self, sig: Signature[Any], call: PartialCall, lowering: Lowering, check: OptionCheck | None
+    ) -> None:  # fmt: skip
+        """``check`` is called with the options of each member and callback, and of the body.
+
+        Raises CompositionError for a chord without a body."""
         self._lowering = lowering
+        self._check = check
+        if isinstance(body := sig["kwargs"].get("body"), dict):
+            check_member(body, check)
         call.options = {key: value for key, value in call.options.items() if value is not None}
         rest = [*(call.options.pop("chain", None) or ()), *(sig.options.get("chain") or ())] or None
         if "chain" in sig.options:
@@ -79,7 +86,7 @@ class Stream:
         kept = len(nodes)
         with gc_paused():
             for member in flat_members(given):
-                check_composed(member)
+                check_member(member, self._check)
                 segment = self._lowering.add_member(self._opened, self._count, member)
                 if self._join is not None:
                     self._lowering.add_parts(self._opened, self._count, segment)
@@ -113,6 +120,7 @@ def stream(
     new_id: Callable[[], str],
     reply_to: str | None,
     errback_on_header: bool,
+    check: OptionCheck | None = None,
 ) -> Iterator[Plan]:
     """The plans of one application of ``sig``, for which ``streams`` is true."""
-    return Stream(sig, call, Lowering(new_id, reply_to, errback_on_header)).plans()
+    return Stream(sig, call, Lowering(new_id, reply_to, errback_on_header), check).plans()

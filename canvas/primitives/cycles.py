@@ -7,6 +7,7 @@ from typing import Any, NoReturn, TypeVar, cast
 from canvas.errors import CompositionError, CycleError
 
 M = TypeVar("M", bound=Callable[..., Any])
+OptionCheck = Callable[[str, Mapping[str, Any]], None]
 SCALARS = frozenset({str, int, float, bool, type(None)})
 """Types of values that contain no others."""
 _CONTAINERS = frozenset({dict, list, tuple})
@@ -52,9 +53,10 @@ def too_deep(sig: Mapping[str, Any]) -> CompositionError:
     )
 
 
-def check_composed(sig: Mapping[str, Any]) -> int:
+def check_composed(sig: Mapping[str, Any], check: OptionCheck | None = None) -> int:
     """``refuse_cycles`` for members and callbacks alone. It looks into each signature once.
 
+    ``check`` is called as ``check(task, options)`` for each member and callback that has options.
     Returns how many members and callbacks there are, at all depths."""
     count = 0
     done: set[int] = set()
@@ -68,10 +70,20 @@ def check_composed(sig: Mapping[str, Any]) -> int:
             opened.discard(path.pop()[0])
         elif id(found) in opened:
             refuse_cycles(sig)
-        elif id(found) not in done and (inside := _composed_of(found)):
-            opened.add(id(found))
-            path.append((id(found), iter(inside)))
+        elif id(found) not in done:
+            if check is not None and isinstance(found, dict) and found.get("options"):
+                check(str(found.get("task")), found["options"])
+            if inside := _composed_of(found):
+                opened.add(id(found))
+                path.append((id(found), iter(inside)))
     return count
+
+
+def check_member(member: Mapping[str, Any], check: OptionCheck | None) -> None:
+    """``check_composed`` that checks the options of ``member`` itself too."""
+    if check is not None and member.get("options"):
+        check(str(member.get("task")), member["options"])
+    check_composed(member, check)
 
 
 def _composed_of(sig: Any) -> list[Any]:

@@ -19,7 +19,8 @@ _HIGHEST_PRIORITY = 255
 
 
 def check_options(task: str, options: Mapping[str, Any]) -> None:
-    """Raise InvalidTaskError for an option of the wrong kind, CompositionError for a link that is not a signature.
+    """Raise InvalidTaskError for an option of the wrong kind, CompositionError for a link that is not a signature, and
+    TypeError for arguments among the options.
 
     Connections of Celery's that canvas has no use for are ignored, with a warning.
     """
@@ -81,6 +82,9 @@ def _links(task: str, name: str, value: Any) -> None:
     for linked in as_list(value):
         if not isinstance(linked, dict):
             raise CompositionError(f"{task}: {name} takes signatures; got {linked!r:.100}{advice(linked)}")
+        if options := linked.get("options"):
+            # Their own callbacks are not looked at: one may lead back to the first.
+            check_options(str(linked.get("task")), {key: options[key] for key in options if key not in _LINKS})
 
 
 def _ignored(task: str, name: str, value: Any) -> None:
@@ -93,18 +97,27 @@ def _unexpected(task: str, name: str, expected: str, value: Any) -> InvalidTaskE
     return InvalidTaskError(f"{task}: {name}: expected {expected}; got {type(value).__name__} {value!r:.100}")
 
 
+def _arguments(task: str, name: str, value: Any) -> None:
+    raise TypeError(
+        f"{task}: {name!r} is no option, and set() does not take it: give arguments to s(), clone({name}=...) or "
+        f"apply_async({name}=...)"
+    )
+
+
 CONNECTIONS = ("producer", "publisher", "connection", "router", "result_cls")
 """Options that Celery sends by."""
+_LINKS = ("link", "link_error")
 _TEXT = ("task_id", "group_id", "root_id", "parent_id", "shadow", "serializer", "compression", "argsrepr", "kwargsrepr")
 _CHECKS: dict[str, Callable[[str, str, Any], None]] = {
     **dict.fromkeys(CONNECTIONS, _ignored),
     **dict.fromkeys(_TEXT, _text),
     **dict.fromkeys(("time_limit", "soft_time_limit"), _limit),
     "countdown": _seconds,
-    **dict.fromkeys(("link", "link_error"), _links),
+    **dict.fromkeys(_LINKS, _links),
     **dict.fromkeys(("headers", "retry_policy"), _mapping),
     "priority": _priority,
     "queue": _queue,
+    **dict.fromkeys(("args", "kwargs"), _arguments),
 }
 TEXT_OPTIONS: Final = NAMES.difference(_CHECKS, ("chain",)).union(_TEXT, ("queue",))
 """Options that pass every check here if their values are text or ``None``."""

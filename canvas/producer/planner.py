@@ -103,8 +103,11 @@ class Planner:
         kwargs: Mapping[str, Any],
         options: Mapping[str, Any],
         typed: bool = True,
+        received: bool = False,
     ) -> Plan:
         """The compiled run of ``sig``; ``typed``: arguments are checked against the tasks that are registered here.
+
+        The options of members and callbacks are checked too, unless ``sig`` was ``received`` in a message.
 
         Raises CompositionError, TypeError for arguments that don't fit, ConfigurationError for a queue that may not
         be made, NoResultBackend for a chord without a result backend.
@@ -127,6 +130,7 @@ class Planner:
             plan = compile(
                 sig, args, kwargs, sent, new_id=app.new_id, reply_to=app.oid,
                 errback_on_header=bool(app.conf.task_allow_error_cb_on_chord_header),
+                check=None if received else check_options,
             )  # fmt: skip
         else:
             if sig.route_name is not None:
@@ -138,10 +142,10 @@ class Planner:
     def plan_wire(self, sig: Any, args: tuple[Any, ...], options: Mapping[str, Any]) -> Plan:
         """``plan`` of a signature, which may be in wire form."""
         if type(sig) is not dict:
-            return self.plan(maybe_signature(sig, self._app), args, {}, options)
+            return self.plan(maybe_signature(sig, self._app), args, {}, options, received=True)
         call = _call_of_wire(sig, args, options, self._app.new_id)
         if call is None:
-            return self.plan(signature_from_dict(sig, self._app), args, {}, options)
+            return self.plan(signature_from_dict(sig, self._app), args, {}, options, received=True)
         result = ResultRef(call.options["task_id"], None, None, call.task)
         plan = Plan([call], [], result, result)
         self._check(plan)
@@ -203,7 +207,7 @@ class Planner:
         call = PartialCall(tuple(args), dict(kwargs), _without_connections(options))
         plans = stream(
             sig, call, new_id=app.new_id, reply_to=app.oid,
-            errback_on_header=bool(app.conf.task_allow_error_cb_on_chord_header),
+            errback_on_header=bool(app.conf.task_allow_error_cb_on_chord_header), check=check_options,
         )  # fmt: skip
         etas: list[datetime] = []
         for plan in plans:

@@ -11,9 +11,11 @@ from canvas.model.record import Record
 from canvas.result.bases import ResultApp, ResultBase
 from canvas.result.stored_result import StoredResult
 from canvas.result.waiting import (
+    CallsInOrder,
     MemberCallbacks,
     awaiting,
     check_join_allowed,
+    concluded,
     deadline,
     poll_interval,
     replies,
@@ -148,7 +150,15 @@ class ResultSet(ResultBase):
             members.arrived(leaf.id)
         return None if callback is not None else self._values()
 
-    join = get
+    def join(
+        self, timeout: float | None = None, propagate: bool = True, interval: float = 0.5,
+        callback: Callable[[str, Any], Any] | None = None, no_ack: bool = True,
+        on_message: Any = None, disable_sync_subtasks: bool = True, on_interval: Any = None,
+    ) -> Any:  # fmt: skip
+        """``get`` that calls ``callback`` in the order of the members, and then returns an empty list."""
+        ordered = None if callback is None else CallsInOrder(self.results, callback)
+        found = self.get(timeout, propagate, interval, ordered, no_ack, on_message, disable_sync_subtasks, on_interval)
+        return found if callback is None else []
 
     def join_native(
         self, timeout: float | None = None, propagate: bool = True, interval: float = 0.5,
@@ -182,7 +192,7 @@ class ResultSet(ResultBase):
         """Each task once, as it becomes final; without the tasks whose results are ignored."""
         pending = {leaf.id: leaf for leaf in self.leaves() if not leaf.ignored}
         for task_id in [task_id for task_id, leaf in pending.items() if leaf.final_record is not None]:
-            yield _concluded(pending.pop(task_id), propagate)
+            yield concluded(pending.pop(task_id), propagate)
         if not pending:
             return
         left, on_message = deadline(timeout), without_echo(on_message)
@@ -196,7 +206,7 @@ class ResultSet(ResultBase):
                 leaf = _arrived(pending, found, on_message)
                 if leaf is not None:
                     watch.drop(leaf.id)
-                    yield _concluded(leaf, propagate)
+                    yield concluded(leaf, propagate)
 
     async def aget(
         self, timeout: float | None = None, propagate: bool = True,
@@ -221,7 +231,7 @@ class ResultSet(ResultBase):
                         )
                     leaf = _arrived(pending, found, on_message)
                     if leaf is not None:
-                        members.arrived(_concluded(leaf, propagate).id)
+                        members.arrived(concluded(leaf, propagate).id)
         if propagate:
             self.maybe_throw()
         return None if callback is not None else self._values()
@@ -278,13 +288,6 @@ def _arrived(pending: dict[str, StoredResult], found: tuple[str, Record], on_mes
         on_message(record.meta())
     leaf.keep(record)
     return pending.pop(task_id) if leaf.final_record is not None else None
-
-
-def _concluded(leaf: StoredResult, propagate: bool) -> StoredResult:
-    record = leaf.record()
-    if propagate and record.status in states.PROPAGATE_STATES:
-        record.throw()
-    return leaf
 
 
 def _value(result: Any) -> Any:

@@ -12,6 +12,8 @@ from contextvars import ContextVar
 from typing import Any
 
 from canvas.caller_warnings import warn_caller
+from canvas.model import states
+from canvas.result.stored_result import StoredResult
 
 Around = Callable[[], AbstractAsyncContextManager[None]]
 
@@ -135,6 +137,30 @@ def poll_interval(left: float | None, on_interval: Callable[[], Any] | None) -> 
 def replies(wait: bool, timeout: float | None) -> dict[str, Any]:
     """Options of a remote control command: whether, and for how long, its caller waits for the workers' answers."""
     return {"reply": True, "timeout": _ANSWER_WITHIN if timeout is None else timeout} if wait else {}
+
+
+def concluded(leaf: StoredResult, propagate: bool) -> StoredResult:
+    """The result, which has ended. With ``propagate`` raises the exception that it has ended with."""
+    record = leaf.record()
+    if propagate and record.status in states.PROPAGATE_STATES:
+        record.throw()
+    return leaf
+
+
+class CallsInOrder:
+    """A callback of ``get`` that calls ``callback`` for each member once those before it have arrived too."""
+
+    def __init__(self, results: list[Any], callback: Callable[[str, Any], Any]) -> None:
+        self._callback = callback
+        self._order = [getattr(member, "id", None) or "" for member in results]
+        self._arrived: dict[str, Any] = {}
+        self._called = 0
+
+    def __call__(self, member_id: str, value: Any) -> None:
+        self._arrived[member_id] = value
+        while self._called < len(self._order) and (next_id := self._order[self._called]) in self._arrived:
+            self._called += 1
+            self._callback(next_id, self._arrived[next_id])
 
 
 class MemberCallbacks:

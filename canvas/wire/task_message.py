@@ -101,9 +101,9 @@ def decode(
             if type(task) is not str or type(task_id) is not str or not (task and task_id and task_id.isascii()):
                 task, task_id = _names(task, task_id)
             if embed != NO_EMBED:
-                embed = _embed(embed)
+                embed = embed_from(embed)
             return Message(task, task_id, args, kwargs, embed, headers, properties, content_type)
-    body = _read_body(message, accept, max_bytes, max_depth, signer)
+    body = read_body(message, accept, max_bytes, max_depth, signer)
     found = message_of(message.headers, body)
     found.properties, found.content_type = message.properties, message.content_type
     return found
@@ -128,7 +128,7 @@ def decode_plain(
 ) -> dict[str, Any]:
     """The object in a message that is not of a task: remote control and its replies. Raises DecodeError, and
     ContentDisallowed for a message of another serializer."""
-    body = _read_body(message, (serializer,), max_bytes, MAX_DEPTH, signer)
+    body = read_body(message, (serializer,), max_bytes, MAX_DEPTH, signer)
     if not isinstance(body, dict):
         raise DecodeError(f"body: expected a JSON object; got {type(body).__name__}")
     return body
@@ -136,10 +136,11 @@ def decode_plain(
 
 def decode_events(message: EncodedMessage, *, max_bytes: int = MAX_BYTES) -> Any:
     """The body of a message in JSON, signed or not: an event, or a list of events. Raises DecodeError."""
-    return _read_body(message, ("json", codecs.SIGNED), max_bytes, MAX_DEPTH, UNSIGNED)
+    return read_body(message, ("json", codecs.SIGNED), max_bytes, MAX_DEPTH, UNSIGNED)
 
 
-def _read_body(message: EncodedMessage, accept: Collection[str], max_bytes: int, max_depth: int, signer: Signer) -> Any:
+def read_body(message: EncodedMessage, accept: Collection[str], max_bytes: int, max_depth: int, signer: Signer) -> Any:
+    """The body, decompressed and decoded, of a message whose signature is right. Raises WireError."""
     data, content_type, content_encoding, headers, _ = message
     if headers.get("compression"):
         data = compression.decompress(data, str(headers["compression"]), max_bytes=max_bytes)
@@ -201,7 +202,7 @@ def _v2(headers: dict[str, Any], body: Any) -> Message:
         task_id,
         _args(body[0]),
         _kwargs(body[1]),
-        _embed(body[2]),
+        embed_from(body[2]),
         headers,
     )
 
@@ -211,7 +212,7 @@ def _v1(headers: dict[str, Any], body: dict[str, Any]) -> Message:
     task, task_id = _names(headers.get("task", body.get("task")), headers.get("id", body.get("id")))
     group = body.get("group") or body.get("taskset")
     known = {key: body.get(key) for key in _V1_TO_V2}
-    embed = _embed({key: body.get(key) for key in _EMBED})
+    embed = embed_from({key: body.get(key) for key in _EMBED})
     args = _args(() if body.get("args") is None else body["args"])
     kwargs = _kwargs({} if body.get("kwargs") is None else body["kwargs"])
     merged = {
@@ -275,7 +276,8 @@ def _kwargs(kwargs: Any) -> dict[str, Any]:
     return kwargs
 
 
-def _embed(embed: Any) -> dict[str, Any]:
+def embed_from(embed: Any) -> dict[str, Any]:
+    """The signatures that follow a task, from the fourth part of its body. Raises InvalidTaskError."""
     if embed is None:
         return dict(NO_EMBED)
     if not isinstance(embed, dict):

@@ -81,6 +81,50 @@ def test_it_stays_pending_on_a_celery_worker(pairs, case):
     assert pair.app.AsyncResult(result.id).state == "PENDING"
 
 
+SENSELESS = {
+    "a time limit that is text": ({"time_limit": "5"}, "SUCCESS"),
+    "an errback that is text": ({"link_error": "x"}, "SUCCESS"),
+    "a callback that is a number": ({"link": 3}, "FAILURE"),
+    "an eta that is no time": ({"eta": "tomorrow"}, "PENDING"),
+}
+"""Options that Celery sends as they are, and how a workflow with them ends on its own worker."""
+
+
+@pytest.mark.parametrize("place", ["chain", "header"])
+@pytest.mark.parametrize("options", SENSELESS)
+def test_what_follows_a_task_with_senseless_options_ends(pairs, options, place):
+    given, in_celery = SENSELESS[options]
+    for worker, ends in (("canvas", "FAILURE"), ("celery", in_celery)):
+        pair = of(pairs, "celery", worker)
+        key = pair.bench.new_key()
+        last = pair.si("ident", 2).on_error(pair.s("errback_by_id", key))
+        senseless = pair.s("ident", 1).set(**given)
+        whole = pair.lib.chain(senseless, last) if place == "chain" else pair.lib.chord([senseless], last)
+        result = whole.apply_async()
+        if ends == "PENDING":
+            settled(pair, uuid.uuid4().hex, 0)
+            assert pair.app.AsyncResult(result.id).state == ends
+        else:
+            assert pair.bench.wait_state(pair.app, result.id) == ends
+        if worker == "canvas":
+            pair.bench.ledger(key, place == "header")
+            assert pair.bench.ledgers.llen(f"ledger:{key}") == (place == "header")
+
+
+def test_what_follows_a_task_whose_result_cannot_be_written(pairs):
+    """Celery sends it before it stores the result."""
+    for worker, state, calls in (("canvas", "FAILURE", 0), ("celery", "SUCCESS", 1)):
+        pair = of(pairs, "celery", worker)
+        key = pair.bench.new_key()
+        first = pair.si("unwritable")
+        first.link(pair.si("noted", 1, key))
+        result = pair.lib.chain(first, pair.si("ident", 2)).apply_async()
+        assert pair.bench.wait_state(pair.app, result.parent.id) == "FAILURE"
+        assert pair.bench.wait_state(pair.app, result.id) == state
+        settled(pair, uuid.uuid4().hex, 0)
+        assert pair.bench.ledgers.llen(f"ledger:{key}") == calls
+
+
 def test_results_ignored_in_a_nested_header_still_reach_the_body(pairs):
     pair = of(pairs, "canvas", "canvas")
     ignored = pair.s("ident", 7).set(ignore_result=True)

@@ -1,5 +1,7 @@
 """Rows of docs/explanation/differences.md about composing that no other test shows: what canvas does."""
 
+import json
+
 import pytest
 
 from canvas import StampingVisitor, chain, chord, group
@@ -87,3 +89,15 @@ def test_an_errback_that_is_a_chain_is_called_with_the_task_s_id(own):
     result = own.s("fail").apply_async(link_error=errback)
     notes = eventually(lambda: (found := own.bench.ledgers.lrange(f"ledger:{key}", 0, -1))[1:] and found)
     assert notes == [result.id, "None"]
+
+
+def test_the_parent_of_an_applied_chord_and_the_text_of_listed_arguments(pairs):
+    found = {}
+    for client in ("canvas", "celery"):
+        pair = next(pair for pair in pairs if pair.client == client)
+        applied = pair.lib.chord([pair.s("ident", 1)], pair.s("ident")).apply()
+        pair.app.tasks["t.ident"].apply_async([1], queue="unread")
+        (sent,) = pair.bench.broker.lrange("unread", 0, -1)
+        pair.bench.broker.delete("unread")
+        found[client] = type(applied.parent).__name__, json.loads(sent)["headers"]["argsrepr"]
+    assert found == {"canvas": ("GroupResult", "(1,)"), "celery": ("NoneType", "[1]")}

@@ -52,13 +52,34 @@ def test_arguments_of_the_wrong_kind(app):
         ({"link": 3}, CompositionError),
         ({"serializer": "nope"}, ConfigurationError),
         ({"compression": "nope"}, ConfigurationError),
+        ({"args": (1,)}, TypeError),
+        ({"kwargs": {"k": 1}}, TypeError),
     ],
 )
 def test_options_of_the_wrong_kind(app, options, error):
+    t = app.tasks["t"]
+    wrong = t.s().set(**options)
+    if "args" not in options and "kwargs" not in options:
+        with pytest.raises(error):
+            t.apply_async(**options)
+    later = [chain(t.s(), wrong), chord([t.s()], wrong)]
+    if "link" not in options:
+        later.append(_linked(t.s(), wrong))
+    if not options.keys().isdisjoint(("expires", "serializer", "compression")):
+        later = []  # these are looked at when the message is made
+    streamed = group(wrong if number == 300 else t.s() for number in range(301))
+    first = (wrong, chain(wrong, t.s()), group(t.s(), wrong), chord([wrong], t.s()), chain(group(wrong), t.s()))
+    for whole in (*first, *later):
+        with pytest.raises(error):
+            whole.apply_async()
     with pytest.raises(error):
-        app.tasks["t"].apply_async(**options)
-    with pytest.raises(error):
-        app.tasks["t"].s().set(**options).apply_async()
+        streamed.apply_async()
+    assert app.driver.admin.purge("celery") == 200, "the first slice of the stream"
+
+
+def _linked(sig, callback):
+    sig.link(callback)
+    return sig
 
 
 def test_connections_are_ignored_aloud(app):

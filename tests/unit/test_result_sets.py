@@ -38,10 +38,19 @@ def test_groups_call_back_as_values_arrive(app):
         if task_id == "b":
             succeed(app, "a", 1)
 
-    assert group.join(timeout=10, callback=call) is None
+    assert group.get(timeout=10, callback=call) is None
     assert called == [("b", 2), ("a", 1)]
     assert [i for i, _ in group.iter_native()] == ["a", "b"]
     assert list(group.iterate()) == [1, 2]
+
+
+def test_join_calls_back_in_the_order_of_its_members(app):
+    group = app.GroupResult("g", [app.AsyncResult("a"), app.GroupResult("n", []), app.AsyncResult("b")])
+    called = []
+    later(succeed, app, "b", 2)
+    later(succeed, app, "a", 1)
+    assert group.join(timeout=10, callback=lambda *args: called.append(args)) == []
+    assert called == [("a", 1), ("n", []), ("b", 2)]
 
 
 def test_nested_groups(app):

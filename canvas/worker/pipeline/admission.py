@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 from canvas.app.application import Canvas
 from canvas.errors import InvalidTaskError, WireError
-from canvas.model.message import Message
+from canvas.model.message import NO_EMBED, Message
 from canvas.task.task import Task
 from canvas.wire import task_message as wire
 from canvas.wire.moments import instant
@@ -72,6 +72,24 @@ class MessageDecoder:
             signer=self._app.signer,
         )
 
+    def decode_partial(self, payload: bytes) -> Message | None:
+        """A message for which ``decode`` or ``admit`` raises InvalidTaskError, without its arguments and without the
+        links that make no sense; ``None`` if it names no task. Raises WireError."""
+        conf, encoded = self._conf, self._codec.decode(payload, self._conf.task_message_max_depth)
+        body = wire.read_body(
+            encoded, self._accept, conf.task_message_max_bytes, conf.task_message_max_depth, self._app.signer
+        )
+        if isinstance(body, dict):
+            sound: Any = {**body, "args": (), "kwargs": {}, **_sound_links(body)}
+        else:
+            sound = [(), {}, _sound_links(body[2])]
+        try:
+            found = wire.message_of(encoded.headers, sound)
+        except InvalidTaskError:
+            return None
+        found.properties, found.content_type = encoded.properties, encoded.content_type
+        return found
+
     def expect(self, payload: bytes) -> None:
         """Decode a message that is likely to be the next one: the process waits for the broker meanwhile. An error is
         raised when its turn comes."""
@@ -84,6 +102,15 @@ class MessageDecoder:
         if len(self._kept) >= _DECODED_AHEAD:
             self._kept.clear()
         self._kept[payload] = message
+
+
+def _sound_links(links: Any) -> dict[str, Any]:
+    found: dict[str, Any] = dict(NO_EMBED)
+    if isinstance(links, dict):
+        for name in NO_EMBED:
+            with suppress(InvalidTaskError):
+                found[name] = wire.embed_from({name: links.get(name)})[name]
+    return found
 
 
 def admit(message: Message, now: float) -> Admission:

@@ -84,10 +84,10 @@ class Unrunnable:
         self._early_acked = early_acked
 
     def refuse(self, delivery: Delivery, exc: Exception) -> Settlement:
-        """A message that has just come and cannot be read as a task's: a dead letter, as ``undecodable``."""
+        """A message that has just come and cannot be read as a task's: a dead letter, as ``invalid``."""
         if "message.refused" in telemetry.listeners:
             emit("message.refused", hostname=self._hostname, message=self._refused(delivery), exc=exc)
-        return self.undecodable(delivery, exc)
+        return self.invalid(delivery, exc)
 
     def _refused(self, delivery: Delivery) -> RefusedMessage:
         try:
@@ -100,6 +100,15 @@ class Unrunnable:
         return RefusedMessage(
             found.body, found.headers, properties, address, found.content_type, found.content_encoding
         )
+
+    def invalid(self, delivery: Delivery, exc: Exception, fence: Fence = "lease") -> Settlement:
+        """``undecodable``, which also ends the task's chain and chord, if the rest of its message names them."""
+        message = self._steps.decoder.decode_partial(delivery.payload) if isinstance(exc, InvalidTaskError) else None
+        if message is None:
+            return self.undecodable(delivery, exc, fence)
+        reason = f"{type(exc).__name__}: {exc}"
+        emit("message.dead_lettered", queue=delivery.queue, reason=str(exc))
+        return self.dead_letter(self._steps.new_job(delivery, message, fence), exc, reason)
 
     def undecodable(self, delivery: Delivery, exc: Exception, fence: Fence = "lease") -> Settlement:
         """A dead letter with the reason. Where at least the id can be read, the task's result is a failure."""
@@ -184,7 +193,7 @@ class Unrunnable:
         try:
             message = self._steps.decoder.decode(delivery.payload)
         except (WireError, InvalidTaskError) as exc:
-            return self.undecodable(delivery, exc, "early_acked")
+            return self.invalid(delivery, exc, "early_acked")
         return self._steps.conclude(
             self._steps.new_job(delivery, message, "early_acked"),
             _orphaned(message, OrphanReason.from_text(orphan.reason)),
@@ -198,7 +207,7 @@ class Unrunnable:
         try:
             message = self._steps.decoder.decode(work.delivery.payload)
         except (WireError, InvalidTaskError) as exc:
-            return self.undecodable(work.delivery, exc, before.fence)._replace(ending="failure")
+            return self.invalid(work.delivery, exc, before.fence)._replace(ending="failure")
         if has_failed(backend, message.id, before.stores):
             return next_failure(backend, work)
         job = self._steps.new_job(work.delivery, message, before.fence)

@@ -29,6 +29,10 @@ def define(kit: Kit):
     def ident(x):
         return x
 
+    @task(name="t.unwritable")
+    def unwritable():
+        return {1}
+
     @task(name="t.tsum")
     def tsum(values):
         return sum(values)
