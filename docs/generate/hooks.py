@@ -1,8 +1,11 @@
-"""Hooks of mkdocs: the order of the pages, and links to files outside of ``docs/``."""
+"""Hooks of mkdocs: the order of the pages, and links to files that the site does not have."""
 
 import re
+from functools import cache
+from html import unescape
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from mkdocs.exceptions import PluginError
 
@@ -24,7 +27,12 @@ FIRST = [{"Home": "index.md"}]
 LAST = ["troubleshooting.md", "faq.md"]
 WORKERS_OUTPUT = re.compile(r"^```text worker$", re.MULTILINE)
 """The first line of a block of which the tests know that a worker prints it."""
-OUTSIDE = re.compile(r"\]\(((?:\.\./)+(?:benchmarks|canvas|tests|README\.md|CHANGELOG\.md|LICENSE)[^)#]*)(#[^)]*)?\)")
+OUTSIDE = re.compile(
+    r"\]\(((?:\.\./)*(?:(?:benchmarks|canvas|tests|README\.md|CHANGELOG\.md|LICENSE)[^)#]*|[\w/-]+\.py))(#[^)]*)?\)"
+)
+"""A link to a file of the repository that the site does not have."""
+LINK = re.compile(r'<(?:a|link|img|script|source)\b[^>]*?\b(?:href|src)="([^"]*)"')
+ELSEWHERE = re.compile(r"[a-z]+:|/")
 
 
 def ordered(docs: Path, section: str) -> list[str]:
@@ -45,7 +53,7 @@ def on_config(config: Any) -> Any:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Let links to files outside of ``docs/`` lead to the repository, and rank the page in the search."""
+    """Let links to files that the site does not have lead to the repository, and rank the page in the search."""
     if page.file.src_uri.startswith(LATER_IN_SEARCH):
         page.meta["search"] = {"boost": 0.01}
     folder = (ROOT / "docs" / page.file.src_uri).parent
@@ -62,3 +70,30 @@ def on_page_content(html: str, page: Any, **_: Any) -> None:
     if "```" in html:
         shown = re.sub("<[^>]+>", "", html).partition("```")[2]
         raise PluginError(f"{page.file.src_uri}: a block is not rendered as one: ```{shown:.60}")
+
+
+def on_post_build(config: Any) -> None:
+    """Raises PluginError for a link within the site that leads to no file, or to no place in one. mkdocs checks links
+    between Markdown pages only."""
+    site = Path(config.site_dir).resolve()
+    lost = [
+        f"{page.relative_to(site)}: {link}"
+        for page in sorted(site.rglob("*.html"))
+        for link in dict.fromkeys(map(unescape, LINK.findall(page.read_text())))
+        if not ELSEWHERE.match(link) and not _leads(page, link)
+    ]
+    if lost:
+        raise PluginError(f"links that lead nowhere: {'; '.join(lost[:20])}")
+
+
+def _leads(page: Path, link: str) -> bool:
+    address, _, place = link.partition("#")
+    path = address.partition("?")[0]
+    target = (page.parent / unquote(path)).resolve() if path else page
+    target = target / "index.html" if target.is_dir() else target
+    return target.exists() and (not place or target.suffix != ".html" or unquote(place) in _places(target))
+
+
+@cache
+def _places(page: Path) -> frozenset[str]:
+    return frozenset(re.findall(r'\b(?:id|name)="([^"]+)"', page.read_text()))

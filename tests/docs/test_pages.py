@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from docs.generate.hooks import OUTSIDE
+
 DOCS = Path(__file__).parent.parent.parent / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
 LINK = re.compile(r"\[[^\]]*\]\((?!https?:|mailto:)([^)#\s]*)(?:#([^)\s]+))?\)")
@@ -32,6 +34,23 @@ def test_links_lead_to_a_page_and_a_heading(page):
         assert path.exists(), target
         if anchor and path.suffix == ".md":
             assert anchor in anchors(path), f"{target}#{anchor}"
+
+
+def test_links_lead_to_files_that_the_site_has():
+    wrong = [
+        (page.name, target)
+        for page in PAGES
+        for target, _ in links(page)
+        if target and Path(target).suffix not in (".md", ".png", ".svg") and not OUTSIDE.match(f"]({target})")
+    ]
+    assert wrong == []
+
+
+def test_links_to_files_of_the_repository_name_files_that_exist():
+    named = re.compile(r"github\.com/canvas-workflows/canvas/(?:blob|tree)/main/([^)#\s`]+)")
+    found = [(page, path) for page in PAGES for path in named.findall(page.read_text())]
+    assert found
+    assert [(page.name, path) for page, path in found if not (DOCS.parent / path).exists()] == []
 
 
 def test_no_page_installs_from_an_index_that_has_no_canvas():
