@@ -44,12 +44,27 @@ def check_depth(raw: bytes, limit: int, error: type[WireError] = DecodeError, *,
 def opens_more(raw: bytes, limit: int) -> bool:
     """Whether more than ``limit`` brackets open in text, those in its strings included."""
     size = len(raw)
-    if size < LONG_TEXT or size > _COPIED:
+    if size < LONG_TEXT:
         return raw.count(b"[") + raw.count(b"{") > limit
+    if size > _COPIED:
+        return _finds_more(raw, limit)
     # bytes.count looks at one byte at a time; replace searches for the next bracket, many times as quickly where there
     # are few, and ends at the limit.
     lists = size - len(raw.replace(b"[", b"", limit + 1))
     return lists > limit or lists + size - len(raw.replace(b"{", b"", limit + 1)) > limit
+
+
+def _finds_more(raw: bytes, limit: int) -> bool:
+    """``opens_more`` without a copy."""
+    opened = 0
+    for bracket in (b"[", b"{"):
+        at = raw.find(bracket)
+        while at >= 0:
+            opened += 1
+            if opened > limit:
+                return True
+            at = raw.find(bracket, at + 1)
+    return False
 
 
 def _brackets(raw: bytes) -> int:

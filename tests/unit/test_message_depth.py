@@ -1,6 +1,7 @@
 """How deeply data may be nested in messages, which what follows a task does not count against."""
 
 import json
+import sys
 import tracemalloc
 
 import pytest
@@ -168,6 +169,18 @@ def test_brackets_are_bounded_whatever_they_are(text):
 def test_brackets_are_counted_in_texts_of_all_sizes(size, order):
     text = (order[:1] * 300 + order[1:] * 200).ljust(size, b"x")
     assert [opens_more(text, limit) for limit in (0, 299, 300, 499, 500, 501)] == [True] * 4 + [False] * 2
+
+
+def test_long_texts_are_not_counted_byte_by_byte():
+    """bytes.count takes a millisecond for a megabyte, and bytes.find some microseconds."""
+    called = []
+    sys.setprofile(lambda frame, event, function: called.append(getattr(function, "__name__", "")))
+    try:
+        for size in (5_000, 2**20 + 1):
+            opens_more(b"x" * size, 200)
+    finally:
+        sys.setprofile(None)
+    assert "count" not in called and "find" in called
 
 
 def test_results_with_long_lines_of_parents_are_stored():
