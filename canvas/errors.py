@@ -89,7 +89,7 @@ class RunKeyMismatch(CompositionError):
 
 
 class RunLost(CanvasError, LookupError):
-    """A workflow's run that is not in the result backend: it never was, or it has expired."""
+    """A workflow's run that is not in the result backend: it never existed, or it has expired."""
 
 
 class WireError(CanvasError):

@@ -110,8 +110,8 @@ class Router:
     def address(self, given: Mapping[str, Any]) -> Route:
         """The address that ``queue``, ``exchange``, ``routing_key`` and ``exchange_type`` give, without routes.
 
-        As ``Celery.amqp.send_task_message``: where the queue's exchange is direct, only exchange and routing key
-        together lead elsewhere than to the queue.
+        As in ``Celery.amqp.send_task_message``: if the exchange of the queue is direct, the message goes to the queue
+        unless both an exchange and a routing key are given.
         """
         priority = given.get("priority")
         exchange, routing_key = given.get("exchange"), given.get("routing_key")

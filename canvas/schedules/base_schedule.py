@@ -124,7 +124,7 @@ class BaseSchedule:
 
 
 def humanized(seconds: float) -> str:
-    """Seconds in the largest unit of which there is one: ``90`` is ``1.50 minutes``."""
+    """A number of seconds in the largest unit that is not longer than it: ``90`` is ``1.50 minutes``."""
     seconds = round(float(seconds), 2)
     for unit, size in (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1)):
         if seconds >= size:

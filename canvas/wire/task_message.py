@@ -153,7 +153,7 @@ def read_body(message: EncodedMessage, accept: Collection[str], max_bytes: int, 
 
 
 def readable(embed: dict[str, Any], serializer: str, bodies: MemoEncoder | None) -> dict[str, Any]:
-    """``embed`` as a serializer can write it: only JSON hands on parts that were not read, or are written already."""
+    """``embed`` in a form that the serializer can write. JSON alone can write parts that are still bytes."""
     chain, chord = embed["chain"], embed["chord"]
     if serializer != "json":
         return {**embed, "chain": list(chain)} if isinstance(chain, LazyArray) else embed

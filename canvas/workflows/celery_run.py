@@ -38,7 +38,7 @@ def embed_run(
         raise CompositionError(
             f"{name}: a message would have about {largest:,} bytes, more than task_message_max_bytes "
             f"({limit:,}): the nodes after {embedding.largest_contributor()!r} stand in each of its parents' messages; "
-            "let fewer nodes lead there, or run it on canvas workers (target='canvas')"
+            "give that node fewer parents, or run it on canvas workers (target='canvas')"
         )
     if embedding.chords:
         app.backend.ensure_parts_counted(f"{name}, whose nodes have several parents, on Celery workers,")

@@ -170,7 +170,7 @@ class RunStore:
             known = self._unstored.get(run)
             if known is not None:
                 return {**known.about, "cancelled": False}, known.attempt
-            raise RunLost(f"there is no run {run!r}: it never was, or is forgotten by now (workflow_run_expires)")
+            raise RunLost(f"there is no run {run!r}: it never existed, or it has expired (workflow_run_expires)")
         return {**self._decode(f"run {run}", about), "cancelled": cancelled == attempt}, int(attempt)
 
     def is_overdue(self, run: str, attempt: int) -> bool:
@@ -230,7 +230,7 @@ class RunStore:
         loaded: list[RunNode] = []
         for chunk, kept in zip(chunks, self.persist(lambda: self._results.read_run(run, names)), strict=True):
             if kept is None:
-                raise RunLost(f"the nodes of run {run} are gone: it is forgotten by now (workflow_run_expires)")
+                raise RunLost(f"the nodes of run {run} are gone: it has expired (workflow_run_expires)")
             loaded += self._chunk(run, attempt, chunk, kept)
         return loaded
 

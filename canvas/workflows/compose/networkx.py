@@ -51,7 +51,7 @@ def to_graph(flow: Graphed) -> Any:
 
 
 def _special(entry: NodeDefinition) -> str:
-    """The kind of a node that a plain graph has no form for; empty for a node that it can have."""
+    """The kind of a node that a graph of networkx cannot have; empty for the nodes that it can have."""
     if entry.kind != "task":
         return {
             "choose": "a branch",
