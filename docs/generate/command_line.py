@@ -53,8 +53,15 @@ def _options(command: click.Command) -> str:
     for option in command.params:
         if isinstance(option, click.Option) and not option.hidden:
             names = ", ".join(map(code, [*option.opts, *option.secondary_opts]))
-            rows.append((names, _values(option), prose(option.help or "")))
+            rows.append((names, _values(option), f"{prose(option.help or '')}{_given_otherwise(option)}"))
     return table(("Option", "Value", "Effect"), rows)
+
+
+def _given_otherwise(option: click.Option) -> str:
+    """The option's default, if ``--help`` shows it, and the environment variables that give it."""
+    variables = [option.envvar] if isinstance(option.envvar, str) else list(option.envvar or ())
+    text = f" Default: {code(str(option.default))}." if option.show_default is True else ""
+    return f"{text} Environment: {', '.join(map(code, variables))}." if variables else text
 
 
 def _values(option: click.Option) -> str:

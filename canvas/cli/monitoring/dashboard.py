@@ -73,7 +73,8 @@ _OPTIONS = [
     click.option("--ca-certs", "--ca_certs", type=click.Path(exists=True), envvar=_env("CA_CERTS"),
                  help="Certificates of authorities, for certificates of clients."),
     click.option("--certfile", type=click.Path(exists=True), envvar=_env("CERTFILE"), help="TLS certificate."),
-    click.option("--keyfile", type=click.Path(exists=True), envvar=_env("KEYFILE"), help="Key of it."),
+    click.option("--keyfile", type=click.Path(exists=True), envvar=_env("KEYFILE"),
+                 help="Private key of the certificate."),
     *flower_flags.options_without_effect(),
 ]  # fmt: skip
 
