@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Callable
+from pprint import pformat
+from textwrap import indent
 from typing import Any, NamedTuple
 
 import click
@@ -224,11 +226,15 @@ def _say_how_many(answers: list[dict[str, Any]]) -> None:
 
 
 def _indented(value: Any) -> str:
+    return indent(_pretty(value), "    ")
+
+
+def _pretty(value: Any) -> str:
+    """An answer as Celery prints it."""
     if isinstance(value, list):
-        return (
-            "\n".join(f"    * {item if isinstance(item, str) else json.dumps(item)}" for item in value)
-            or "    - empty -"
-        )
+        return "\n".join(f"* {item}" for item in value) or "- empty -"
     if isinstance(value, dict) and set(value) & {"ok", "error"}:
-        return f"        {value.get('ok', value.get('error'))}"
-    return "\n".join(f"    {line}" for line in json.dumps(value, indent=2).splitlines())
+        return indent(_pretty(value.get("ok", value.get("error"))), "    ")
+    if isinstance(value, dict):
+        return json.dumps(value, sort_keys=True, indent=4)
+    return value if isinstance(value, str) else pformat(value)

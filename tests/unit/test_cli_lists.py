@@ -4,11 +4,13 @@ from types import SimpleNamespace
 
 import click
 import pytest
+from celery.bin.base import CLIContext
+from celery.utils.text import indent as celerys_indent
 from celery.worker.control import Panel
 from click.testing import CliRunner
 
 from canvas import Canvas
-from canvas.cli.inspect_control import control, inspect, named, status
+from canvas.cli.inspect_control import _indented, control, inspect, named, status
 from canvas.cli.periodic.schedule import schedule
 
 ONLY_CELERYS = {"election"}
@@ -59,3 +61,12 @@ def test_entries_of_another_scheduler_are_not_taken_for_those_in_the_broker(sche
     expected = "beat_scheduler is django, which has entries of its own; these are the entries in the broker\n"
     assert (done.exit_code, done.stderr) == (0, expected if warned else "")
     assert done.stdout.splitlines()[-1].startswith("a ")
+
+
+@pytest.mark.parametrize("answer", [
+    [], ["proj.add [rate_limit=5/m]"], [{"id": "a", "args": [None, True]}], {"ok": "pong"}, {"error": "unknown task"},
+    {"ok": {"b": 1}}, {"ok": [1, {"c": None}]}, {"clock": 3, "a": {"x": [1, {}], "b": None}}, "text", None, 5, [1, 2.5],
+])  # fmt: skip
+def test_answers_of_workers_are_printed_as_celerys(answer):
+    theirs = CLIContext(app=None, no_color=True, workdir=".").pretty(answer)[1]
+    assert _indented(answer) == celerys_indent(theirs, 4)
