@@ -82,7 +82,7 @@ beat.left_out                  entry, action (skip, miss, wait)
 broker.unreachable             error: noticed by one part of one process
 broker.retrying                error, seconds (until the next try), tries, most
 broker.recovered
-message.refused                queues, messages (how many RabbitMQ does not take now; they are tried again)
+broker.queues_full             queues, messages (how many RabbitMQ does not take now; they are tried again)
 broker.outage                  error: once for a node, again with growing pauses
 broker.outage_over             after broker.outage
 =============================  ==========================================================

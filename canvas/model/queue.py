@@ -1,10 +1,65 @@
-"""A queue, and how an exchange reaches it."""
+"""A queue, and how exchanges reach it."""
 
 import re
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 _DOT = r"\."
 _WILDCARDS = {"*": r"[^\.]+", "#": r".*?"}
+
+
+class Exchange(NamedTuple):
+    """An exchange, as RabbitMQ makes it."""
+
+    name: str
+    type: str = "direct"
+    durable: bool = True
+    auto_delete: bool = False
+    arguments: dict[str, Any] | None = None
+    no_declare: bool = False
+    """Whether it is left to others to make it."""
+
+
+class Binding(NamedTuple):
+    """One way by which an exchange reaches a queue."""
+
+    exchange: Exchange
+    routing_key: str = ""
+    arguments: dict[str, Any] | None = None
+
+    def takes(self, routing_key: str) -> bool:
+        """Whether the exchange gives the queue a message with this routing key."""
+        if self.exchange.type == "fanout":
+            return True
+        if self.exchange.type != "topic":
+            return self.routing_key == routing_key
+        return re.match(topic_pattern(self.routing_key), routing_key) is not None
+
+
+class Declaration(NamedTuple):
+    """How RabbitMQ makes a queue and its exchange, beside their names and the queue's arguments."""
+
+    durable: bool = True
+    auto_delete: bool = False
+    exclusive: bool = False
+    no_declare: bool = False
+    """Whether it is left to others to make the queue, its exchange and the bindings."""
+    alias: str = ""
+    """Another name by which calls and options find the queue."""
+    consumer_arguments: dict[str, Any] | None = None
+    exchange_durable: bool = True
+    exchange_auto_delete: bool = False
+    exchange_arguments: dict[str, Any] | None = None
+    exchange_no_declare: bool = False
+    binding_arguments: dict[str, Any] | None = None
+    is_broadcast: bool = False
+    """Whether each worker has a queue of its own under the alias: clients make none."""
+    bindings: tuple[Binding, ...] = ()
+    """How the queue is reached instead of by its exchange and routing key."""
+
+
+PLAIN: Final = Declaration()
+DEFAULT_EXCHANGE: Final = {name: value for name, value in PLAIN._asdict().items() if name.startswith("exchange_")}
+"""The fields that say how an exchange is made that nothing is said of."""
 
 
 class Queue(NamedTuple):
@@ -15,19 +70,26 @@ class Queue(NamedTuple):
     routing_key: str = ""
     exchange_type: str = "direct"
     arguments: dict[str, Any] | None = None
+    declaration: Declaration = PLAIN
 
     def filled(self) -> "Queue":
         """With exchange and routing key spelled out."""
         return self._replace(exchange=self.exchange or self.name, routing_key=self.routing_key or self.name)
 
-    def takes(self, routing_key: str) -> bool:
-        """Whether the queue's exchange gives it a message with this routing key."""
-        if self.exchange_type == "fanout":
-            return True
-        key = self.routing_key or self.name
-        if self.exchange_type != "topic":
-            return key == routing_key
-        return re.match(topic_pattern(key), routing_key) is not None
+    def ways(self) -> tuple[Binding, ...]:
+        """The bindings that it is made with."""
+        about = self.declaration
+        if about.bindings:
+            return about.bindings
+        exchange = Exchange(
+            self.exchange or self.name, self.exchange_type, about.exchange_durable, about.exchange_auto_delete,
+            about.exchange_arguments, about.exchange_no_declare,
+        )  # fmt: skip
+        return (Binding(exchange, self.routing_key or self.name, about.binding_arguments),)
+
+    def takes(self, exchange: str, routing_key: str) -> bool:
+        """Whether an exchange gives it a message with this routing key."""
+        return any(way.exchange.name == exchange and way.takes(routing_key) for way in self.ways())
 
 
 def topic_pattern(key: str) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from canvas.config.queue_forms import of_type, queue_of, queues_of
 from canvas.errors import ConfigurationError, QueueNotFound
-from canvas.model.queue import Queue
+from canvas.model.queue import DEFAULT_EXCHANGE, Queue
 from canvas.primitives.misuse import warn_of_call_options
 
 if TYPE_CHECKING:
@@ -30,7 +30,8 @@ class Route:
     routing_key: str
     priority: int | None = None
     queue: Queue | None = field(default=None, compare=False)
-    """The queue that the call was routed to, which its broker makes where it does not exist."""
+    """The queue that the call was routed to, which its broker makes where it does not exist; ``None`` for a broadcast,
+    for which only workers make queues."""
 
 
 class Router:
@@ -58,6 +59,7 @@ class Router:
         """Whether a queue that is not configured is made when it is used."""
         self._behind = (default_exchange or default_queue, default_exchange_type, default_routing_key or default_queue)
         self._queues = {queue.name: self._ranked(self._bound_by_default(queue)) for queue in queues_of(queues)}
+        self._aliases = {one.declaration.alias: one.name for one in self._queues.values() if one.declaration.alias}
         if default_queue not in self._queues and not self._queues:
             kind = of_type(default_queue_type)
             own = Queue(default_queue, default_exchange or "", default_routing_key or "", default_exchange_type, kind)
@@ -76,6 +78,8 @@ class Router:
     def add(self, queue: Queue) -> None:
         """Have one queue more, or another under its name."""
         self._queues[queue.name] = queue
+        if queue.declaration.alias:
+            self._aliases[queue.declaration.alias] = queue.name
         self._default = None
         self.version += 1
 
@@ -105,7 +109,12 @@ class Router:
     def consumed(self, select: Sequence[str] = (), exclude: Sequence[str] = ()) -> list[Queue]:
         """The queues a worker takes from: those selected, or all configured, except for those excluded."""
         names = list(select) or list(self._queues)
-        return [self._queue(name).filled() for name in names if name not in exclude]
+        excluded = {self.aliased(name) for name in exclude}
+        return [self._queue(name).filled() for name in names if self.aliased(name) not in excluded]
+
+    def aliased(self, name: str) -> str:
+        """The name of the queue that has this name or alias."""
+        return self._aliases.get(name, name)
 
     def address(self, given: Mapping[str, Any]) -> Route:
         """The address that ``queue``, ``exchange``, ``routing_key`` and ``exchange_type`` give, without routes.
@@ -124,17 +133,17 @@ class Router:
         else:
             given_queue = queue_of(queue)
             found = self._queues.get(given_queue.name, given_queue)
+        made = None if found.declaration.is_broadcast else found
         if (given.get("exchange_type") or found.exchange_type) == "direct" and not (exchange and routing_key):
-            return Route("", found.name, priority, found)
+            return Route("", found.name, priority, made)
         if exchange:
-            return Route(exchange, routing_key or "", priority, found)
+            return Route(exchange, routing_key or "", priority, made)
         filled = found.filled()
-        return Route(filled.exchange, routing_key or filled.routing_key, priority, found)
+        return Route(filled.exchange, routing_key or filled.routing_key, priority, made)
 
     def _bound(self, exchange: str, routing_key: str) -> Queue | None:
         """The first configured queue that an exchange gives a message to: sending makes it, where no worker has."""
-        filled = (queue.filled() for queue in self._queues.values())
-        return next((queue for queue in filled if queue.exchange == exchange and queue.takes(routing_key)), None)
+        return next((queue.filled() for queue in self._queues.values() if queue.takes(exchange, routing_key)), None)
 
     def _default_queue(self) -> Queue:
         name = self._default_name
@@ -146,7 +155,7 @@ class Router:
         )
 
     def _queue(self, name: str) -> Queue:
-        queue = self._queues.get(name)
+        queue = self._queues.get(self.aliased(name))
         if queue is None:
             if not self.creates_missing:
                 raise QueueNotFound(
@@ -160,7 +169,8 @@ class Router:
         """With the default exchange and routing key, where the queue has none of its own, as in Celery."""
         exchange, exchange_type, routing_key = self._behind
         if not queue.exchange:
-            queue = queue._replace(exchange=exchange, exchange_type=exchange_type)
+            about = queue.declaration._replace(**DEFAULT_EXCHANGE)
+            queue = queue._replace(exchange=exchange, exchange_type=exchange_type, declaration=about)
         return queue if queue.routing_key else queue._replace(routing_key=routing_key)
 
     def _ranked(self, queue: Queue) -> Queue:

@@ -175,7 +175,7 @@ from kombu import Exchange, Queue
 from kombu.exceptions import OperationalError
 app = Celery("shop", broker="memory://", task_queues=[Queue("a", Exchange("x", type="topic"), routing_key="a.#")])
 import canvas.errors
-print(json.dumps([OperationalError is canvas.errors.OperationalError, [list(queue) for queue in app.router.consumed()]]))
+print(json.dumps([OperationalError is canvas.errors.OperationalError, [list(queue[:5]) for queue in app.router.consumed()]]))
 """
     assert run(program) == [True, [["a", "x", "a.#", "topic", None]]]
 

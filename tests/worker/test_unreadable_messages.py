@@ -40,10 +40,11 @@ def test_bytes_that_are_no_message_are_kept_with_the_reason(bench, app):
         b"\xff\xfe",
         b'{"headers": {"task": "t.add", "id": "x"}, "body": "e30="}',
     ]
-    with start(bench, "-P", "solo"):
+    with start(bench, "-P", "solo") as worker:
         bench.server.client().lpush("celery", *bad)
         eventually(lambda: len(app.driver.admin.dead_letters("celery")) == len(bad))
         assert task(app, "add").delay(1, 1).get(timeout=20) == 2
+    assert not [line for line in worker.log if "listener" in line]
     letters = app.driver.admin.dead_letters("celery")
     assert sorted(letter.payload for letter in letters) == sorted(bad)
     assert all(letter.reason for letter in letters)

@@ -8,9 +8,10 @@ from canvas.app.application import Canvas
 from canvas.app.connection import kombu_connection, kombu_pool, of_kombu
 from canvas.celery_names.messages.task_messages import TaskMessages
 from canvas.celery_names.utils.functional import maybe_list
+from canvas.config.queue_forms import attributes_of, queue_of
 from canvas.config.sources import imported
 from canvas.errors import ConfigurationError
-from canvas.model.queue import Queue
+from canvas.model.queue import Binding, Exchange, Queue
 
 _NO_KOMBU = (
     "{name}: expected kombu to be installed, and a broker that it knows: send tasks with task.apply_async or "
@@ -36,7 +37,7 @@ def producer_pool(app: Canvas) -> Any:
 
 
 class Queues(dict[str, Any]):
-    """The queues of the settings by name. A name that is not there is a queue of its own, unless
+    """The queues of the settings by name or alias. A name that is not there is a queue of its own, unless
     ``task_create_missing_queues`` is off: then it raises KeyError."""
 
     def __init__(self, app: Canvas) -> None:
@@ -44,6 +45,9 @@ class Queues(dict[str, Any]):
         super().__init__({queue.name: kombu_queue(queue) for queue in app.router.consumed()})
 
     def __missing__(self, name: str) -> Any:
+        known = self._app.router.aliased(name)
+        if known != name:
+            return self[known]
         if not self._app.router.creates_missing:
             raise KeyError(name)
         return kombu_queue(Queue(name).filled())
@@ -56,14 +60,9 @@ class Queues(dict[str, Any]):
     def add(self, queue: Any, **options: Any) -> Any:
         """Add a queue to those of the app: a queue of kombu, or a name with ``exchange``, ``exchange_type`` and
         ``routing_key``."""
-        exchange = getattr(queue, "exchange", None)
-        found = Queue(
-            getattr(queue, "name", queue), getattr(exchange, "name", options.get("exchange") or ""),
-            getattr(queue, "routing_key", options.get("routing_key") or "") or "",
-            getattr(exchange, "type", options.get("exchange_type") or "direct"),
-        )  # fmt: skip
+        found = queue_of({"name": queue, **options} if isinstance(queue, str) else queue)
         self._app.router.add(found)
-        self[found.name] = queue if exchange is not None else kombu_queue(found.filled())
+        self[found.name] = kombu_queue(found.filled()) if isinstance(queue, str) else queue
         return self[found.name]
 
     def select_add(self, queue: Any, **options: Any) -> Any:
@@ -89,8 +88,21 @@ class Queues(dict[str, Any]):
 
 def kombu_queue(queue: Queue) -> Any:
     """A queue as kombu has it, or as canvas serves it in its place."""
-    exchange = kombu_name("kombu:Exchange")(queue.exchange, type=queue.exchange_type)
-    return kombu_name("kombu:Queue")(queue.name, exchange, queue.routing_key, queue_arguments=queue.arguments)
+    about = queue.declaration
+    own = Exchange(
+        queue.exchange, queue.exchange_type, about.exchange_durable, about.exchange_auto_delete,
+        about.exchange_arguments, about.exchange_no_declare,
+    )  # fmt: skip
+    bindings = [_kombu_binding(way) for way in about.bindings]
+    return kombu_name("kombu:Queue")(queue.name, _kombu_exchange(own), bindings=bindings, **attributes_of(queue))
+
+
+def _kombu_exchange(exchange: Exchange) -> Any:
+    return kombu_name("kombu:Exchange")(**exchange._asdict())
+
+
+def _kombu_binding(way: Binding) -> Any:
+    return kombu_name("kombu.entity:binding")(_kombu_exchange(way.exchange), way.routing_key, way.arguments)
 
 
 class Router:

@@ -8,10 +8,11 @@ from functools import partial
 from itertools import count
 
 from canvas.drivers.amqp.channels.connecting import connect
-from canvas.drivers.amqp.channels.consumer_channel import Arrived, Held, Wake, readable
+from canvas.drivers.amqp.channels.consumer_channel import Arrived, Held
 from canvas.drivers.amqp.channels.link import Blockage, Link
 from canvas.drivers.amqp.channels.publisher import Publication, Publisher
 from canvas.drivers.amqp.channels.session import Session
+from canvas.drivers.amqp.channels.waking import Wake, readable
 from canvas.drivers.amqp.contents import Outgoing, deliveries_of, due_of, to_content, to_payload
 from canvas.drivers.amqp.delays.celery_ladder import CeleryLadder
 from canvas.drivers.amqp.delays.queues import DelayQueues
@@ -92,7 +93,7 @@ class AmqpBroker:
             found = self.sessions.get(worker)
             if found is None:
                 connect = partial(self.link, heartbeat=True)
-                found = Session(connect, self.topology.make_known, self.durable, self.broken)
+                found = Session(connect, self.topology, self.durable, self.broken)
                 self.sessions[worker] = found
             return found
 
@@ -136,7 +137,8 @@ class AmqpBroker:
         """Note what the broker has delivered, to be leased by ``register``."""
         early: list[tuple[Outgoing, Held]] = []
         for one in arrived:
-            payload, message_id, own_id = to_payload(one.content, one.exchange, one.routing_key)
+            copied_to = one.queue if one.exchange else ""
+            payload, message_id, own_id = to_payload(one.content, one.exchange, one.routing_key, copied_to)
             held = Held(one.link, one.number, message_id, one.at)
             due = due_of(one.content)
             if due > self._now():

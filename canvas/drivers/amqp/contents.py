@@ -144,14 +144,17 @@ def _is_delay(death: Any) -> bool:
     return isinstance(death, dict) and str(death.get("queue")).startswith(DELAY_QUEUES)
 
 
-def to_payload(content: Content, exchange: str, routing_key: str) -> tuple[bytes, str, bool]:
-    """The envelope of a message that came, its id, and whether its sender gave the id."""
+def to_payload(content: Content, exchange: str, routing_key: str, queue: str = "") -> tuple[bytes, str, bool]:
+    """The envelope of a message that came, its id, and whether its sender gave the id. ``queue``: the one of the queues
+    that an exchange gave a copy of the message to; each copy has an id of its own."""
     properties, body = content.properties, content.body
     if properties.get("type") == RAW:
         return body, message_id_of(body), False
     own = properties.get("message_id")
     headers = _headers_of(properties)
     message_id = own or _derived_id(properties, headers, body)
+    if queue:
+        message_id = f"{message_id}@{queue}"
     kept = {name: value for name, value in properties.items() if name not in _OF_THE_MESSAGE}
     message = EncodedMessage(
         body, properties.get("content_type") or "application/data", properties.get("content_encoding") or "binary",

@@ -5,16 +5,16 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 from canvas.drivers.amqp.channels.publisher import Publication, Publisher
-from canvas.drivers.amqp.contents import Outgoing
+from canvas.drivers.amqp.contents import Outgoing, to_content
 from canvas.drivers.amqp.delays.names import DelayQueue
 from canvas.drivers.amqp.delays.queues import DelayQueues
 from canvas.drivers.amqp.protocol.frames import Content, Returned, written
 from canvas.drivers.amqp.topology import Topology
+from canvas.drivers.amqp.unroutable import UnroutableMessages
 from canvas.drivers.ports.message_state import StateParts
 from canvas.errors import EncodeError
 from canvas.model.ids import new_id
 from canvas.model.message import Publish
-from canvas.model.queue import Queue
 from canvas.model.settlement import DelayedPublish
 from canvas.telemetry import emit
 
@@ -37,12 +37,16 @@ class Destinations:
         self._topology = topology
         self._delays = delays
         self._now = now
+        self._unroutable = UnroutableMessages()
 
     def exists(self, message: Publish) -> bool:
-        """Make the queue that a message is routed to. Returns whether its exchange exists."""
+        """Make the queue that a message is routed to. Returns whether its exchange exists; if not, that is reported."""
         if message.queue is not None:
             self._topology.declare([message.queue])
-        return not message.exchange or self._topology.has_exchange(message.exchange)
+        if not message.exchange or self._topology.has_exchange(message.exchange):
+            return True
+        self._report(message.exchange, message.routing_key, to_content(message.payload))
+        return False
 
     def outgoing(self, publishes: Iterable[Publish], deferrals: Iterable[DelayedPublish] = ()) -> list[Outgoing]:
         """Messages as outboxes keep them; without those whose exchange does not exist. Raises EncodeError for one that
@@ -63,6 +67,7 @@ class Destinations:
         found = []
         for one in outgoing:
             if one.exchange and not self._topology.has_exchange(one.exchange):
+                self._report(one.exchange, one.routing_key, one.content())
                 continue
             exchange, left = one.exchange, one.due - self._now() if one.due else 0.0
             if left > 0:
@@ -80,16 +85,21 @@ class Destinations:
         return [copy._replace(content=_carried(one, copy.content)) for one, copy in pairs]
 
     def remade(self, returned: Iterable[Returned]) -> list[Publication]:
-        """Make the queues that returned messages were sent to; these messages. For others no binding matches."""
+        """Make the queues that returned messages were sent to; these messages. Others are reported: no binding matches,
+        or their queue is left to other programs."""
         found = []
         for one in returned:
             delay = DelayQueue.named(one.exchange)
             if delay is not None:
                 self._delays.make(delay)
             elif one.exchange:
+                why = f"exchange {one.exchange!r} has no queue for the routing key {one.routing_key!r}"
+                self._unroutable.report(one.exchange, one.routing_key, one.content.properties, why)
                 continue
-            else:
-                self._topology.declare([Queue(one.routing_key)], again=True)
+            elif not self._topology.make_again(one.routing_key):
+                why = f"there is no queue {one.routing_key!r}, which has no_declare"
+                self._unroutable.report("", one.routing_key, one.content.properties, why)
+                continue
             found.append(Publication(one.exchange, one.routing_key, one.content))
         return found
 
@@ -99,7 +109,16 @@ class Destinations:
         for delay in {DelayQueue.named(one.exchange) for one in messages}:
             if delay is not None:
                 self._delays.make(delay)
-        return [one for one in messages if not one.exchange or self._topology.has_exchange(one.exchange)]
+        found = []
+        for one in messages:
+            if not one.exchange or self._topology.has_exchange(one.exchange):
+                found.append(one)
+            else:
+                self._report(one.exchange, one.routing_key, one.content)
+        return found
+
+    def _report(self, exchange: str, routing_key: str, content: Content) -> None:
+        self._unroutable.report(exchange, routing_key, content.properties, f"there is no exchange {exchange!r}")
 
     def elsewhere(self, refused: Sequence[Publication]) -> list[Publication]:
         """Messages that the broker does not take: those that were to be delayed go to other queues of delays."""
@@ -167,7 +186,7 @@ class Outboxes:
         if refused and time.monotonic() >= self._report_at:
             self._report_at = time.monotonic() + _REPORTED_EVERY
             keys = sorted({outgoing[place].routing_key for place in refused})
-            emit("message.refused", queues=", ".join(keys), messages=len(refused))
+            emit("broker.queues_full", queues=", ".join(keys), messages=len(refused))
         return len(refused)
 
 

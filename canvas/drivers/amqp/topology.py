@@ -13,7 +13,7 @@ from canvas.drivers.amqp.channels.connecting import close, errors
 from canvas.drivers.silence import reported
 from canvas.errors import EncodeError, OperationalError, RefusedError
 from canvas.interruptions import interruption
-from canvas.model.queue import Queue
+from canvas.model.queue import Exchange, Queue
 
 T = TypeVar("T")
 _STREAM = "'stream'"
@@ -40,8 +40,8 @@ class Topology:
         self._channel: Any = None
         self._declared: set[tuple[str, str, str]] = set()
         self._exchanges: set[str] = {""}
-        self._arguments: dict[str, dict[str, Any] | None] = {}
-        """Of queues that were declared, by name."""
+        self._queues: dict[str, Queue] = {}
+        """By name, the queues that were declared."""
         self._taken, self._most = _SURELY_TAKEN, float("inf")
         """Bytes of a message that the broker takes, as far as they are known, and those beyond which it takes none."""
 
@@ -55,22 +55,31 @@ class Topology:
                 self._declared.add(key)
 
     def _declare(self, queue: Queue) -> None:
-        self._arguments[queue.name] = queue.arguments
-        self.declare_exchange(queue.exchange, queue.exchange_type)
+        self._queues[queue.name] = queue
+        if queue.declaration.no_declare:
+            return
+        ways = queue.ways()
+        for way in ways:
+            self._make_exchange(way.exchange)
         self._make_queue(queue)
-        self.bind(queue.name, queue.exchange, queue.routing_key)
+        for way in ways:
+            self.bind(queue.name, way.exchange.name, way.routing_key, way.arguments)
 
     def _make_queue(self, queue: Queue) -> None:
-        """Make a queue; one that exists with other arguments stays as it is."""
+        """Make a queue; one that exists with other arguments stays as it is.
+
+        One that is exclusive is made as one that others may use: clients and workers have connections of their own.
+        """
+        about = queue.declaration
         try:
             self.call(
                 lambda channel: channel.queue_declare(
-                    queue.name, durable=True, auto_delete=False, arguments=queue.arguments
+                    queue.name, durable=about.durable, auto_delete=about.auto_delete, arguments=queue.arguments
                 )
             )
         except _Differs as exc:
             if _STREAM in str(exc):
-                self._arguments[queue.name] = {"x-queue-type": "stream"}
+                self._queues[queue.name] = queue._replace(arguments={"x-queue-type": "stream"})
                 return
             warnings.warn(
                 f"queue {queue.name!r} exists with other arguments, and is used as it is: {exc}", stacklevel=2
@@ -78,10 +87,18 @@ class Topology:
 
     def declare_exchange(self, name: str, kind: str, durable: bool = True) -> None:
         """Make an exchange; one that exists with other arguments stays as it is."""
-        if name in self._exchanges:
+        self._make_exchange(Exchange(name, kind, durable))
+
+    def _make_exchange(self, wanted: Exchange) -> None:
+        name, kind, durable, auto_delete, arguments, no_declare = wanted
+        if name in self._exchanges or no_declare:
             return
         try:
-            self.call(lambda channel: channel.exchange_declare(name, type=kind, durable=durable, auto_delete=False))
+            self.call(
+                lambda channel: channel.exchange_declare(
+                    name, type=kind, durable=durable, auto_delete=auto_delete, arguments=arguments
+                )
+            )
         except _Differs as exc:
             warnings.warn(f"exchange {name!r} exists with other arguments, and is used as it is: {exc}", stacklevel=2)
         self._exchanges.add(name)
@@ -91,9 +108,9 @@ class Topology:
         self._make_queue(Queue(name, arguments=arguments))
         self.bind(name, name, routing_key)
 
-    def bind(self, queue: str, exchange: str, routing_key: str) -> None:
+    def bind(self, queue: str, exchange: str, routing_key: str, arguments: dict[str, Any] | None = None) -> None:
         """Bind a queue to an exchange."""
-        self.call(lambda channel: channel.queue_bind(queue, exchange, routing_key))
+        self.call(lambda channel: channel.queue_bind(queue, exchange, routing_key, arguments=arguments))
 
     def bind_exchange(self, target: str, exchange: str, routing_key: str) -> None:
         """Have an exchange send messages on to another one, ``target``."""
@@ -114,12 +131,25 @@ class Topology:
                 )
 
     def _type(self, queue: str) -> Any:
-        return (self._arguments.get(queue) or {}).get("x-queue-type")
+        return self._argument(queue, "x-queue-type")
+
+    def _argument(self, queue: str, name: str) -> Any:
+        known = self._queues.get(queue)
+        return None if known is None else (known.arguments or {}).get(name)
+
+    def goes_with_its_consumers(self, queue: str) -> bool:
+        """Whether the broker deletes a queue, with its messages, once it has had a consumer and has none any more."""
+        known = self._queues.get(queue)
+        return known is not None and known.declaration.auto_delete
+
+    def has_one_active_consumer(self, queue: str) -> bool:
+        """Whether the broker gives the messages of a queue to one of its consumers at a time."""
+        return self._argument(queue, "x-single-active-consumer") is True
 
     def most_deliveries(self, queue: str) -> int:
         """The deliveries of a message after which it has to be put into a queue anew: RabbitMQ drops it after a few
         more."""
-        limit = (self._arguments.get(queue) or {}).get("x-delivery-limit")
+        limit = self._argument(queue, "x-delivery-limit")
         return max(1, min(_MOST_DELIVERIES, limit - 1)) if isinstance(limit, int) else _MOST_DELIVERIES
 
     def forget_exchanges(self) -> None:
@@ -140,7 +170,13 @@ class Topology:
     def make_known(self, queue: str) -> None:
         """Make sure that a queue exists, by default with the arguments that it was declared with here."""
         if self.length(queue) is None:
-            self.declare([Queue(queue, arguments=self._arguments.get(queue))], again=True)
+            self.make_again(queue)
+
+    def make_again(self, queue: str) -> bool:
+        """Make a queue that is gone, as it was declared here. Returns whether that is left to this program."""
+        known = self._queues.get(queue) or Queue(queue)
+        self.declare([known], again=True)
+        return not known.declaration.no_declare
 
     def check_size(self, size: int) -> None:
         """Raise EncodeError for the body of a message that is larger than the broker takes. It does not say how large

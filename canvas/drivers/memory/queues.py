@@ -14,11 +14,11 @@ from canvas.drivers.ports.values import DeadLetter
 from canvas.drivers.priority import step_of
 from canvas.drivers.stored_messages import loss_headers, redelivered
 from canvas.model.message import Publish
-from canvas.model.queue import Queue
+from canvas.model.queue import Binding, Queue
 from canvas.model.settlement import UniqueLock
 
 Clock = Callable[[], float]
-Binding = tuple[str, str, str]
+BindingKey = tuple[str, str, str]
 """Exchange type, routing key, queue."""
 
 
@@ -31,7 +31,7 @@ class MemoryQueues:
         self.lock = threading.RLock()
         self.changed = threading.Condition(self.lock)
         self.queues: dict[tuple[str, int], deque[bytes]] = defaultdict(deque)
-        self.bindings: dict[str, dict[Binding, Queue]] = defaultdict(dict)
+        self.bindings: dict[str, dict[BindingKey, Binding]] = defaultdict(dict)
         self.unacked: dict[str, tuple[str, bytes]] = {}
         self.early_acked: dict[str, tuple[str, bytes]] = {}
         self.orphaned: dict[str, tuple[float, str]] = {}
@@ -60,16 +60,16 @@ class MemoryQueues:
 
     def bind(self, queue: Queue) -> None:
         """Bind a queue to its exchange."""
-        queue = queue.filled()
-        self.bindings[queue.exchange][queue.exchange_type, queue.routing_key, queue.name] = queue
+        for way in queue.ways():
+            self.bindings[way.exchange.name][way.exchange.type, way.routing_key, queue.name] = way
 
     def route(self, message: Publish) -> list[str]:
         if not message.exchange:
             return [message.routing_key]
-        if message.queue is not None and message.queue.filled().exchange == message.exchange:
+        if message.queue is not None and any(way.exchange.name == message.exchange for way in message.queue.ways()):
             self.bind(message.queue)
-        bound = sorted(self.bindings[message.exchange].items())
-        return list(dict.fromkeys(queue.name for _, queue in bound if queue.takes(message.routing_key)))
+        bound = sorted(self.bindings[message.exchange].items(), key=lambda one: one[0])
+        return list(dict.fromkeys(name for (*_, name), way in bound if way.takes(message.routing_key)))
 
     def release(self, tag: str, *, mark: bool = False, count_delivery: bool = False) -> bool:
         """Return a lease to the head of its queue. Returns whether it was held."""

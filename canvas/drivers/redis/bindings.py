@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from canvas.drivers.redis.connection.client import RedisClient
 from canvas.drivers.redis.keys import BrokerKeys
-from canvas.model.queue import Queue, topic_pattern
+from canvas.model.queue import Binding, Queue, topic_pattern
 
 _FRESH_FOR = 5.0
 
@@ -22,11 +22,11 @@ class Bindings:
     def declare(self, queues: Sequence[Queue]) -> None:
         """Bind queues to their exchanges, in kombu's sets."""
         commands = []
-        for queue in map(Queue.filled, queues):
-            member = self._keys.sep.join((queue.routing_key, _pattern(queue), queue.name))
-            keys = (self._keys.binding(queue.exchange), self._keys.permanent_binding(queue.exchange))
+        for name, way in ((queue.name, way) for queue in queues for way in queue.ways()):
+            member, exchange = self._keys.sep.join((way.routing_key, _pattern(way), name)), way.exchange.name
+            keys = (self._keys.binding(exchange), self._keys.permanent_binding(exchange))
             commands += [("SADD", key, member) for key in keys]
-            self.forget(queue.exchange)
+            self.forget(exchange)
         if commands:
             self._link.pipeline(commands, transaction=True)
 
@@ -36,9 +36,9 @@ class Bindings:
 
     def ensure(self, queue: Queue, exchange: str) -> None:
         """Bind a queue, if ``exchange`` is its exchange and it is not bound there yet."""
-        filled = queue.filled()
-        if filled.exchange == exchange and all(bound != filled.name for _, _, bound in self._read(exchange)):
-            self.declare([filled])
+        theirs = any(way.exchange.name == exchange for way in queue.ways())
+        if theirs and all(bound != queue.name for _, _, bound in self._read(exchange)):
+            self.declare([queue])
 
     def queues(self, exchange: str, routing_key: str) -> list[str]:
         """The queues a message goes to; none, silently, where no binding matches."""
@@ -63,10 +63,10 @@ class Bindings:
         return parsed
 
 
-def _pattern(queue: Queue) -> str:
+def _pattern(way: Binding) -> str:
     """A topic binding's key as the regular expression that kombu stores; empty for direct ones."""
-    if queue.exchange_type == "fanout":
+    if way.exchange.type == "fanout":
         return "^.*?$"
-    if queue.exchange_type != "topic":
+    if way.exchange.type != "topic":
         return ""
-    return topic_pattern(queue.routing_key)
+    return topic_pattern(way.routing_key)

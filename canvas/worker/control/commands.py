@@ -6,8 +6,8 @@ from importlib import reload as reload_module
 from signal import Signals
 from typing import Any
 
+from canvas.config.queue_forms import queue_of
 from canvas.errors import ConfigurationError
-from canvas.model.queue import Queue
 from canvas.remote.signal_names import signal_named
 from canvas.task.limits import rate_to_interval
 from canvas.telemetry import emit
@@ -134,11 +134,12 @@ class Panel(Inspection):
 
     def add_consumer(
         self, queue: str, exchange: str | None = None, exchange_type: str = "direct", routing_key: str | None = None,
-        **_options: Any,
+        **options: Any,
     ) -> Answer:  # fmt: skip
         if queue in self._plan.queues:
             return {"ok": f"already consuming from {queue!r}"}
-        declared = Queue(queue, exchange or "", routing_key or "", exchange_type or "direct")
+        address = {"exchange": exchange, "routing_key": routing_key, "exchange_type": exchange_type}
+        declared = queue_of({**options, **address, "name": queue})
         self._app.router.add(declared)
         self._app.driver.broker.declare([declared])
         self._pool.ask(ConsumeQueues([*self._plan.queues, queue]))

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from canvas.config.queue_forms import attributes_of
 from canvas.masking import split_urls
+from canvas.model.queue import Queue
 from canvas.text import safe_repr
 
 Answer = dict[str, Any]
@@ -40,17 +41,15 @@ def plain(value: Any) -> Any:
     return value if isinstance(value, str | int | float | bool | None) else repr(value)
 
 
-def queue(queue: Any) -> Answer:
+def queue(queue: Queue) -> Answer:
     """A queue, as kombu describes one."""
+    about = queue.declaration
     exchange = {
-        "name": queue.exchange, "type": queue.exchange_type, "arguments": None, "durable": True, "passive": False,
-        "auto_delete": False, "delivery_mode": None, "no_declare": False,
+        "name": queue.exchange, "type": queue.exchange_type, "arguments": about.exchange_arguments,
+        "durable": about.exchange_durable, "passive": False, "auto_delete": about.exchange_auto_delete,
+        "delivery_mode": None, "no_declare": about.exchange_no_declare,
     }  # fmt: skip
-    nothing = ("binding_arguments", "consumer_arguments", "alias", "no_declare")
-    flags = {"durable": True, "exclusive": False, "auto_delete": False, "no_ack": False, "bindings": []}
-    named = {"name": queue.name, "exchange": exchange, "routing_key": queue.routing_key}
-    arguments = {"queue_arguments": queue.arguments, **attributes_of(queue.arguments)}
-    return {**dict.fromkeys(nothing), **arguments, **named, **flags}
+    return {**attributes_of(queue), "name": queue.name, "exchange": exchange, "no_ack": False, "bindings": []}
 
 
 def broker(url: str) -> Answer:

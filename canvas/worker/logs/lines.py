@@ -76,7 +76,7 @@ def _message_dead(queue: str, reason: str, **_: Any) -> None:
     _worker.critical("A message of queue %s cannot be run: %s; kept as a dead letter", queue, reason)
 
 
-def _message_refused(queues: str, messages: int, **_: Any) -> None:
+def _queues_full(queues: str, messages: int, **_: Any) -> None:
     why = "the queue is full, or its node is unreachable"
     _worker.warning("RabbitMQ takes no messages for %s: %s. %d messages wait in the outbox", queues, why, messages)
 
@@ -254,7 +254,7 @@ _LINES: list[tuple[str, Callable[..., None], logging.Logger, int]] = [
     ("task.terminated", _task_terminated, _worker, logging.INFO),
     ("task.unregistered", _task_unknown, _worker, logging.ERROR),
     ("message.dead_lettered", _message_dead, _worker, logging.CRITICAL),
-    ("message.refused", _message_refused, _worker, logging.WARNING),
+    ("broker.queues_full", _queues_full, _worker, logging.WARNING),
     ("control.undecodable", _control_undecodable, _worker, logging.ERROR),
     ("broker.outage", _away, _worker, logging.ERROR),
     ("broker.retrying", _awaited, _worker, logging.ERROR),

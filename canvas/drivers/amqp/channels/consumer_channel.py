@@ -1,13 +1,11 @@
-"""A worker's channel: connecting, the consumers that push messages to it, and waiting for these."""
+"""A worker's channel: connecting, and the consumers that push messages to it."""
 
-import os
-import select
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import count
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from canvas.drivers.amqp.channels.confirms import Confirms
 from canvas.drivers.amqp.channels.link import CHANNEL, Link
@@ -47,6 +45,19 @@ class Held(NamedTuple):
     """When it came, by this process's monotonic clock."""
 
 
+class QueueKinds(Protocol):
+    """The facts of queues that the channel of a worker depends on."""
+
+    def make_known(self, queue: str) -> None:
+        """Make sure that a queue exists."""
+
+    def goes_with_its_consumers(self, queue: str) -> bool:
+        """Whether the broker deletes a queue, with its messages, once it has had a consumer and has none any more."""
+
+    def has_one_active_consumer(self, queue: str) -> bool:
+        """Whether the broker gives the messages of a queue to one of its consumers at a time."""
+
+
 class ConsumerChannel:
     """The channel of one worker, opened at its first use and again after it was lost.
 
@@ -54,10 +65,10 @@ class ConsumerChannel:
     """
 
     def __init__(
-        self, connect: Callable[[], Link], make_known: Callable[[str], None], transactional: bool,
+        self, connect: Callable[[], Link], kinds: QueueKinds, transactional: bool,
         broken: Callable[[], object] = lambda: None,
     ) -> None:  # fmt: skip
-        """``make_known`` makes sure that a queue exists. ``transactional``: whether publications and acks are one
+        """``transactional``: whether publications and acks are one
         transaction; if not, RabbitMQ confirms the publications before the acks are sent. ``broken`` is called when the
         channel is lost."""
         self.lock = threading.RLock()
@@ -65,7 +76,7 @@ class ConsumerChannel:
         self._confirms = Confirms()
         self._connect = connect
         self._broken = broken
-        self._make_known = make_known
+        self._kinds = kinds
         self._link: Link | None = None
         self._buffer: deque[Arrived] = deque()
         self._known: set[str] = set()
@@ -184,7 +195,7 @@ class ConsumerChannel:
 
     def _make_sure(self, queue: str) -> None:
         if queue not in self._known:
-            self._make_known(queue)
+            self._kinds.make_known(queue)
             self._known.add(queue)
 
     def prepare_wait(self, queues: Sequence[str]) -> Link | None:
@@ -202,14 +213,37 @@ class ConsumerChannel:
                 for queue in [queue for queue in self._consumers if queue not in queues]:
                     self._stop_consumer(link, queue)
                 for queue in queues:
-                    if self._consumers.get(queue) in busy:
-                        self._stop_consumer(link, queue)
                     if queue not in self._consumers:
                         self._start_consumer(link, queue)
+                    elif self._consumers[queue] in busy:
+                        self._replace_consumer(link, queue)
                 return None if self._buffer else link
             except OperationalError:
                 self.lose(self._link)
                 raise
+
+    def _replace_consumer(self, link: Link, queue: str) -> None:
+        """Have another consumer get the next message.
+
+        Where only one consumer is active, it stays: another worker would get the next message while this one runs.
+        Where the queue would go with its last consumer, the new one comes first.
+        """
+        if self._kinds.has_one_active_consumer(queue):
+            return
+        old = self._consumers[queue]
+        if not self._kinds.goes_with_its_consumers(queue):
+            self._stop_consumer(link, queue)
+            self._start_consumer(link, queue)
+        else:
+            self._start_consumer(link, queue)
+            self._cancel(link, old)
+
+    def _stays(self, queue: str) -> bool:
+        """Whether the consumer of a queue has to stay although its worker takes nothing now."""
+        if self._kinds.goes_with_its_consumers(queue):
+            return True
+        runs = self._consumers[queue] in {self._pushed.get(held.number) for held in self.held.values()}
+        return runs and self._kinds.has_one_active_consumer(queue)
 
     def _start_consumer(self, link: Link, queue: str) -> None:
         self._make_sure(queue)
@@ -218,7 +252,10 @@ class ConsumerChannel:
         link.send(methods.consume(CHANNEL, queue, tag, no_wait=True))
 
     def _stop_consumer(self, link: Link, queue: str) -> None:
-        link.call(methods.cancel(CHANNEL, self._consumers.pop(queue)), methods.CANCEL_OK)
+        self._cancel(link, self._consumers.pop(queue))
+
+    def _cancel(self, link: Link, tag: str) -> None:
+        link.call(methods.cancel(CHANNEL, tag), methods.CANCEL_OK)
         self._take_pushed(link)
 
     def _take_pushed(self, link: Link) -> bool:
@@ -242,36 +279,3 @@ class ConsumerChannel:
                 raise
             cancelled, self._cancelled = self._cancelled, False
             return came or cancelled
-
-
-class Wake:
-    """A pipe that ends a wait."""
-
-    def __init__(self) -> None:
-        self.reading, self._writing = os.pipe()
-        for end in (self.reading, self._writing):
-            os.set_blocking(end, False)
-
-    def set(self) -> None:
-        try:
-            os.write(self._writing, b"x")
-        except BlockingIOError:
-            return  # the pipe is full of wake-ups already
-
-    def clear(self) -> bool:
-        """Whether it was set."""
-        try:
-            return bool(os.read(self.reading, 4096))
-        except BlockingIOError:
-            return False
-
-
-def readable(link: Link, wake: int, seconds: float) -> None:
-    """Wait until the broker has sent something, ``wake`` can be read, or ``seconds`` have passed."""
-    poll = select.poll()
-    try:
-        poll.register(link.fileno(), select.POLLIN)
-        poll.register(wake, select.POLLIN)
-        poll.poll(max(0.0, seconds) * 1000)
-    except (OSError, ValueError):
-        return  # the link was lost to another thread, which its next use reports

@@ -48,7 +48,9 @@ class Session(ConsumerChannel):
         returned: list[Returned] = []
         arrived = [self._buffer.popleft() for _ in range(min(limit, len(self._buffer)))]
         missing = limit - len(arrived)
-        for queue in queues if missing else ():
+        # RabbitMQ refuses to have messages got from a queue with one active consumer, or gives them out of their order.
+        queues = [queue for queue in queues if missing and not self._kinds.has_one_active_consumer(queue)]
+        for queue in queues:
             self._make_sure(queue)
         if frames:
             first = queues[0] if queues else ""
@@ -128,14 +130,20 @@ class Session(ConsumerChannel):
             self.return_held(list(self.held))
 
     def return_buffered(self) -> int:
-        """Stop the consumers, and return to their queues what they got and was not leased. Returns how many."""
+        """Stop the consumers, and return to their queues what they got and was not leased. Returns how many.
+
+        A consumer that has to stay keeps what it got.
+        """
         with self.lock:
             if self._link is None or not (self._consumers or self._buffer):
                 return 0
             try:
-                for queue in list(self._consumers):
+                for queue in [queue for queue in self._consumers if not self._stays(queue)]:
                     self._stop_consumer(self._link, queue)
-                numbers = [self._buffer.popleft().number for _ in range(len(self._buffer))]
+                kept = [one for one in self._buffer if one.queue in self._consumers]
+                numbers = [one.number for one in self._buffer if one.queue not in self._consumers]
+                self._buffer.clear()
+                self._buffer.extend(kept)
                 if numbers:
                     self._exchange(self._link, (), (), numbers, (), 0)
                 return len(numbers)

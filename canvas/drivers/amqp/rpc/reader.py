@@ -4,8 +4,8 @@ import threading
 import time
 from collections.abc import Callable
 
-from canvas.drivers.amqp.channels.consumer_channel import Wake, readable
 from canvas.drivers.amqp.channels.link import CHANNEL, Link
+from canvas.drivers.amqp.channels.waking import Wake, readable
 from canvas.drivers.amqp.protocol import methods
 from canvas.drivers.amqp.protocol.frames import Delivered, OtherMethod, ack
 from canvas.errors import OperationalError, RefusedError
