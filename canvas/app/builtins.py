@@ -2,6 +2,7 @@
 
 from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from inspect import isasyncgenfunction, iscoroutinefunction
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -159,9 +160,10 @@ def wake(self: Task[Any], due: float | None) -> float | None:
 
 def cancel_nodes(self: Task[Any], run: str, attempt: int, numbers: list[int]) -> None:
     """Cancel nodes of a run whose results are not needed any more."""
-    from canvas.workflows.run import cancel_nodes as cancel
+    from canvas.workflows.cancelling import cancel_nodes as cancel
+    from canvas.workflows.run import Run
 
-    cancel(self.app, run, attempt, numbers)
+    cancel(self.app, run, attempt, numbers, partial(Run.find, self.app))
 
 
 def run_outcome(self: Task[Any], run: str) -> Any:

@@ -4,8 +4,8 @@ Modules that load networkx are imported where they are used: a worker that cance
 """
 
 import logging
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Self
 
 from canvas.caller_warnings import ends_in_caller
@@ -14,10 +14,11 @@ from canvas.errors import RunLost
 from canvas.model import states
 from canvas.model.ids import Lineage
 from canvas.model.record import Record
+from canvas.model.run_index import CANCELLING, in_celery_form
 from canvas.model.settlement import Settlement
-from canvas.model.workflow_run import STAMP, NodeRef, RunNode, stamp_of, task_id_of
+from canvas.model.workflow_run import STAMP, NodeRef, RunNode, stamp_of
 from canvas.producer.outbox import Outbox
-from canvas.workflows.cancelling import end_waits, is_ending, look_inside, open_nodes, task_ids
+from canvas.workflows.cancelling import cancel_runs, end_waits, is_ending, look_inside, open_nodes
 from canvas.workflows.compose.other_names import refuse_other_names
 from canvas.workflows.labels import labels_of
 from canvas.workflows.progress.async_run import AsyncRun
@@ -151,17 +152,29 @@ class Run(AsyncRun["Run"]):
         marks = ["cancelled", "overdue"] if overdue is not None and not self.about["cancelled"] else ["cancelled"]
         if not self.app.run_store.mark(self.id, self.attempt, *marks):
             return False
+        by_celery = self._stop(terminate, signal)
+        if nodes_of_celery(self.about, self.nodes, records) or by_celery:
+            # Nothing starts its next nodes: an attempt that is cancelled from its start on ends it.
+            self._begin_attempt(self._look(), failed=False, cancelled=True)
+        return True
+
+    def cancel_again(self) -> None:
+        """Complete the cancellation of this run: runs inside of it may have started at that moment, and the process
+        that cancelled it may have been killed. Another run is left as it is. Raises RunLost, OperationalError."""
+        if self._status(self._look()).state == CANCELLING and not in_celery_form(self.about):
+            self._stop(self.app.run_store.is_overdue(self.id, self.attempt), "SIGTERM", again=True)
+
+    def _stop(self, terminate: bool, signal: str, again: bool = False) -> bool:
+        """Stop all of a cancelled attempt that may run or wait. Returns whether Celery workers have taken a part of it.
+        ``again``: of the runs inside, cancel only those that are not cancelled."""
         stamps = {STAMP: stamp_of(self.id, self.attempt)}
         self.app.control.revoke_by_stamped_headers(stamps, terminate=terminate, signal=signal)
         places = [(NodeRef(self.id, self.attempt, number), node) for number, node in enumerate(self.nodes)]
         end_waits(self.app, places)
         left = open_nodes(self.app, [place for place, _ in places], self.nodes, self._look()[:-1])
         inside = look_inside(self.app, left)
-        _cancel_runs(self.app, inside.runs, terminate, signal)
-        if nodes_of_celery(self.about, self.nodes, records) or inside.by_celery:
-            # Nothing starts its next nodes: an attempt that is cancelled from its start on ends it.
-            self._begin_attempt(self._look(), failed=False, cancelled=True)
-        return True
+        cancel_runs(partial(Run.find, self.app), inside.runs, terminate, signal, again)
+        return inside.by_celery
 
     @refuse_other_names("signal")
     def signal(self, name: str, payload: Any = None, key: str | None = None) -> None:
@@ -265,28 +278,6 @@ def resume_in_place(
         app.driver.settler.settle([outbox.settlement()])
     else:
         found._resume(force=True)
-
-
-def cancel_nodes(app: WorkflowServices, run: str, attempt: int, numbers: Sequence[int]) -> None:
-    """Cancel nodes of one attempt with all that runs in their places. Nothing happens to those that have ended."""
-    places = [NodeRef(run, attempt, number) for number in numbers]
-    try:
-        nodes = [app.run_store.node(run, attempt, number) for number in numbers]
-    except RunLost:
-        return
-    records = app.backend.get_records([task_id_of(place) for place in places])
-    left = open_nodes(app, places, nodes, records)
-    ids = [task_id for place, node in left for task_id in task_ids(app, place, node)]
-    if ids:
-        app.control.revoke(ids, terminate=True)
-    end_waits(app, left)
-    _cancel_runs(app, look_inside(app, left).runs, True)
-
-
-def _cancel_runs(app: WorkflowServices, runs: Sequence[str], terminate: bool, signal: str = "SIGTERM") -> None:
-    for run in runs:
-        with suppress(RunLost):  # it ended long ago
-            Run.find(app, run).cancel(terminate, signal)
 
 
 def end_overdue(app: WorkflowServices, run: str, attempt: int) -> str:

@@ -190,6 +190,22 @@ def test_cancelling_reaches_the_workflows_of_items(app, flow):
     eventually(lambda: all(child.status().state == "CANCELLED" for child in children))
 
 
+def test_a_worker_completes_a_cancellation(app, flow):
+    """The process that cancels is killed after it has marked the run; or runs inside start at that moment."""
+    inner, innermost = Workflow("inner", app), Workflow("innermost", app)
+    innermost.wait_for("never", name="wait")
+    inner.add(innermost, name="innermost")
+    flow.add(inner, name="inner")
+    flow.wait_for("never", name="wait")
+    run = flow.apply_async()
+    child = eventually(lambda: run.child("inner"))
+    grandchild = eventually(lambda: child.child("innermost"))
+    eventually(lambda: grandchild.query("wait") == run.query("wait") == "AWAITING_SIGNAL")
+    app.run_store.mark(run.id, 0, "cancelled")
+    eventually(lambda: run.query() == "CANCELLED")
+    assert [one.query() for one in (child, grandchild)] == ["CANCELLED"] * 2
+
+
 def test_nesting_without_end_is_refused(app, flow, bench):
     flow.add(task(app, "builds").s(30, bench.new_key()), name="deep")
     with pytest.raises(CompositionError, match="nested 21 deep, more than workflow_max_depth"):

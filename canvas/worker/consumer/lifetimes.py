@@ -1,16 +1,19 @@
-"""Keeps what the tasks and runs of one process need for as long as they need it."""
+"""Keeps what the tasks and runs of one process need for as long as they need it, and ends what is cancelled."""
 
 import math
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 from canvas.app.application import Canvas
 from canvas.errors import CanvasError
 from canvas.model.settlement import Keep, Settlement
 from canvas.worker.settlement.job import Job
 from canvas.worker.settlement.kept_chords import keeps
+from canvas.workflows.cancelling import Cancellations
 from canvas.workflows.lifetimes import keep_waiting, retire
+from canvas.workflows.run import Run
 from canvas.workflows.store import RunStore
 
 SHORT = 0.25
@@ -44,6 +47,7 @@ class Lifetimes:
         self._busy_until = 0.0
         self._renews = renews
         self._next_renewal = self._next_search = 0.0
+        self._cancellations = Cancellations(runs, partial(Run.find, app))
         # Of Celery's keys, those that expire within this time have to be renewed before.
         self._every = max(SHORT, min(app.backend.chord_expires or _DAY, _DAY) / 3)
         self._idle_for = min(beat, self._every, WAITS_EVERY)
@@ -64,9 +68,11 @@ class Lifetimes:
             every = min(self._every, _RENEWS_EVERY)
             self._next_renewal = now + every
             self._app.driver.settler.renew(every)
-        if self._renews and self._app.driver.runs is not None and now >= self._next_search:
-            self._next_search = now + WAITS_EVERY
-            keep_waiting(self._app, self._runs)
+        if self._renews and self._app.driver.runs is not None:
+            self._cancellations.tick(now)
+            if now >= self._next_search:
+                self._next_search = now + WAITS_EVERY
+                keep_waiting(self._app, self._runs)
         return SHORT if running or now < self._busy_until else self._idle_for
 
     def _keep(self, tasks: list[Job], now: float) -> None:
