@@ -107,7 +107,8 @@ class AsyncPollingWatch(_Polled):
                 if pause is None:
                     return None
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._woken.wait(), pause)
+                    async with asyncio.timeout(pause):
+                        await self._woken.wait()
         return found
 
 

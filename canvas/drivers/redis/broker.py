@@ -94,12 +94,22 @@ class RedisBroker:
             if lists:
                 self.guards.call("publish", lists, ["1", messages[0].payload] * len(lists), delays)
             return
-        for lists, counted in self._pushes(messages):
-            self.guards.call("publish", lists, counted, delays)
+        self._push_all(self._pushes(messages), delays)
 
     async def apublish(self, messages: Sequence[Publish], delays: Delays = None) -> None:
-        for lists, counted in self._pushes(messages):
-            await self.guards.acall("publish", lists, counted, delays)
+        pushes = list(self._pushes(messages))
+        if len(pushes) == 1:
+            await self.guards.acall("publish", *pushes[0], delays)
+        elif pushes:
+            # Imported late: a program on an event loop has imported it already; all others do without.
+            import asyncio
+
+            # A caller that is cancelled between two calls leaves none of them out.
+            await asyncio.to_thread(self._push_all, pushes, delays)
+
+    def _push_all(self, pushes: Iterable[tuple[list[str], list[Any]]], delays: Delays) -> None:
+        for lists, counted in pushes:
+            self.guards.call("publish", lists, counted, delays)
 
     def _pushes(self, messages: Sequence[Publish]) -> Iterable[tuple[list[str], list[Any]]]:
         """The lists, and the payloads of each after their number, in calls that are small enough not to block the

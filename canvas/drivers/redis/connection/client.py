@@ -195,10 +195,11 @@ class RedisClient:
 
     @contextmanager
     def loop_errors(self, *but: type[Exception]) -> Iterator[None]:
-        """``errors``, where an event loop's client raises them."""
+        """``errors``, where an event loop's client raises them. A cancellation in it is not lost."""
+        from canvas.drivers.redis.connection.event_loops import cancellation_kept
         from canvas.drivers.redis.connection.redis_py import translated
 
-        with self.errors(*but), translated():
+        with cancellation_kept(), self.errors(*but), translated():
             yield
 
     def follow(self, refusal: SlotNotServed) -> None:

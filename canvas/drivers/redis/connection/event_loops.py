@@ -1,11 +1,27 @@
 """The clients of event loops: each loop has connections of its own, which are closed with it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from canvas.drivers.redis.connection.sockets import close_sockets
+
+
+@contextmanager
+def cancellation_kept() -> Iterator[None]:
+    """Raises CancelledError at the end, whatever that is, if the task was cancelled meanwhile.
+
+    redis-py sends by ``asyncio.wait_for()``, which before Python 3.12 forgets a cancellation that comes when the bytes
+    have just left.
+    """
+    task = asyncio.current_task()
+    before = 0 if task is None else task.cancelling()
+    try:
+        yield
+    finally:
+        if task is not None and task.cancelling() > before:
+            raise asyncio.CancelledError
 
 
 class LoopClients:

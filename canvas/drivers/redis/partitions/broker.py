@@ -60,8 +60,14 @@ class PartitionedBroker:
             partition.broker.publish(some, delays)
 
     async def apublish(self, messages: Sequence[Publish], delays: Delays = None) -> None:
-        for partition, some in self._routed(messages).items():
-            await partition.broker.apublish(some, delays)
+        routed = self._routed(messages)
+        if len(routed) == 1:
+            for partition, some in routed.items():
+                await partition.broker.apublish(some, delays)
+        elif routed:
+            import asyncio  # imported late, and in a thread, as in a partition's own apublish()
+
+            await asyncio.to_thread(self.publish, messages, delays)
 
     def _routed(self, messages: Iterable[Publish]) -> dict[Partition, list[Publish]]:
         found: dict[Partition, list[Publish]] = {}
