@@ -44,11 +44,11 @@ def _seconds_or_moment(context: click.Context, parameter: click.Parameter, value
 @click.option("-k", "--kwargs", "keywords", type=Json(dict), default="{}", help="Keyword arguments, JSON.")
 @click.option("--eta", help="When to run it, ISO 8601.")
 @click.option("--countdown", type=float, help="Seconds from now until it may run.")
-@click.option("--expires", callback=_seconds_or_moment, help="Seconds, or ISO 8601.")
-@click.option("--serializer", default=None, help="json or msgpack.")
-@click.option("--queue")
-@click.option("--exchange")
-@click.option("--routing-key")
+@click.option("--expires", callback=_seconds_or_moment, help="When the task expires: seconds from now, or ISO 8601.")
+@click.option("--serializer", default=None, help="The serializer of the message, such as json or msgpack.")
+@click.option("--queue", help="Queue to send it to, instead of the task's route.")
+@click.option("--exchange", help="Exchange to publish it to.")
+@click.option("--routing-key", help="Routing key of the message.")
 @click.pass_obj
 def call(obj: Any, /, name: str, arguments: list[Any], keywords: dict[str, Any], **options: Any) -> None:
     """Send task NAME; prints its id."""

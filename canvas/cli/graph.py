@@ -15,7 +15,14 @@ _OF_CELERY = {"bootsteps": "canvas inspect stats", "workers": "canvas status, or
 
 @click.command()
 @click.argument("name")
-@click.option("--format", "form", type=click.Choice(["text", "mermaid", "dot", "svg"]), default="text")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "mermaid", "dot", "svg"]),
+    default="text",
+    show_default=True,
+    help="Form of the picture.",
+)
 @click.option("--compile", "compiled", is_flag=True, help="Print the messages that it would send, and their bytes.")
 @click.pass_obj
 def graph(obj: Any, /, name: str, form: str, compiled: bool) -> None:

@@ -89,8 +89,12 @@ def _import_app(ctx: click.Context) -> None:
 
 
 def _common(function: Any) -> Any:
-    function = click.option("-t", "--timeout", type=float, default=1.0, show_default=True, help="Seconds.")(function)
-    function = click.option("-d", "--destination", callback=comma_separated, help="Nodes, comma-separated.")(function)
+    function = click.option(
+        "-t", "--timeout", type=float, default=1.0, show_default=True, help="Seconds to wait for replies."
+    )(function)
+    function = click.option(
+        "-d", "--destination", callback=comma_separated, help="Names of nodes, comma-separated. Default: all."
+    )(function)
     return click.option("-j", "--json", "as_json", is_flag=True, help="One JSON object.")(function)
 
 

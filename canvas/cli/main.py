@@ -242,7 +242,7 @@ def _plugin(entry: EntryPoint) -> click.Command:
 @click.option("--loader", hidden=True, expose_value=False, callback=no_loader)
 @click.option("--skip-checks", is_flag=True, help="Don't run Django's system checks when a worker starts.")
 @click.option("-C", "--no-color", is_flag=True, help="Plain text; so does the environment variable NO_COLOR.")
-@click.option("-q", "--quiet", is_flag=True, help="Say less.")
+@click.option("-q", "--quiet", is_flag=True, help="Print no banner and no hints.")
 @click.version_option(__version__)
 @click.pass_context
 def canvas(

@@ -15,7 +15,7 @@ _NAMES = ("chain", "chord", "group", "chunks", "xmap", "xstarmap", "signature", 
 @click.command()
 @click.option("-I", "--ipython", "kind", flag_value="ipython", help="IPython, which must be installed.")
 @click.option("-B", "--bpython", "kind", flag_value="bpython", help="bpython, which must be installed.")
-@click.option("-P", "--python", "kind", flag_value="python", help="Plain Python.")
+@click.option("-P", "--python", "kind", flag_value="python", help="The prompt of plain Python.")
 @click.option("-T", "--without-tasks", is_flag=True, help="Leave the app's tasks out of the names.")
 @click.pass_obj
 def shell(obj: Any, /, kind: str | None, without_tasks: bool) -> None:

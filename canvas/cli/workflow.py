@@ -92,7 +92,14 @@ def _shown_labels(status: Any) -> str:
 @workflow.command()
 @click.argument("run")
 @json_lines
-@click.option("--format", "form", type=click.Choice(["tree", "text", "mermaid", "dot", "svg"]), default="tree")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["tree", "text", "mermaid", "dot", "svg"]),
+    default="tree",
+    show_default=True,
+    help="Form in which the run is shown.",
+)
 @click.pass_obj
 def show(obj: Any, /, run: str, as_json: bool, form: str) -> None:
     """Print a run: its nodes with states, times and errors."""

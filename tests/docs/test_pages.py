@@ -10,6 +10,7 @@ from docs.generate.hooks import OUTSIDE
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
+LINKED = [*PAGES, DOCS.parent / "README.md", DOCS.parent / "CHANGELOG.md"]
 LINK = re.compile(r"\[[^\]]*\]\((?!https?:|mailto:)([^)#\s]*)(?:#([^)\s]+))?\)")
 HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 
@@ -27,7 +28,7 @@ def links(path):
     return LINK.findall(text)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
+@pytest.mark.parametrize("page", LINKED, ids=lambda page: str(page.relative_to(DOCS.parent)))
 def test_links_lead_to_a_page_and_a_heading(page):
     for target, anchor in links(page):
         path = (page.parent / target).resolve() if target else page

@@ -5,10 +5,13 @@ import re
 from datetime import timedelta
 from pathlib import Path
 
+import click
 import pytest
 
 import canvas
 import canvas.signals
+from canvas.cli.main import COMMANDS
+from canvas.cli.main import canvas as command_line
 from canvas.config.effects import EFFECTS
 from canvas.config.ignored import ignored_reason
 from canvas.config.settings import SETTINGS
@@ -75,6 +78,23 @@ def test_pages_give_the_defaults_of_settings():
 def test_each_option_is_described():
     assert [option.name for option in OPTIONS if not option.effect.endswith(".")] == []
     assert [name for name, (_, text) in calls.attributes().items() if not text and name not in calls.NOT_OPTIONS] == []
+
+
+def options_of_commands(command, path):
+    for option in command.params:
+        if isinstance(option, click.Option) and not option.hidden:
+            yield path, option
+    for name in getattr(command, "commands", {}):
+        yield from options_of_commands(command.commands[name], f"{path} {name}")
+
+
+def test_each_option_of_a_command_says_what_it_does():
+    context = click.Context(command_line)
+    found = list(options_of_commands(command_line, "canvas"))
+    for name in COMMANDS:
+        found += options_of_commands(command_line.get_command(context, name), f"canvas {name}")
+    assert len(found) > 200
+    assert [(path, option.opts) for path, option in found if len((option.help or "").split()) < 3] == []
 
 
 def test_each_signal_that_is_sent_is_described():

@@ -69,11 +69,11 @@ class Workers:
 
 
 @click.command()
-@click.option("--workers", default=2, type=click.IntRange(1, 32), show_default=True, help="Worker processes.")
+@click.option("--workers", default=2, type=click.IntRange(1, 32), show_default=True, help="Number of worker processes.")
 @click.option(
     "--files", default=1000, type=click.IntRange(1), show_default=True, help="How many files to read at most."
 )
-@click.option("--chunk", default=4, type=click.IntRange(1), show_default=True, help="Files a task.")
+@click.option("--chunk", default=4, type=click.IntRange(1), show_default=True, help="Files that one task reads.")
 @click.option("--page/--no-page", default=None,
               help="Serve the dashboard with the demonstration's run in it, until Enter is pressed. Default: on, if "
                    "the program runs in a terminal and the dashboard is installed.")  # fmt: skip

@@ -13,7 +13,7 @@ _LOOKS = 10
 
 
 @click.command()
-@click.option("-f", "--force", is_flag=True, help="Don't ask.")
+@click.option("-f", "--force", is_flag=True, help="Delete without a question.")
 @click.option("-Q", "--queues", callback=comma_separated, help="Queues, comma-separated. Default: those of the app.")
 @click.option("-X", "--exclude-queues", callback=comma_separated, help="Queues to leave alone.")
 @click.pass_obj

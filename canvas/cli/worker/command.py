@@ -85,8 +85,8 @@ _DAEMON = ("logfile", "pidfile", "uid", "gid", "umask", "executable")
 @click.option("--autoscale", callback=bounds, help="MAX,MIN: the number of tasks that run at once follows the work.")
 @click.option("--max-tasks-per-child", type=click.IntRange(min=1), help="Replace a prefork process after N tasks.")
 @click.option("--max-memory-per-child", type=click.IntRange(min=1), help="Replace a prefork process above N KiB.")
-@click.option("--time-limit", type=float, help="Hard time limit of tasks without their own, in seconds.")
-@click.option("--soft-time-limit", type=float, help="Soft time limit of tasks without their own, in seconds.")
+@click.option("--time-limit", type=float, help="Hard time limit of tasks that have none, in seconds.")
+@click.option("--soft-time-limit", type=float, help="Soft time limit of tasks that have none, in seconds.")
 @click.option("-E", "--task-events/--no-task-events", "--events", default=None, help="Send task events, for monitors.")
 @click.option(
     "--heartbeat-interval",
