@@ -15,17 +15,29 @@ DEFAULT_BROKER = "redis://localhost:6379/0"
 def broker_address(conf: Config) -> str:
     """The URL of the broker; of ``broker_shards`` that of the first, which carries broadcasts too.
 
-    Raises ConfigurationError for a ``broker_url`` that is not among the shards.
+    Raises ConfigurationError for a ``broker_url`` that is not among the shards, and for two brokers in
+    ``broker_read_url`` and ``broker_write_url``.
     """
     shards: Mapping[str, Any] = conf.broker_shards or {}
     if not shards:
-        return str(conf.broker_url or DEFAULT_BROKER)
+        return str(conf.broker_url or _of_either_way(conf) or DEFAULT_BROKER)
     if conf.broker_url and conf.broker_url not in shards:
         raise ConfigurationError(
             f"broker_url {masked_url(conf.broker_url)} is none of broker_shards: leave it out, or add it there with "
             "its queues"
         )
     return str(next(iter(shards)))
+
+
+def _of_either_way(conf: Config) -> str | None:
+    read, write = conf["broker_read_url"], conf["broker_write_url"]
+    if read and write and read != write:
+        raise ConfigurationError(
+            f"broker_read_url {masked_url(read)} and broker_write_url {masked_url(write)} name two brokers, "
+            "and an app of canvas has one: set broker_url"
+        )
+    found: str | None = read or write
+    return found
 
 
 def checked_shards(conf: Config) -> Mapping[str, Sequence[str]] | None:

@@ -36,7 +36,8 @@ _INBOX_SETTINGS = ("control_queue_ttl", "control_queue_expires", "control_queue_
                   "event_queue_prefix")  # fmt: skip
 _DATABASE_SETTINGS = ("database_engine_options", "database_engine_callback", "database_table_schemas",
                      "database_table_names", "database_create_tables_at_setup")  # fmt: skip
-_SERVERS = ("broker_url", "broker_shards", "broker_use_ssl", "broker_transport_options", "broker_heartbeat",
+_SERVERS = ("broker_url", "broker_read_url", "broker_write_url", "broker_shards", "broker_use_ssl",
+            "broker_transport_options", "broker_heartbeat",
             "broker_login_method", "broker_native_delayed_delivery_queue_type", "canvas_state", "result_backend",
             "redis_backend_use_ssl", "result_backend_transport_options", "result_serializer", "result_extended",
             "result_persistent", "cache_backend", "cache_backend_options",

@@ -38,6 +38,8 @@ EFFECTS: Final[dict[str, str]] = {
     "broker_login_method": "RabbitMQ: selects `AMQPLAIN`, `PLAIN` or `EXTERNAL`.",
     "broker_native_delayed_delivery_queue_type": "RabbitMQ: selects the type of the queues of delayed messages, "
     "`quorum` or `classic`.",
+    "broker_read_url": "Names the broker for an app without `broker_url`. `broker_write_url` may not name another one.",
+    "broker_write_url": "Names the broker for an app without `broker_url` and `broker_read_url`.",
     "broker_use_ssl": "Turns on TLS to the broker: `True`, or a dict of `ssl_ca_certs`, `ssl_certfile`, "
     "`ssl_keyfile`, `ssl_cert_reqs`.",
     "control_queue_ttl": "RabbitMQ: deletes a message of remote control after this many seconds.",

@@ -24,6 +24,7 @@ _BY_PREFIX: Final = {
 _ALWAYS_RETRIED = "requests that fail because a server is unreachable are always retried, in a worker without end"
 _POOL = "connections are opened as they are needed, and kept"
 _URL = "set broker_url"
+_URL_COUNTS = "broker_url is set, and counts"
 _COUNTED = "chords are counted in one step with the results: no task waits for them"
 _RABBITMQ_QUEUES = "it is for queues in RabbitMQ"
 _OF_RABBITMQ: Final = (
@@ -37,8 +38,6 @@ _NAMES: Final = {
     "database_short_lived_sessions": "connections are kept in a pool: see database_engine_options",
     "beat_sync_every": "the state of an entry is stored with each tick",
     "beat_remote_control_max_tick_age": _NO_BEAT_CONTROL,
-    "broker_read_url": _URL,
-    "broker_write_url": _URL,
     "broker_transport": _URL,
     "broker_host": _URL,
     "broker_port": _URL,
@@ -89,6 +88,9 @@ def ignored_settings(conf: Config) -> dict[str, str]:
     """The settings that were given another value than Celery's default, and have no effect: why, by name."""
     given = {name: value for name, value in conf.changed().items() if value != SETTINGS[name].default}
     found = {name: why for name in sorted(given) if (why := ignored_reason(name)) is not None}
+    if conf.broker_url:
+        others = (name for name in ("broker_read_url", "broker_write_url") if name in given)
+        found |= {name: _URL_COUNTS for name in others if conf[name] != conf.broker_url}
     if "://" in str(conf.result_backend or "://"):
         found |= {name: _IN_THE_URL for name in sorted(given) if name in _OF_THE_URL}
     if not (conf.broker_url or "").startswith(("amqp", "pyamqp")):

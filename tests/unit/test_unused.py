@@ -3,11 +3,14 @@
 import re
 from pathlib import Path
 
+import pytest
 from celery.app.defaults import NAMESPACES, flatten
 
 from canvas import Canvas
+from canvas.app.broker_address import broker_address
 from canvas.config.ignored import ignored_reason, ignored_settings
 from canvas.config.settings import SETTINGS
+from canvas.errors import ConfigurationError
 
 ROOT = Path(__file__).parent.parent.parent
 CODE = "\n".join(
@@ -22,7 +25,7 @@ PUT_TOGETHER = {f"redis_{name}" for name in ("max_connections", "socket_timeout"
 WORDS = {word for line in CODE.splitlines() if not line.startswith("_SECRET") for word in re.findall(r"\w+", line)}
 
 
-SHOWN = {"broker_pool_limit", "broker_read_url", "broker_write_url", "beat_sync_every", "result_backend_always_retry"}
+SHOWN = {"broker_pool_limit", "beat_sync_every", "result_backend_always_retry"}
 """Settings that only programs read: from an attribute of the app's parts, or in a scheduler class of their own."""
 
 
@@ -44,3 +47,20 @@ def test_what_is_told():
         "broker_pool_limit": "connections are opened as they are needed, and kept",
         "s3_bucket": "results are kept in Redis, in SQL, in Memcached or in files",
     }
+
+
+@pytest.mark.parametrize("given", [{"broker_read_url": "memory://a"}, {"broker_write_url": "memory://a"},
+                                   {"broker_read_url": "memory://a", "broker_write_url": "memory://a"}])  # fmt: skip
+def test_the_broker_of_one_way_is_the_broker(given):
+    app = Canvas("ways", set_as_current=False, **given)
+    assert broker_address(app.conf) == "memory://a"
+    assert ignored_settings(app.conf) == {}
+    app.conf.broker_url = "memory://b"
+    assert broker_address(app.conf) == "memory://b"
+    assert set(ignored_settings(app.conf)) == set(given)
+
+
+def test_two_brokers_are_refused():
+    app = Canvas("ways", set_as_current=False, broker_read_url="memory://a", broker_write_url="memory://b")
+    with pytest.raises(ConfigurationError, match="memory://a and broker_write_url memory://b name two brokers"):
+        app.send_task("t")
