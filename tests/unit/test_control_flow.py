@@ -19,7 +19,7 @@ app, flow = fixtures(flows_app)
         (lambda flow, app: flow.sleep(until="soon"), "sleep: expected a time to sleep until"),
         (lambda flow, app: flow.wait_for(""), "expected the name of a signal"),
         (lambda flow, app: flow.wait_for("a\0b"), "expected the name of a signal"),
-        (lambda flow, app: flow.wait_for("a", default=1), "a: default: expected a timeout with it"),
+        (lambda flow, app: flow.wait_for("a", default=1), "a: default: has an effect only with timeout"),
         (lambda flow, app: flow.wait_for("a", timeout=0), "a: timeout: expected seconds above 0"),
         (lambda flow, app: flow.first(flow.sleep(1)), "first: expected at least two nodes; got 1"),
         (lambda flow, app: flow.first([flow.sleep(1)]), "first: expected at least two nodes; got 1"),

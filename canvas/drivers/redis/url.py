@@ -137,7 +137,7 @@ def _sentinel(url: str, options: Mapping[str, Any]) -> Address:
     master = options.get("master_name")
     if not master:
         raise ConfigurationError(
-            "sentinel URL: which master? set broker_transport_options (and result_backend_transport_options) "
+            "sentinel URL: no master is named: set broker_transport_options (and result_backend_transport_options) "
             "to {'master_name': '…'}"
         )
     sentinels: list[tuple[str, int]] = []

@@ -72,7 +72,7 @@ class ControlFlow(MapComposition, ABC):
         if default is not _NOTHING:
             if timeout is None:
                 raise CompositionError(
-                    f"{entry.name}: default: expected a timeout with it; without one it never counts"
+                    f"{entry.name}: default: has an effect only with timeout: give timeout too, or leave out default"
                 )
             self._writable(entry.name, default)
             entry.details["default"] = default
