@@ -5,10 +5,9 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from canvas.errors import BrokerError, RunLost
+from canvas.errors import RunLost
 from canvas.model import states
 from canvas.model.record import Record
-from canvas.model.run_index import CANCELLED
 from canvas.model.settlement import Keep, Settlement
 from canvas.model.workflow_run import (
     ANY,
@@ -23,66 +22,26 @@ from canvas.model.workflow_run import (
     task_id_of,
 )
 from canvas.primitives.mapping import YIELDED_PAGE
-from canvas.telemetry import emit
 from canvas.workflows.services import WorkflowServices
 from canvas.workflows.store import RunStore
 
-_AT_ONCE = 1_000
+RECORDS_AT_ONCE = 1_000
 _KEPT_AFTER = 7 * 86_400
 """Seconds without progress after which a run that waits is kept for longer."""
 
 
-def retire(app: WorkflowServices, runs: RunStore) -> int:
-    """Let the runs that have ended in this process expire, each with its records; returns their number.
-
-    If a worker dies first, its last runs are kept for as long as runs that have not ended. Raises BrokerError.
-    """
-    count = 0
-    for run, attempt, looks in runs.over():
-        try:
-            end = _end(app, runs, run, attempt)
-            if end is not None:
-                count += _expire(app, runs, run, attempt, end)
-            else:
-                runs.ended(run, attempt, looks - 1)
-        except RunLost:
-            continue
-        except BrokerError:
-            runs.ended(run, attempt, looks)
-            raise
-    return count
+def is_end(record: Record, attempt: int) -> bool:
+    """Whether this is the end of an attempt: the settlement that stores it may be late, or another worker's."""
+    return record.status in states.READY_STATES and record.extra.get("attempt") == attempt
 
 
 def _end(app: WorkflowServices, runs: RunStore, run: str, attempt: int) -> Record | None:
-    """The stored end of an attempt, if there is one: the settlement that stores it may be late, or another worker's."""
+    """The stored end of an attempt, if there is one."""
     record: Record | None = runs.persist(lambda: app.backend.get_records([run]))[0]
-    if record is None or record.status not in states.READY_STATES or record.extra.get("attempt") != attempt:
-        return None
-    return record
+    return record if record is not None and is_end(record, attempt) else None
 
 
-def _expire(app: WorkflowServices, runs: RunStore, run: str, attempt: int, end: Record) -> bool:
-    """Let a run expire with its records and the runs inside of it, unless it is resumed, or a run around it goes on and
-    may need it: for a compensation, or another attempt. False where it was resumed. Raises RunLost."""
-    about, latest = runs.metadata(run)
-    if latest != attempt:
-        return False
-    emit(
-        "run.ended", run=run, name=about["name"], state=CANCELLED if about["cancelled"] else end.status,
-        created=about["created"], ended=end.date_done, cause=end.result,
-    )  # fmt: skip
-    if _goes_on(app, runs, NodeRef.of(about.get("place"))):
-        return True
-    for one, ids in _whole(app, runs, run, ended=True):
-        for first in range(0, len(ids), _AT_ONCE):
-            runs.expire(one, ids[first : first + _AT_ONCE])
-    if runs.metadata(run)[1] == attempt:
-        return True
-    outlive(app, runs, run)  # it was resumed meanwhile
-    return False
-
-
-def _goes_on(app: WorkflowServices, runs: RunStore, place: NodeRef | None) -> bool:
+def goes_on(app: WorkflowServices, runs: RunStore, place: NodeRef | None) -> bool:
     """Whether one of the runs around has not ended."""
     with suppress(RunLost):
         while place is not None:
@@ -95,11 +54,11 @@ def _goes_on(app: WorkflowServices, runs: RunStore, place: NodeRef | None) -> bo
 
 def outlive(app: WorkflowServices, runs: RunStore, run: str) -> None:
     """Keep a run, its records and the runs inside of it as long as a run that has not ended. Raises RunLost."""
-    for one, ids in _whole(app, runs, run):
+    for one, ids in whole_run(app, runs, run):
         runs.outlive(one, ids)
 
 
-def _whole(app: WorkflowServices, runs: RunStore, run: str, ended: bool = False) -> Iterator[tuple[str, list[str]]]:
+def whole_run(app: WorkflowServices, runs: RunStore, run: str, ended: bool = False) -> Iterator[tuple[str, list[str]]]:
     """A run, and each run inside of it, with the ids of its records; ``ended``: of those inside only the ones that have
     ended. Raises RunLost for the run itself."""
     about, attempt = runs.metadata(run)
@@ -108,7 +67,7 @@ def _whole(app: WorkflowServices, runs: RunStore, run: str, ended: bool = False)
     for child, record in runs_in_places(app, runs, ids):
         if not ended or record.status in states.READY_STATES:
             with suppress(RunLost):
-                yield from _whole(app, runs, child, ended)
+                yield from whole_run(app, runs, child, ended)
 
 
 def record_ids(app: WorkflowServices, runs: RunStore, run: str, attempt: int, nodes: Sequence[RunNode]) -> list[str]:
@@ -150,8 +109,8 @@ def yielded_id(token: str, page: int) -> str:
 
 def runs_in_places(app: WorkflowServices, runs: RunStore, task_ids: Sequence[str]) -> Iterator[tuple[str, Record]]:
     """The runs of workflows in the places of these tasks, each with its record, which it has from its start on."""
-    for first in range(0, len(task_ids), _AT_ONCE):
-        some = list(map(child_run_of, task_ids[first : first + _AT_ONCE]))
+    for first in range(0, len(task_ids), RECORDS_AT_ONCE):
+        some = list(map(child_run_of, task_ids[first : first + RECORDS_AT_ONCE]))
         records: list[Record | None] = runs.persist(partial(app.backend.get_records, some))
         yield from ((run, record) for run, record in zip(some, records, strict=True) if record is not None)
 
@@ -213,8 +172,10 @@ def _keep(app: WorkflowServices, runs: RunStore, run: str, kept: set[str]) -> No
         outlive(app, runs, run)
     nodes = runs.nodes(run, 0, about["nodes"])
     joins = _joins(app, runs, run, attempt, nodes)
-    for first in range(0, len(joins), _AT_ONCE):
-        keeps = [Keep(f"{run}.{attempt}.{name}", app.backend.run_lives) for name in joins[first : first + _AT_ONCE]]
+    for first in range(0, len(joins), RECORDS_AT_ONCE):
+        keeps = [
+            Keep(f"{run}.{attempt}.{name}", app.backend.run_lives) for name in joins[first : first + RECORDS_AT_ONCE]
+        ]
         settlement = Settlement(None, fence="none", keeps=keeps)
         runs.persist(partial(app.driver.settler.settle, [settlement]))
 

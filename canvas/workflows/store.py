@@ -160,9 +160,9 @@ class RunStore:
             return about, attempt, self.nodes(run, 0, about["nodes"])
         return about, attempt, list(self._chunk(run, 0, 0, chunk))
 
-    def definitions(self, runs: Sequence[str]) -> list[list[bytes | None]]:
-        """The fields that ``definition`` reads, of each of these runs."""
-        return list(self.persist(lambda: self._results.read_runs(runs, _DEFINITION)))
+    def definitions(self, runs: Sequence[str], names: Sequence[str] = _DEFINITION) -> list[list[bytes | None]]:
+        """The fields that ``definition`` reads, or those of these ``names``, of each of these runs."""
+        return list(self.persist(lambda: self._results.read_runs(runs, names))) if runs else []
 
     def _metadata(self, run: str, found: Sequence[bytes | None]) -> tuple[dict[str, Any], int]:
         about, attempt, cancelled = found

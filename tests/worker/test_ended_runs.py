@@ -1,12 +1,16 @@
 """Runs that have ended expire with their records, once their end is stored and unless they are resumed."""
 
+from contextlib import ExitStack
+
 import pytest
 
 import canvas.workflows.store
 from canvas import Workflow
+from canvas.errors import BrokerError
 from canvas.model.record import Record
 from canvas.model.settlement import ABANDONED_AFTER
-from canvas.workflows.lifetimes import retire
+from canvas.telemetry import attach
+from canvas.workflows.progress.ended_runs import retire
 from tests.support.apps import make
 from tests.support.proxy import Proxy
 from tests.worker.commands import task
@@ -103,6 +107,50 @@ def test_a_run_that_is_resumed_as_it_expires_is_kept(bench, client):
     assert seen
     assert left(bench, run) > ABANDONED_AFTER - 60
     assert bench.results.ttl(f"celery-task-meta-{run.id}") > ABANDONED_AFTER - 60
+
+
+def test_runs_that_have_ended_are_read_together(bench, client):
+    """A call for all of them reads records, definitions, runs inside and attempts; a call for each lets it expire."""
+    app, count = client(), 30
+    runs = [begun(app) for _ in range(count)]
+    for run in runs:
+        end(app, run)
+        app.run_store.ended(run.id, 0)
+    bench.broker.config_resetstat()
+    before = bench.broker.info("stats")["total_reads_processed"]
+    assert retire(app, app.run_store) == count
+    assert bench.broker.info("stats")["total_reads_processed"] - before <= count + 8
+    assert bench.broker.info("commandstats")["cmdstat_mget"]["calls"] == 2
+    assert all(KEPT - 60 < left(bench, run) <= KEPT for run in runs)
+
+
+@pytest.mark.slow
+def test_runs_that_did_not_expire_because_of_an_outage_do_so_afterwards(bench, client):
+    """Each is reported once."""
+    expired, away, reported = [], [], []
+
+    def lose(request):
+        if request.name == "EXPIRE" and request.arguments[0].startswith(b"canvas:run:"):
+            expired.append(request)
+        if away and away[0] and len(expired) > 1:
+            raise ConnectionError
+
+    with ExitStack() as stack:
+        proxy = stack.enter_context(Proxy(bench.server.port, lose))
+        stack.callback(attach(lambda **said: reported.append(said["run"]), "run.ended"))
+        app = client(proxy.url(1))
+        runs = [begun(client()) for _ in range(3)]
+        for run in runs:
+            end(app, run)
+            app.run_store.ended(run.id, 0)
+        away.append(True)
+        with pytest.raises(BrokerError):
+            retire(app, app.run_store)
+        assert [left(bench, run) <= KEPT for run in runs] == [True, False, False]
+        away.clear()
+        assert retire(app, app.run_store) == 2
+    assert [left(bench, run) <= KEPT for run in runs] == [True] * 3
+    assert sorted(reported) == sorted(run.id for run in runs)
 
 
 def test_a_client_remembers_so_many_ended_runs(client):

@@ -12,7 +12,8 @@ from canvas.model.settlement import Keep, Settlement
 from canvas.worker.settlement.job import Job
 from canvas.worker.settlement.kept_chords import keeps
 from canvas.workflows.cancelling import Cancellations
-from canvas.workflows.lifetimes import keep_waiting, retire
+from canvas.workflows.lifetimes import keep_waiting
+from canvas.workflows.progress.ended_runs import retire
 from canvas.workflows.run import Run
 from canvas.workflows.store import RunStore
 
