@@ -23,6 +23,8 @@ OURS = [page for page in [*PAGES, DOCS.parent / "README.md"] if "decisions" not 
 ADDED = re.compile(r'Option\(\("(--[\w-]+)"')
 """An option that a page's own code adds to a command."""
 INLINE = re.compile(r"`(canvas [^`\n]+)`")
+LISTED = re.compile(r"`canvas (?:-A \S+ )?([a-z-]+)[^`\n]*`((?:(?:,|\s|and|or)+`(?!canvas )[a-z][\w -]*`)+)")
+"""Commands without ``canvas`` after one with it, as in "`canvas workflow list` and `show`"."""
 STARTED = (["worker"], ["beat"])
 PLACEHOLDER = re.compile(r"^[A-Z_]+$|…|\.\.\.$")
 
@@ -102,6 +104,25 @@ def test_commands_and_their_options_exist():
         except (click.UsageError, ValueError) as exc:
             problem = str(exc)
         wrong += [f"{page.name}: {line}: {problem}"] if problem else []
+    assert wrong == []
+
+
+def is_command(words):
+    try:
+        return not refused(f"canvas {words}")
+    except click.UsageError:
+        return False
+
+
+def test_commands_that_are_listed_after_another_one_exist():
+    listed = [
+        (page.name, first, name)
+        for page in OURS
+        for first, names in LISTED.findall(page.read_text())
+        for name in re.findall(r"`([\w-]+(?: [\w-]+)*)`", names)
+    ]
+    assert len(listed) > 5
+    wrong = [one for one in listed if not is_command(one[2]) and not is_command(f"{one[1]} {one[2]}")]
     assert wrong == []
 
 
