@@ -26,9 +26,9 @@ class Metrics:
         queues = collector.queues.states.values()
         consumers = {one.name: float(len(one.consumers)) for one in queues}
         return [
-            ("celery_worker_up", "The worker is there.", "hostname", up),
-            ("celery_worker_tasks_active", "Tasks running.", "hostname", active),
-            ("celery_queue_length", "Messages waiting.", "queue_name", {q.name: float(q.waiting) for q in queues}),
+            ("celery_worker_up", "1 while the worker runs.", "hostname", up),
+            ("celery_worker_tasks_active", "Running tasks.", "hostname", active),
+            ("celery_queue_length", "Waiting messages.", "queue_name", {q.name: float(q.waiting) for q in queues}),
             ("celery_active_consumer_count", "Workers that consume the queue.", "queue_name", consumers),
             ("celery_active_worker_count", "Workers that consume the queue.", "queue_name", consumers),
             ("canvas_dead_letter_queue_length", "Dead letters.", "queue_name", {q.name: float(q.dead) for q in queues}),

@@ -60,21 +60,27 @@ class Metrics:
         )
         self._failed = Counter("celery_task_failed", "Tasks failed.", failed, registry=registry)
         self._runtime = Histogram(
-            "celery_task_runtime", "Seconds tasks ran.", task, buckets=_RUNTIMES, registry=registry
+            "celery_task_runtime", "Seconds that tasks ran.", task, buckets=_RUNTIMES, registry=registry
         )
         self._wait = Histogram(
             "canvas_task_prefetch_wait_seconds",
-            "Seconds from lease to start.",
+            "Seconds from the lease of a message to the start of its task.",
             task,
             buckets=_RUNTIMES,
             registry=registry,
         )
-        self._dead = Counter("canvas_dead_letters", "Messages put away.", ("queue_name",), registry=registry)
+        self._dead = Counter(
+            "canvas_dead_letters", "Messages that became dead letters.", ("queue_name",), registry=registry
+        )
         self._chord_dispatched = Counter(
             "canvas_chords_completed", "Chords that ended.", ("hostname",), registry=registry
         )
         self._batch = Histogram(
-            "canvas_settlement_batch", "Settlements in one call.", ("hostname",), buckets=_BATCHES, registry=registry
+            "canvas_settlement_batch",
+            "Settlements in one call to the broker.",
+            ("hostname",),
+            buckets=_BATCHES,
+            registry=registry,
         )
 
     def listen(self) -> None:
@@ -137,11 +143,11 @@ class Metrics:
             emit("broker.unreachable", error=str(exc))
             lengths = dead = away = {}
         return [
-            ("celery_worker_up", "The worker is there.", "hostname", {me: 1.0}),
-            ("celery_worker_tasks_active", "Tasks running.", "hostname", {me: float(memory.active)}),
-            ("celery_queue_length", "Messages waiting.", "queue_name", lengths),
-            ("canvas_messages_in_flight", "Messages leased, deferred or blocked, of all queues.", "state", away),
-            ("canvas_dead_letter_queue_length", "Messages put away and still kept.", "queue_name", dead),
+            ("celery_worker_up", "1 while the worker runs.", "hostname", {me: 1.0}),
+            ("celery_worker_tasks_active", "Running tasks.", "hostname", {me: float(memory.active)}),
+            ("celery_queue_length", "Waiting messages.", "queue_name", lengths),
+            ("canvas_messages_in_flight", "Messages leased, delayed or blocked, of all queues.", "state", away),
+            ("canvas_dead_letter_queue_length", "Dead letters that are kept.", "queue_name", dead),
         ]
 
 
