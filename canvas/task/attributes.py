@@ -117,7 +117,7 @@ class TaskOptions:
     retry_kwargs: dict[str, Any] = {}
     """Arguments of that ``retry``: ``max_retries``, ``countdown``."""
     retry_backoff: bool | float = False
-    """Double the delay with each retry, from this many seconds on (``True``: 1)."""
+    """Double the delay with each retry, from this many whole seconds on, 1 at least (``True``: 1)."""
     retry_backoff_max: float = 600
     """The longest of these delays, in seconds."""
     retry_jitter: bool = True
