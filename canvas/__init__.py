@@ -70,6 +70,10 @@ __all__ = [
 ]
 
 
+_MODULES = ("exceptions", "schedules", "signals")
+"""Modules that are loaded when they are used as attributes, as programs use Celery's."""
+
+
 def __getattr__(name: str) -> Any:
     # The modules that compose graphs are loaded at first use: most programs only send tasks.
     if name == "Workflow":
@@ -80,6 +84,8 @@ def __getattr__(name: str) -> Any:
         from canvas.workflows.compose.decorator import workflow
 
         return workflow
+    if name in _MODULES:
+        return import_module(f"canvas.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -24,6 +24,11 @@ def test_import_leaves_heavy_libraries_alone():
     assert run(code) == "[]"
 
 
+def test_modules_that_programs_use_as_attributes():
+    names = "canvas.exceptions.Retry, canvas.signals.task_prerun, canvas.schedules.crontab"
+    assert run(f"import canvas; print(len([{names}]), hasattr(canvas, 'nothing'))") == "3 False"
+
+
 def test_a_worker_starts_without_networkx():
     modules = "canvas.worker.node, canvas.workflows.run"  # what it runs tasks with, and what cancels an overdue run
     code = f"import sys, {modules}; print([n for n in ('networkx', 'celery', 'pydantic') if n in sys.modules])"
