@@ -13,6 +13,7 @@ from canvas.worker.pools.child_commands import ChildCommand, ConsumeQueues, SetR
 from canvas.worker.process_files import ProcessFiles
 
 POOLS = ("prefork", "threads", "solo", "asyncio")
+_GREEN = ("gevent", "eventlet")
 
 
 @dataclass(slots=True)
@@ -58,11 +59,17 @@ class NodeSetup:
     """For bootsteps: the options of the command line."""
 
 
+def no_green_pool(given: str) -> str:
+    """The pools to use instead, if ``given`` names a pool of greenlets, or its class in Celery; otherwise nothing."""
+    kind = next((kind for kind in _GREEN if kind in given), None)
+    return f"there is no {kind} pool: use -P asyncio for async def tasks, -P threads for others" if kind else ""
+
+
 def pool_of(given: str, autoscale: tuple[int, int] | None) -> str:
     """The kind of pool. Raises ConfigurationError for one that does not exist, or cannot grow."""
     pool = {"processes": "prefork"}.get(given, given)
     if pool not in POOLS:
-        raise ConfigurationError(f"pool: expected one of {', '.join(POOLS)}; got {pool!r}")
+        raise ConfigurationError(no_green_pool(pool) or f"pool: expected one of {', '.join(POOLS)}; got {pool!r}")
     if autoscale is not None and pool == "solo":
         raise ConfigurationError("autoscale: the solo pool has one slot; choose another pool")
     return pool

@@ -33,6 +33,7 @@ def about():
 @pytest.fixture
 def folder(tmp_path, redis_url, result_url):
     (tmp_path / "shown.py").write_text(MODULE.format(broker=redis_url, backend=result_url))
+    (tmp_path / "green.py").write_text("from shown import app\n\napp.conf.worker_pool = 'gevent'\n")
     (tmp_path / "idle.py").write_text(f"from canvas import Canvas\napp = Canvas('idle', broker={redis_url!r})\n")
     return tmp_path
 
@@ -125,6 +126,8 @@ def test_a_detached_worker(folder, client):
         (["worker"], "canvas -A proj worker"),
         (["-A", "shown", "worker", "-P", "gevent"], "-P asyncio"),
         (["-A", "shown", "worker", "-P", "eventlet"], "-P threads"),
+        (["-A", "shown", "worker", "-P", "celery.concurrency.gevent:TaskPool"], "-P asyncio"),
+        (["-A", "green", "worker"], "there is no gevent pool: use -P asyncio"),
         (["-A", "shown", "worker", "-c", "many"], "expected a number, or auto"),
         (["-A", "shown", "worker", "--pool-start-method", "spawn"], "-P threads"),
         (["-A", "shown", "worker", "--uid", "no-such-user"], "no such user"),

@@ -7,9 +7,7 @@ from typing import Any
 
 import click
 
-from canvas.worker.options import POOLS
-
-_GREEN = ("gevent", "eventlet")
+from canvas.worker.options import POOLS, no_green_pool
 
 
 class Pool(click.Choice):  # type: ignore[type-arg]
@@ -19,10 +17,8 @@ class Pool(click.Choice):  # type: ignore[type-arg]
         super().__init__([*POOLS, "processes"])
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if value in _GREEN:
-            self.fail(
-                f"there is no {value} pool: use -P asyncio for async def tasks, -P threads for others", param, ctx
-            )
+        if green := no_green_pool(str(value)):
+            self.fail(green, param, ctx)
         return super().convert(value, param, ctx)
 
 
