@@ -194,8 +194,8 @@ class SpeculativeDispatch(NamedTuple):
         return cls(chord_dispatch, sha1(b"".join(parts), usedforsecurity=False).hexdigest(), callback)
 
 
-Disposal = Literal["ack", "requeue", "redeliver", "dead_letter"]
-"""How the message ends. ``requeue`` and ``redeliver`` return it to its queue; ``redeliver`` counts as a delivery."""
+Disposal = Literal["ack", "reject", "requeue", "redeliver", "dead_letter"]
+"""How the message ends. ``reject`` acks it, or has RabbitMQ dead-letter it; ``redeliver`` requeues it as a delivery."""
 Fence = Literal["lease", "early_acked", "none"]
 TaskEnding = Literal["own", "failure", "bare_failure", "dead_letter"]
 """Which end of a task a settlement brings about: its own; a failure in place of one that a server refuses; a failure

@@ -11,6 +11,8 @@ from kombu import Exchange, Queue, binding
 from kombu.common import Broadcast
 
 from canvas import Canvas
+from canvas.errors import Reject
+from canvas.model.queue import Queue as canvas_queue
 from canvas.testing.contract import eventually
 from canvas.testing.worker import start_worker
 from tests.support.rabbit_bench import channel_to
@@ -136,6 +138,29 @@ def test_each_queue_that_an_exchange_gives_a_message_to_runs_it(make):
     with working(app):
         app.tasks["note"].apply_async((1,), exchange="both", exchange_type="topic", routing_key="k.1")
         eventually(lambda: len(app.ran) == 2)
+
+
+@pytest.mark.parametrize("state", ["store", "none"])
+def test_a_rejected_message_goes_to_the_dead_letter_exchange_of_its_queue(make, state):
+    """It may come back from there, and then runs again."""
+    arguments = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": f"rejected-{state}"}
+    app = make([Queue(f"dying-{state}", queue_arguments=arguments)], task_acks_late=True)
+    if state == "none":
+        app.conf.result_backend = "rpc://"
+    back = {"x-message-ttl": 200, "x-dead-letter-exchange": "", "x-dead-letter-routing-key": f"dying-{state}"}
+    app.driver.broker.declare([canvas_queue(f"rejected-{state}", arguments=back)])
+    runs = []
+
+    @app.task(name="rejects")
+    def rejects():
+        runs.append(time.monotonic())
+        if len(runs) < 3:
+            raise Reject("not now", requeue=False)
+
+    with working(app):
+        rejects.apply_async(queue=f"dying-{state}")
+        eventually(lambda: len(runs) == 3)
+    assert all(after - before > 0.2 for before, after in pairwise(runs))
 
 
 def test_messages_that_reach_no_queue_are_reported(vhost, make, caplog):

@@ -146,7 +146,7 @@ def _is_delay(death: Any) -> bool:
 
 def to_payload(content: Content, exchange: str, routing_key: str, queue: str = "") -> tuple[bytes, str, bool]:
     """The envelope of a message that came, its id, and whether its sender gave the id. ``queue``: the one of the queues
-    that an exchange gave a copy of the message to; each copy has an id of its own."""
+    that an exchange gave a copy of the message to. Each copy and each dead letter that returns has an id of its own."""
     properties, body = content.properties, content.body
     if properties.get("type") == RAW:
         return body, message_id_of(body), False
@@ -155,6 +155,8 @@ def to_payload(content: Content, exchange: str, routing_key: str, queue: str = "
     message_id = own or _derived_id(properties, headers, body)
     if queue:
         message_id = f"{message_id}@{queue}"
+    if deaths := _deaths_of(headers):
+        message_id = f"{message_id}~{deaths}"
     kept = {name: value for name, value in properties.items() if name not in _OF_THE_MESSAGE}
     message = EncodedMessage(
         body, properties.get("content_type") or "application/data", properties.get("content_encoding") or "binary",
@@ -165,6 +167,13 @@ def to_payload(content: Content, exchange: str, routing_key: str, queue: str = "
     except EncodeError:
         return body, message_id_of(body), False
     return payload, message_id, own is not None
+
+
+def _deaths_of(headers: Mapping[str, Any]) -> int:
+    """How often a message was dead-lettered on its way here. Each time it is a message of its own, which is to run."""
+    deaths = headers.get(_DEATHS)
+    counts = [one.get("count") for one in deaths if isinstance(one, dict)] if isinstance(deaths, list) else []
+    return sum(count for count in counts if isinstance(count, int))
 
 
 def _derived_id(properties: dict[str, Any], headers: dict[str, Any], body: bytes) -> str:

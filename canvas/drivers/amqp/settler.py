@@ -160,14 +160,16 @@ class AmqpSettler:
         publications, sent = self._to_publish(worker, prepared, verdicts, ends)
         acks: list[Held] = []
         nacks: list[Held] = []
+        rejects: list[Held] = []
         for settlement, verdict in zip(settlements, verdicts, strict=True):
             if settlement.delivery is not None and not verdict.refused:
                 held = session.held.pop(settlement.delivery.tag, None)
                 if held is not None:
-                    (acks if verdict.held else nacks).append(held)
+                    ended = rejects if settlement.disposal in ("reject", "dead_letter") else acks
+                    (ended if verdict.held else nacks).append(held)
         queues, want = (lease.queues, lease.limit) if lease is not None else ((), 0)
         try:
-            returned, arrived = session.exchange(publications, acks, nacks, queues, want)
+            returned, arrived = session.exchange(publications, acks, nacks, queues, want, rejects)
             self._broker.take_in(session, worker, arrived)
             if worker in self._unsent:
                 if returned:

@@ -143,6 +143,7 @@ class Settler:
                 if requeue:
                     outbox.disposal = "redeliver" if isinstance(reason, TimeLimitExceeded) else "requeue"
                 else:
+                    outbox.disposal = "reject"
                     self._failure(done, outbox, states.FAILURE, Reject(reason, requeue), "")
             case Revoked(reason):
                 self._failure(done, outbox, states.REVOKED, TaskRevokedError(reason), "", call_errbacks=False)

@@ -23,28 +23,33 @@ class Session(ConsumerChannel):
         nacks: Sequence[Held],
         queues: Sequence[str],
         limit: int,
+        rejects: Sequence[Held] = (),
     ) -> tuple[list[Returned], list[Arrived]]:  # fmt: skip
-        """Commit publications, acks and nacks, and take up to ``limit`` messages from the queues in their order. It may
-        take fewer than there are. Returns the publications that no queue took, and the messages. Raises
+        """Commit publications, acks, nacks and rejects, and take up to ``limit`` messages from the queues in their
+        order. It may take fewer than there are. Returns the publications that no queue took, and the messages. Raises
         OperationalError.
+
+        RabbitMQ returns nacked messages to their queues, and sends rejected ones to the dead-letter exchange of theirs.
 
         In a transaction, all is committed or nothing. Without one, RabbitMQ confirms the publications before the acks.
         """
         with self.lock:
             try:
                 link = self._ready()
-                ours = [[held.number for held in some if held.link is link] for some in (acks, nacks)]
-                return self._exchange(link, publications, ours[0], ours[1], queues, limit)
+                ours = [[held.number for held in some if held.link is link] for some in (acks, nacks, rejects)]
+                return self._exchange(link, publications, ours, queues, limit)
             except OperationalError:
                 self.lose(self._link)
                 raise
 
     def _exchange(
-        self, link: Link, publications: Sequence[bytes], acks: Sequence[int], nacks: Sequence[int],
-        queues: Sequence[str], limit: int,
+        self, link: Link, publications: Sequence[bytes], ends: Sequence[Sequence[int]], queues: Sequence[str],
+        limit: int,
     ) -> tuple[list[Returned], list[Arrived]]:  # fmt: skip
+        acks, nacks, rejects = ends
         frames = [*publications, *(ack(CHANNEL, number) for number in acks)]
         frames += [nack(CHANNEL, number) for number in nacks]
+        frames += [nack(CHANNEL, number, requeue=False) for number in rejects]
         returned: list[Returned] = []
         arrived = [self._buffer.popleft() for _ in range(min(limit, len(self._buffer)))]
         missing = limit - len(arrived)
@@ -64,7 +69,7 @@ class Session(ConsumerChannel):
             end = [commit(CHANNEL)] if self._transactional else []
             link.send(b"".join([*frames, methods.get(CHANNEL, first) * asked, *end]))
             arrived += self._receive(link, self._transactional, first, asked, returned)
-            for number in (*acks, *nacks):
+            for number in (*acks, *nacks, *rejects):
                 self._pushed.pop(number, None)
         if not arrived:
             arrived = self._get(link, queues, missing)
@@ -145,7 +150,7 @@ class Session(ConsumerChannel):
                 self._buffer.clear()
                 self._buffer.extend(kept)
                 if numbers:
-                    self._exchange(self._link, (), (), numbers, (), 0)
+                    self._exchange(self._link, (), ((), numbers, ()), (), 0)
                 return len(numbers)
             except OperationalError:
                 self.lose(self._link)

@@ -97,24 +97,26 @@ class LocalSettler:
         if publications:
             returned, _ = session.exchange(frames_of(publications, session.frame_max), (), (), (), 0)
             self._broker.publisher.publish_returned(returned)
-        acks = self._acks(session, settlements, verdicts)
+        acks, rejects = self._ended(session, settlements, verdicts)
         queues, want = (lease.queues, lease.limit) if lease is not None else ((), 0)
-        _, arrived = session.exchange((), acks, (), queues, want)
+        _, arrived = session.exchange((), acks, (), queues, want, rejects)
         self._broker.take_in(session, worker, arrived)
         return self._broker.register(session, worker) if lease is not None else None
 
-    def _acks(
+    def _ended(
         self, session: Session, settlements: Sequence[Settlement], verdicts: Sequence[SettleResult]
-    ) -> list[Held]:  # fmt: skip
-        acks = []
+    ) -> tuple[list[Held], list[Held]]:  # fmt: skip
+        """The messages to ack, and those to reject."""
+        acks: list[Held] = []
+        rejects: list[Held] = []
         for settlement, verdict in zip(settlements, verdicts, strict=True):
             if settlement.delivery is None or not verdict.held:
                 continue
             held = session.held.pop(settlement.delivery.tag, None)
             if held is not None:
-                acks.append(held)
+                (rejects if settlement.disposal in ("reject", "dead_letter") else acks).append(held)
             self._messages.end(settlement)
-        return acks
+        return acks, rejects
 
     def publish_with_chords(
         self, chord_starts: Sequence[ChordStart], messages: Sequence[Publish], delays: Delays = None
