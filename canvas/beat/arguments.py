@@ -28,9 +28,19 @@ def evaluated(value: Any) -> Any:
     return value() if isinstance(value, BeatLazyFunc) else value
 
 
+def evaluated_args(args: Iterable[Any] | None) -> list[Any]:
+    """The positional arguments of an entry as the task gets them."""
+    return [evaluated(value) for value in args or ()]
+
+
+def evaluated_kwargs(kwargs: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The keyword arguments of an entry as the task gets them."""
+    return {name: evaluated(value) for name, value in (kwargs or {}).items()}
+
+
 def evaluated_call(args: Iterable[Any], kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """All arguments of a call as the task gets them."""
-    return tuple(map(evaluated, args)), {name: evaluated(value) for name, value in kwargs.items()}
+    return tuple(evaluated_args(args)), evaluated_kwargs(kwargs)
 
 
 def unfit_arguments(app: SenderApp, entry: Entry) -> str | None:

@@ -6,6 +6,7 @@ from datetime import timedelta
 import celery.beat
 import pytest
 
+from canvas.beat.arguments import BeatLazyFunc, evaluated_args, evaluated_kwargs
 from canvas.beat.scheduler_classes.entries import event_t as heap_event
 from canvas.beat.scheduler_classes.service import SchedulerService
 from canvas.schedules import crontab
@@ -177,3 +178,23 @@ def test_a_changed_time_zone_resets_the_file(side, tmp_path):
     second = side.PersistentScheduler(app, schedule_filename=path)
     assert second.schedule["a"].total_run_count == 0
     second.close()
+
+
+def test_an_assigned_producer_sends(side):
+    producers = []
+
+    class Noting(side.Scheduler):
+        def apply_async(self, entry, producer=None, advance=True, **kwargs):
+            producers.append(producer)
+
+    found = Noting(side.app(beat_schedule={"a": EVERY}))
+    found.schedule["a"].last_run_at -= timedelta(minutes=5)
+    found.producer = "assigned"
+    assert (found.tick(), producers) == (0, ["assigned"])
+
+
+def test_late_arguments_are_evaluated():
+    ours, theirs = BeatLazyFunc(lambda: 3), celery.beat.BeatLazyFunc(lambda: 3)
+    assert evaluated_args([1, ours]) == celery.beat._evaluate_entry_args([1, theirs]) == [1, 3]
+    assert evaluated_kwargs({"a": ours}) == celery.beat._evaluate_entry_kwargs({"a": theirs}) == {"a": 3}
+    assert (evaluated_args(None), evaluated_kwargs(None)) == ([], {})

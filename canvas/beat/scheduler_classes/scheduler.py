@@ -221,9 +221,16 @@ class Scheduler:
 
     @property
     def producer(self) -> Any:
-        """A producer of the class ``Producer``; ``None`` without one. Waits until the broker can be reached."""
+        """A producer of the class ``Producer``; ``None`` without one. Waits until the broker can be reached. One that a
+        subclass assigns takes its place."""
+        if "producer" in self.__dict__:
+            return self.__dict__["producer"]
         connection = self._ensure_connected()
         return None if self.Producer is None else self.Producer(connection, auto_declare=False)
+
+    @producer.setter
+    def producer(self, producer: Any) -> None:
+        self.__dict__["producer"] = producer
 
     def should_sync(self) -> bool:
         """Whether it is time to call ``sync``."""
