@@ -112,15 +112,16 @@ def test_what_follows_a_task_with_senseless_options_ends(pairs, options, place):
 
 
 def test_what_follows_a_task_whose_result_cannot_be_written(pairs):
-    """Celery sends it before it stores the result."""
-    for worker, state, calls in (("canvas", "FAILURE", 0), ("celery", "SUCCESS", 1)):
+    """Celery sends it before it stores the result, and then stores FAILURE for the next step, before or after that has
+    stored its own result."""
+    for worker, states, calls in (("canvas", {"FAILURE"}, 0), ("celery", {"FAILURE", "SUCCESS"}, 1)):
         pair = of(pairs, "celery", worker)
         key = pair.bench.new_key()
         first = pair.si("unwritable")
         first.link(pair.si("noted", 1, key))
         result = pair.lib.chain(first, pair.si("ident", 2)).apply_async()
         assert pair.bench.wait_state(pair.app, result.parent.id) == "FAILURE"
-        assert pair.bench.wait_state(pair.app, result.id) == state
+        assert pair.bench.wait_state(pair.app, result.id) in states
         settled(pair, uuid.uuid4().hex, 0)
         assert pair.bench.ledgers.llen(f"ledger:{key}") == calls
 

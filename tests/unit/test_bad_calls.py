@@ -4,7 +4,7 @@ import warnings
 
 import pytest
 
-from canvas import Canvas, chain, chord, group
+from canvas import Canvas, Workflow, chain, chord, group
 from canvas.errors import CompositionError, ConfigurationError, EncodeError, InvalidTaskError, NotRegistered
 
 
@@ -75,6 +75,29 @@ def test_options_of_the_wrong_kind(app, options, error):
     with pytest.raises(error):
         streamed.apply_async()
     assert app.driver.admin.purge("celery") == 200, "the first slice of the stream"
+
+
+NODES = {
+    "a task": lambda flow, t, wrong: flow.add(wrong),
+    "a step": lambda flow, t, wrong: flow.add(chain(t, wrong)),
+    "items": lambda flow, t, wrong: flow.map(wrong, over=[1]),
+    "a loop": lambda flow, t, wrong: flow.loop(wrong, until=t, start=1, at_most=2),
+    "a condition": lambda flow, t, wrong: flow.loop(t, until=wrong, start=1, at_most=2),
+    "a compensation": lambda flow, t, wrong: flow.add(t, compensate=wrong),
+    "a last task": lambda flow, t, wrong: flow.finally_(wrong),
+    "a branch": lambda flow, t, wrong: flow.branch(flow.add(t), {"a": wrong}),
+    "a page": lambda flow, t, wrong: flow.pages(t, wrong),
+}
+
+
+@pytest.mark.parametrize("place", NODES)
+def test_options_of_nodes(app, place):
+    t = app.tasks["t"]
+    with pytest.raises(InvalidTaskError, match="t: priority"):
+        NODES[place](Workflow("w", app), t.s(), t.s().set(priority="high"))
+    flow = Workflow("w", app)
+    flow.add(t.s().set(countdown=flow.add(t.s()), priority=3))
+    assert len(flow) == 2
 
 
 def _linked(sig, callback):

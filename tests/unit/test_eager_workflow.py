@@ -172,9 +172,10 @@ async def test_on_an_event_loop(app, flow):
 
 
 def test_each_method_of_a_run_has_an_awaitable_form():
-    """Those that a run takes from its own fields, and ``conclude``, which gets the state, wait for nothing."""
+    """Those that a run takes from its own fields, and ``conclude``, which gets the state, wait for nothing. Workers call
+    ``cancel_again``."""
     methods = {name for name, _ in inspect.getmembers(Run, inspect.isfunction) if not name.startswith("_")}
-    plain = methods - {"begin_once", "log_start", "first_settlement", "conclude", "progress"}
+    plain = methods - {"begin_once", "log_start", "first_settlement", "conclude", "progress", "cancel_again"}
     plain -= {name for name in methods if name[0] == "a" and name[1:] in methods}
     assert {name for name in plain if f"a{name}" not in methods} == set()
     for name in plain:

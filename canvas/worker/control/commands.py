@@ -136,13 +136,12 @@ class Panel(Inspection):
         self, queue: str, exchange: str | None = None, exchange_type: str = "direct", routing_key: str | None = None,
         **options: Any,
     ) -> Answer:  # fmt: skip
-        if queue in self._plan.queues:
-            return {"ok": f"already consuming from {queue!r}"}
-        address = {"exchange": exchange, "routing_key": routing_key, "exchange_type": exchange_type}
-        declared = queue_of({**options, **address, "name": queue})
-        self._app.router.add(declared)
-        self._app.driver.broker.declare([declared])
-        self._pool.ask(ConsumeQueues([*self._plan.queues, queue]))
+        if queue not in self._plan.queues:
+            address = {"exchange": exchange, "routing_key": routing_key, "exchange_type": exchange_type}
+            declared = queue_of({**options, **address, "name": queue})
+            self._app.router.add(declared)
+            self._app.driver.broker.declare([declared])
+            self._pool.ask(ConsumeQueues([*self._plan.queues, queue]))
         return {"ok": f"add consumer {queue}"}
 
     def cancel_consumer(self, queue: str, **_options: Any) -> Answer:

@@ -147,7 +147,7 @@ class ControlFlow(MapComposition, ABC):
             )
 
         entry.sig = without_references(sig, refuse)
-        self._writable(entry.name, entry.sig)
+        self._check_plain(entry.name, entry.sig)
         self._check_arguments(entry.name, sig)
         return Node(self, self._append(entry, sig))
 
@@ -204,7 +204,7 @@ class ControlFlow(MapComposition, ABC):
             raise CompositionError(f"{name}: until takes no results but the value of its round; got {reference!r}")
 
         plain = without_references(until, refuse)
-        self._writable(name, plain)
+        self._check_plain(name, plain)
         self._check_arguments(f"{name}: until", until, 1)
         return plain
 

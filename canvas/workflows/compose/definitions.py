@@ -1,14 +1,16 @@
 """The nodes of a workflow under composition: their names, their inputs, and checks of their signatures."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, get_args
 
 from canvas.context import current_app
 from canvas.errors import CompositionError, EncodeError
 from canvas.model.workflow_definition import IncomingEdge, NodeDefinition
 from canvas.model.workflow_run import Edge, InputBinding, When
-from canvas.primitives.cycles import refuse_cycles
+from canvas.primitives.cycles import check_member, refuse_cycles
 from canvas.primitives.misuse import advice
 from canvas.primitives.signature import Signature
+from canvas.producer.option_checks import check_options
 from canvas.wire import codecs
 from canvas.workflows.compose.called_tasks import calls_of
 from canvas.workflows.compose.other_names import OtherMethods
@@ -103,7 +105,7 @@ class NodeDefinitions(OtherMethods):
             entry.binds.append(InputBinding(path, self._slot(entry, reference, "data"), reference.pick))
 
         plain = without_references(sig, found)
-        self._writable(entry.name, plain)
+        self._check_plain(entry.name, plain)
         return plain
 
     def _slot(self, entry: NodeDefinition, reference: Reference, edge: Edge) -> int:
@@ -154,7 +156,14 @@ class NodeDefinitions(OtherMethods):
 
             entry.compensate = without_references(compensate, refuse)
             self._check_arguments(f"{entry.name}: compensate", compensate, 1)
-            self._writable(entry.name, entry.compensate)
+            self._check_plain(entry.name, entry.compensate)
+
+    def _check_plain(self, name: str, sig: Mapping[str, Any]) -> None:
+        """Raise CompositionError for a signature that cannot be written or whose links are not signatures, and
+        InvalidTaskError for other options of the wrong kind; also for its members."""
+        self._writable(name, sig)
+        if sig["options"] or sig["subtask_type"]:
+            check_member(sig, check_options)
 
     def _writable(self, name: str, value: Any) -> None:
         if value is None:
