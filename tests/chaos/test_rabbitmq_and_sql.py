@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from canvas.errors import OperationalError
+from canvas.errors import OperationalError, TimeoutError
 from tests.chaos.storm import POOLS
 from tests.chaos.test_kills import KILLS
 from tests.chaos.test_rabbitmq import RabbitStorm, make_quorum_queues, own_node, ran_in
@@ -136,7 +136,7 @@ def weather(bench, app, how, seed, rounds, pause):
         interrupted = ran_in(bench, key) if "kill_broker" in how else storm.killed
         assert_ran_once(bench, key, rounds, interrupted)
         assert_nothing_is_left(bench, app)
-    except AssertionError:
+    except (AssertionError, TimeoutError):
         explain(bench, key, history, storm)
         raise
     finally:

@@ -45,7 +45,7 @@ def node():
 @pytest.fixture
 def bench(node, request):
     with RedisServer() as server:
-        numbers = {"alarm": 0, "timeout": 1, "deleted_under": 2, "vhost": 3, "full_queue": 4, "connections": 6,
+        numbers = {"dead_letter_routing_key": 10, "alarm": 0, "timeout": 1, "deleted_under": 2, "vhost": 3, "full_queue": 4, "connections": 6,
                    "permissions": 7, "policy": 8, "too_large": 9}  # fmt: skip
         number = next(number for name, number in numbers.items() if name in request.node.name)
         yield RabbitBench(server, node.url(f"t{number}"))
@@ -223,6 +223,22 @@ def test_a_policy_that_lets_messages_expire(node, bench):
         with amqp.Connection(**connection) as opened:
             channel = opened.channel()
             eventually(lambda: channel.queue_declare("buried", passive=True).message_count == 1, 30)
+
+
+def test_a_dead_letter_routing_key_for_all_queues_moves_delayed_messages_and_one_without_canvas_does_not(node, bench):
+    def set_policy(pattern):
+        node.control("set_policy", "-p", "t10", "moves", pattern, '{"dead-letter-routing-key": "other"}')
+
+    set_policy(".*")
+    with bench.client() as app, start(bench, "-P", "solo", "-Q", "celery"):
+        app.driver.broker.declare(app.router.consumed(["other"]))
+        moved = app.tasks["t.add"].apply_async((1, 1), countdown=2)
+        eventually(lambda: app.driver.admin.queue_length("other") == 1, 30)
+        assert moved.state == "PENDING"
+        set_policy(r"^(?!canvas\.)")
+        assert app.tasks["t.add"].apply_async((2, 2), countdown=2).get(timeout=60) == 4
+    with bench.client() as app, start(bench, "-P", "solo", "-Q", "other"):
+        assert app.AsyncResult(moved.id).get(timeout=60) == 2
 
 
 @pytest.mark.parametrize("results", ["redis", "rpc"])
