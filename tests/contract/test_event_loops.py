@@ -1,11 +1,16 @@
 """Programs that wait for results on short-lived event loops."""
 
+import asyncio
+import gc
 import os
 import subprocess
 import sys
+import uuid
+import weakref
 
 import pytest
 
+from canvas import Canvas, Workflow
 from tests.support.processes import ROOT
 
 PROGRAM = """
@@ -60,3 +65,19 @@ def test_a_closed_event_loop_leaves_no_connections(redis_url, result_url, how):
     assert int(done.stdout) <= 0
     if how != "closed_while_tasks_wait":  # whose own task asyncio and redis complain of
         assert done.stderr == ""
+
+
+def test_a_closed_event_loop_that_sent_signals_is_not_kept():
+    server = f"memory://{uuid.uuid4()}"
+    with Canvas("signals", broker=server, backend=server, set_as_current=False) as app:
+        flow = Workflow("waits", app)
+        flow.wait_for("go")
+        run = flow.apply_async()
+
+        async def send():
+            await run.asignal("go")
+            return weakref.ref(asyncio.get_running_loop())
+
+        loop = asyncio.run(send())
+        gc.collect()
+        assert loop() is None

@@ -42,6 +42,12 @@ class _SignalQueue:
         return sent
 
     async def _send(self) -> None:
+        try:
+            await self._send_waiting()
+        finally:
+            self._sending = None  # a task refers to its loop, and would keep it
+
+    async def _send_waiting(self) -> None:
         while self._waiting:
             size = _size_of_first([signal for signal, _ in self._waiting[:_AT_ONCE]])
             batch, self._waiting = self._waiting[:size], self._waiting[size:]
