@@ -35,7 +35,20 @@ SUITES = [
     Suite("django-celery-results", "2.6.0", ("t", "--ignore", "t/integration")),
     Suite("flower", "2.2.0", ("tests",)),
     Suite("opentelemetry-instrumentation-celery", "0.66b2", ("tests",), ("opentelemetry-test-utils",)),
+    Suite("celery-diagnostics", "0.2.0", ("tests",)),
+    Suite("celery-executor", "0.2.0", ("tests", "-o", "addopts=")),
+    Suite("celery-liveops", "0.1.0", ("tests",), ("fastapi", "httpx", "pytest-asyncio")),
+    Suite("celery-multibeat-scheduler", "0.1.0", ("tests",)),
+    Suite("celery-once-task", "1.0.0", ("tests",)),
+    Suite("celery-ranch", "0.1.1", ("tests",)),
+    Suite("celery-svcs", "25.10.0", ("tests",)),
+    Suite("celery-typed", "0.2.0", ("tests",)),
 ]
+WITHOUT_SUITE = {
+    "celery-bloom": ("celery_bloom", "0.1.0"), "celery-board": ("celery_board", "0.1.0"),
+    "celery-dispatcher": ("celery_dispatcher", "1.0.0"),
+}  # fmt: skip
+"""Packages that publish no tests, or tests that fail with Celery, too: the module of each, and its version."""
 
 
 def install(folder: Path) -> Path:
@@ -46,6 +59,7 @@ def install(folder: Path) -> Path:
         *TOOLS,
         *(f"{one.package}=={one.version}" for one in SUITES),
         *(name for one in SUITES for name in one.needs),
+        *(f"{package}=={version}" for package, (_, version) in WITHOUT_SUITE.items()),
     ]
     command = [sys.executable, "-m", "pip", "--python", python, "install", "-q", "-e", ROOT, *packages]
     subprocess.run(command, check=True, timeout=900)
