@@ -133,6 +133,17 @@ def test_revocations_reach_forked_processes():
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 1
 
 
+def test_delayed_messages_of_forked_processes_are_counted(vhost, driver):
+    pid = os.fork()
+    if pid == 0:
+        driver.settler.settle(
+            [Settlement(None, deferrals=[DelayedPublish(time.time() + 30, publish("later", "forked"))])]
+        )
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert [one.queue for one in driver.admin.scheduled(10)] == ["forked"]
+
+
 @pytest.mark.parametrize(
     "feature", [{"concurrency_limit": 1}, {"unique_for": 60}, {"rate_limit": "1/s", "rate_limit_scope": "global"}]
 )

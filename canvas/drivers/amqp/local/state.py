@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from math import inf
 
 from canvas.drivers.amqp.local.coordination import LocalCoordination
+from canvas.drivers.amqp.local.shared_value import SharedDict
 from canvas.drivers.kombu_envelope import ENVELOPE
 from canvas.drivers.ports.message_state import Arrival, StateParts
 from canvas.drivers.ports.values import HeartbeatReply, LeaseReply
@@ -23,15 +24,17 @@ class LocalMessages:
 
     def __init__(self, coordination: LocalCoordination) -> None:
         self._coordination = coordination
+        self._delay_queues = SharedDict()
+        """Names of queues, noted by the processes of a node: the one that answers commands makes none."""
         self._forget()
         in_forks(self._forget)
 
     def _forget(self) -> None:
+        self._delay_queues.disinherit()
         self._lock = threading.RLock()
         self.leases: dict[str, Delivery] = {}
         self.early_acked: dict[str, Delivery] = {}
         self._outbox: deque[bytes] = deque()
-        self._delay_queues: set[str] = set()
 
     def register(self, worker: str, arrivals: Sequence[Arrival]) -> LeaseReply:
         found = []
@@ -95,13 +98,14 @@ class LocalMessages:
             return found is not None
 
     def note_delay_queue(self, name: str) -> None:
-        self._delay_queues.add(name)
+        self._delay_queues.change(lambda found: found.update({name: True}))
 
     def delay_queues(self) -> list[str]:
-        return sorted(self._delay_queues)
+        return sorted(self._delay_queues.read())
 
     def forget_delay_queues(self, names: Sequence[str]) -> None:
-        self._delay_queues.difference_update(names)
+        if names:
+            self._delay_queues.change(lambda found: [found.pop(name, None) for name in names])
 
     def outbox(self, worker: str) -> str:
         return worker
