@@ -134,6 +134,13 @@ def test_an_ack_and_a_success_are_told_to_redis_in_short():
     assert is_plain(ALONE)
 
 
+def test_a_success_with_one_part_of_a_chord_is_told_in_short():
+    with_part = ALONE._replace(parts=[object()])
+    assert is_plain(with_part)
+    assert not is_plain(with_part, carried=True)
+    assert not is_plain(with_part._replace(publishes=[Publish("", "q", 0, b"{}")]))
+
+
 def test_a_success_with_a_successor_that_is_passed_apart_is_told_in_short():
     with_successor = ALONE._replace(publishes=[Publish("", "q", 0, b"{}")])
     assert is_plain(with_successor, carried=True)
@@ -153,6 +160,7 @@ def test_a_settlement_with_anything_more_is_told_in_full(field):
             [SUCCESS._replace(payload=b'{"status":"FAILURE"}')],
             [SUCCESS._replace(payload=b"x")],
         ],
+        "parts": [[object(), object()]],
         "disposal": ["requeue", "redeliver", "dead_letter"],
         "reason": [],
         "sent": [],  # reported by the process itself once the settlement is done
