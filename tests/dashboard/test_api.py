@@ -47,10 +47,16 @@ def test_workers_of_both_libraries(fleet):
 
 @pytest.mark.parametrize("name", ["ours@h", "theirs@h"])
 def test_workers_are_steered(fleet, name):
+    def consumes():
+        return "more" in [one["name"] for one in fleet.get(f"/workers/{name}")["active_queues"]]
+
+    def shown():
+        return fleet.get(f"/workers/{name}"), fleet.theirs.log[-20:]
+
     assert fleet.post(f"/workers/{name}/add-consumer", queue="more")["done"]
-    eventually(lambda: "more" in [one["name"] for one in fleet.get(f"/workers/{name}")["active_queues"]])
+    eventually(consumes, shown=shown)
     assert fleet.post(f"/workers/{name}/cancel-consumer", queue="more")["done"]
-    eventually(lambda: "more" not in [one["name"] for one in fleet.get(f"/workers/{name}")["active_queues"]])
+    eventually(lambda: not consumes(), shown=shown)
     assert fleet.post(f"/workers/{name}/rate-limit", task="t.add", rate="100/s")["done"]
     assert fleet.post(f"/workers/{name}/time-limit", task="t.add", soft=30, hard=60)["done"]
     limited = fleet.app.control.inspect([name], timeout=10, limit=1).registered("rate_limit")[name]

@@ -12,12 +12,12 @@ from tests.support.apps import make
 from tests.support.processes import WorkerProcess
 
 
-def eventually(look, timeout=30):
-    """What ``look`` gives, once that is true."""
+def eventually(look, timeout=30, shown=str):
+    """What ``look`` gives, once that is true; ``shown`` gives what the error says besides."""
     deadline = time.monotonic() + timeout
     found = look()
     while not found:
-        assert time.monotonic() < deadline, f"still {found!r} after {timeout} s"
+        assert time.monotonic() < deadline, f"still {found!r} after {timeout} s {shown()}"
         time.sleep(0.05)
         found = look()
     return found
@@ -80,6 +80,6 @@ def fleet(bench, slots=1, inspect_timeout=0.5, **settings):
     ):
         worker.ready()
         other.ready()
-        page.app, page.bench, page.ours = app, bench, worker
+        page.app, page.bench, page.ours, page.theirs = app, bench, worker, other
         eventually(lambda: page.get("/overview")["sources"].get("events", {}).get("ok"))
         yield page
