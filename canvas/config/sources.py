@@ -68,6 +68,16 @@ def settings_of_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     return found
 
 
+def _or_else(name: str, other: str) -> property:
+    """The setting ``name``, or else ``other``; as an item the setting alone."""
+
+    def found(settings: "ReadSettings") -> Any:
+        own = settings._find(name)
+        return settings.get(other) if own is None else own
+
+    return property(found, doc=f"The setting, or else ``{other}``; as an item the setting alone.")
+
+
 class ReadSettings(ABC):
     """The methods that read settings, under Celery's names too, made from two: one finds a value, one lists names."""
 
@@ -129,34 +139,15 @@ class ReadSettings(ABC):
         named = (full, *(one for one in SETTINGS if one.partition("_")[2] == name.lower()))
         return getattr(self, next((one for one in named if self.get(one, WRONG) is not WRONG), name))
 
-    def _or(self, name: str, other: str) -> Any:
-        found = self._find(name)
-        return self.get(other) if found is None else found
-
     @property
     def timezone(self) -> Any:
         """The setting, or else Django's ``TIME_ZONE``; as an item the setting alone."""
         return self.__dict__["timezone"] or self.__dict__["_zone"]
 
-    @property
-    def task_default_exchange(self) -> Any:
-        """The setting, or else ``task_default_queue``; as an item the setting alone."""
-        return self._or("task_default_exchange", "task_default_queue")
-
-    @property
-    def task_default_routing_key(self) -> Any:
-        """The setting, or else ``task_default_queue``; as an item the setting alone."""
-        return self._or("task_default_routing_key", "task_default_queue")
-
-    @property
-    def broker_read_url(self) -> Any:
-        """The setting, or else ``broker_url``; as an item the setting alone."""
-        return self._or("broker_read_url", "broker_url")
-
-    @property
-    def broker_write_url(self) -> Any:
-        """The setting, or else ``broker_url``; as an item the setting alone."""
-        return self._or("broker_write_url", "broker_url")
+    task_default_exchange = _or_else("task_default_exchange", "task_default_queue")
+    task_default_routing_key = _or_else("task_default_routing_key", "task_default_queue")
+    broker_read_url = _or_else("broker_read_url", "broker_url")
+    broker_write_url = _or_else("broker_write_url", "broker_url")
 
     @property
     def defaults(self) -> list[dict[str, Any]]:

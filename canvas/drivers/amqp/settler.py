@@ -13,6 +13,7 @@ from typing import NamedTuple
 from canvas.drivers.amqp.broker import NO_LEASE, AmqpBroker
 from canvas.drivers.amqp.channels.consumer_channel import Held
 from canvas.drivers.amqp.channels.publisher import frames_of
+from canvas.drivers.amqp.channels.session import REJECTED
 from canvas.drivers.amqp.contents import Outgoing
 from canvas.drivers.amqp.rpc.replies import Replies, reply_to_of
 from canvas.drivers.ports.settler import Settler
@@ -165,7 +166,7 @@ class AmqpSettler:
             if settlement.delivery is not None and not verdict.refused:
                 held = session.held.pop(settlement.delivery.tag, None)
                 if held is not None:
-                    ended = rejects if settlement.disposal in ("reject", "dead_letter") else acks
+                    ended = rejects if settlement.disposal in REJECTED else acks
                     (ended if verdict.held else nacks).append(held)
         queues, want = (lease.queues, lease.limit) if lease is not None else ((), 0)
         try:

@@ -102,8 +102,7 @@ def _expire(
     many have not been; each goes from ``left``."""
     inside = dict(runs_in_places(app, runs, [task_id for ended in together.values() for task_id in ended.ids]))
     for one, (run, _, end, about, ids) in together.items():
-        for first in range(0, len(ids), RECORDS_AT_ONCE):
-            runs.expire(run, ids[first : first + RECORDS_AT_ONCE])
+        _expire_with(runs, run, ids)
         for child in filter(inside.__contains__, map(child_run_of, ids)):
             if inside[child].status in states.READY_STATES:
                 _expire_inside(app, runs, child)
@@ -125,5 +124,10 @@ def _expire(
 def _expire_inside(app: WorkflowServices, runs: RunStore, run: str) -> None:
     with suppress(RunLost):
         for one, ids in whole_run(app, runs, run, ended=True):
-            for first in range(0, len(ids), RECORDS_AT_ONCE):
-                runs.expire(one, ids[first : first + RECORDS_AT_ONCE])
+            _expire_with(runs, one, ids)
+
+
+def _expire_with(runs: RunStore, run: str, ids: Sequence[str]) -> None:
+    """Let a run expire with these records; without any it is kept."""
+    for first in range(0, len(ids), RECORDS_AT_ONCE):
+        runs.expire(run, ids[first : first + RECORDS_AT_ONCE])

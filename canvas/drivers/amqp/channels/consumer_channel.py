@@ -68,9 +68,8 @@ class ConsumerChannel:
         self, connect: Callable[[], Link], kinds: QueueKinds, transactional: bool,
         broken: Callable[[], object] = lambda: None,
     ) -> None:  # fmt: skip
-        """``transactional``: whether publications and acks are one
-        transaction; if not, RabbitMQ confirms the publications before the acks are sent. ``broken`` is called when the
-        channel is lost."""
+        """``transactional``: whether publications and acks are one transaction; if not, RabbitMQ confirms the
+        publications before the acks are sent. ``broken`` is called when the channel is lost."""
         self.lock = threading.RLock()
         self._transactional = transactional
         self._confirms = Confirms()

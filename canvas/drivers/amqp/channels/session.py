@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from typing import Final
 
 from canvas.drivers.amqp.channels.consumer_channel import Arrived, ConsumerChannel, Held
 from canvas.drivers.amqp.channels.link import CHANNEL, Link
@@ -11,6 +12,8 @@ from canvas.errors import OperationalError
 
 _AT_ONCE = 256
 """Messages that one write asks for."""
+REJECTED: Final = frozenset({"reject", "dead_letter"})
+"""The disposals of settlements whose messages are rejected."""
 
 
 class Session(ConsumerChannel):

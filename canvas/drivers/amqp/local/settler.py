@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from canvas.drivers.amqp.broker import NO_LEASE, AmqpBroker
 from canvas.drivers.amqp.channels.consumer_channel import Held
 from canvas.drivers.amqp.channels.publisher import Publication, frames_of
-from canvas.drivers.amqp.channels.session import Session
+from canvas.drivers.amqp.channels.session import REJECTED, Session
 from canvas.drivers.amqp.local.dead_letters import dead_letter
 from canvas.drivers.amqp.local.state import LocalMessages
 from canvas.drivers.amqp.rpc.replies import Replies, reply_to_of
@@ -114,7 +114,7 @@ class LocalSettler:
                 continue
             held = session.held.pop(settlement.delivery.tag, None)
             if held is not None:
-                (rejects if settlement.disposal in ("reject", "dead_letter") else acks).append(held)
+                (rejects if settlement.disposal in REJECTED else acks).append(held)
             self._messages.end(settlement)
         return acks, rejects
 
