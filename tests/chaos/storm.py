@@ -10,6 +10,8 @@ from tests.support.process_signals import resume, suspend
 from tests.support.processes import members
 from tests.worker.commands import start
 
+_READY_WITHIN, _STOPS_WITHIN = 180, 60
+"""Seconds; a machine may be busy with other things."""
 POOLS = (("-P", "solo"), ("-P", "prefork", "-c", "2"), ("-P", "threads", "-c", "3"), ("-P", "asyncio", "-c", "10"))
 
 
@@ -22,11 +24,14 @@ class Storm:
         self._how = how
         self._pause = pause
         self._settings = {"short_leases": 1, **settings}
-        self._started = []
+        self.started = []
+        """All workers that it has started."""
         self._fleet = {pool: self._start(pool) for pool in POOLS}
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._blow, daemon=True)
         self._failure = None
+        self.jumps = []
+        """Times at which this process stood still, with the seconds, by the monotonic clock and the time of day."""
         self.blows = 0
         self.killed = set()
         """Processes that did not live to settle what they ran."""
@@ -35,12 +40,31 @@ class Storm:
 
     def _start(self, pool):
         worker = start(self._bench, *pool, "-n", f"{pool[1]}@%h", **self._settings)
-        self._started.append(worker)
+        self.started.append(worker)
         return worker
+
+    def _ready(self, pool):
+        """The worker of that pool that is to live now, once it has started."""
+        return self._fleet[pool].wait_for(" ready.", _READY_WITHIN)
+
+    def _all_ready(self):
+        for pool in POOLS:
+            self._ready(pool)
+
+    @property
+    def fleet(self):
+        """The workers that are to live now."""
+        return list(self._fleet.values())
+
+    def calm(self):
+        """End the storm; the workers live on."""
+        self._over.set()
+        self._thread.join(_READY_WITHIN + 20)
+        self._all_ready()
 
     def logs(self):
         """What all workers have logged, those that were killed too."""
-        return [f"-- worker {worker.process.pid}\n{''.join(worker.log)}" for worker in self._started]
+        return [f"-- worker {worker.process.pid}\n{''.join(worker.log)}" for worker in self.started]
 
     def _blow(self):
         try:
@@ -57,7 +81,7 @@ class Storm:
 
     def _do_kill(self, pool):
         """Kill a whole worker, and start another in its place."""
-        worker = self._fleet[pool].ready()
+        worker = self._ready(pool)
         self.killed.update(members(worker.process.pid))
         os.killpg(worker.process.pid, signal.SIGKILL)
         worker.wait()
@@ -65,7 +89,7 @@ class Storm:
 
     def _do_kill_child(self, pool):
         """Kill one child of the prefork pool; its parent starts another."""
-        children = members(self._fleet[POOLS[1]].ready().process.pid)[1:]
+        children = members(self._ready(POOLS[1]).process.pid)[1:]
         if children:
             child = self._random.choice(children)
             self.killed.add(child)
@@ -73,7 +97,7 @@ class Storm:
 
     def _do_kill_parent(self, pool):
         """Kill the parent of the prefork pool alone."""
-        worker = self._fleet[POOLS[1]].ready()
+        worker = self._ready(POOLS[1])
         self.killed.update(members(worker.process.pid))
         worker.signal(signal.SIGKILL)
         worker.wait()
@@ -81,7 +105,7 @@ class Storm:
 
     def _do_stall(self, pool):
         """Stop a worker for longer than its leases last."""
-        worker = self._fleet[pool].ready()
+        worker = self._ready(pool)
         self.killed.update(members(worker.process.pid))  # others run what it held, and its own end comes too late
         suspend(*members(worker.process.pid))
         self._over.wait(4)
@@ -96,18 +120,28 @@ class Storm:
 
     def _do_restart(self, pool):
         """Stop a worker in good order, and start another."""
-        self._fleet[pool].ready().stop()
+        self._ready(pool).stop(_STOPS_WITHIN)
         self._fleet[pool] = self._start(pool)
 
+    def _watch_clocks(self):
+        """Note where this process, and so most likely the others, got no processor for long."""
+        before = time.monotonic(), time.time()
+        while not self._over.wait(0.5):
+            now = time.monotonic(), time.time()
+            took = tuple(round(later - earlier, 1) for later, earlier in zip(now, before, strict=True))
+            if max(took) > 1.5 or min(took) < 0:
+                self.jumps.append((round(now[1], 3), *took))
+            before = now
+
     def __enter__(self):
-        for worker in self._fleet.values():
-            worker.ready()
+        self._all_ready()
         self._thread.start()
+        threading.Thread(target=self._watch_clocks, daemon=True).start()
         return self
 
     def __exit__(self, *exc):
         self._over.set()
-        self._thread.join(60)
-        for worker in self._fleet.values():
-            worker.ready().stop()
+        self._thread.join(_READY_WITHIN + 20)
+        for pool in POOLS:
+            self._ready(pool).stop(_STOPS_WITHIN)
         assert self._failure is None, self._failure

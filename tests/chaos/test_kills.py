@@ -4,6 +4,7 @@ running when its worker was killed."""
 import pytest
 
 from tests.chaos.storm import Storm
+from tests.chaos.verdict import CALM, values_of
 from tests.chaos.workload import assert_nothing_is_left, assert_ran_once, workload
 from tests.support.seeds import seeds
 
@@ -24,14 +25,14 @@ RUNS = [
 
 
 @pytest.mark.random
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(240 + CALM)
 @pytest.mark.parametrize(("how", "seed"), RUNS)
 def test_every_workflow_ends_with_its_value(bench, app, how, seed):
     key, rounds = bench.new_key(), 24
     pause = 0.1 if how == "connections" else 0.3  # seconds; little is lost with a connection
     with Storm(bench, seed, WEATHER[how], pause) as storm:
         sent = workload(app, key, rounds)
-        values = [result.get(timeout=120) for result, _ in sent]
+        values = values_of(sent, bench, key, storm, 120)
     assert values == [value for _, value in sent]
     assert storm.blows > 0
     assert_ran_once(bench, key, rounds, storm.killed)

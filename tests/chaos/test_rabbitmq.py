@@ -12,6 +12,7 @@ from canvas.drivers.amqp.delays.names import DelayQueue
 from canvas.testing.contract import eventually
 from tests.chaos.storm import Storm
 from tests.chaos.test_kills import KILLS
+from tests.chaos.verdict import CALM, values_of
 from tests.chaos.workload import assert_nothing_is_left, assert_ran_once, workload
 from tests.support.rabbit_bench import ByteProxy, RabbitBench, through
 from tests.support.rabbitmq import RabbitMQNode
@@ -64,7 +65,7 @@ def weather(bench, app, how, seed, rounds, pause):
     before = workload(app, key, rounds) if "kill_broker" in how else []
     with RabbitStorm(bench, seed, how, pause) as storm:
         sent = before or workload(app, key, rounds)
-        values = [result.get(timeout=150) for result, _ in sent]
+        values = values_of(sent, bench, key, storm, 150)
     assert values == [value for _, value in sent]
     assert storm.blows > 0
     # Second copies of messages may still be there when the last result is: the next worker drops them.
@@ -81,7 +82,7 @@ def ran_in(bench, key):
 
 
 @pytest.mark.random
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(300 + CALM)
 @pytest.mark.parametrize(("how", "seed"), RUNS)
 def test_every_workflow_ends_with_its_value(bench, app, how, seed):
     weather(bench, app, WEATHER[how], seed, 12, 0.3)
@@ -113,7 +114,7 @@ def make_quorum_queues(node):
 
 @pytest.mark.slow
 @pytest.mark.random
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(400 + CALM)
 @pytest.mark.parametrize("seed", seeds(1, 2, 3))
 @pytest.mark.parametrize("queue_type", ["classic", "quorum"])
 def test_a_broker_that_is_killed(queue_type, seed):

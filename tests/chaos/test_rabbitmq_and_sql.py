@@ -1,15 +1,14 @@
 """Nothing lost and nothing twice with messages in RabbitMQ, state and results in PostgreSQL, whatever is killed when."""
 
 import signal
-import time
 from dataclasses import dataclass
 
 import pytest
 
-from canvas.errors import OperationalError, TimeoutError
 from tests.chaos.storm import POOLS
 from tests.chaos.test_kills import KILLS
 from tests.chaos.test_rabbitmq import RabbitStorm, make_quorum_queues, own_node, ran_in
+from tests.chaos.verdict import CALM, values_of
 from tests.chaos.workload import assert_ran_once, runs_of, workload
 from tests.support.redis_server import RedisServer
 from tests.support.seeds import seeds
@@ -113,30 +112,19 @@ class SqlStorm(RestartsDatabase, RabbitStorm):
     """A storm that also hits PostgreSQL."""
 
 
-def value_of(result):
-    """The value of a result, whose database may be away for some seconds."""
-    deadline = time.monotonic() + 200
-    while True:
-        try:
-            return result.get(timeout=200)
-        except OperationalError:
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-
-
 def weather(bench, app, how, seed, rounds, pause):
     key = bench.new_key()
     sent = workload(app, key, rounds)
     history = History(bench.database)
     try:
         with SqlStorm(bench, seed, how, pause) as storm:
-            values = [value_of(result) for result, _ in sent]
+            values = values_of(sent, bench, key, storm, 200)
         assert values == [value for _, value in sent]
         assert storm.blows > 0
         interrupted = ran_in(bench, key) if "kill_broker" in how else storm.killed
         assert_ran_once(bench, key, rounds, interrupted)
         assert_nothing_is_left(bench, app)
-    except (AssertionError, TimeoutError):
+    except AssertionError:
         explain(bench, key, history, storm)
         raise
     finally:
@@ -154,7 +142,7 @@ def explain(bench, key, history, storm):
 
 
 @pytest.mark.random
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(400 + CALM)
 @pytest.mark.parametrize(("how", "seed"), RUNS)
 def test_every_workflow_ends_with_its_value(bench, app, how, seed):
     rounds, pause = (40, 3.0) if how == "database" else (12, 0.3)
@@ -163,7 +151,7 @@ def test_every_workflow_ends_with_its_value(bench, app, how, seed):
 
 @pytest.mark.slow
 @pytest.mark.random
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(400 + CALM)
 @pytest.mark.parametrize("seed", seeds(1, 2))
 @pytest.mark.parametrize("queue_type", ["classic", "quorum"])
 def test_a_broker_that_is_killed(postgres, ledger, queue_type, seed):

@@ -10,21 +10,30 @@ import pytest
 from canvas.testing.contract import eventually
 from tests.chaos import test_rabbitmq as with_redis
 from tests.chaos import test_rabbitmq_and_sql as with_sql
+from tests.chaos.verdict import CALM
 from tests.support.rabbit_bench import RabbitBench
 from tests.support.rabbitmq import RabbitMQNode
 from tests.support.redis_server import RedisServer
 from tests.support.sql_bench import SqlBench
 
-pytestmark = [pytest.mark.slow, pytest.mark.random, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.random, pytest.mark.timeout(400 + CALM)]
 
 
-class Leader:
+class Victims:
+    """Nodes of a cluster that a storm kills as it kills one node. The first node is asked what the cluster does."""
+
+    def __init__(self, nodes):
+        self.control = nodes[0].control
+        self.kills = 0
+
+
+class Leader(Victims):
     """The node, of a cluster, that leads the queue ``celery``: it stops and starts as one node does."""
 
     def __init__(self, nodes, vhost):
+        super().__init__(nodes)
         self._nodes, self._vhost = nodes, vhost
         self._stopped = None
-        self.kills = 0
 
     def _name(self):
         rows = self._nodes[0].control("list_queues", "-p", self._vhost, "name", "leader").splitlines()
@@ -44,12 +53,12 @@ class Leader:
         self._stopped.start()
 
 
-class Majority:
+class Majority(Victims):
     """Two of the three nodes: without them, no queue takes or delivers a message."""
 
     def __init__(self, nodes):
+        super().__init__(nodes)
         self._nodes = nodes[1:]
-        self.kills = 0
 
     def stop(self, number):
         assert number == signal.SIGKILL
@@ -64,12 +73,12 @@ class Majority:
             node.start()
 
 
-class Removed:
+class Removed(Victims):
     """A node that is killed and removed from its cluster, once and for all."""
 
     def __init__(self, nodes):
+        super().__init__(nodes)
         self._first, self._node = nodes[0], nodes[2]
-        self.kills = 0
 
     def stop(self, number):
         assert number == signal.SIGKILL

@@ -6,7 +6,8 @@ import redis
 from canvas.testing.contract import eventually
 from tests.chaos.storm import Storm
 from tests.chaos.test_kills import KILLS
-from tests.chaos.test_rabbitmq_and_sql import RestartsDatabase, value_of
+from tests.chaos.test_rabbitmq_and_sql import RestartsDatabase
+from tests.chaos.verdict import CALM, values_of
 from tests.chaos.workload import assert_nothing_is_left, assert_ran_once, workload
 from tests.support.redis_server import RedisServer
 from tests.support.seeds import seeds
@@ -45,14 +46,14 @@ def bench(postgres):
 
 
 @pytest.mark.random
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(400 + CALM)
 @pytest.mark.parametrize(("how", "seed"), RUNS)
 def test_every_workflow_ends_with_its_value(bench, app, how, seed):
     blows, rounds, pause = WEATHER[how]
     key = bench.new_key()
     sent = workload(app, key, rounds)
     with DatabaseStorm(bench, seed, blows, pause) as storm:
-        values = [value_of(result) for result, _ in sent]
+        values = values_of(sent, bench, key, storm, 200)
     assert values == [value for _, value in sent]
     assert_ran_once(bench, key, rounds, storm.killed)
     assert_nothing_is_left(bench)

@@ -11,6 +11,7 @@ from canvas.testing.contract import ChordStoreContract, MailboxContract, ResultS
 from canvas.testing.worker import start_worker
 from tests.chaos.storm import Storm
 from tests.chaos.test_kills import KILLS
+from tests.chaos.verdict import CALM, values_of
 from tests.chaos.workload import assert_ran_once, workload
 from tests.sql.test_sql_state_contract import OfState, emptied, opened
 from tests.support.apps import make
@@ -70,7 +71,7 @@ class TestStateInMariaDB(OfState):
 
 
 @pytest.mark.random
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(300 + CALM)
 @pytest.mark.parametrize("seed", seeds(1))
 def test_workers_whose_state_is_there_are_killed(rabbitmq, mariadb, seed):
     with RedisServer() as ledger:
@@ -79,7 +80,8 @@ def test_workers_whose_state_is_there_are_killed(rabbitmq, mariadb, seed):
         with bench.client() as app:
             with Storm(bench, seed, KILLS, 0.3) as storm:
                 sent = workload(app, key, rounds)
-                assert [result.get(timeout=150) for result, _ in sent] == [value for _, value in sent]
+                values = values_of(sent, bench, key, storm, 150)
+            assert values == [value for _, value in sent]
             assert_ran_once(bench, key, rounds, storm.killed)
             assert_nothing_is_left(bench, app)
         bench.close()

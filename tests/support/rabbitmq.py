@@ -81,8 +81,7 @@ class RabbitMQNode:
                 self._choose_ports()
             else:
                 self._has_started = True
-                break
-        return self
+                return self
 
     def _start(self):
         install()
@@ -144,8 +143,7 @@ class RabbitMQNode:
         self._server = self._epmd = None
 
     def _write_configuration(self):
-        folder = self.folder
-        cookie = folder / ".erlang.cookie"
+        folder, cookie = self.folder, self.folder / ".erlang.cookie"
         cookie.unlink(missing_ok=True)
         cookie.write_text(self._cookie)
         cookie.chmod(0o400)
@@ -192,8 +190,7 @@ class RabbitMQNode:
 
 def _control(name, environment, *words):
     command = [*IN_ROOT, str(SERVER.parent / "rabbitmqctl"), "--quiet", "--node", name, *words]
-    done = subprocess.run(command, env=environment, check=True, capture_output=True, timeout=120, text=True)
-    return done.stdout
+    return subprocess.run(command, env=environment, check=True, capture_output=True, timeout=120, text=True).stdout
 
 
 def answers(port):
@@ -251,10 +248,13 @@ class SharedRabbitMQ:
             counter.write_text(str(number + 1))
         name = f"t{number}"
         if number >= VHOSTS:
-            node = json.loads((self._folder / "node").read_text())
-            _control(node["name"], node["environment"], "add_vhost", name)
-            _control(node["name"], node["environment"], "set_permissions", "-p", name, "guest", ".*", ".*", ".*")
+            self.control("add_vhost", name)
+            self.control("set_permissions", "-p", name, "guest", ".*", ".*", ".*")
         return name
+
+    def control(self, *words):
+        node = json.loads((self._folder / "node").read_text())
+        return _control(node["name"], node["environment"], *words)
 
     def _start_guard(self):
         install()
