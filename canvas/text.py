@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 _LIKE = 0.8
-_PLAIN = frozenset({int, float, bool, type(None)})
+PLAIN = frozenset({int, float, bool, type(None)})
 _BRACKETS: dict[type, tuple[str, str]] = {list: ("[", "]"), tuple: ("(", ")"), set: ("{", "}")}
 
 
@@ -17,7 +17,7 @@ def short_repr(value: Any, limit: int | None = 1024, levels: int = 3) -> str:
     written as ``<Unrepresentable …>``.
     """
     kind = type(value)
-    if (kind is tuple or kind is list) and len(value) < 8 and _PLAIN.issuperset(map(type, value)):
+    if (kind is tuple or kind is list) and len(value) < 8 and PLAIN.issuperset(map(type, value)):
         return repr(value)
     if kind is dict and not value:
         return "{}"

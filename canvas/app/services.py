@@ -44,7 +44,7 @@ _SERVERS = ("broker_url", "broker_read_url", "broker_write_url", "broker_shards"
             *_INBOX_SETTINGS, *_DATABASE_SETTINGS)  # fmt: skip
 _REDIS_PARTS = ("redis_host", "redis_port", "redis_db", "redis_username", "redis_password")
 _RESULTS = ("accept_content", "result_accept_content", "result_serializer", "result_chord_unlock",
-            "task_message_max_depth")  # fmt: skip
+            "result_expires", "result_chord_expires", "task_message_max_depth")  # fmt: skip
 _MESSAGES = ("task_serializer", "task_compression", "task_protocol", "task_message_max_depth", "task_message_max_bytes",
              "task_repr_maxlevels", "task_default_priority", "task_default_delivery_mode")  # fmt: skip
 _PLAIN = ("task_always_eager", "task_send_sent_event", "task_publish_retry", "task_publish_retry_policy")

@@ -18,7 +18,7 @@ from canvas.execution.errbacks import (
     dependency_error,
     dependency_traceback,
 )
-from canvas.graph.ends import header_parts, link_end
+from canvas.graph.ends import link_end, with_ends
 from canvas.model import states
 from canvas.model.call_options import LAST_STEP, given
 from canvas.model.ids import new_id
@@ -119,7 +119,7 @@ class EagerRun:
             return GroupResult(sig.id or new_id(), results, app=self._app)
         if isinstance(sig, chord):
             result = self._unreachable(sig.body, failure, task_id)
-            if members := header_parts(sig.tasks):
+            if members := with_ends(sig.flat_header()):
                 _root(result).parent = self._unreachable(group(members), None)
             return result
         if sig.subtask_type == "chain":
@@ -151,7 +151,7 @@ class EagerRun:
         for errback in as_list(merged.get("link_error")):
             body.link_error(errback)
         args = tuple(sig.args) if sig.immutable else (*args, *sig.args)
-        members = header_parts(sig.tasks)
+        members = with_ends(sig.flat_header())
         around = _around.set((*_around.get(), *_errbacks_of(body)))
         try:
             results = [self.run(member, args, kwargs, header_options(merged)) for member in members]

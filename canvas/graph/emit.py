@@ -6,7 +6,7 @@ Sources: protocol.md §2.1, §2.3; semantics.md C1, C11–C13, H4, H5, H15, H20.
 from typing import Any
 
 from canvas.graph.composite_links import ENDS_BODY
-from canvas.graph.steps import Fork, Join, Member, Step, Unit, body_units, units_from
+from canvas.graph.steps import Fork, Join, Member, Step, Unit
 from canvas.graph.wire_signature import Wire, WireEnd, WireEnds, errbacks_of
 from canvas.model.compiled import ChordSize, Plan, ResultRef, TaskCall
 from canvas.primitives.fields import as_list, signature_dict
@@ -218,3 +218,35 @@ def _assign_group(body: Wire, group_id: str) -> None:
     if body["subtask_type"] == "group":
         for member in body["kwargs"]["tasks"]:
             _assign_group(member, group_id)
+
+
+def units_from(head: Unit) -> list[Unit]:
+    """``head`` and the units after it, in order; after a chord come the units that follow its body."""
+    if head.line is None:
+        line = []
+        unit: Unit | None = head
+        while unit is not None:
+            line.append(unit)
+            unit = unit.next if isinstance(unit, Step) else _after(unit)
+        head.line = line
+    return head.line
+
+
+def _after(unit: Unit) -> Unit | None:
+    while isinstance(unit, Fork) and unit.join is not None:
+        unit = body_units(unit.join)[-1]
+    return unit.next
+
+
+def body_units(join: Join) -> list[Unit]:
+    """The units that Celery's form embeds as the body of ``join``."""
+    if join.units is None:
+        assert join.body is not None
+        units = [join.body]
+        while len(units) < join.extent:
+            following = _after(units[-1])
+            if following is None:
+                break
+            units.append(following)
+        join.units = units
+    return join.units

@@ -1,11 +1,10 @@
-"""The calls at which a composite ends: the calls that give its result, and the last calls of a header's members."""
+"""The calls at which a composite ends: those that its callbacks follow, and the last ones of a header's members."""
 
 from typing import Any
 
 from canvas.primitives.chain import normal_steps
 from canvas.primitives.chord import chord
-from canvas.primitives.group import flat_members, group
-from canvas.primitives.registry import maybe_signature
+from canvas.primitives.group import group
 from canvas.primitives.signature import Signature
 
 
@@ -22,27 +21,12 @@ def link_end(sig: Signature[Any], callback: Any) -> None:
         sig.link(callback)
 
 
-def result_id(sig: Signature[Any]) -> str | None:
-    """The id that its result has already, if any; the id of a chain's last step comes before the chain's."""
-    if isinstance(sig, chord):
-        return result_id(sig.body) if sig["kwargs"].get("body") is not None else None
-    task_id: str | None = sig["options"].get("task_id")
-    if sig.get("subtask_type") == "chain" and sig.members():
-        return result_id(sig.members()[-1]) or task_id
-    return task_id
-
-
-def header_parts(tasks: Any) -> list[Signature[Any]]:
+def with_ends(members: list[Signature[Any]]) -> list[Signature[Any]]:
     """The members of a chord's header.
 
     If all of them end in empty groups, each gets a task at its end whose value is the empty list: without it no part
     would be counted, and the chord would never end.
     """
-    tasks = tasks.tasks if isinstance(tasks, group) else tasks
-    members = flat_members([task if isinstance(task, Signature) else maybe_signature(task) for task in tasks])
-    for member in members:
-        if not member.get("subtask_type"):
-            return members
     ended = _all_ended(members, ())
     return members if ended is None else ended
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from canvas.errors import CompositionError
 from canvas.graph.composite_links import ENDS_BODY, link_error_to_body, linked
-from canvas.graph.ends import header_parts, result_id
+from canvas.graph.ends import with_ends
 from canvas.graph.steps import Fork, Join, Member, Node, Segment, Step, Unit
 from canvas.model.call_options import LAST_STEP, given
 from canvas.primitives.chain import normal_steps
@@ -97,7 +97,7 @@ class Lowering:
         if not steps:
             raise CompositionError("empty chain: expected at least one step")
         last = {key: options.pop(key) for key in LAST_STEP if options.get(key) is not None}
-        if "task_id" in last and result_id(steps[-1]) is not None:
+        if "task_id" in last and steps[-1].result_id is not None:
             del last["task_id"]
         links, errbacks = as_list(options.pop("link", None)), as_list(options.pop("link_error", None))
         root = options.pop("root_id", None)
@@ -169,9 +169,11 @@ class Lowering:
         return fork
 
     def _chord(self, sig: chord, call: PartialCall, live: bool) -> Segment:
-        header = header_parts(sig["kwargs"]["header"])
+        header = sig.flat_header()
         if not header:
             return self._headless(sig, call, live)
+        if header[0].get("subtask_type"):
+            header = with_ends(header)
         opened, tail = self.open_chord(sig, call, live)
         segments = [self.add_member(opened, index, member) for index, member in enumerate(header)]
         for index, segment in enumerate(segments):
@@ -228,11 +230,11 @@ class Lowering:
     ) -> Signature[Any]:
         if not live:
             task_id = options.get("task_id")
-            if task_id is None or _header_id(sig) is not None or result_id(body) is not None:
+            if task_id is None or _header_id(sig) is not None or body.result_id is not None:
                 return body
             return body.with_fields(options={**body.options, "task_id": task_id})
         carried = body_options(options)
-        if result_id(body) is None and (task_id := call.options.get("task_id") or options.get("task_id")):
+        if body.result_id is None and (task_id := call.options.get("task_id") or options.get("task_id")):
             carried["task_id"] = task_id
         if options.get("chord") is not None:
             carried["chord"] = options["chord"]

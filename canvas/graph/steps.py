@@ -1,4 +1,4 @@
-"""The graph of a run: its nodes, its edges, and how to walk it.
+"""The graph of a run: its nodes and its edges.
 
 Nodes are :class:`Step` (one task execution), :class:`Fork` (a group starts) and :class:`Join` (a chord waits). Each
 knows its neighbours. ``canvas.graph.digraph`` makes a networkx graph of them. Its edges carry ``kind`` and, where order
@@ -112,35 +112,3 @@ class Segment(NamedTuple):
     tails: list[Step]
     kind: str | None = None
     """The ``subtask_type`` of its signature (a chain of one: its step's)."""
-
-
-def units_from(head: Unit) -> list[Unit]:
-    """``head`` and the units after it, in order; after a chord come the units that follow its body."""
-    if head.line is None:
-        line = []
-        unit: Unit | None = head
-        while unit is not None:
-            line.append(unit)
-            unit = unit.next if isinstance(unit, Step) else _after(unit)
-        head.line = line
-    return head.line
-
-
-def _after(unit: Unit) -> Unit | None:
-    while isinstance(unit, Fork) and unit.join is not None:
-        unit = body_units(unit.join)[-1]
-    return unit.next
-
-
-def body_units(join: Join) -> list[Unit]:
-    """The units that Celery's form embeds as the body of ``join``."""
-    if join.units is None:
-        assert join.body is not None
-        units = [join.body]
-        while len(units) < join.extent:
-            following = _after(units[-1])
-            if following is None:
-                break
-            units.append(following)
-        join.units = units
-    return join.units

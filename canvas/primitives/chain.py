@@ -40,6 +40,10 @@ class _chain(TaskList[Any]):
 
     _stamp = staticmethod(stamp_chain)
 
+    @property
+    def result_id(self) -> str | None:
+        return (self.tasks[-1].result_id if self.tasks else None) or super().result_id
+
     @without_own_frames
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self.tasks:

@@ -74,6 +74,16 @@ class chord(Composite[Any]):
         tasks: Any = self.tasks
         return tasks.tasks if isinstance(tasks, group) else tasks
 
+    def flat_header(self) -> list[Signature[Any]]:
+        """The header's members, with nested groups dissolved and empty chains left out."""
+        members = [task if isinstance(task, Signature) else maybe_signature(task) for task in self.header]
+        plain = all(member.get("subtask_type") is None for member in members)
+        return members if plain else flat_members(members)
+
+    @property
+    def result_id(self) -> str | None:
+        return None if self.body is None else self.body.result_id
+
     def as_header_group(self) -> group:
         """The header as a group, which it stays from now on."""
         if not isinstance(self.tasks, group):

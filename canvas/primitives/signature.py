@@ -81,6 +81,11 @@ class Signature(LinkedSignature, Generic[R]):
             refused(exc, self)
 
     @property
+    def result_id(self) -> str | None:
+        """The id that its result has already, if any."""
+        return self["options"].get("task_id")  # type: ignore[no-any-return]
+
+    @property
     def AsyncResult(self) -> Any:
         """The class of its results' handles: that of its task, if registered."""
         task = self.own_type if self.own_type is not None else self.app.tasks.get(self.task)

@@ -16,9 +16,10 @@ from canvas.model.compiled import TaskCall
 from canvas.model.ids import Lineage, new_id
 from canvas.model.message import BuiltMessage, Message, Publish, delivery_mode
 from canvas.model.workflow_run import RUN_HEADER
-from canvas.producer.prepared_messages import PreparedMessages
+from canvas.producer.prepared_messages import AttributeOptions, PreparedMessages
 from canvas.producer.routing import Route, Router
 from canvas.task.pydantic_models import Models, plain_arguments, plain_signatures
+from canvas.task.task import Task
 from canvas.telemetry import emit
 from canvas.text import short_repr
 from canvas.wire import task_message as wire
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from canvas.config.config import Config
     from canvas.drivers.ports import Driver
     from canvas.drivers.ports.codec import MessageCodec
-    from canvas.task.task import Task
 
 
 class OwnMessages(Protocol):
@@ -78,7 +78,7 @@ class MessageBuilder:
     """Turns calls into messages for one app."""
 
     def __init__(
-        self, conf: "Config", router: Router, tasks: Mapping[str, "Task[Any]"],
+        self, conf: "Config", router: Router, tasks: Mapping[str, Task[Any]],
         surroundings: "MessageContext", codec: "MessageCodec",
     ) -> None:  # fmt: skip
         """``tasks``: by name, those whose attributes are options of their calls. ``codec`` writes messages in the form
@@ -89,6 +89,7 @@ class MessageBuilder:
         self._around = surroundings
         self._codec = codec
         self._origin = (0, "")
+        self._options = AttributeOptions()
         # A router that is a function may look at arguments.
         by_name = not surroundings.signer.signs and router.routes_by_name
         self._prepared = PreparedMessages(conf, codec, router, self.addressed) if by_name else None
@@ -113,7 +114,7 @@ class MessageBuilder:
             known = defaults.get(call.task)
             if known is None:
                 task = self._tasks.get(call.task)
-                known = defaults[call.task] = task.exec_options() if task is not None else {}
+                known = defaults[call.task] = self._options.of(task) if task is not None else {}
             if not replies and not call.options.get("reply_to"):
                 replies = self._around.oid
             publish = None if prepared is None else prepared.written(call, known, lineage, origin, replies, bodies)

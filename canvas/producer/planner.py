@@ -161,7 +161,10 @@ class Planner:
             task = tasks.get(call.task)
             if task is not None:
                 if typed:
-                    task.check_arguments(call.args, call.kwargs)
+                    # Mostly without a call: each step of a chain passes.
+                    low, high = task.arity
+                    if call.kwargs or not low <= len(call.args) <= high:
+                        task.check_arguments(call.args, call.kwargs)
                 if task.soft_time_limit or call.options.get("soft_time_limit"):
                     check_limits(task, call.options)
             if check_embedded:

@@ -1,15 +1,18 @@
 """Messages of one task that differ in ids and arguments only: their form is written once, and filled in for each."""
 
 from collections.abc import Callable, Mapping
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from canvas.errors import EncodeError
+from canvas.model.call_options import ATTRIBUTES
 from canvas.model.compiled import TaskCall
 from canvas.model.ids import Lineage
 from canvas.model.message import EncodedMessage, Message, Publish
 from canvas.model.workflow_run import RUN_HEADER, STAMP
 from canvas.producer.routing import Route, Router
-from canvas.text import short_repr
+from canvas.task.task import EXEC_OPTIONS, Task
+from canvas.text import PLAIN, short_repr
 from canvas.wire.depth import LONG_TEXT, check_depth
 from canvas.wire.task_message import embed_of, readable
 from canvas.wire.typed_json import LazyArray, MemoEncoder, Written, dumps, dumps_known
@@ -23,6 +26,7 @@ VARYING: Final = ("task_id", "root_id", "parent_id", "group_id", "group_index", 
 _REPRS: Final = ("argsrepr", "kwargsrepr")
 _OF_NODES: Final = (RUN_HEADER, STAMP)
 """Options that only the nodes of workflows have, which have forms of their own."""
+_attributes_of = attrgetter(*ATTRIBUTES, "ignore_result")
 _MARKS: Final = {name: f"\x01{name}\x01" for name in (*VARYING, *_REPRS, *_OF_NODES)}
 """The texts that stand for them in a form."""
 _LINKS: Final = frozenset({"chain", "link", "link_error"})
@@ -39,6 +43,23 @@ NO_LINKS: Final = Written(b'{"callbacks":null,"errbacks":null,"chain":null,"chor
 """The embed of a message that nothing follows."""
 Make = Callable[[TaskCall, Mapping[str, Any], Lineage], tuple[Message, Route]]
 """Makes a message in the general way, and routes it."""
+
+
+class AttributeOptions:
+    """The options that tasks' attributes give, kept until a program changes one of these."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[tuple[Any, ...], Mapping[str, Any]]] = {}
+
+    def of(self, task: Task[Any]) -> Mapping[str, Any]:
+        """As ``task.exec_options()`` gives them; they are not to be changed."""
+        if type(task).exec_options is not EXEC_OPTIONS:
+            return task.exec_options()
+        name, values = task.name, _attributes_of(task)
+        kept = self._kept.get(name)
+        if kept is None or kept[0] != values:
+            kept = self._kept[name] = values, task.exec_options()
+        return kept[1]
 
 
 class Form(NamedTuple):
@@ -84,7 +105,8 @@ class PreparedMessages:
             form = self._form(call, defaults, fixed, origin, of_node)
         if form.fill is None or lineage.priority is not None:
             return None
-        task_id = options.get("task_id")
+        task_id, args = options.get("task_id"), call.args
+        plain = len(args) < 8 and PLAIN.issuperset(map(type, args))  # ``short_repr`` looks at this too, in a call
         values = (
             task_id,
             options.get("root_id") or lineage.root_id or task_id,
@@ -92,7 +114,7 @@ class PreparedMessages:
             options.get("group_id"),
             options.get("group_index"),
             options.get("reply_to") or replies,
-            short_repr(call.args, levels=self._levels),
+            repr(args) if plain else short_repr(args, levels=self._levels),
             short_repr(call.kwargs, levels=self._levels) if call.kwargs else "{}",
             *((_written(options[RUN_HEADER]), options[STAMP]) if of_node else ()),
         )
@@ -110,8 +132,7 @@ class PreparedMessages:
             return None
         if type(task_id) is not str or (self._max_bytes and len(payload) > self._max_bytes):
             return None
-        exchange, routing_key, priority, _, queue = form.publish
-        return Publish(exchange, routing_key, priority, payload, queue)
+        return Publish(*form.publish[:3], payload, form.publish.queue)
 
     def _chord_alone(self, chord: Any, bodies: MemoEncoder | None) -> Written:
         if chord is None:

@@ -19,7 +19,7 @@ from canvas.primitives.cycles import refuse_cycles
 from canvas.primitives.signature import Signature
 from canvas.producer.planner import Planner, SenderApp
 from canvas.producer.result_handles import handle_of
-from canvas.task.task import Task
+from canvas.task.task import APPLY_ASYNC, Task
 from canvas.telemetry import emit
 from canvas.wire.moments import instant
 
@@ -94,7 +94,9 @@ class Sender(Planner):
             if call.task != looked_at:
                 looked_at = call.task
                 task = tasks.get(looked_at)
-                if task is not None and task.sends_itself:
+                if task is None or (type(task).apply_async is APPLY_ASYNC and "apply_async" not in task.__dict__):
+                    continue
+                if task.sends_itself:
                     return True
         return False
 
@@ -122,7 +124,8 @@ class Sender(Planner):
                 messages[0], *sending.lock, self.delays(sending.options, sending.plan.calls)
             )
         if sending.chords:
-            self._app.backend.ensure_chords_allowed()
+            if not self._app.backend.ends_chords:
+                self._app.backend.ensure_chords_allowed()
             driver.settler.publish_with_chords(
                 sending.chords, messages, self.delays(sending.options, sending.plan.calls)
             )

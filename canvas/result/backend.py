@@ -4,6 +4,7 @@ import time
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime, timedelta
+from functools import cached_property
 from operator import eq
 from typing import TYPE_CHECKING, Any
 
@@ -36,8 +37,6 @@ class Backend:
         self._chords = chords
         self._conf = conf
         self._clock = clock
-        self._chords_live: tuple[Any, int] = (None, 0)
-        """The settings by which chords expire, and ``chord_lives`` by these."""
         self._second: tuple[int, Any, str, str] = (0, None, "", "")
         """The latest second that was written, the zone, and the text of both."""
         own = results.serializer if results is not None else None
@@ -96,20 +95,17 @@ class Backend:
         """Id, state and result of a chord's part. Raises DecodeError."""
         return wire.decode_part(data, serializer=self.serializer, accept=self.accept, max_depth=self.max_depth)
 
-    @property
+    @cached_property
     def chord_expires(self) -> int:
         """Seconds for which the remaining state of a chord is kept after its end; 0: without an end."""
         conf = self._conf
         given = conf.result_chord_expires if conf.result_chord_expires is not None else conf.result_expires
         return whole_seconds(given)
 
-    @property
+    @cached_property
     def chord_lives(self) -> int:
         """Seconds for which a chord is kept while it waits for parts; 0: without an end."""
-        settings = self._conf.result_chord_expires, self._conf.result_expires
-        if self._chords_live[0] != settings:
-            self._chords_live = settings, alive_for(self.chord_expires)
-        return self._chords_live[1]
+        return alive_for(self.chord_expires)
 
     @property
     def run_lives(self) -> int:

@@ -69,7 +69,7 @@ class CheckedCalls(TaskOptions, Generic[P, R]):
         """Raise TypeError, as calling it would, when the arguments don't fit the function."""
         if not (self.app.strict_typing if self.typing is None else self.typing):
             return
-        low, high = self._arity
+        low, high = self.arity
         if kwargs or not low <= len(args) <= high:
             try:
                 self._checked_signature.bind(*args, **kwargs)
@@ -133,8 +133,13 @@ class CheckedCalls(TaskOptions, Generic[P, R]):
         return self._checked_signature.bind
 
     @cached_property
-    def _arity(self) -> tuple[int, int]:
-        return _positional_range(self._checked_signature)
+    def arity(self) -> tuple[int, int]:
+        """The least and the greatest number of positional arguments alone that fit; ``(1, 0)`` when none do, or when
+        Python does not know the parameters."""
+        try:
+            return _positional_range(self._checked_signature)
+        except (TypeError, ValueError):
+            return 1, 0
 
 
 def _as_python_says(name: str, sig: inspect.Signature, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:

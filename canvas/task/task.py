@@ -31,8 +31,8 @@ class Task(Composable[P, R]):
     def sends_itself(self) -> bool:
         """Whether ``apply_async`` is overridden or patched, in a class or the task; it then sends signatures too."""
         own = self.__dict__.get("apply_async")
-        of_class = type(self).apply_async is not _APPLY_ASYNC
-        return of_class or (own is not None and getattr(own, "__func__", None) is not _APPLY_ASYNC)
+        of_class = type(self).apply_async is not APPLY_ASYNC
+        return of_class or (own is not None and getattr(own, "__func__", None) is not APPLY_ASYNC)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run it in this process, now; inside a ``@workflow`` function, add it to the workflow."""
@@ -255,5 +255,5 @@ class Task(Composable[P, R]):
         return f"<@task: {self.name}{owner}>"
 
 
-_APPLY_ASYNC, RESULT_OF_TASKS = Task.apply_async, Task.AsyncResult
+APPLY_ASYNC, EXEC_OPTIONS, RESULT_OF_TASKS = Task.apply_async, Task.exec_options, Task.AsyncResult
 """A class of tasks that has another ``AsyncResult`` makes the results of its tasks with that."""

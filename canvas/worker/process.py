@@ -133,7 +133,7 @@ class WorkerProcess:
 
     def _leased(self, leased: LeaseReply) -> None:
         """Before what has been leased is handed out: know what is revoked by now, and what time it is, and have the
-        maintenance look after what the tasks need."""
+        maintenance look after what the tasks need. Of leases that say the same, one a second comes here."""
         self._lifetimes.expects_tasks = True
         if self._maintenance.rests:
             self._maintenance.expect_tasks()

@@ -53,7 +53,7 @@ THREADS = {
 }
 """Threads by the file that makes them. What is done again and again is a ``BackgroundService``; these run tasks, wait
 for one thing, or make one call."""
-ROUTES = {"link": (127, 36, 73), "chord": (177, 34, 99)}
+ROUTES = {"link": (117, 28, 61), "chord": (170, 24, 71)}
 """Calls, files and changes of file: of one chain link in a worker with one slot, and of ``chord(...).delay()``
 (docs/decisions/0043)."""
 _PROCESSES = 5

@@ -148,7 +148,7 @@ def test_parts_of_one_chord_from_both_kinds(driver, redis_server, last):
 
     def ours(task_id, index):
         part = Part(group, task_id, index, record.encode_part(task_id, "SUCCESS", index), b"fire", 60)
-        return driver.settler.settle([Settlement(None, parts=[part])]).verdicts[0].ready
+        return list(driver.settler.settle([Settlement(None, parts=[part])]).verdicts[0].ready)
 
     if last == "ours":
         theirs("a", 0)

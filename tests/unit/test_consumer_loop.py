@@ -2,7 +2,7 @@
 
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 
@@ -25,6 +25,7 @@ class Progress:
     buffered: bool = False
     any_finished: bool = False
     half_full: bool = False
+    running: dict = field(default_factory=dict)
 
 
 NOTHING, MORE = Progress(), Progress(buffered=True)
@@ -48,6 +49,26 @@ def test_which_ends_of_tasks_end_a_state(table, state, ended):
 def test_the_start_of_a_task_ends_the_idle_state_alone():
     rows = [(state, row) for table in (MANY_SLOTS, ONE_SLOT) for state, row in table.items()]
     assert [state for state, row in rows if row.ended_by_start is not None] == [State.IDLE]
+
+
+def test_the_thread_is_not_idle_while_a_task_runs():
+    """A task may start after the thread has decided to be idle, and before it sleeps."""
+    condition = ONE_SLOT[State.IDLE].left_out
+    assert [condition(Progress()), condition(Progress(running={0: time.monotonic()}))] == [False, True]
+
+
+@pytest.mark.parametrize("loop_class", [InlineLoop, ThreadedLoop])
+def test_the_end_of_a_task_wakes_nobody_where_no_state_ends_with_it(driver, loop_class, monkeypatch):
+    """With one slot and nothing leased the thread has nothing to do; else the table decides."""
+    loop, called = loop_class(parts(driver, 1)), []
+    monkeypatch.setattr(loop._sleep, "task_ends", lambda: called.append(True))
+    loop.begin(0)
+    loop.complete(0, None)
+    assert len(called) == (loop_class is ThreadedLoop)
+    loop.work.put(None)
+    loop.begin(0)
+    loop.complete(0, None)
+    assert len(called) == 1 + (loop_class is ThreadedLoop)
 
 
 @pytest.fixture

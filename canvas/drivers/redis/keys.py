@@ -23,7 +23,8 @@ class BrokerKeys:
         self.prefix = prefix = str(options.get("global_keyprefix") or "")
         self.steps = _steps(options.get("priority_steps"))
         self._steps_of = [step_of(priority, self.steps) for priority in range(10)]
-        self._lists: dict[tuple[str, int], str] = {}
+        self.lists: dict[tuple[str, int], str] = {}
+        """The lists that ``list_of`` has found, by queue and priority."""
         self.sep = _text(options, "sep", SEP)
         self._fanout = _fanout_prefix(options.get("fanout_prefix", True), db)
         self._topics = bool(options.get("fanout_patterns", True))
@@ -59,11 +60,11 @@ class BrokerKeys:
         """The list of a queue for messages of a priority."""
         # The priority of a message that is sent on is what its sender wrote, of whatever type.
         place = (queue, priority if isinstance(priority, int) else self.step_of(priority))
-        found = self._lists.get(place)
+        found = self.lists.get(place)
         if found is None:
-            if len(self._lists) >= _LISTS_KEPT:
-                self._lists.clear()
-            found = self._lists[place] = self.queue_list(queue, self.step_of(priority))
+            if len(self.lists) >= _LISTS_KEPT:
+                self.lists.clear()
+            found = self.lists[place] = self.queue_list(queue, self.step_of(priority))
         return found
 
     def queue_of(self, key: str) -> str:

@@ -82,9 +82,10 @@ class RedisSettler:
     ) -> None:
         first = fitting(messages)
         settlement = Settlement(None, fence="none", chord_starts=list(chord_starts), publishes=list(messages[:first]))
-        for verdict in map(verdict_of, self._start(pack_each([settlement], self._packing.settlement), delays)):
-            if verdict.refused:
-                raise RefusedError(verdict.refused)
+        for found in self._start(pack_each([settlement], self._packing.settlement), delays):
+            refused = "" if found == 1 else verdict_of(found).refused
+            if refused:
+                raise RefusedError(refused)
         if first < len(messages):
             self._broker.publish(messages[first:], delays)
 
@@ -92,7 +93,8 @@ class RedisSettler:
         broker = self._broker
         keys = [broker.keys.delayed, broker.keys.delayed_messages, *self._ready, *self._alive]
         arguments = [str(broker.link.address.db), self._result_db, packed[0]]
-        return with_refused(broker.guards.call("publish_with_chords", keys, arguments, delays), packed[1])
+        verdicts: list[Any] = broker.guards.call("publish_with_chords", keys, arguments, delays)
+        return with_refused(verdicts, packed[1]) if packed[1] else verdicts
 
     def dispatch_chord(self, end: ChordDispatch) -> SettleResult:
         broker = self._broker

@@ -7,7 +7,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
-from queue import Empty
 from typing import TypeVar
 
 from canvas import telemetry
@@ -24,6 +23,8 @@ from canvas.worker.consumer.repeated_calls import Concluding, Unsettled, Waiting
 from canvas.worker.consumer.shortcuts import acks_ahead, report_round
 
 T = TypeVar("T")
+_REPORTED_EVERY = 1.0
+"""Seconds for which a lease need not be reported when it says the same as the one before."""
 
 
 class SettleBatch(Concluding):
@@ -62,6 +63,8 @@ class SettleBatch(Concluding):
         self._one_slot = one_slot
         self._seconds_per_message = self._busy_since = 0.0
         self._outstanding = 0
+        self._reported: tuple[int, float] | None = None
+        self._reported_at = 0.0
         self._unsettled = Unsettled()
 
     def make(self) -> bool:
@@ -237,11 +240,17 @@ class SettleBatch(Concluding):
         self.buffer.put(item)
 
     def _now_leased(self, leased: LeaseReply) -> bool:
-        """Report a lease; False where the process is to end before the broker has said what is revoked."""
+        """Report a lease, unless one that said the same was reported a moment ago. False where the process is to end
+        before the broker has said what is revoked."""
+        news, now = (leased.revocations_version, leased.clock_offset), time.monotonic()
+        if news == self._reported and now - self._reported_at < _REPORTED_EVERY:
+            return True
         try:
             self._leased(leased)
         except BrokerError:
-            return self.attempt(lambda: (self._leased(leased),)) is not None
+            if self.attempt(lambda: (self._leased(leased),)) is None:
+                return False
+        self._reported, self._reported_at = news, now
         return True
 
     def _concluded(self, settlement: Settlement, verdict: SettleResult) -> None:
@@ -275,15 +284,7 @@ class SettleBatch(Concluding):
         """Return the leases of what has not started."""
         unstarted = [self.unstarted.popleft() for _ in range(len(self.unstarted))]
         self._outstanding -= len(unstarted)
-        leaving = 0
-        while True:
-            try:
-                item = self.buffer.get_nowait()
-            except Empty:
-                break
-            if item is None:
-                leaving += 1
-                continue
+        for item in self.buffer.drain():
             self._outstanding -= 1
             if isinstance(item, Delivery):
                 unstarted.append(item)
@@ -293,8 +294,6 @@ class SettleBatch(Concluding):
         for delivery in unstarted:
             self._leases.pop(delivery.tag, None)
             self.early_acked.discard(delivery.tag)
-        for _ in range(leaving):
-            self.buffer.put(None)
         if unstarted:
             # Messages that are acked already would end in failure; the other leases expire with the worker.
             (self.persist if acked else self.attempt)(lambda: self._driver.broker.release(unstarted))

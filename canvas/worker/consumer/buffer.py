@@ -3,7 +3,7 @@
 from collections import deque
 from enum import Enum, auto
 from itertools import islice
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import NamedTuple, Protocol, TypeAlias
 
 from canvas.model.message import Delivery
@@ -66,6 +66,23 @@ class PrefetchBuffer:
         """The first; raises ``queue.Empty`` when there is none."""
         self._tickets.get_nowait()
         return self._items.popleft()
+
+    def drain(self) -> list[Work]:
+        """Take every piece of work. As many slots end as before."""
+        found: list[Work] = []
+        leaving = 0
+        while True:
+            try:
+                item = self.get_nowait()
+            except Empty:
+                break
+            if item is None:
+                leaving += 1
+            else:
+                found.append(item)
+        for _ in range(leaving):
+            self.put(None)
+        return found
 
     def first(self, count: int) -> list[Work | None]:
         """The first ``count``, which stay."""

@@ -19,8 +19,8 @@ from canvas.workflows.store import RunStore
 
 SHORT = 0.25
 """Seconds; a task that ends sooner returns its part before anything can expire."""
-_STARTS_WITHIN = 5.0
-"""Seconds from a lease to the start of its first task, at most."""
+_STARTS_WITHIN = 6.0
+"""Seconds from a lease to the start of its first task, at most, and one: of several leases in a second one is said."""
 _RENEWS_EVERY = 60.0
 """Seconds, at most. Celery's workers leave a mark behind a chord for 300 s, by which it is known to have ended."""
 WAITS_EVERY = 6 * 3_600.0
@@ -44,7 +44,7 @@ class Lifetimes:
         self._running = running
         self._kept: dict[str, float] = {}
         self.expects_tasks = False
-        """Set by the process when it has leased messages."""
+        """Set by the process when it has leased messages, within a second."""
         self._busy_until = 0.0
         self._renews = renews
         self._next_renewal = self._next_search = 0.0

@@ -80,7 +80,8 @@ class ConsumerLoop(threading.Thread, ABC):
     def begin(self, slot: int) -> None:
         """A slot, known by a number of its own, starts a piece of work."""
         self._batch.running[slot] = time.monotonic()
-        self._sleep.task_starts()
+        if self._sleep.ended_by_start:
+            self._sleep.task_starts()
 
     def pause(self, slot: int) -> None:
         """The slot's piece of work waits for another, which may have the slot meanwhile."""
@@ -105,7 +106,8 @@ class ConsumerLoop(threading.Thread, ABC):
         if settlement is not Kept.FOR_LATER:
             batch.seconds_per_task += (took - batch.seconds_per_task) * 0.1
             batch.finished.append(settlement)
-        self._sleep.task_ends()
+        if not self.one_slot or not self.work.empty():
+            self._sleep.task_ends()
 
     def finish(self, settlements: Iterable[Settlement | None]) -> None:
         """The slot that asks has finished work that was kept."""

@@ -34,13 +34,15 @@ class Progress(Protocol):
     def any_finished(self) -> bool:
         """A task has ended, and is not settled yet."""
 
+    running: dict[int, float]
+    """When each task that runs began, by slot."""
+
 
 class Rounds(Progress, Protocol):
     """The batch whose rounds a loop has made."""
 
     worker: str
     queues: deque[str]
-    running: dict[int, float]
     stopping: bool
     leases_uncertain: bool
     last_poll_short: bool
@@ -81,6 +83,10 @@ def any_finished(progress: Progress) -> bool:
     return progress.any_finished
 
 
+def task_runs(progress: Progress) -> bool:
+    return bool(progress.running)
+
+
 def half_full(progress: Progress) -> bool:
     return progress.half_full
 
@@ -117,9 +123,10 @@ MANY_SLOTS: Table = {
 ONE_SLOT: Table = {
     State.LINGERING: Row(LINGER, left_out=half_full, ended_by_end=half_full_and_more_left),
     State.STANDING_BY: Row(STUCK_AFTER, ended_by_end=buffered),
-    State.IDLE: Row(_LOOKS_EVERY, ended_by_start=always, ended_by_end=buffered),
+    State.IDLE: Row(_LOOKS_EVERY, left_out=task_runs, ended_by_start=always, ended_by_end=buffered),
 }
-"""The slot makes a round when it has no task left; the thread makes those that come due while the slot runs a task."""
+"""The slot makes a round when it has no task left; the thread makes those that come due while the slot runs a task. The
+end of a task ends no state while nothing is leased."""
 _STOPS_WITHIN = 0.05
 """Seconds of a sleep while the process stops and only waits for its tasks to end."""
 _AWAY_FOR = 0.5
@@ -140,6 +147,8 @@ class LoopSleep:
         self._wait = wait
         self._wake: SimpleQueue[None] = SimpleQueue()
         self._row: Row | None = None
+        self.ended_by_start = False
+        """Whether a sleep goes on that the start of a task may end."""
         self._at_broker = False
         self._cut_off = False
 
@@ -196,7 +205,7 @@ class LoopSleep:
         """Sleep in a state of the table, until it is over or ended."""
         batch, row = self._batch, self._table[state]
         seconds = LINGER if state is State.STANDING_BY and batch.any_finished else row.seconds
-        self._row = row
+        self._row, self.ended_by_start = row, row.ended_by_start is not None
         try:
             while not self._wake.empty():  # calls for an earlier round; their reasons are looked at below
                 self._wake.get_nowait()
@@ -207,4 +216,4 @@ class LoopSleep:
         except Empty:
             return
         finally:
-            self._row = None
+            self._row, self.ended_by_start = None, False

@@ -133,8 +133,10 @@ class TaskPipeline:
         request.hostname = self._hostname
         place = NodeRef.of(message.headers[RUN_HEADER]) if RUN_HEADER in message.headers else None
         job = Job(delivery, message, request, task, fence, place)
-        # Without a call of a function: most messages have no stamps.
         headers = message.headers
+        asked = headers.get("ignore_result")
+        job.ignores_result = bool(asked if asked is not None else task is not None and task.ignore_result)
+        # Without a call of a function: most messages have no stamps.
         of_limited_run = "stamps" in headers and type(headers["stamps"]) is dict and RUN_LIMIT in headers["stamps"]
         if task is not None and (task.concurrency_limit or task.unique_for or of_limited_run):
             job.keys = keys_of(message, task)

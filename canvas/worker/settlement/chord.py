@@ -17,7 +17,6 @@ from canvas.execution.errbacks import (
     errbacks_to_come,
 )
 from canvas.execution.executor import traceback_text
-from canvas.graph.ends import result_id
 from canvas.model import states
 from canvas.model.ids import Lineage
 from canvas.model.record import Record
@@ -124,13 +123,13 @@ def _end_refused(
             _fail_body(app, outbox, body, error, origin)
             advance_all(app, runs, outbox, origin.task_id)
         else:
-            outbox.record(Record(str(result_id(body)), states.FAILURE, error, None, []))
+            outbox.record(Record(str(body.result_id), states.FAILURE, error, None, []))
         _report_failed(ready, body, error)
     return outbox.chord_dispatch(ready.group_id, failed=True)
 
 
 def _report_failed(ready: ReadyChord, body: Signature[Any], error: BaseException) -> None:
-    emit("chord.failed", group_id=ready.group_id, body=body.task, body_id=result_id(body), exc=error)
+    emit("chord.failed", group_id=ready.group_id, body=body.task, body_id=body.result_id, exc=error)
 
 
 def dispatch_speculatively(app: Canvas, runs: RunStore, ready: ReadyChord) -> ChordDispatch | None:
@@ -168,7 +167,7 @@ def _lose(
     app: Canvas, runs: RunStore, outbox: Outbox, ready: ReadyChord, body: Signature[Any], origin: PartOrigin
 ) -> ChordDispatch:
     """The chord's state is gone: it fails, unless the part is a late copy, of a chord that had ended long before."""
-    body_id = str(result_id(body))
+    body_id = str(body.result_id)
     if runs.persist(lambda: app.backend.get_records([body_id]))[0] is None:
         emit("chord.lost", group_id=ready.group_id, parts=len(ready.parts))
         _fail_body(app, outbox, body, ChordError(state_gone(ready)), origin)

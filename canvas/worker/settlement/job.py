@@ -61,15 +61,11 @@ class Job:
     """While the task runs, this ends it from another thread, if the pool may end the whole process for that."""
     end_signal: int | None = None
     """The number of the signal that a command named to end its task."""
+    ignores_result: bool = False
+    """Its result is not stored: the call says so, or else the task when it was admitted."""
     reported: bool = False
     """Its end is reported to hooks and signals; that happens once."""
     started: float = field(default_factory=time.perf_counter)
-
-    @property
-    def ignores_result(self) -> bool:
-        """Whether its result is not stored: the call says so, or else the task."""
-        asked = self.message.headers.get("ignore_result")
-        return bool(asked if asked is not None else self.task is not None and self.task.ignore_result)
 
     @property
     def has_plain_success(self) -> bool:

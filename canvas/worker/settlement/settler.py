@@ -44,12 +44,9 @@ class Settler:
         self._speculative = SpeculativeJoins(partial(dispatch_speculatively, app, runs))
 
     def settle(self, done: Job, outcome: Outcome, report: Report) -> tuple[Settlement, Outcome]:
-        """The settlement of one end, and its outcome: a value that cannot be written or a successor that cannot be
-        sent turns success into failure (semantics.md T4, T5).
-
-        ``report`` reports the end to hooks and signals. The settlement contains what hooks send.
-        """
-        if type(outcome) is Success and done.has_plain_success and not self._app.conf.result_extended:
+        """The settlement of one end, with what hooks send, and its outcome: a value that cannot be written or a
+        successor that cannot be sent turns success into failure (semantics.md T4, T5). ``report``: see ``Report``."""
+        if type(outcome) is Success and done.message.embed["chain"] is None and done.has_plain_success:
             settlement = self._settle_plain(done, outcome, report)
             if settlement is not None:
                 return settlement, outcome
@@ -85,8 +82,10 @@ class Settler:
         return outbox.settlement(done.delivery, done.fence, speculative), outcome
 
     def _settle_plain(self, done: Job, outcome: Success, report: Report) -> Settlement | None:
-        """The settlement of a plain success; ``None`` for a value that cannot be written, and for a node whose end does
-        more than to be an input of one other node."""
+        """The settlement of a plain success; ``None`` for a value that cannot be written, for an extended record, and
+        for a node whose end does more than to be an input of one other node."""
+        if self._app.conf.result_extended:
+            return None
         place, value, part = done.node, outcome.value, None
         try:
             if place is not None and (part := plain_part(self._app, self._runs, place, value, done.message.id)) is None:
@@ -222,15 +221,15 @@ class Settler:
     def _successors(self, done: Job, outbox: Outbox, value: Any) -> list[Any]:
         """Send callbacks, then the next step of the chain. Returns their results in tuple form."""
         embed, lineage = done.message.embed, self._lineage(done)
-        callbacks = embed["callbacks"]
+        callbacks, chain = embed["callbacks"], embed["chain"]
         groups = callback_groups(self._app, callbacks) if callbacks else []
-        starts = [outbox.send(sig, lineage, (value,)) for sig in groups]
-        chain = embed["chain"]
+        refs = [outbox.send(sig, lineage, (value,)) for sig in groups]
         if chain:
-            starts.append(outbox.send(chain[-1], lineage, (value,), {"chain": chain[:-1]}))
+            refs.append(outbox.send(chain[-1], lineage, (value,), {"chain": chain[:-1]}))
         if done.task is not None and not done.task.trail:
             return []
-        return [start.as_tuple() for start in starts if start is not None]
+        # Without a call for one task: each step of a chain passes.
+        return [((ref.id, None), None) if ref.parent is None is ref.members else ref.as_tuple() for ref in refs if ref]
 
     def _failure(
         self, done: Job, outbox: Outbox, state: str, exc: BaseException, text: str, call_errbacks: bool = True

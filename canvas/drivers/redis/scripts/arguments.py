@@ -96,16 +96,20 @@ class ScriptArguments:
         self._bindings = bindings
         self._record = results.task("") if results is not None else ""
         """The key of a task's record, up to the task's id."""
+        self._chord = results.group("") if results is not None else ""
+        """The key of a chord, up to its group's id."""
 
     def lists_of(self, message: Publish) -> list[str]:
         """The lists that a message goes into."""
-        keys, bindings, exchange = self._broker, self._bindings, message.exchange
+        keys, bindings, exchange, priority = self._broker, self._bindings, message.exchange, message.priority
         if not exchange:
-            return [keys.list_of(message.routing_key, message.priority)]
+            # Mostly without a call: each message that is sent passes.
+            known = keys.lists.get((message.routing_key, priority)) if type(priority) is int else None
+            return [known or keys.list_of(message.routing_key, priority)]
         assert bindings is not None
         if message.queue is not None:
             bindings.ensure(message.queue, exchange)
-        return [keys.list_of(queue, message.priority) for queue in bindings.queues(exchange, message.routing_key)]
+        return [keys.list_of(queue, priority) for queue in bindings.queues(exchange, message.routing_key)]
 
     def settlement(
         self, settlement: Settlement, carried: list[Any] | None = None, records: list[bytes] | None = None
@@ -278,8 +282,7 @@ class ScriptArguments:
         return self._broker.list_of(queue, ENVELOPE.priority_of(payload))
 
     def _group(self, group_id: str) -> str:
-        assert self._results is not None
-        return self._results.group(group_id)
+        return self._chord + group_id
 
 
 def is_plain(s: Settlement, carried: bool = False) -> bool:

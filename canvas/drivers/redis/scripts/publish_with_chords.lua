@@ -3,8 +3,9 @@
 -- KEYS[1] guard   KEYS[2] canvas:delayed   KEYS[3] canvas:delayed:messages   KEYS[4] canvas:chords:ready
 -- KEYS[5] canvas:chords:ready_since   KEYS[6] canvas:alive   KEYS[7] canvas:workers
 -- ARGV[1] the call's token   ARGV[2] broker db   ARGV[3] result db   ARGV[4] settlements, msgpack: as settle.lua's
--- Returns verdicts: {1, ready chords {group, callback, parts, structure, 1 if it is lost}, groups of waits after which a speculative end
--- went on, where there are any}, or {-1, why} for what cannot be done; none when all was done already and only the answer was lost.
+-- Returns verdicts: 1; where chords became ready, {1, ready chords {group, callback, parts, structure, 1 if it is lost}, groups of waits
+-- after which a speculative end went on, where there are any}; or {-1, why} for what cannot be done. None when all was done already and
+-- only the answer was lost.
 -- Uses: context, effects
 
 context.broker_db, context.result_db = ARGV[2], ARGV[3]
@@ -16,7 +17,9 @@ if redis.call('GET', KEYS[1]) == ARGV[1] then return {} end
 local verdicts, any = {}, false
 for i, s in ipairs(cmsgpack.unpack(ARGV[4])) do
     local done, found = pcall(use('effects').record_and_send, s)
-    verdicts[i], any = done and {1, found, #found.ended > 0 and found.ended or nil} or refusal_or_raise(found), any or done
+    local plain = done and #found + #found.ended == 0
+    verdicts[i] = plain and 1 or done and {1, found, #found.ended > 0 and found.ended or nil} or refusal_or_raise(found)
+    any = any or done
 end
 on_broker()
 if any then redis.call('SET', KEYS[1], ARGV[1], 'EX', 3600) end
