@@ -7,7 +7,7 @@ from typing import Any
 from benchmarks.arena import Arena, median, seconds
 from canvas import Canvas, Workflow, group
 from canvas.graph.run_nodes import run_nodes
-from canvas.workflows.store import encoded_chunks
+from canvas.wire.run_compression import encoded_chunks
 
 SIZES = (10, 1_000, 100_000)
 NODES = 1_000

@@ -27,7 +27,8 @@ def encode(
     only_set_fields: bool = False,
 ) -> bytes:  # fmt: skip
     """The stored form of a record. Arguments of the task that the serializer cannot write become their repr.
-    ``only_set_fields`` leaves out the empty fields that Celery does not need to read a record.
+    ``only_set_fields`` leaves out the empty fields that Celery does not need to read a record, and the id where
+    there is no result: it is the record of a run or of a node without a task, which is read by its key.
 
     Raises EncodeError for a result that the serializer cannot write, or that is nested too deep to be read again.
     """
@@ -42,7 +43,8 @@ def encode(
     if record.parent_id:
         meta["parent_id"] = record.parent_id
     meta.update(record.extra)
-    meta["task_id"] = record.task_id
+    if not only_set_fields or result is not None:
+        meta["task_id"] = record.task_id
     try:
         data = codecs.encode_within(meta, serializer, max_depth)
     except EncodeError:
@@ -107,7 +109,7 @@ def decode(
     if status in states.EXCEPTION_STATES:
         result = exception_of(result, meta.get("traceback"))
     return Record(
-        str(meta.get("task_id")),
+        str(meta.get("task_id", "")),
         status,
         result,
         meta.get("traceback"),

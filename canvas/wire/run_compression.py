@@ -1,9 +1,15 @@
 """Compression of the fields of workflows' runs: raw deflate with a dictionary of the words that every run has."""
 
 import zlib
+from collections.abc import Iterator, Sequence
 
 from canvas.errors import DecodeError
+from canvas.model.workflow_run import RunNode
+from canvas.wire import codecs
 from canvas.wire.compression import bounded
+
+NODES_PER_CHUNK = 256
+"""Nodes that are kept together."""
 
 _LEVEL, _WINDOW, _MEMORY = 1, -12, 5
 """As zlib takes them: fast, and with little memory, for most fields have a few hundred bytes."""
@@ -39,3 +45,9 @@ def inflate(data: bytes) -> bytes:
         return bounded(zlib.decompressobj(_WINDOW, zdict=_DICTIONARY), data, "a compressed field of a run", _LARGEST)
     except zlib.error as exc:
         raise DecodeError(f"not a compressed field of a run: {exc}") from exc
+
+
+def encoded_chunks(nodes: Sequence[RunNode], serializer: str) -> Iterator[bytes]:
+    """The nodes of a run as they are kept, before they are compressed."""
+    for first in range(0, len(nodes), NODES_PER_CHUNK):
+        yield codecs.encode([node.as_list() for node in nodes[first : first + NODES_PER_CHUNK]], serializer)[2]

@@ -25,12 +25,12 @@ from canvas.model.settlement import ReadyChord, ResultWrite, SettleResult, whole
 from canvas.model.workflow_run import AWAITING_SIGNAL, RunNode
 from canvas.result import AsyncResult, EagerResult
 from canvas.wire.record import says_success
+from canvas.wire.run_compression import NODES_PER_CHUNK
 from canvas.worker.consumer.revoked import Revocations
 from canvas.worker.pipeline.in_process_pipeline import InProcessPipeline
 from canvas.workflows.labels import run_listing
 from canvas.workflows.lifetimes import record_ids, runs_in_places
 from canvas.workflows.run import Run
-from canvas.workflows.store import NODES_PER_CHUNK
 
 _QUEUE, _WORKER = "here", "in-process"
 _PER_SERVER = ("backend", "client", "control", "driver", "events", "run_store", "runs", "sender", "sent_events")

@@ -41,6 +41,7 @@ from canvas.worker.pools.child_commands import ChildCommand
 from canvas.worker.pools.recycling import RecycleLimits
 from canvas.worker.pools.threads import WorkerThread
 from canvas.worker.process_exit import ProcessExit
+from canvas.worker.settlement.nodes_ahead import read_nodes_ahead
 from canvas.worker.signal_handlers import STOPS, handle
 from canvas.workflows.store import RunStore
 
@@ -133,7 +134,8 @@ class WorkerProcess:
 
     def _leased(self, leased: LeaseReply) -> None:
         """Before what has been leased is handed out: know what is revoked by now, and what time it is, and have the
-        maintenance look after what the tasks need. Of leases that say the same, one a second comes here."""
+        maintenance look after what the tasks need; read what several tasks will need. Of leases of one message that say
+        the same, one a second comes here."""
         self._lifetimes.expects_tasks = True
         if self._maintenance.rests:
             self._maintenance.expect_tasks()
@@ -143,6 +145,8 @@ class WorkerProcess:
         if offset and not self._app.clock_offset:
             emit("worker.clock_skew", seconds=offset)
         self._app.clock_offset = offset
+        if len(leased.deliveries) > 1:
+            read_nodes_ahead(self._pipeline.runs, self._pipeline.decoder, leased.deliveries)
 
     def run(self, on_ready: Callable[[], None] | None = None) -> None:
         """Work until stopped by a signal or :meth:`stop`; give back, settle, leave."""

@@ -9,26 +9,23 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakValueDictionary
 
 from canvas.config.run_lifetimes import RunLifetimes
-from canvas.errors import RunLost
+from canvas.errors import BrokerError, DecodeError, RunLost
 from canvas.model.ids import new_id
 from canvas.model.settlement import ReadyChord, RunWrite
 from canvas.model.workflow_run import NodeRef, RunNode
 from canvas.wire import codecs
-from canvas.wire.run_compression import deflate, inflate
+from canvas.wire.run_compression import NODES_PER_CHUNK, deflate, encoded_chunks, inflate
 from canvas.wire.signing import UNSIGNED, Signer
 
 if TYPE_CHECKING:
     from canvas.drivers.ports.runs import RunRecords
     from canvas.model.run_index import FoundRun, RunQuery
 
-NODES_PER_CHUNK = 256
-"""Nodes that are kept together."""
 _METADATA = ("about", "attempt", "cancelled")
 _DEFINITION = (*_METADATA, "0.0")
 """The fields of a run that ``metadata`` reads."""
 _CHUNKS_CACHED = 256
 _UNCHANGING = 64
-_AHEAD = 64
 _SETTLED_AFTER = 2.0
 """Seconds after a run's end until which the records of it that were under way are stored, as a rule."""
 _LOOKS = 30
@@ -118,8 +115,8 @@ class RunStore:
 
     def outlive(self, run: str, task_ids: Sequence[str]) -> None:
         """Keep a run, and these records, as long as a run that has not ended."""
-        alive = self.lifetimes.alive
-        self.persist(lambda: self._results.expire_run(run, alive, task_ids, alive))
+        lasting = self.lifetimes
+        self.persist(lambda: self._results.expire_run(run, lasting.alive, task_ids, lasting.alive))
 
     def ended(self, run: str, attempt: int, looks: int = _LOOKS) -> None:
         """The end of an attempt is about to be stored; ``over`` gives it ``looks`` times until it is."""
@@ -192,11 +189,18 @@ class RunStore:
         except IndexError:
             raise RunLost(f"run {run} has no node {number}") from None
 
-    def prefetch_nodes(self, place: NodeRef) -> None:
-        """Read the nodes that the end of a node will need. A lost run is reported when that node ends."""
-        with suppress(RunLost):
-            for out in self.node(place.run, place.attempt, place.node).outs[:_AHEAD]:
-                self.node(place.run, place.attempt, out.node)
+    def read_ahead(self, places: Sequence[NodeRef]) -> None:
+        """Read the nodes of several runs together, as far as they are not in memory. Nodes that cannot be read now are
+        read again, and the error is reported, when they are needed."""
+        wanted: dict[tuple[int, int], list[str]] = {}
+        for run, attempt, chunk in {(one.run, one.attempt, one.node // NODES_PER_CHUNK) for one in places}:
+            if (run, attempt, chunk) not in self._chunks and run not in self._unstored:
+                wanted.setdefault((attempt, chunk), []).append(run)
+        with suppress(BrokerError):
+            for (attempt, chunk), runs in wanted.items():
+                for run, (kept,) in zip(runs, self._results.read_runs(runs, [f"{attempt}.{chunk}"]), strict=True):
+                    with suppress(DecodeError):
+                        kept is None or self._chunk(run, attempt, chunk, kept)
 
     def nodes(self, run: str, attempt: int, count: int) -> list[RunNode]:
         """All ``count`` nodes of an attempt. Raises RunLost."""
@@ -291,9 +295,3 @@ def run_metadata(name: str, nodes: Sequence[RunNode], now: datetime, target: str
         "attempts": [0] * len(nodes),
         "compensated": [number for number, node in enumerate(nodes) if node.has_compensation],
     }
-
-
-def encoded_chunks(nodes: Sequence[RunNode], serializer: str) -> Iterator[bytes]:
-    """The nodes of a run as they are kept, before they are compressed."""
-    for first in range(0, len(nodes), NODES_PER_CHUNK):
-        yield codecs.encode([node.as_list() for node in nodes[first : first + NODES_PER_CHUNK]], serializer)[2]

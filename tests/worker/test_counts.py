@@ -10,6 +10,7 @@ from datetime import datetime
 import pytest
 
 from canvas import Canvas, Workflow
+from canvas.drivers.ports.values import LeaseReply
 from canvas.model.message import Delivery
 from canvas.testing.contract import eventually
 from canvas.worker.consumer.loop_sleep import LINGER
@@ -169,6 +170,24 @@ def test_what_signals_of_one_moment_cost(bench, app):
     asyncio.run(at_once())
     assert bench.broker.info("commandstats")["cmdstat_evalsha"]["calls"] == 2
     assert bench.broker.llen("celery") == 100
+
+
+def test_runs_that_are_leased_together_are_read_together(bench, app, process, line):
+    """A run that cannot be read ends its own task alone."""
+    flow = Workflow("small", app)
+    flow.add(task(app, "ident").s(1))
+    runs = [flow.apply_async() for _ in range(20)]
+    payloads = [bench.broker.rpop("celery") for _ in runs] + [b"no message of canvas_run"]
+    deliveries = [Delivery(f"a:{at}", "celery", payload, time.monotonic()) for at, payload in enumerate(payloads)]
+    bench.results.hset(f"canvas:run:{runs[0].id}", "0.0", b"garbage")
+    bench.results.delete(f"canvas:run:{runs[1].id}")
+    process._leased(LeaseReply(deliveries, 0, 0))
+    before = bench.broker.info("stats")["total_reads_processed"]
+    settled = [line.do(delivery) for delivery in deliveries[2:20]]
+    assert bench.broker.info("stats")["total_reads_processed"] - before == 1, "the count itself"
+    assert all(len(one.stores) == 2 for one in settled)
+    lost = [line.do(delivery).stores[-1].payload for delivery in deliveries[:2]]
+    assert b"not a compressed field" in lost[0] and b"it has expired" in lost[1]
 
 
 def test_what_finding_runs_costs(bench, app):

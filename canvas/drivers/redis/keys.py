@@ -219,7 +219,8 @@ class ResultKeys:
     def runs(self) -> str:
         """The prefix of the keys of the index of runs (``library/runs.lua``): ``:listed``, hash run → its entry;
         ``:<state>`` and ``:<state>:<term>``, zset run → when it was created; ``:UNLISTED``, zset of runs that are
-        not listed, and waited → since when; ``:until``, zset run → when it is looked whether it is kept; ``:keys``,
+        not listed, and waited → since when; ``:until``, zset run → when it is looked whether it is kept; ``:looked``,
+        hash of how far all runs of a state have been looked at; ``:keys``,
         hash of the keys of idempotent starts → run. Entries go a few at a time, when others begin and their run is not
         kept any more."""
         return f"{self.prefix}canvas:runs"

@@ -193,14 +193,19 @@ class RunRecordsContract(ContractSupport):
 
     def test_a_run_that_has_expired_is_not_listed(self, driver: Driver) -> None:
         runs, now = self._runs(driver), time.time()
-        for run, created in (("kept", now - 2), ("short", now - 1), ("ended", now)):
-            self._start(driver, run, RunListing("etl", key=run), created, 1 if run == "short" else 60)
+        for run, created in (("kept", now - 2), ("short", now - 1), ("ended", now), ("old", now - 1_000)):
+            self._start(driver, run, RunListing("etl", key=run), created, 1 if run in ("short", "old") else 60)
         runs.expire_run("ended", 1, [], 1)
         eventually(lambda: runs.read_run("short", ["about"]) == [None] == runs.read_run("ended", ["about"]))
         eventually(lambda: self._found(driver) == ["kept"])
         assert runs.count_runs(RunQuery(name="etl")) == 1
         assert self._start(driver, "again", RunListing("etl", key="short"), now) == "again"
         assert self._start(driver, "more", RunListing("etl", key="kept"), now) == "kept"
+        runs.list_run_as("kept", "STARTED", "PENDING")
+        self._start(driver, "late", RunListing("etl"), now - 3, 1)
+        runs.expire_run("kept", 1, [], 1)
+        eventually(lambda: self._found(driver) == ["again"])
+        assert runs.count_runs(RunQuery(name="etl")) == 1
 
     def test_a_run_that_waits_for_a_value_stays_listed(self, driver: Driver) -> None:
         runs = self._runs(driver)

@@ -240,10 +240,10 @@ class SettleBatch(Concluding):
         self.buffer.put(item)
 
     def _now_leased(self, leased: LeaseReply) -> bool:
-        """Report a lease, unless one that said the same was reported a moment ago. False where the process is to end
-        before the broker has said what is revoked."""
+        """Report a lease, unless it is of one message and says the same as one a moment ago. False where the process is
+        to end before the broker has said what is revoked."""
         news, now = (leased.revocations_version, leased.clock_offset), time.monotonic()
-        if news == self._reported and now - self._reported_at < _REPORTED_EVERY:
+        if len(leased.deliveries) < 2 and news == self._reported and now - self._reported_at < _REPORTED_EVERY:
             return True
         try:
             self._leased(leased)

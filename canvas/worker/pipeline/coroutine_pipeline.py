@@ -22,6 +22,7 @@ from canvas.telemetry import emit
 from canvas.worker.consumer.buffer import Kept, Work
 from canvas.worker.pipeline.pipeline import TaskPipeline
 from canvas.worker.settlement.job import Job
+from canvas.worker.settlement.nodes_ahead import prefetch_nodes
 
 T = TypeVar("T")
 _runs_on_loop = cache(inspect.iscoroutinefunction)
@@ -121,7 +122,7 @@ class AwaitedPipeline:
     def _prefetch_nodes(self, job: Job) -> list[Callable[[], Any]]:
         """Calls that read beforehand what the settlement would have to wait for."""
         place = NodeRef.of(job.message.headers.get(RUN_HEADER))
-        return [] if place is None else [lambda: self._steps.runs.prefetch_nodes(place)]
+        return [] if place is None else [lambda: prefetch_nodes(self._steps.runs, place)]
 
     async def _execute(self, job: Job, run: Interruptible, on_loop: OnLoop) -> Outcome:
         message = job.message

@@ -7,7 +7,7 @@ from canvas.graph.celery_form import Embedding
 from canvas.graph.run_nodes import run_nodes
 from canvas.graph.wire_signature import estimated_bytes
 from canvas.model.workflow_run import NodeRef, stamp_options, task_id_of
-from canvas.workflows.store import encoded_chunks
+from canvas.wire.run_compression import encoded_chunks
 
 if TYPE_CHECKING:
     from canvas.workflows.compose.builder import Workflow

@@ -8,7 +8,7 @@ settlement are left to a chord of one part, which is ready at once.
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from canvas.errors import CompositionError, RunLost, UpstreamFailed, WorkflowFailed
+from canvas.errors import CompositionError, DecodeError, RunLost, UpstreamFailed, WorkflowFailed
 from canvas.graph.run_nodes import limit_nodes, run_nodes
 from canvas.model import states
 from canvas.model.ids import Lineage
@@ -239,7 +239,7 @@ def advance_all(app: WorkflowServices, runs: RunStore, outbox: Outbox, parent: s
         try:
             engine = RunEngine(app, runs, outbox, place.run, place.attempt, own or parent)
             engine.on_task_end(place, state, value)
-        except RunLost as exc:
+        except (RunLost, DecodeError) as exc:
             end_lost(outbox, place.run, place.attempt, exc)
 
 
@@ -250,7 +250,7 @@ def is_recorded_later(runs: RunStore, place: NodeRef | None) -> bool:
         return False
     try:
         return runs.node(place.run, place.attempt, place.node).ends_once
-    except RunLost:
+    except (RunLost, DecodeError):
         return False
 
 

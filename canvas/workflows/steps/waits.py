@@ -46,7 +46,7 @@ TIMER_LASTS = 7 * 86_400
 
 def signal_mailbox(name: str) -> str:
     """The mailbox of a signal."""
-    return f"signal {name}"
+    return f":{name}"
 
 
 def wait_id(attempt: int, number: int, purpose: Purpose) -> str:

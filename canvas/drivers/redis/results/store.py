@@ -131,9 +131,14 @@ class RedisResults:
 
     def expire_run(self, run: str, seconds: int, task_ids: Sequence[str], record_seconds: int) -> None:
         commands = [_expiry(self.keys.run(run), seconds), *self._record_expiries(task_ids, record_seconds)]
-        if seconds:
-            commands.append(("ZADD", f"{self.keys.runs}:until", "XX", time.time() + seconds, run))
-        self.link.pipeline(commands)
+        if not seconds:
+            self.link.pipeline(commands)
+            return
+        looks, when = f"{self.keys.runs}:until", time.time() + seconds
+        asked = [("ZADD", looks, "XX", when, run), ("ZSCORE", looks, run), ("HEXISTS", f"{self.keys.runs}:listed", run)]
+        *_, when_looked, listed = self.link.pipeline([*commands, *asked])
+        if listed and when_looked is None:  # it is not listed as one that has ended
+            self.link.command("ZADD", looks, when, run)
 
     def expire_records(self, task_ids: Sequence[str], seconds: int) -> None:
         """Let those of these records that exist expire after ``seconds``; 0: never."""
@@ -151,13 +156,13 @@ class RedisResults:
         fields: dict[bytes, bytes] = {}
         cursor: Any = 0
         while True:
-            cursor, found = self.link.command("HSCAN", self.keys.run(run), cursor, "MATCH", "mail:v*", "COUNT", 1_000)
+            cursor, found = self.link.command("HSCAN", self.keys.run(run), cursor, "MATCH", "@v*", "COUNT", 1_000)
             fields.update(zip(found[::2], found[1::2], strict=True))
             if int(cursor) == 0:
                 return mail_in(fields)
 
     def took_mail(self, run: str, mailbox: str, id: str) -> bool:
-        return bool(self.link.command("HEXISTS", self.keys.run(run), f"mail:id:{id}\0{mailbox}"))
+        return bool(self.link.command("HEXISTS", self.keys.run(run), f"@i{id}\0{mailbox}"))
 
     def find_runs(self, query: RunQuery) -> list[FoundRun]:
         return self._index.find(query)

@@ -47,9 +47,10 @@ def mail_in(fields: Mapping[bytes, bytes]) -> dict[str, list[bytes]]:
     """The values of a run's mailboxes, by mailbox, of the fields of its hash."""
     found: dict[str, dict[int, bytes]] = {}
     for field, value in fields.items():
-        name, _, mailbox = text(field).removeprefix("mail:").partition("\0")
-        if field.startswith(b"mail:") and name[:1] == "v" and name[1:].isdigit():
-            found.setdefault(mailbox, {})[int(name[1:])] = value
+        name, _, mailbox = text(field).partition("\0")
+        number = name.removeprefix("@v") or "0"  # the first value's field has none
+        if field.startswith(b"@v") and number.isdigit():
+            found.setdefault(mailbox, {})[int(number)] = value
     return {mailbox: [values[number] for number in sorted(values)] for mailbox, values in found.items()}
 
 

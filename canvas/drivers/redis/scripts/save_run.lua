@@ -14,7 +14,7 @@ local index = use('runs').index_of(run_key)
 if ARGV[4] ~= '' and redis.call('EXISTS', run_key) == 1 then return run end
 if ARGV[3] ~= '' then
     local entry = cmsgpack.unpack(ARGV[3])
-    use('runs').unlist_expired(index, now, EXPIRED_AT_ONCE)
+    use('runs').unlist_expired(index, now, EXPIRED_AT_ONCE, true)
     local owner = entry[4] ~= '' and use('runs').run_of_key(index, entry[4])
     if owner and owner ~= run then return owner end
     use('runs').list_run(run_key, entry, ttl, now)

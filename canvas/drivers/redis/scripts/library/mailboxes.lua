@@ -4,32 +4,43 @@
 -- Returns: change_mailbox.
 -- Uses: context, runs
 
--- The name of a mailbox's field in the hash of its run.
-local function mail_field(mailbox, name) return 'mail:' .. name .. '\0' .. mailbox end
+-- The name of a mailbox's field in the hash of its run. Names and states are short: Redis keeps a hash of few bytes in
+-- one piece.
+local function mail_field(mailbox, name) return '@' .. name .. '\0' .. mailbox end
 
--- Put a value at the end of a mailbox's list, or take the first that is there. A list is numbered fields of the hash.
+-- Put a value at the end of a mailbox's list, or take the first that is there. The first value that comes is the field of
+-- the list, which most lists never exceed; those behind it are numbered fields, and so are all that come after them.
 local function append_mail(run, mailbox, list, value)
-    redis.call('HSET', run, mail_field(mailbox, list .. redis.call('HINCRBY', run, mail_field(mailbox, list .. 'last'), 1)), value)
+    local last = mail_field(mailbox, list .. '>')
+    if redis.call('HEXISTS', run, last) == 0 and redis.call('HSETNX', run, mail_field(mailbox, list), value) == 1 then return end
+    redis.call('HSET', run, mail_field(mailbox, list .. redis.call('HINCRBY', run, last, 1)), value)
+end
+
+local function take_field(run, field)
+    local value = redis.call('HGET', run, field)
+    if value then redis.call('HDEL', run, field) end
+    return value
 end
 
 local function pop_mail(run, mailbox, list)
-    local last = tonumber(redis.call('HGET', run, mail_field(mailbox, list .. 'last')) or '0')
-    local first = tonumber(redis.call('HGET', run, mail_field(mailbox, list .. 'first')) or '1')
-    while first <= last do
-        local field = mail_field(mailbox, list .. first)
-        local value = redis.call('HGET', run, field)
-        redis.call('HDEL', run, field)
+    local value = take_field(run, mail_field(mailbox, list))
+    if value then return value end
+    local last = tonumber(redis.call('HGET', run, mail_field(mailbox, list .. '>')) or '0')
+    if last == 0 then return nil end
+    local first = tonumber(redis.call('HGET', run, mail_field(mailbox, list .. '<')) or '1')
+    while first <= last and not value do
+        value = take_field(run, mail_field(mailbox, list .. first))
         first = first + 1
-        redis.call('HSET', run, mail_field(mailbox, list .. 'first'), first)
-        if value then return value end
+        redis.call('HSET', run, mail_field(mailbox, list .. '<'), first)
     end
+    return value
 end
 
--- The state of a wait, or of a value, by its id: 'done'; 'value:' and the value that it will get; or of a wait that
--- has none, 'waits:' and msgpack {group id, ttl}. In the group id, and in the callback, \1 stands for the run's id. A
+-- The state of a wait, or of a value, by its id: 'd' when it is done; 'v' and the value that it will get; or of a wait
+-- that has none, 'w' and msgpack {group id, ttl}. In the group id, and in the callback, \1 stands for the run's id. A
 -- group id that is the run's id and the wait's is '', and the callback that most waits have is not kept.
 local function mail_state(run, mailbox, id, state)
-    local field = mail_field(mailbox, 'id:' .. id)
+    local field = mail_field(mailbox, 'i' .. id)
     if state then return redis.call('HSET', run, field, state) end
     return redis.call('HGET', run, field)
 end
@@ -37,8 +48,8 @@ end
 -- Give a wait, {group id, callback, ttl}, its value, or end it without one. Its callback is in a field of its own: Redis
 -- needs less memory for a hash of short values.
 local function end_wait(run, mailbox, id, wait, value, groups, woken)
-    redis.call('HDEL', run, mail_field(mailbox, 'callback:' .. id))
-    mail_state(run, mailbox, id, 'done')
+    redis.call('HDEL', run, mail_field(mailbox, 'c' .. id))
+    mail_state(run, mailbox, id, 'd')
     if value then woken[#woken + 1] = {groups .. wait[1], wait[1], id, '0', value, wait[2], wait[3], 1} end
 end
 
@@ -56,9 +67,9 @@ end
 
 local function waiting(run, mailbox, id)
     local state = mail_state(run, mailbox, id)
-    if not state or string.sub(state, 1, 6) ~= 'waits:' then return nil end
-    local group, ttl = unpack(cmsgpack.unpack(string.sub(state, 7)))
-    local callback = redis.call('HGET', run, mail_field(mailbox, 'callback:' .. id)) or usual_callback(mailbox, id)
+    if not state or string.sub(state, 1, 1) ~= 'w' then return nil end
+    local group, ttl = unpack(cmsgpack.unpack(string.sub(state, 2)))
+    local callback = redis.call('HGET', run, mail_field(mailbox, 'c' .. id)) or usual_callback(mailbox, id)
     if group == '' then group = '\1.' .. id end
     if string.sub(group, 1, 1) ~= '\1' then return {group, callback, ttl} end
     return {replaced(group, '\1', run_id_of(run)), replaced(callback, '\1', run_id_of(run)), ttl}
@@ -70,10 +81,10 @@ local function begin_wait(run, mailbox, id, wait)
         group, callback = '\1' .. string.sub(group, #run_id + 1), replaced(callback, run_id, '\1')
     end
     if group == '\1.' .. id then group = '' end
-    mail_state(run, mailbox, id, 'waits:' .. cmsgpack.pack({group, wait[3]}))
+    mail_state(run, mailbox, id, 'w' .. cmsgpack.pack({group, wait[3]}))
     -- A callback without a placeholder for the run is kept with the whole group id: nothing is put into it.
     if group ~= '' or callback ~= usual_callback(mailbox, id) then
-        redis.call('HSET', run, mail_field(mailbox, 'callback:' .. id), callback)
+        redis.call('HSET', run, mail_field(mailbox, 'c' .. id), callback)
     end
     append_mail(run, mailbox, 'w', id)
 end
@@ -95,34 +106,34 @@ function mail_steps.offer(run, mailbox, b, woken)
     if mail_state(run, mailbox, b[4]) then return true end
     local id, wait = pop_wait(run, mailbox)
     if not id then return false end
-    mail_state(run, mailbox, b[4], 'done')
+    mail_state(run, mailbox, b[4], 'd')
     end_wait(run, mailbox, id, wait, b[5], b[6], woken)
     return true
 end
 
 function mail_steps.post(run, mailbox, b, woken)
     if mail_steps.offer(run, mailbox, b, woken) then return end
-    mail_state(run, mailbox, b[4], 'done')
+    mail_state(run, mailbox, b[4], 'd')
     append_mail(run, mailbox, 'v', b[5])
 end
 
 function mail_steps.take(run, mailbox, b, woken)
     local state, wait = mail_state(run, mailbox, b[4]), {b[7], b[8], b[9]}
-    if state and string.sub(state, 1, 6) ~= 'value:' then return end
+    if state and string.sub(state, 1, 1) ~= 'v' then return end
     local left = redis.call('TTL', run)
     if left >= 0 and left < b[10] then
         redis.call('EXPIRE', run, b[10])
         use('runs').keep_listed(run, b[10])
     end
     if left >= 0 then use('runs').keep_findable(run, math.max(left, b[10]), context.now or server_time()) end
-    local value = state and string.sub(state, 7) or pop_mail(run, mailbox, 'v')
+    local value = state and string.sub(state, 2) or pop_mail(run, mailbox, 'v')
     if value then return end_wait(run, mailbox, b[4], wait, value, b[6], woken) end
     begin_wait(run, mailbox, b[4], wait)
 end
 
 function mail_steps.resolve(run, mailbox, b, woken)
     local state = mail_state(run, mailbox, b[4])
-    if not state then return mail_state(run, mailbox, b[4], b[5] and 'value:' .. b[5] or 'done') end
+    if not state then return mail_state(run, mailbox, b[4], b[5] and 'v' .. b[5] or 'd') end
     local wait = waiting(run, mailbox, b[4])
     if wait then end_wait(run, mailbox, b[4], wait, b[5], b[6], woken) end
 end

@@ -5,17 +5,26 @@
 --   INDEX:listed               hash run → msgpack {created, state, {term, …}, name and key of an idempotent start or ''}
 --   INDEX:<state>[:<term>]     zset run → created, unix time
 --   INDEX:UNLISTED             zset run that is not listed, and waits or waited → when it began to, unix time
---   INDEX:until                zset run → when to look whether the run is still kept, unix time
+--   INDEX:until                zset run → when to look whether the run is still kept, unix time. Runs of LIVE states are
+--                              not in it before they have been looked at: that is their creation and INDEX:looked's 'kept'
+--   INDEX:looked               hash state of LIVE → its runs that were created until then have been looked at;
+--                              'kept' → the fewest seconds for which a new run was kept
 --   INDEX:keys                 hash name and key of an idempotent start → run
 -- They expire with the last run that is listed in them.
 -- Returns: index_of, list_run, set_run_state, keep_listed, keep_findable, waiting_runs, unlist_expired, run_of_key,
 -- adopt_state, set_state_of_ended.
 
+local LIVE = {'STARTED', 'PENDING', 'CANCELLING'}
 local IF_CANCELLED = {FAILURE = 'CANCELLED', STARTED = 'CANCELLING', PENDING = 'CANCELLING'}
 
 local function index_of(run_key)
     local runs, run = string.match(run_key, '^(.*canvas:run):(.*)$')
     return runs .. 's', run
+end
+
+local function unix_time()
+    local clock = redis.call('TIME')
+    return clock[1] + clock[2] / 1000000
 end
 
 local function run_key_of(index, run) return string.sub(index, 1, -2) .. ':' .. run end
@@ -45,7 +54,7 @@ local function keep_listed(run_key, ttl)
     local entry = listed(index, run)
     if not entry then return end
     for _, key in ipairs(listing_keys(index, entry, entry[2])) do last_at_least(key, ttl) end
-    for _, name in ipairs({':listed', ':until', ':keys'}) do last_at_least(index .. name, ttl) end
+    for _, name in ipairs({':listed', ':until', ':looked', ':keys'}) do last_at_least(index .. name, ttl) end
 end
 
 -- Have a run that waits, and is kept for ttl seconds, be found by waiting_runs.
@@ -60,7 +69,7 @@ end
 
 local function waits_in_mailbox(run_key)
     for _, field in ipairs(redis.call('HKEYS', run_key)) do
-        if string.sub(field, 1, 8) == 'mail:id:' and string.sub(redis.call('HGET', run_key, field), 1, 6) == 'waits:' then
+        if string.sub(field, 1, 2) == '@i' and string.sub(redis.call('HGET', run_key, field), 1, 1) == 'w' then
             return true
         end
     end
@@ -78,6 +87,31 @@ local function waiting_runs(key, cursor, some, milliseconds)
         if left >= 0 and left < milliseconds and waits_in_mailbox(run_key) then found[#found + 1] = entries[at] end
     end
     return {after, found}
+end
+
+-- Have a run be looked at when it has been kept for ttl seconds from now on; 0: never.
+local function look_after(index, run, ttl, now)
+    if ttl <= 0 then return end
+    local new = redis.call('EXISTS', index .. ':until') == 0
+    redis.call('ZADD', index .. ':until', now + ttl, run)
+    last_at_least(index .. ':until', math.ceil(ttl), new)
+end
+
+-- Whether runs of a state that were created then have been looked at; those of a state that is not LIVE need not be.
+local function has_looked(index, state, created)
+    for _, live in ipairs(LIVE) do
+        if live == state then return created <= tonumber(redis.call('HGET', index .. ':looked', state) or '-inf') end
+    end
+    return true
+end
+
+-- Note for how long new runs are kept.
+local function note_kept(index, ttl)
+    local key = index .. ':looked'
+    local known = tonumber(redis.call('HGET', key, 'kept'))
+    if known and known <= ttl then return end
+    redis.call('HSET', key, 'kept', ttl)
+    last_at_least(key, ttl, not known)
 end
 
 local function write_entry(index, run, entry, ttl)
@@ -101,9 +135,8 @@ local function list_run(run_key, entry, ttl, now)
     if listed(index, run) then return end
     write_entry(index, run, entry, ttl)
     if ttl > 0 then
-        local new = redis.call('EXISTS', index .. ':until') == 0
-        redis.call('ZADD', index .. ':until', now + ttl, run)
-        last_at_least(index .. ':until', ttl, new)
+        note_kept(index, ttl)
+        if entry[1] > now or has_looked(index, entry[2], entry[1]) then look_after(index, run, ttl, now) end
     end
     if entry[4] ~= '' then
         local new = redis.call('EXISTS', index .. ':keys') == 0
@@ -123,6 +156,7 @@ local function set_run_state(run_key, state, before)
     remove_entry(index, run, entry)
     entry[2] = state
     write_entry(index, run, entry, math.max(0, redis.call('TTL', index .. ':listed')))
+    if has_looked(index, state, entry[1]) then look_after(index, run, redis.call('TTL', run_key), unix_time()) end
 end
 
 -- List a run under the state that it has now that its fields are changed.
@@ -154,20 +188,44 @@ local function unlist(index, run)
     end
 end
 
--- Remove runs from the index that are not kept any more. Looks at some runs, and returns how many.
-local function unlist_expired(index, now, some)
-    local over = redis.call('ZRANGEBYSCORE', index .. ':until', '-inf', now, 'LIMIT', 0, some)
-    for _, run in ipairs(over) do
-        local left = redis.call('PTTL', run_key_of(index, run))
-        if left == -2 then
-            unlist(index, run)
-        elseif left == -1 then
-            redis.call('ZREM', index .. ':until', run)
-        else
-            redis.call('ZADD', index .. ':until', now + (left + 1) / 1000, run)
-        end
+-- Remove a run that is not kept any more, or look at it again when it may be so.
+local function look_at(index, run, now)
+    local left = redis.call('PTTL', run_key_of(index, run))
+    if left == -2 then
+        unlist(index, run)
+    elseif left == -1 then
+        redis.call('ZREM', index .. ':until', run)
+    else
+        look_after(index, run, (left + 1) / 1000, now)
     end
-    return #over
+end
+
+-- Look at the next runs of a LIVE state that were created until then. Returns how many.
+local function look_at_live(index, state, created, now, some)
+    local looked = redis.call('HGET', index .. ':looked', state) or '-inf'
+    if tonumber(looked) >= created then return 0 end
+    -- The text of a time is exact; Lua rounds a number that it makes a part of a text.
+    local runs = redis.call('ZRANGEBYSCORE', index .. ':' .. state, '(' .. looked, created, 'WITHSCORES', 'LIMIT', 0, some)
+    local full, last = #runs == 2 * some, runs[#runs]
+    if full then
+        -- Runs that were created at the same time are looked at together.
+        for _, run in ipairs(redis.call('ZRANGEBYSCORE', index .. ':' .. state, last, last)) do look_at(index, run, now) end
+    end
+    for at = 1, #runs, 2 do look_at(index, runs[at], now) end
+    redis.call('HSET', index .. ':looked', state, full and last or created)
+    return #runs / 2
+end
+
+-- Remove runs from the index that are not kept any more. Looks at some runs of each kind, and at those of LIVE states only
+-- once a second if it may be later. Returns the largest number of runs of a kind that it has looked at.
+local function unlist_expired(index, now, some, later)
+    local over = redis.call('ZRANGEBYSCORE', index .. ':until', '-inf', now, 'LIMIT', 0, some)
+    for _, run in ipairs(over) do look_at(index, run, now) end
+    local kept, looked = unpack(redis.call('HMGET', index .. ':looked', 'kept', LIVE[1]))
+    local most, created = #over, kept and now - kept
+    if not kept or (later and looked and created - looked < 1) then return most end
+    for _, state in ipairs(LIVE) do most = math.max(most, look_at_live(index, state, created, now, some)) end
+    return most
 end
 
 return {
