@@ -1,6 +1,9 @@
 """Reading and marking messages in the form in which their broker stores them."""
 
+import json
 from typing import Any
+
+import msgspec
 
 from canvas.drivers.ports.codec import MessageCodec
 from canvas.model.message import int_header
@@ -52,3 +55,23 @@ def as_new(codec: MessageCodec, payload: bytes) -> bytes:
     if not task_id_of(codec, payload):
         return payload
     return redelivered(codec, payload, canvas_delivery_count=1, canvas_unregistered_retries=0)
+
+
+def opened(record: bytes) -> tuple[str, str, bytes] | None:
+    """Exchange, routing key (or queue) and envelope of an ``unacked`` record; ``None`` if the record is not one."""
+    try:
+        raw = [bytes(item) for item in msgspec.json.decode(record, type=list[msgspec.Raw])]
+        envelope, exchange, key = raw[0], json.loads(raw[1]), json.loads(raw[2])
+        return str(exchange or ""), str(key), envelope if envelope.startswith(b"{") else json.loads(envelope).encode()
+    except (msgspec.MsgspecError, ValueError, IndexError, AttributeError):
+        return _opened_by_stdlib(record)
+
+
+def _opened_by_stdlib(record: bytes) -> tuple[str, str, bytes] | None:
+    """Like ``opened``, for records that only the standard library reads: with NaN, infinities, or lone surrogates."""
+    try:
+        envelope, exchange, key = json.loads(record)
+        text = envelope if isinstance(envelope, str) else json.dumps(envelope)
+        return str(exchange or ""), str(key), text.encode("utf-8", "surrogatepass")
+    except (ValueError, TypeError, RecursionError):
+        return None

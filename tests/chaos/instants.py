@@ -87,8 +87,8 @@ REAPER = [
     Instant("before it looks", "HKEYS", "before"),
     Instant("before it gives back", "release_leases", "before"),
     Instant("given back, not answered", "release_leases", "after"),
-    Instant("before the dead is forgotten", "EXEC", "before"),
-    Instant("after the dead is forgotten", "EXEC", "after"),
+    Instant("before the dead is forgotten", "forget_worker", "before"),
+    Instant("after the dead is forgotten", "forget_worker", "after"),
 ]
 
 

@@ -16,7 +16,7 @@ from canvas.drivers.stored_messages import delivery_count
 from canvas.errors import OperationalError
 from canvas.model.message import Delivery
 from canvas.model.settlement import Settlement
-from canvas.testing.contract import envelope
+from canvas.testing.contract import envelope, eventually
 from tests.support.message_state import into_outbox, opened
 
 TASK = ENVELOPE.encode(ENVELOPE.decode(envelope("task")), "", "q", 100, "id")
@@ -153,6 +153,18 @@ def test_messages_that_a_process_has_sent_are_not_sent_again_when_it_could_not_n
     assert (len(publisher.payloads), messages.shared_count()) == (3, 0)
     into_outbox(state, Outgoing("last", "", "q", TASK).packed())
     assert outboxes.forward() == 1
+
+
+def test_messages_that_a_worker_puts_into_its_outbox_after_its_recovery_are_sent_by_others(state):
+    """Its call was on its way when it was killed, or it stood still for so long that others took it for dead."""
+    for worker in ("w1", "w2"):
+        state.recovery.heartbeat(worker, ["q"], 60)
+    state.recovery.recover_worker("w1")
+    into_outbox(state, b"late", worker="w1")
+    into_outbox(state, b"own", worker="w2")
+    assert eventually(state.recovery.recover_dead_workers) == 1
+    assert state.messages.claim("f", 9) == [b"late"]
+    assert state.messages.unsent("w2", 9) == [b"own"]
 
 
 def missed_soon(monkeypatch):

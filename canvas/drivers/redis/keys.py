@@ -39,6 +39,9 @@ class BrokerKeys:
         """hash worker → lists it consumes; an entry goes when the worker leaves or is reaped."""
         self.silent_since = f"{prefix}canvas:workers:silent_since"
         """hash worker → unix time since which it has sent no heartbeat; an entry goes with the next one, or with it."""
+        self.recovered = f"{prefix}canvas:workers:recovered"
+        """zset worker that was recovered, when, and its lists, JSON → when to look whether it holds anything again; an
+        entry goes when it does, when the worker is back, or after a day."""
         self.recovery_lock = f"{prefix}canvas:lock:recovery"
         """Lock with a TTL of seconds."""
         self.alive = f"{prefix}canvas:alive"

@@ -7,16 +7,15 @@ from math import inf
 from typing import Any
 from uuid import uuid4
 
-import msgspec
-
 from canvas.drivers.kombu_envelope import ENVELOPE
 from canvas.drivers.ports.values import FORGOTTEN_AFTER, MAY_COME_BACK, MISSED_FOR, ORPHANS_AGAIN, HeartbeatReply
 from canvas.drivers.redis.bindings import Bindings
 from canvas.drivers.redis.connection.client import RedisClient
 from canvas.drivers.redis.keys import BrokerKeys
 from canvas.drivers.redis.queue_wait import QueueWait
+from canvas.drivers.redis.recovered_workers import FIRST_LOOK, LOOKED_FOR, Recovered, RecoveredWorkers
 from canvas.drivers.redis.scripts.arguments import pack
-from canvas.drivers.stored_messages import loss_headers, redelivered
+from canvas.drivers.stored_messages import loss_headers, opened, redelivered
 from canvas.drivers.tags import number_of_tag, tag_of, worker_of_tag
 from canvas.model.message import Delivery
 from canvas.model.settlement import Orphan
@@ -45,6 +44,7 @@ class LeaseRecovery:
         self._bindings = bindings
         self._waiting = waiting
         self._keys = keys
+        self._recovered = RecoveredWorkers(link, keys)
         self._visibility_timeout = visibility_timeout
         self._next_sweep = time.monotonic() + _VISIBILITY_SWEEP_EVERY
 
@@ -81,14 +81,18 @@ class LeaseRecovery:
     def lease_tag(self, worker: str, number: int) -> str:
         return tag_of(worker, number)
 
-    def give_back(self, worker: str, given: Sequence[list[Any]]) -> int:
-        """Give back ``[tag, payload, list, …]`` leases. Returns how many were still held."""
+    def give_back(self, worker: str, given: Sequence[list[Any]], silent: bool = False) -> int:
+        """Give back ``[tag, payload, list, …]`` leases; ``silent``: only if the worker sends no heartbeats. Returns how
+        many were still held."""
         keys = self._keys
         held = [keys.unacked, keys.unacked_index, keys.leases(worker), keys.early_acked(worker)]
+        held += [keys.heartbeat(worker)] if silent else []
         return int(self._link.call("release_leases", held, [pack(list(given))]))
 
-    def give_back_tags(self, worker: str, tags: Sequence[str], count_delivery: bool = False) -> int:
-        """Give back leases by tag, in order, marked as delivered before."""
+    def give_back_tags(
+        self, worker: str, tags: Sequence[str], count_delivery: bool = False, silent: bool = False
+    ) -> int:
+        """Give back leases by tag, in order, marked as delivered before; ``silent``: see ``give_back``."""
         total = 0
         started = {tag.decode() for tag in self._link.command("SMEMBERS", self._keys.redelivered_running(worker))}
         for start in range(0, len(tags), _AT_ONCE):
@@ -100,31 +104,46 @@ class LeaseRecovery:
                 if home is not None:
                     given.append([tag, *home])
             if given:
-                total += self.give_back(worker, given)
+                total += self.give_back(worker, given, silent)
         return total
 
     def release_unknown(self, worker: str, held: Collection[str]) -> int:
         leased = {tag.decode() for tag in self._link.command("SMEMBERS", self._keys.leases(worker))}
         return self.give_back_tags(worker, sorted(leased.difference(held), key=number_of_tag))
 
-    def recover(self, worker: str, count_delivery: bool, orphans_in: float = 0.0) -> int:
+    def recover(
+        self,
+        worker: str,
+        count_delivery: bool,
+        orphans_in: float = 0.0,
+        silent: bool = False,
+        lists: Sequence[str] = (),
+    ) -> int:
         """Return all messages that one worker held to their queues, and forget the worker. Other workers settle the
-        tasks that it had begun, ``orphans_in`` seconds from now."""
-        keys = self._keys
-        tags = sorted((tag.decode() for tag in self._link.command("SMEMBERS", keys.leases(worker))), key=number_of_tag)
-        total = self.give_back_tags(worker, tags, count_delivery)
-        registered = self._link.command("HGET", keys.workers, worker)
-        total += self._empty(worker, json.loads(registered) if registered else ())
-        commands: list[Sequence[Any]] = [
-            ("DEL", keys.heartbeat(worker), keys.leases(worker), keys.redelivered_running(worker)),
-            ("HDEL", keys.workers, worker),
-            ("HDEL", keys.silent_since, worker),
-        ]
-        if self._link.command("EXISTS", keys.early_acked(worker)):
-            commands.append(("EXPIRE", keys.early_acked(worker), _BEGUN_FOR))
-            commands.append(("ZADD", keys.orphans, self._link.time() + orphans_in, worker))
-        self._link.pipeline(commands, transaction=True)
+        tasks that it had begun, ``orphans_in`` seconds from now. ``silent``: only if it sends no heartbeats, as it did
+        not before. ``lists``: those that it consumed, if it is not registered."""
+        tags = sorted(
+            (tag.decode() for tag in self._link.command("SMEMBERS", self._keys.leases(worker))), key=number_of_tag
+        )
+        total = self.give_back_tags(worker, tags, count_delivery, silent)
+        registered = self._link.command("HGET", self._keys.workers, worker)
+        lists = json.loads(registered) if registered else lists
+        total += self._empty(worker, lists)
+        entry = Recovered(worker, self._link.time(), lists).entry if count_delivery else ""
+        self._forget(worker, tags, orphans_in, silent, entry)
         return total
+
+    def _forget(self, worker: str, tags: Sequence[str], orphans_in: float, silent: bool, entry: str) -> bool:
+        """Forget a worker whose leases with these tags were returned. False where it lives."""
+        keys = self._keys
+        of_it = [keys.heartbeat(worker), keys.workers, keys.silent_since, keys.leases(worker), keys.early_acked(worker)]
+        of_all = [keys.orphans, keys.recovered]
+        arguments = [worker, int(silent), pack(list(tags)), orphans_in, _BEGUN_FOR, entry, FIRST_LOOK, 2 * LOOKED_FOR]
+        return bool(self._link.call("forget_worker", [*of_it, *of_all, *self._goes_with(worker)], arguments))
+
+    def _goes_with(self, worker: str) -> list[str]:
+        """Further keys that go with a worker."""
+        return [self._keys.redelivered_running(worker)]
 
     def _empty(self, worker: str, lists: Sequence[str]) -> int:
         """Return what the waits of a worker moved aside from these lists. Returns how many."""
@@ -192,7 +211,9 @@ class LeaseRecovery:
                 if self._link.command("EXISTS", keys.heartbeat(name)) or not self._link.absence.over_for(MISSED_FOR):
                     continue
                 # Perhaps it was only out of reach, and settles what it has begun when it is back.
-                total += self.recover(name, count_delivery=True, orphans_in=MAY_COME_BACK)
+                total += self.recover(name, count_delivery=True, orphans_in=MAY_COME_BACK, silent=True)
+        for one in self._recovered.holding():
+            total += self.recover(one.worker, True, MAY_COME_BACK, silent=True, lists=one.lists)
         if time.monotonic() >= self._next_sweep:
             self._next_sweep = time.monotonic() + _VISIBILITY_SWEEP_EVERY
             total += self._beyond_visibility()
@@ -200,8 +221,12 @@ class LeaseRecovery:
         return total
 
     def _all_live(self) -> bool:
+        """Whether all workers send heartbeats, and none that was recovered has to be looked at."""
         keys = self._keys
-        workers = [name.decode() for name in self._link.command("HKEYS", keys.workers)]
+        names, recovered = self._link.pipeline([("HKEYS", keys.workers), ("EXISTS", keys.recovered)])
+        if recovered and self._recovered.any_due():
+            return False
+        workers = [name.decode() for name in names]
         lives = [keys.heartbeat(name) for name in workers]
         return not lives or int(self._link.command("EXISTS", *lives)) == len(lives)
 
@@ -260,23 +285,3 @@ class LeaseRecovery:
         step = self._keys.step_of(ENVELOPE.priority_of(envelope))
         marked = redelivered(ENVELOPE, envelope, **extra)
         return [marked, *(self._keys.queue_list(queue, step) for queue in queues)] if queues else None
-
-
-def opened(record: bytes) -> tuple[str, str, bytes] | None:
-    """Exchange, routing key (or queue) and envelope of an ``unacked`` record; ``None`` if the record is not one."""
-    try:
-        raw = [bytes(item) for item in msgspec.json.decode(record, type=list[msgspec.Raw])]
-        envelope, exchange, key = raw[0], json.loads(raw[1]), json.loads(raw[2])
-        return str(exchange or ""), str(key), envelope if envelope.startswith(b"{") else json.loads(envelope).encode()
-    except (msgspec.MsgspecError, ValueError, IndexError, AttributeError):
-        return _opened_by_stdlib(record)
-
-
-def _opened_by_stdlib(record: bytes) -> tuple[str, str, bytes] | None:
-    """Like ``opened``, for records that only the standard library reads: with NaN, infinities, or lone surrogates."""
-    try:
-        envelope, exchange, key = json.loads(record)
-        text = envelope if isinstance(envelope, str) else json.dumps(envelope)
-        return str(exchange or ""), str(key), text.encode("utf-8", "surrogatepass")
-    except (ValueError, TypeError, RecursionError):
-        return None

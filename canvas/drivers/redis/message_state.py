@@ -16,9 +16,9 @@ from canvas.drivers.ports.values import LeaseReply, clock_offset
 from canvas.drivers.redis.broker import RedisBroker
 from canvas.drivers.redis.connection.client import RedisClient
 from canvas.drivers.redis.keys import BrokerKeys
-from canvas.drivers.redis.lease_recovery import LeaseRecovery, opened
+from canvas.drivers.redis.lease_recovery import LeaseRecovery
 from canvas.drivers.redis.scripts.arguments import pack
-from canvas.drivers.stored_messages import delivery_count, loss_headers, lost_before, redelivered
+from canvas.drivers.stored_messages import delivery_count, loss_headers, lost_before, opened, redelivered
 from canvas.drivers.tags import worker_of_tag
 from canvas.model.ids import new_id
 from canvas.model.message import Delivery
@@ -73,14 +73,16 @@ class StateRecovery(LeaseRecovery):
     """Makes the entry of an outbox of a queue and a message."""
     _keys: StateKeys
 
-    def give_back_tags(self, worker: str, tags: Sequence[str], count_delivery: bool = False) -> int:
+    def give_back_tags(
+        self, worker: str, tags: Sequence[str], count_delivery: bool = False, silent: bool = False
+    ) -> int:
         # The tags of a worker that is otherwise unknown come together with the tags of other workers.
         by_worker: dict[str, list[str]] = {}
         for tag in tags:
             by_worker.setdefault(worker or worker_of_tag(tag), []).append(tag)
-        return sum(self._end(one, some, count_delivery) for one, some in by_worker.items())
+        return sum(self._end(one, some, count_delivery, silent) for one, some in by_worker.items())
 
-    def _end(self, worker: str, tags: Sequence[str], count_delivery: bool) -> int:
+    def _end(self, worker: str, tags: Sequence[str], count_delivery: bool, silent: bool) -> int:
         started = {tag.decode() for tag in self._link.command("SMEMBERS", self._keys.redelivered_running(worker))}
         records = self._link.command("HMGET", self._keys.unacked, *tags)
         opened_all = {tag: opened(record) for tag, record in zip(tags, records, strict=True) if record is not None}
@@ -89,27 +91,31 @@ class StateRecovery(LeaseRecovery):
         for tag, (_, _, payload) in leases.items():
             mark = f"{_LOST}{int(tag in started)}:{delivery_count(ENVELOPE, payload)}" if count_delivery else False
             dropped.append([tag, self._keys.message(message_id_of(payload)), mark])
-        ended, detached = self.drop(worker, dropped)
+        ended, detached = self.drop(worker, dropped, silent)
         returned: list[list[Any]] = []
         for tag in detached:
             _, queue, payload = leases[tag]
             headers = loss_headers(ENVELOPE, payload, tag in started) if count_delivery else {}
             entry = self.to_entry(queue, redelivered(ENVELOPE, payload, **headers))
             returned.append([tag, entry, self._keys.outbox])
-        return ended + (self.give_back(worker, returned) if returned else 0)
+        return ended + (self.give_back(worker, returned, silent) if returned else 0)
 
-    def drop(self, worker: str, dropped: Sequence[list[Any]]) -> tuple[int, list[str]]:
-        """End ``[tag, key of the message's id, mark]`` leases. Returns how many were held, and the tags of those that
-        stay: the broker does not have their messages any more."""
+    def drop(self, worker: str, dropped: Sequence[list[Any]], silent: bool = False) -> tuple[int, list[str]]:
+        """End ``[tag, key of the message's id, mark]`` leases; ``silent``: only if the worker sends no heartbeats.
+        Returns how many were held, and the tags of those that stay: the broker no longer has their messages."""
         keys = [self._keys.unacked, self._keys.unacked_index, self._keys.leases(worker), self._keys.detached(worker)]
+        keys += [self._keys.heartbeat(worker)] if silent else []
         count, kept = self._link.call("drop_leases", keys, [pack(list(dropped)), _LOST_FOR])
         return int(count), [tag.decode() for tag in kept]
 
-    def recover(self, worker: str, count_delivery: bool, orphans_in: float = 0.0) -> int:
-        total = super().recover(worker, count_delivery, orphans_in)
-        self._link.command("DEL", self._keys.detached(worker))
-        self.dropped(worker)
-        return total
+    def _goes_with(self, worker: str) -> list[str]:
+        return [*super()._goes_with(worker), self._keys.detached(worker)]
+
+    def _forget(self, worker: str, tags: Sequence[str], orphans_in: float, silent: bool, entry: str) -> bool:
+        forgotten = super()._forget(worker, tags, orphans_in, silent, entry)
+        if forgotten:
+            self.dropped(worker)
+        return forgotten
 
 
 class StateBroker(RedisBroker):

@@ -1,10 +1,12 @@
 -- End leases on messages that another broker delivers again.
 --
 -- KEYS[1] unacked   KEYS[2] unacked_index   KEYS[3] leases of the worker   KEYS[4] its detached leases
+-- KEYS[5] canvas:worker:<id>, where nothing is to be done if it lives
 -- ARGV[1] msgpack: {{tag, key of the message's id, mark of a message that was lost, or false}, …}
 -- ARGV[2] seconds to remember a mark
 -- Returns {how many were still held, the tags of those that stay: the broker does not have their messages any more}.
 
+if KEYS[5] and redis.call('EXISTS', KEYS[5]) == 1 then return {0, {}} end
 local count, kept = 0, {}
 for _, d in ipairs(cmsgpack.unpack(ARGV[1])) do
     local tag, id_key, mark = unpack(d, 1, 3)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, Table, and_, delete, func, select, update
 
 from canvas.drivers.sql.state.tables import MessageTables
 from canvas.model.message import Publish
@@ -58,6 +58,21 @@ class SqlOutboxes:
         moved = update(self._outbox).where(self._outbox.c.worker == worker).values(worker=OF_ALL)
         found: int = connection.execute(moved).rowcount
         return found
+
+    def any_of_unknown(self, connection: Connection, workers: Table) -> bool:
+        """Whether an outbox has messages whose worker is not in the table of workers."""
+        found = select(self._outbox.c.id).where(self._of_unknown(workers)).limit(1)
+        return connection.execute(found).first() is not None
+
+    def release_unknown(self, connection: Connection, workers: Table) -> int:
+        """Move the messages of workers that are not in this table to the outbox of all workers. Returns how many."""
+        moved = update(self._outbox).where(self._of_unknown(workers)).values(worker=OF_ALL)
+        found: int = connection.execute(moved).rowcount
+        return found
+
+    def _of_unknown(self, workers: Table) -> ColumnElement[bool]:
+        owner = self._outbox.c.worker
+        return and_(owner != OF_ALL, owner.not_in(select(workers.c.worker)))
 
     def count(self, connection: Connection, worker: str) -> int:
         """How many messages are in an outbox."""

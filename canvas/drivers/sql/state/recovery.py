@@ -147,6 +147,10 @@ class SqlRecovery:
         for worker in silent:
             # Perhaps it was only out of reach, and settles what it has begun when it is back.
             total += self._recover(worker, counts=True, orphans_in=MAY_COME_BACK, silent=True)
+        # A call of a worker may have come after its recovery: one that was on its way, or of a process that had stood
+        # still.
+        if self._database.call(lambda connection: self._outboxes.any_of_unknown(connection, workers)):
+            total += self._database.change(lambda connection: self._outboxes.release_unknown(connection, workers))
         if time.monotonic() >= self._next_sweep:
             self._next_sweep = time.monotonic() + _SWEEP_EVERY
             total += self._database.change(self._sweep)
