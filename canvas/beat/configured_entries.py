@@ -15,7 +15,7 @@ from canvas.beat.overlap import check_overlap
 from canvas.beat.scheduler_classes.shelf import last_runs
 from canvas.beat.state import EntryState, new_state
 from canvas.beat.store import EntryStore, Known, described, is_dynamic
-from canvas.beat.ticks import BeatApp
+from canvas.beat.tick_messages import BeatApp
 from canvas.schedules.crontab import crontab
 
 

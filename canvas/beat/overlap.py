@@ -2,7 +2,7 @@
 
 from canvas.beat.entries import Entry
 from canvas.beat.state import EntryState
-from canvas.beat.ticks import TICK_STAMP, BeatApp
+from canvas.beat.tick_messages import TICK_STAMP, BeatApp
 from canvas.errors import ConfigurationError, RunLost
 from canvas.model import states
 from canvas.model.settlement import whole_seconds

@@ -12,7 +12,7 @@ from canvas.beat.overlap import check_overlap
 from canvas.beat.service import schedule_name
 from canvas.beat.state import EntryState, new_state
 from canvas.beat.store import EntryStore, Known, is_dynamic, stored
-from canvas.beat.ticks import tick_of
+from canvas.beat.tick_messages import tick_of
 from canvas.caller_warnings import ends_in_caller
 from canvas.errors import ConfigurationError
 from canvas.model.ids import new_id

@@ -17,7 +17,7 @@ from canvas.beat.overlap import cancel, check_overlap, is_running
 from canvas.beat.running import LOOKS_WITHIN, RETRY_EVERY, BeatService
 from canvas.beat.state import EntryState
 from canvas.beat.store import EntryStore, Known
-from canvas.beat.ticks import Tick, tick_of
+from canvas.beat.tick_messages import Tick, tick_of
 from canvas.drivers.ports.schedules import StoredEntry
 from canvas.errors import DuplicateTask, OperationalError
 from canvas.telemetry import emit

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from canvas.graph.emit import CeleryEmitter
+from canvas.graph.celery_embeddings import CeleryEmitter
 from canvas.graph.lower import Lowering, PartialCall
 from canvas.graph.steps import Fork
 from canvas.model.compiled import Plan, ResultRef

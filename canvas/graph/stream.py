@@ -8,7 +8,7 @@ from dataclasses import replace
 from time import monotonic
 from typing import Any
 
-from canvas.graph.emit import CeleryEmitter
+from canvas.graph.celery_embeddings import CeleryEmitter
 from canvas.graph.lower import Lowering, Opened, PartialCall
 from canvas.model.compiled import Plan, ResultRef
 from canvas.model.gc_pause import gc_paused

@@ -42,13 +42,12 @@ class _chain(TaskList[Any]):
 
     @property
     def result_id(self) -> str | None:
+        """The id of its last step's result comes before its own."""
         return (self.tasks[-1].result_id if self.tasks else None) or super().result_id
 
     @without_own_frames
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self.tasks:
-            return self.apply_async(args, kwargs)
-        return None
+        return self.apply_async(args, kwargs) if self.tasks else None
 
     def unchain_tasks(self) -> list[Signature[Any]]:
         """Copies of the steps, with the chain's own callbacks on the last and errbacks on each."""

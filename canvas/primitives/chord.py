@@ -82,6 +82,7 @@ class chord(Composite[Any]):
 
     @property
     def result_id(self) -> str | None:
+        """Its body's."""
         return None if self.body is None else self.body.result_id
 
     def as_header_group(self) -> group:

@@ -4,7 +4,7 @@ from canvas.result.bases import ResultBase, class_of_app
 from canvas.result.eager_result import EagerResult
 from canvas.result.handles import AsyncResult, GroupResult, result_from_tuple
 from canvas.result.result_set import ResultSet
-from canvas.result.waiting import (
+from canvas.result.wait_rules import (
     allow_join_result,
     check_join_allowed,
     denied_join_result,

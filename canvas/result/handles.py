@@ -14,7 +14,7 @@ from canvas.model.record import Handle
 from canvas.result.bases import ResultApp
 from canvas.result.result_set import ResultSet
 from canvas.result.stored_result import StoredResult
-from canvas.result.waiting import awaiting, check_join_allowed, replies, warn_of_blocked_loop
+from canvas.result.wait_rules import awaiting, check_join_allowed, replies, warn_of_blocked_loop
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar

@@ -10,7 +10,7 @@ from canvas.model import states
 from canvas.model.record import Record
 from canvas.result.bases import ResultApp, ResultBase
 from canvas.result.stored_result import StoredResult
-from canvas.result.waiting import (
+from canvas.result.wait_rules import (
     CallsInOrder,
     MemberCallbacks,
     awaiting,

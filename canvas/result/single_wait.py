@@ -11,7 +11,7 @@ from canvas.interruptions import raise_interruption
 from canvas.model import states
 from canvas.model.record import Record
 from canvas.result.stored_result import StoredResult
-from canvas.result.waiting import deadline, poll_interval, without_echo
+from canvas.result.wait_rules import deadline, poll_interval, without_echo
 
 _FIRST_PAUSE = 0.05
 _LAST_PAUSE = 1.0

@@ -29,8 +29,8 @@ from canvas.wire.run_compression import NODES_PER_CHUNK
 from canvas.worker.consumer.revoked import Revocations
 from canvas.worker.pipeline.in_process_pipeline import InProcessPipeline
 from canvas.workflows.labels import run_listing
-from canvas.workflows.lifetimes import record_ids, runs_in_places
 from canvas.workflows.run import Run
+from canvas.workflows.run_records import record_ids, runs_in_places
 
 _QUEUE, _WORKER = "here", "in-process"
 _PER_SERVER = ("backend", "client", "control", "driver", "events", "run_store", "runs", "sender", "sent_events")

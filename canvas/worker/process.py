@@ -40,8 +40,8 @@ from canvas.worker.pipeline.throttle import Throttle
 from canvas.worker.pools.child_commands import ChildCommand
 from canvas.worker.pools.recycling import RecycleLimits
 from canvas.worker.pools.threads import WorkerThread
-from canvas.worker.process_exit import ProcessExit
 from canvas.worker.settlement.nodes_ahead import read_nodes_ahead
+from canvas.worker.shutdown import ProcessShutdown
 from canvas.worker.signal_handlers import STOPS, handle
 from canvas.workflows.store import RunStore
 
@@ -86,7 +86,7 @@ class WorkerProcess:
         self._row = row or memory.open_row()
         active = ActiveTasks(plan.hostname, self._row, number_of, self._one_slot)
         self.loop = self._make_loop(active)
-        self._exit = ProcessExit(app, plan.hostname, worker, self.loop, self._events, active, part, self._end_chord)
+        self._exit = ProcessShutdown(app, plan.hostname, worker, self.loop, self._events, active, part, self._end_chord)
         runs = app.open_run_store(self.loop.persist)
         self._pipeline = self._make_pipeline(active, runs, self._exit.exit_with if part else None)
         self._lifetimes = Lifetimes(app, runs, active.running, beat_every(app.conf), renews=wait is None)

@@ -9,8 +9,8 @@ from canvas.model import states
 from canvas.model.record import Record
 from canvas.model.run_index import CANCELLING, RunQuery
 from canvas.model.workflow_run import IN_ROUNDS, NodeRef, RunNode, task_id_of
-from canvas.workflows.lifetimes import items_of, outlines, rounds_of
 from canvas.workflows.progress.celery_workers import ran_by_celery
+from canvas.workflows.run_records import items_of, outlines, rounds_of
 from canvas.workflows.services import WorkflowServices
 from canvas.workflows.steps.chord_callbacks import change_mailboxes
 from canvas.workflows.steps.waits import cancelled_wait

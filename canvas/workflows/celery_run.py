@@ -25,27 +25,27 @@ def embed_run(
     be larger than ``task_message_max_bytes``.
     """
     # Imported late: networkx takes longer to load than all else that a worker needs.
-    from canvas.graph.celery_form import Embedding
     from canvas.graph.wire_signature import estimated_bytes
+    from canvas.graph.workflow_embeddings import WorkflowEmbeddings
 
     def id_of(number: int) -> str:
         return app.new_id() if number in ended else task_id_of(NodeRef(run, attempt, number))
 
-    embedding = Embedding(nodes, id_of, app.new_id, stamp_options(run, attempt))
-    roots, limit = embedding.roots(), app.conf.task_message_max_bytes
+    found = WorkflowEmbeddings(nodes, id_of, app.new_id, stamp_options(run, attempt))
+    roots, limit = found.roots(), app.conf.task_message_max_bytes
     largest = max(estimated_bytes(roots))
     if limit and largest > limit:
         raise CompositionError(
             f"{name}: a message would have about {largest:,} bytes, more than task_message_max_bytes "
-            f"({limit:,}): the nodes after {embedding.largest_contributor()!r} stand in each of its parents' messages; "
+            f"({limit:,}): the nodes after {found.largest_contributor()!r} stand in each of its parents' messages; "
             "give that node fewer parents, or run it on canvas workers (target='canvas')"
         )
-    if embedding.chords:
+    if found.chords:
         app.backend.ensure_parts_counted(f"{name}, whose nodes have several parents, on Celery workers,")
     for root in roots:
         outbox.send(root, Lineage(run))
     expires, kept = app.backend.chord_lives, app.backend.chords_ended_by_celery
     outbox.chord_starts += [
         ChordStart(one.group_id, one.size, expires, app.backend.encode_group(one.header()) if kept else None)
-        for one in embedding.chords
+        for one in found.chords
     ]

@@ -15,7 +15,7 @@ from canvas.model.settlement import ReadyChord, SettleResult
 from canvas.model.workflow_run import SKIPPED, STAMP, NodeRef, RunNode, stamp_of
 from canvas.producer.outbox import Outbox
 from canvas.workflows.celery_run import embed_run
-from canvas.workflows.lifetimes import outlive
+from canvas.workflows.run_records import outlive
 from canvas.workflows.services import WorkflowServices
 from canvas.workflows.status import RunStatus, node_state
 from canvas.workflows.steps.child_runs import INSIDE, goes_on_inside

@@ -12,11 +12,11 @@ from canvas.model.record import Record
 from canvas.model.run_index import in_celery_form
 from canvas.model.workflow_run import IN_ROUNDS, NodeRef, RunNode, last_nodes, task_id_of
 from canvas.result import AsyncResult
-from canvas.result.waiting import awaiting, deadline
+from canvas.result.wait_rules import awaiting, deadline
 from canvas.workflows.compose.other_names import OtherMethods
-from canvas.workflows.lifetimes import page_work
 from canvas.workflows.progress.celery_workers import items_of_celery, nodes_of_celery
 from canvas.workflows.progress.unfinished import timeout_error
+from canvas.workflows.run_records import page_work
 from canvas.workflows.services import WorkflowServices
 from canvas.workflows.status import NodeStatus, RunStatus, ancestors, node_state, run_state, run_status
 from canvas.workflows.steps.earlier_attempts import usable_before

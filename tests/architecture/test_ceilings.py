@@ -46,7 +46,7 @@ THREADS = {
     "canvas.worker.pools.child_channel": 1,
     "canvas.worker.pools.parent_death": 1,
     "canvas.worker.process": 1,
-    "canvas.worker.process_exit": 1,
+    "canvas.worker.shutdown": 1,
     "canvas.worker.signal_handlers": 1,
     "canvas.worker.stop_while_starting": 1,
     "canvas.worker.stopping": 2,

@@ -18,7 +18,7 @@ with atheris.instrument_imports(include=["canvas"]):
     from canvas import Canvas
     from canvas.drivers.amqp.channels.link import CHANNEL
     from canvas.drivers.amqp.contents import Outgoing, due_of, to_content, to_payload
-    from canvas.drivers.amqp.delays.names import step_of
+    from canvas.drivers.amqp.delays.delay_queue import step_of
     from canvas.drivers.amqp.outboxes import Destinations
     from canvas.drivers.amqp.protocol import frames
     from canvas.drivers.amqp.protocol.frames import Delivered, FrameReader, method_frame

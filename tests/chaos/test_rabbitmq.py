@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import amqp
 import pytest
 
-from canvas.drivers.amqp.delays.names import DelayQueue
+from canvas.drivers.amqp.delays.delay_queue import DelayQueue
 from canvas.testing.contract import eventually
 from tests.chaos.storm import Storm
 from tests.chaos.test_kills import KILLS

@@ -10,7 +10,7 @@ from kombu.transport.native_delayed_delivery import calculate_routing_key
 
 from canvas import Canvas
 from canvas.drivers import open_driver
-from canvas.drivers.amqp.delays.names import DelayQueue
+from canvas.drivers.amqp.delays.delay_queue import DelayQueue
 from canvas.drivers.ports.values import Lease
 from canvas.model.message import Publish
 from canvas.model.queue import Queue

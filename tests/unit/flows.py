@@ -3,8 +3,8 @@
 import pytest
 
 from canvas import Canvas, Workflow
-from canvas.graph.celery_form import Embedding
 from canvas.graph.run_nodes import run_nodes
+from canvas.graph.workflow_embeddings import WorkflowEmbeddings
 
 
 def fixtures(make, name="flow"):
@@ -74,4 +74,4 @@ def etl_app():
 def embedded(flow):
     """A workflow in Celery's form, with ids that are numbers."""
     numbers = iter(range(10_000))
-    return Embedding(run_nodes(flow.entries), lambda n: f"t{n}", lambda: f"id{next(numbers)}", {})
+    return WorkflowEmbeddings(run_nodes(flow.entries), lambda n: f"t{n}", lambda: f"id{next(numbers)}", {})

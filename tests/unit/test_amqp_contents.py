@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from canvas.drivers.amqp.channels.publisher import frames_of
 from canvas.drivers.amqp.contents import Outgoing, deliveries_of, due_of, to_payload
-from canvas.drivers.amqp.delays.names import DelayQueue, step_of
+from canvas.drivers.amqp.delays.delay_queue import DelayQueue, step_of
 from canvas.drivers.amqp.outboxes import Destinations
 from canvas.drivers.amqp.protocol.frames import FRAME_MAX, RAW, Content, FrameReader
 from canvas.drivers.kombu_envelope import ENVELOPE

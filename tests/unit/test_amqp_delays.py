@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from canvas.drivers.amqp.contents import Outgoing, due_of, to_payload
-from canvas.drivers.amqp.delays.names import DelayQueue, step_of
+from canvas.drivers.amqp.delays.delay_queue import DelayQueue, step_of
 from canvas.drivers.kombu_envelope import ENVELOPE
 from canvas.testing.contract.support import envelope
 

@@ -9,7 +9,7 @@ from canvas.model import states
 from canvas.model.record import Record
 from canvas.model.workflow_run import NodeRef
 from canvas.producer.outbox import Outbox
-from canvas.workflows.lifetimes import grown_id
+from canvas.workflows.run_records import grown_id
 from canvas.workflows.steps.compensation import has_grown, mark_grown
 from canvas.workflows.store import run_metadata
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from canvas import Canvas, ResultSet
-from canvas.result.waiting import without_echo
+from canvas.result.wait_rules import without_echo
 
 
 def meta(task_id, state, result=None):

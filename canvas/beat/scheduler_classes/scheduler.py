@@ -14,7 +14,7 @@ from canvas.beat.arguments import evaluated_call
 from canvas.beat.configured_entries import SetupApp, with_cleanup
 from canvas.beat.log import connection_lost, logger, not_computed
 from canvas.beat.scheduler_classes.entries import ScheduleEntry, SchedulingError, event_t
-from canvas.beat.ticks import BEAT_HEADER
+from canvas.beat.tick_messages import BEAT_HEADER
 from canvas.errors import OperationalError
 from canvas.schedules.base_schedule import maybe_make_aware
 

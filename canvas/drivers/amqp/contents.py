@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 import msgpack
 
-from canvas.drivers.amqp.delays.names import PREFIX
+from canvas.drivers.amqp.delays.delay_queue import PREFIX
 from canvas.drivers.amqp.protocol.frames import RAW, Content
 from canvas.drivers.amqp.protocol.properties import NAMES
 from canvas.drivers.kombu_envelope import ENVELOPE, message_id_of, new_delivery_tag

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from canvas.drivers.amqp.channels.publisher import Publication, Publisher
 from canvas.drivers.amqp.contents import Outgoing, to_content
-from canvas.drivers.amqp.delays.names import DelayQueue
+from canvas.drivers.amqp.delays.delay_queue import DelayQueue
 from canvas.drivers.amqp.delays.queues import DelayQueues
 from canvas.drivers.amqp.protocol.frames import Content, Returned, written
 from canvas.drivers.amqp.topology import Topology

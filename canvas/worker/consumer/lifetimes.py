@@ -12,9 +12,9 @@ from canvas.model.settlement import Keep, Settlement
 from canvas.worker.settlement.job import Job
 from canvas.worker.settlement.kept_chords import keeps
 from canvas.workflows.cancelling import Cancellations
-from canvas.workflows.lifetimes import keep_waiting
-from canvas.workflows.progress.ended_runs import retire
+from canvas.workflows.progress.run_expiry import retire
 from canvas.workflows.run import Run
+from canvas.workflows.run_records import keep_waiting
 from canvas.workflows.store import RunStore
 
 SHORT = 0.25

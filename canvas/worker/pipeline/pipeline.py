@@ -20,10 +20,10 @@ from canvas.task.task import Task
 from canvas.worker.consumer.buffer import DueBatch, Kept, Work
 from canvas.worker.consumer.revoked import Revocations
 from canvas.worker.monitoring.lease_check import LeaseCheck
+from canvas.worker.pipeline.acks_before_turn import EarlyAcks, may_ack_early
 from canvas.worker.pipeline.active_tasks import ActiveTasks
 from canvas.worker.pipeline.admission import RUN, Defer, Discard, MessageDecoder, acks_late, admit, time_limits
 from canvas.worker.pipeline.batched_calls import BatchedCalls
-from canvas.worker.pipeline.early_acks import EarlyAcks, may_ack_early
 from canvas.worker.pipeline.forked_copies import CopyCheck, end_copy
 from canvas.worker.pipeline.reports import TaskReports
 from canvas.worker.pipeline.throttle import Throttle, keys_of

@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING, NamedTuple
 
 from canvas.errors import CompositionError
-from canvas.graph.celery_form import Embedding
 from canvas.graph.run_nodes import run_nodes
 from canvas.graph.wire_signature import estimated_bytes
+from canvas.graph.workflow_embeddings import WorkflowEmbeddings
 from canvas.model.workflow_run import NodeRef, stamp_options, task_id_of
 from canvas.wire.run_compression import encoded_chunks
 
@@ -35,12 +35,12 @@ def preview(flow: "Workflow") -> Preview:
     plan_bytes = sum(map(len, encoded_chunks(nodes, app.conf.task_serializer)))
     run = app.new_id()
     try:
-        embedding = Embedding(
+        embeddings = WorkflowEmbeddings(
             nodes, lambda number: task_id_of(NodeRef(run, 0, number)), app.new_id, stamp_options(run, 0)
         )
-        roots = embedding.roots()
+        roots = embeddings.roots()
     except CompositionError as exc:
         return Preview(len(flow), edges, plan_bytes, [], 0, str(exc))
     names = [root["task"] for root in roots]
     messages = list(zip(names, estimated_bytes(roots), strict=True))
-    return Preview(len(flow), edges, plan_bytes, messages, len(embedding.chords), None)
+    return Preview(len(flow), edges, plan_bytes, messages, len(embeddings.chords), None)

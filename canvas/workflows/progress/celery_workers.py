@@ -11,7 +11,7 @@ from canvas.model import states
 from canvas.model.record import Record
 from canvas.model.run_index import in_celery_form
 from canvas.model.workflow_run import IN_ROUNDS, NodeRef, RunNode, task_id_of
-from canvas.workflows.lifetimes import items_of, outlines
+from canvas.workflows.run_records import items_of, outlines
 from canvas.workflows.services import WorkflowServices
 
 _READ = 100

@@ -12,7 +12,7 @@ from canvas.model.workflow_definition import IncomingEdge, NodeDefinition
 from canvas.model.workflow_run import SKIPPED, NodeRef, RunNode, child_run_of, task_id_of
 from canvas.producer.outbox import Outbox
 from canvas.telemetry import emit
-from canvas.workflows.lifetimes import grown_id, items_of, outlines, page_work, rounds_of
+from canvas.workflows.run_records import grown_id, items_of, outlines, page_work, rounds_of
 from canvas.workflows.services import WorkflowServices
 from canvas.workflows.steps.earlier_attempts import NOT_UNDONE, usable_before
 from canvas.workflows.store import RunStore

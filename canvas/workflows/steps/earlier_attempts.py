@@ -9,7 +9,7 @@ from canvas.errors import EncodeError
 from canvas.model import states
 from canvas.model.workflow_run import NodeRef, task_id_of
 from canvas.wire import codecs, typed_json
-from canvas.workflows.lifetimes import items_of, outlines
+from canvas.workflows.run_records import items_of, outlines
 from canvas.workflows.services import WorkflowServices
 from canvas.workflows.store import RunStore
 

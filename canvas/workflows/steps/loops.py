@@ -14,7 +14,7 @@ from canvas.model import states
 from canvas.model.record import Record
 from canvas.model.workflow_run import NodeRef, RunNode, bind_inputs, extract, items_id, outline_id
 from canvas.producer.send_errors import problem_of
-from canvas.workflows.lifetimes import outlines
+from canvas.workflows.run_records import outlines
 from canvas.workflows.steps.earlier_attempts import digest_of, usable_before
 from canvas.workflows.steps.node_rules import FAILED
 from canvas.workflows.steps.waits import WaitingAttempt

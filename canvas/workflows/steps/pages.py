@@ -26,7 +26,7 @@ from canvas.model.workflow_run import (
     task_id_of,
 )
 from canvas.producer.send_errors import problem_of
-from canvas.workflows.lifetimes import outlines, page_source, page_work
+from canvas.workflows.run_records import outlines, page_source, page_work
 from canvas.workflows.steps.child_runs import ChildRun, child_before, given_inputs, outcome_of_node, save_child
 from canvas.workflows.steps.earlier_attempts import digest_of, usable_before
 from canvas.workflows.steps.node_rules import FAILED

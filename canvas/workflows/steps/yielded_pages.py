@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from canvas.errors import CompositionError, RunLost
 from canvas.model import states
 from canvas.model.record import Record
-from canvas.workflows.lifetimes import yielded_id
+from canvas.workflows.run_records import yielded_id
 from canvas.workflows.services import WorkflowServices
 from canvas.workflows.steps.pages import ITEMS, NEXT
 

@@ -7,7 +7,7 @@ from canvas.drivers.amqp.broker import AmqpBroker
 from canvas.drivers.amqp.channels.connecting import channel_of
 from canvas.drivers.amqp.channels.publisher import Publication
 from canvas.drivers.amqp.contents import due_of, from_amqp, to_content, to_payload
-from canvas.drivers.amqp.delays.names import DelayQueue
+from canvas.drivers.amqp.delays.delay_queue import DelayQueue
 from canvas.drivers.ports.values import Scheduled
 
 

@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from canvas.drivers.amqp.delays.names import DelayQueue, step_of
+from canvas.drivers.amqp.delays.delay_queue import DelayQueue, step_of
 from canvas.drivers.amqp.topology import Topology
 
 _AVOIDED_FOR = 60.0

@@ -22,7 +22,7 @@ _WARM_LEAVES_WITHIN = 10.0
 """``LEAVES_WITHIN`` after a warm stop, when a slow server is worth waiting for."""
 
 
-class ProcessExit:
+class ProcessShutdown:
     """The ways in which one process ends."""
 
     def __init__(

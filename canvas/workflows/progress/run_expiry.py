@@ -11,7 +11,7 @@ from canvas.model.record import Record
 from canvas.model.run_index import CANCELLED
 from canvas.model.workflow_run import NodeRef, child_run_of
 from canvas.telemetry import emit
-from canvas.workflows.lifetimes import (
+from canvas.workflows.run_records import (
     RECORDS_AT_ONCE,
     goes_on,
     is_end,

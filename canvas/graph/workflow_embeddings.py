@@ -20,7 +20,7 @@ from canvas.model.workflow_run import RunNode
 from canvas.primitives.fields import signature_dict
 
 
-class Embedding:
+class WorkflowEmbeddings:
     """One run's nodes on their way into signatures."""
 
     def __init__(

@@ -10,7 +10,7 @@ from canvas.errors import BrokerError
 from canvas.model.record import Record
 from canvas.model.settlement import ABANDONED_AFTER
 from canvas.telemetry import attach
-from canvas.workflows.progress.ended_runs import retire
+from canvas.workflows.progress.run_expiry import retire
 from tests.support.apps import make
 from tests.support.proxy import Proxy
 from tests.worker.commands import task
