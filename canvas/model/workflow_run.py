@@ -68,17 +68,17 @@ class NodeRef(NamedTuple):
 
     def as_list(self) -> list[Any]:
         """Its form in the header of a message."""
-        return [part for part in self if part is not None]
+        return list(self[:3]) if self.item is None else [part for part in self if part is not None]
 
     @classmethod
     def of(cls, value: Any) -> "NodeRef | None":
         """The node reference in a header; ``None`` for any other value."""
         if not isinstance(value, list | tuple) or len(value) not in (3, 5):
             return None
-        run, *numbers = value
-        if type(run) is not str or not _INTEGERS.issuperset(map(type, numbers)) or min(numbers) < 0:
-            return None
-        return cls(run, *numbers)
+        run, attempt, node, *item = value
+        known = type(run) is str and type(attempt) is type(node) is int and attempt >= 0 and node >= 0
+        whole = not item or (_INTEGERS.issuperset(map(type, item)) and min(item) >= 0)
+        return cls(run, attempt, node, *item) if known and whole else None
 
 
 class InputBinding(NamedTuple):

@@ -32,6 +32,8 @@ _MARKS: Final = {name: f"\x01{name}\x01" for name in (*VARYING, *_REPRS, *_OF_NO
 _LINKS: Final = frozenset({"chain", "link", "link_error"})
 _OPEN: Final = frozenset({*VARYING, *_LINKS, "chord"})
 _OPEN_OF_NODES: Final = _OPEN.union(_OF_NODES, ("stamped_headers",))
+_PLAIN_NODE: Final = frozenset({"task_id", "ignore_result", "stamped_headers", RUN_HEADER, STAMP})
+"""The options of most nodes."""
 _FIXED: Final = frozenset({"queue", "exchange", "routing_key", "priority", "ignore_result", "time_limit",
                            "soft_time_limit", "delivery_mode", "serializer", "route_name", "retry", "add_to_parent",
                            "task_type"})  # fmt: skip
@@ -170,10 +172,10 @@ def _fixed(options: Mapping[str, Any]) -> tuple[str, bool]:
     # Operators take no calls: each node of a workflow passes.
     of_node = STAMP in options and RUN_HEADER in options and bool(options[RUN_HEADER])
     of_node = of_node and "stamped_headers" in options and options["stamped_headers"] == _STAMPED
+    if of_node and options.keys() == _PLAIN_NODE and options["ignore_result"] is False:
+        return "{'ignore_result': False}", True
     own = _OPEN_OF_NODES if of_node else _OPEN
     rest = {name: options[name] for name in options if name not in own}
-    if "ignore_result" in rest and rest["ignore_result"] is False and len(rest) == 1:
-        return "{'ignore_result': False}", of_node
     simple = _FIXED.issuperset(rest) and _SIMPLE.issuperset(map(type, rest.values()))
     return (repr(rest) if simple else "?"), of_node
 

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, TypeAlias, final
 
 from canvas.errors import Reject, TimeLimitExceeded, WorkerLostError
@@ -27,10 +28,17 @@ class LimitKeys:
 
 
 NO_KEYS = LimitKeys()
+
 DELIVERIES = "canvas_delivery_count"
 """The header that counts the deliveries of a message whose workers died."""
 UNREGISTERED = "canvas_unregistered_retries"
 """The header of a message that has waited for a worker that knows its task."""
+
+
+@lru_cache(maxsize=8)
+def _text_of(second: int) -> str:
+    """A time in UTC, in ISO 8601 without its zone. A worker writes that of a second once."""
+    return datetime.fromtimestamp(second, UTC).isoformat()[:19]
 
 
 @final
@@ -86,7 +94,11 @@ class Job:
 
     def date_start(self, offset: float) -> str | None:
         """When its task started, in ISO 8601. ``offset``: the seconds by which the broker's clock is ahead."""
-        return None if self.began is None else datetime.fromtimestamp(self.began + offset, UTC).isoformat()
+        if self.began is None:
+            return None
+        moment = self.began + offset
+        second = int(moment)
+        return f"{_text_of(second)}.{int((moment - second) * 1_000_000):06}+00:00"
 
     def acks_failure(self, exc: BaseException) -> bool:
         """Whether its message is acked when its task fails with ``exc``."""

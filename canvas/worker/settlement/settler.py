@@ -5,7 +5,6 @@ message. Sources: semantics.md §8, §9, T1–T16; protocol.md §2.3.
 """
 
 import os
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -16,7 +15,7 @@ from canvas.model import states
 from canvas.model.ids import Lineage
 from canvas.model.outcome import Failure, Ignored, Outcome, Rejected, ReplacedBy, Retried, Revoked, Success
 from canvas.model.record import Record, in_tuple_form
-from canvas.model.settlement import Part, ResultWrite, Settlement
+from canvas.model.settlement import ResultWrite, Settlement
 from canvas.model.workflow_run import RUN_HEADER, NodeRef
 from canvas.producer.outbox import ChordMembership, NodeEnd, Outbox, PartOrigin
 from canvas.producer.send_errors import problem_of
@@ -27,7 +26,7 @@ from canvas.worker.settlement.chord import dispatch, dispatch_speculatively, for
 from canvas.worker.settlement.errbacks import run_errbacks
 from canvas.worker.settlement.job import Job, Report
 from canvas.worker.settlement.kept_chords import keeps
-from canvas.worker.settlement.plain_nodes import plain_part
+from canvas.worker.settlement.plain_nodes import NO_END, PlainEnds
 from canvas.worker.settlement.result_error import place_in_result
 from canvas.worker.settlement.speculation import SpeculativeJoins
 from canvas.workflows.steps.engine import advance_all, is_recorded_later, start_in_place
@@ -41,6 +40,7 @@ class Settler:
         self._app = app
         self._runs = runs
         self._hostname = hostname
+        self._plain_ends = PlainEnds(app, runs)
         self._speculative = SpeculativeJoins(partial(dispatch_speculatively, app, runs))
 
     def settle(self, done: Job, outcome: Outcome, report: Report) -> tuple[Settlement, Outcome]:
@@ -86,21 +86,21 @@ class Settler:
         for a node whose end does more than to be an input of one other node."""
         if self._app.conf.result_extended:
             return None
-        place, value, part = done.node, outcome.value, None
+        place, value = done.node, outcome.value
         try:
-            if place is not None and (part := plain_part(self._app, self._runs, place, value, done.message.id)) is None:
+            end = NO_END if place is None else self._plain_ends.of(place, value, done.message.id)
+            if end is None:
                 return None
-            stores = [] if done.ignores_result else [self._success_record(done, value, [], part is not None)]
+            stores = [] if done.ignores_result else [self._success_record(done, value, [], place is not None)]
         except (CanvasError, TypeError, ValueError):
             return None
         done.reported = True
         rejected = report(done, outcome)
-        parts: Sequence[Part] = () if part is None else (part,)
-        ends = self._speculative.ends_of(parts) if parts else ()
+        ends = self._speculative.ends_of(end.parts) if end.joins_task else ()
         if rejected is None and not done.request.retries_sent and not done.request.additions:
-            return Settlement(done.delivery, done.fence, False, stores, parts, speculative=ends)
+            return Settlement(done.delivery, done.fence, False, stores, end.parts, speculative=ends)
         outbox = Outbox(self._app)
-        outbox.stores, outbox.parts = stores, list(parts)
+        outbox.stores, outbox.parts = stores, list(end.parts)
         self._add_of_hooks(done, outbox, outcome, rejected)
         return outbox.settlement(done.delivery, done.fence, ends)
 

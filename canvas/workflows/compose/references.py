@@ -9,6 +9,8 @@ from canvas.primitives.cycles import SCALARS, refuse_cycles
 from canvas.primitives.signature import Signature
 
 Path = tuple[Any, ...]
+_EMPTY: dict[type, Callable[[], Any]] = {list: list, tuple: list, dict: dict}
+"""By the type of an empty container, what makes its copy."""
 Found = Callable[[Path, "Reference"], None]
 
 
@@ -150,7 +152,11 @@ def without_references(value: Mapping[str, Any], found: Found) -> dict[str, Any]
     """
     try:
         return {
-            key: inner if type(inner) in SCALARS else _without_references(inner, found, (key,))
+            key: inner
+            if type(inner) in SCALARS
+            else _EMPTY[type(inner)]()
+            if type(inner) in _EMPTY and not inner
+            else _without_references(inner, found, (key,))
             for key, inner in value.items()
         }
     except RecursionError:

@@ -39,6 +39,7 @@ class Attempt(ABC):
         self._run = run
         self._attempt = attempt
         self._parent = parent
+        self._stamp = stamp_of(run, attempt)
         self._left = AT_ONCE
         self._nodes: dict[int, RunNode] = {}
         self._ended: list[tuple[int, int, str, Any]] = []
@@ -115,7 +116,7 @@ class Attempt(ABC):
 
     def _stamps(self, node: RunNode) -> dict[str, Any]:
         """The stamps of a node's messages."""
-        stamps: dict[str, Any] = {STAMP: stamp_of(self._run, self._attempt)}
+        stamps: dict[str, Any] = {STAMP: self._stamp}
         if RUN_LIMIT in node.details:
             stamps[RUN_LIMIT] = node.details[RUN_LIMIT]
         return stamps
@@ -137,12 +138,11 @@ class Attempt(ABC):
         self._outbox.record(record, in_run=True)
 
     def _part(self, name: str, slot: int, state: str, value: Any, step: list[Any], size: int) -> None:
-        group, attempt = f"{self._run}.{self._attempt}.{name}", (self._run, self._attempt)
-        part = step_part(self._app, attempt, group, slot, (state, value), step, size, self._parent)
-        self._outbox.parts.append(part)
+        form = StepForm(self._app, (self._run, self._attempt), f"{self._run}.{self._attempt}.{name}", step)
+        self._outbox.parts.append(form.part(slot, (state, value), size, self._parent))
 
     def _sealed_step(self, group: str, step: list[Any]) -> bytes:
-        return sealed_step(self._app, (self._run, self._attempt), group, step, self._parent)
+        return StepForm(self._app, (self._run, self._attempt), group, step).sealed(self._parent)
 
     @abstractmethod
     def _end(self, number: int, state: str, value: Any) -> None:
@@ -178,32 +178,32 @@ def run_limit(stamps: Any) -> tuple[str, int] | None:
     return stamp.partition(":")[0], limit
 
 
-def step_part(
-    app: WorkflowServices, attempt: tuple[str, int], group: str, slot: int, end: tuple[str, Any], step: list[Any],
-    size: int, parent: str | None,
-) -> Part:  # fmt: skip
-    """The input ``slot``, with the state and the value of its ``end``, as one of ``size`` parts of the chord ``group``,
-    after which the ``attempt`` of a run takes a ``step``. ``parent``: the id of the task that returns the part. Raises
-    EncodeError."""
-    backend, signer = app.backend, app.signer
-    payload = backend.encode_part(str(slot), *end)
-    if signer.signs:
-        payload = signer.seal(part_of(group), payload)
-    callback = sealed_step(app, attempt, group, step, parent)
-    return Part(group, str(slot), slot, payload, callback, backend.run_lives, size)
+class StepForm:
+    """The parts of one chord, after which the ``attempt`` of a run takes a ``step``. The text that they have
+    in common is written once."""
 
+    def __init__(self, app: WorkflowServices, attempt: tuple[str, int], group: str, step: list[Any]) -> None:
+        """``group``: the chord that stands for the step."""
+        self._app = app
+        self._group = group
+        # The timeout of a run, which may be any number, stands in its first step.
+        dumps = typed_json.dumps if step[0] == "start" else typed_json.dumps_known
+        self._start = dumps({"run": attempt, "step": step})[:-1]
 
-def sealed_step(
-    app: WorkflowServices, attempt: tuple[str, int], group: str, step: list[Any], parent: str | None
-) -> bytes:
-    """The step of a run that the chord ``group`` stands for, as its parts have it."""
-    callback: dict[str, Any] = {"run": attempt, "step": step}
-    if parent is not None:
-        callback["parent_id"] = parent
-    # The timeout of a run, which may be any number, stands in its first step.
-    dumps = typed_json.dumps if step[0] == "start" else typed_json.dumps_known
-    signer, written = app.signer, dumps(callback)
-    return signer.seal(end_of(group), written) if signer.signs else written
+    def part(self, slot: int, end: tuple[str, Any], size: int, parent: str | None) -> Part:
+        """The input ``slot``, with the state and the value of its ``end``, as one of ``size`` parts. ``parent``: the id
+        of the task that returns the part. Raises EncodeError."""
+        app, group, name = self._app, self._group, str(slot)
+        payload = app.backend.encode_part(name, *end)
+        if app.signer.signs:
+            payload = app.signer.seal(part_of(group), payload)
+        return Part(group, name, slot, payload, self.sealed(parent), app.backend.run_lives, size)
+
+    def sealed(self, parent: str | None) -> bytes:
+        """The step as the parts have it."""
+        around = b"}" if parent is None else b',"parent_id":%b}' % typed_json.dumps_known(parent)
+        signer, written = self._app.signer, self._start + around
+        return signer.seal(end_of(self._group), written) if signer.signs else written
 
 
 def by_policy(node: RunNode, state: str, value: Any) -> tuple[str, Any]:
