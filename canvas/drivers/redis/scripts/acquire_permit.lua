@@ -1,9 +1,9 @@
--- Take one of a key's permits for a leased message. Where all are taken, the message is blocked until one is free.
+-- Take one of a key's permits for a leased message. If all are taken, block the message until one is free.
 --
 -- KEYS[1] permits (set of tags)   KEYS[2] blocked (list)   KEYS[3] hash of keys with blocked messages
 -- KEYS[4] unacked   KEYS[5] unacked_index   KEYS[6] leases of this worker
--- ARGV[1] tag   ARGV[2] how many permits there are   ARGV[3] the key   ARGV[4] list of the message   ARGV[5] payload
--- ARGV[6] what the keys of messages that are acked early start with
+-- ARGV[1] tag   ARGV[2] number of permits   ARGV[3] the key   ARGV[4] list of the message   ARGV[5] payload
+-- ARGV[6] prefix of the hashes of early-acked messages
 -- Returns 1: taken; 0: blocked, the lease is gone; -1: the lease was lost before.
 -- Uses: permits
 

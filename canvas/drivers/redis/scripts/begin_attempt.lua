@@ -1,13 +1,13 @@
--- Begin another attempt of a run, unless it has begun already; the chord that starts it is ready then, and the record of the
--- run, which holds the state of the attempt before, is deleted.
+-- Begin the next attempt of a run, unless it has begun already. The chord that starts the attempt becomes ready. The
+-- record of the run, which holds the state of the attempt before, is deleted.
 --
 -- KEYS[1] hash of the run   KEYS[2] canvas:chords:ready   KEYS[3] canvas:chords:ready_since
 -- KEYS[4…] keys of the run's record
 -- ARGV[1] number of the attempt that is over   ARGV[2] group of the chord that starts it, or ''   ARGV[3] its callback
 -- ARGV[4] seconds to keep the run, or 0   ARGV[5] state to list it under   ARGV[6] identifier of this call, or ''
--- ARGV[7] a field of the run: nothing is done if it holds the number of the attempt that is over   ARGV[8…] fields and
--- values to set besides
--- Returns 1 when this call began the next one, now or when it was made before.
+-- ARGV[7] a field of the run: nothing is done if it holds the number of the attempt that is over
+-- ARGV[8…] other fields to set, each with its value
+-- Returns 1 when this call began the next attempt, now or when it was first made; else 0.
 -- Uses: context, runs
 
 local known = redis.call('HMGET', KEYS[1], 'attempt', 'begun_by', ARGV[7])

@@ -1,7 +1,7 @@
--- Hand out, for a while, messages that were acked before their task ran and whose worker is dead.
---
--- KEYS[1] zset of dead workers, by when their orphans are to be had   KEYS[2] what the keys of messages that are acked early start with
--- KEYS[3] hash of reasons
+-- Hand out orphans: messages that were acked early and whose worker is dead. They are handed out again after a time,
+-- unless they are settled by then.
+-- KEYS[1] zset of dead workers, by the time from which their orphans may be claimed
+-- KEYS[2] prefix of the hashes of early-acked messages   KEYS[3] hash of reasons
 -- ARGV[1] seconds until they are handed out again
 -- Returns {tag, record, reason, tag, record, reason, …}.
 -- Uses: context

@@ -1,7 +1,7 @@
--- Forget a chord whose body was sent on another server.
+-- Delete a chord that is ready after its body was sent on another server, or after it failed.
 --
 -- KEYS[1] canvas:chords:ready   KEYS[2] canvas:chords:ready_since   KEYS[3] the group's key   KEYS[4] canvas:alive
--- ARGV[1] group id   ARGV[2] "1" when it failed   ARGV[3] seconds to keep what is left of it, 0: as it is
+-- ARGV[1] group id   ARGV[2] "1" when it failed   ARGV[3] seconds until its other keys expire; 0: do not change that
 -- Returns 1 when it was still ready.
 -- Uses: context, chords
 

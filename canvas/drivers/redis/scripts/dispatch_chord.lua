@@ -1,10 +1,12 @@
--- End a chord that is ready: send its body, or record its failure. The caller that deletes the ready record does it.
+-- End a chord that is ready: send its body, or record its failure. Of several calls, the one that deletes the ready
+-- record does this.
 --
 -- KEYS[1] canvas:chords:ready   KEYS[2] canvas:chords:ready_since   KEYS[3] canvas:delayed   KEYS[4] canvas:delayed:messages
 -- KEYS[5] canvas:alive   KEYS[6] canvas:workers
 -- ARGV[1] broker db   ARGV[2] result db   ARGV[3] the end of the chord, msgpack:
 --     {group, base, failed, expires, and as settle.lua's: runs, stores, chord_starts, parts, mail, publishes, deferrals}
--- Returns {held, outer chords that became ready}; held 0: somebody else ended it; {-1, why} when it cannot be.
+-- Returns {1, outer chords that became ready}; {0, {}} when another call has ended it; {-1, why} when it cannot be
+--     ended.
 -- Uses: context, effects
 
 context.broker_db, context.result_db = ARGV[1], ARGV[2]

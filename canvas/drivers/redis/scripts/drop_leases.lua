@@ -4,7 +4,7 @@
 -- KEYS[5] canvas:worker:<id>, where nothing is to be done if it lives
 -- ARGV[1] msgpack: {{tag, key of the message's id, mark of a message that was lost, or false}, …}
 -- ARGV[2] seconds to remember a mark
--- Returns {how many were still held, the tags of those that stay: the broker does not have their messages any more}.
+-- Returns {how many leases were dropped, the tags of the leases that are kept: the broker has lost their messages}.
 
 if KEYS[5] and redis.call('EXISTS', KEYS[5]) == 1 then return {0, {}} end
 local count, kept = 0, {}

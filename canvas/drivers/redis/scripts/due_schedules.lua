@@ -1,4 +1,4 @@
--- The entries of a schedule that are due, and when the next of the others is.
+-- Read the entries of a schedule that are due, and the time at which the next of the others is due.
 --
 -- KEYS[1] hash of the schedule   KEYS[2] zset of its due times
 -- ARGV[1] how many at most

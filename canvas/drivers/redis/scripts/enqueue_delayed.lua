@@ -1,4 +1,4 @@
--- Move deferred messages of one queue into it, due or not.
+-- Move delayed messages of one queue into it, due or not.
 --
 -- KEYS[1] canvas:delayed   KEYS[2] canvas:delayed:messages
 -- ARGV[1] how many at most   ARGV[2] rank of the first to look at   ARGV[3] how many to look at   ARGV[4…] the queue's lists

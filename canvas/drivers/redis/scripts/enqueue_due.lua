@@ -1,13 +1,14 @@
--- Move deferred messages that are due into their lists.
+-- Move delayed messages that are due into their lists.
 --
--- Many that are due at once come in parts, so that messages sent meanwhile wait for one part only: they stay deferred
--- while their list is full, until the next call. Of those that are late, each call moves some into a full list too.
+-- A list takes messages until it is full; the others stay delayed until a later call. So a message that a client sends
+-- waits behind one full list, not behind all messages that were due at once. Of the messages that are late, each call
+-- moves some into a full list too.
 --
 -- KEYS[1] canvas:delayed   KEYS[2] canvas:delayed:messages   KEYS[3] canvas:workers
--- ARGV[1] how many at most   ARGV[2] what names of lists start with   ARGV[3] what keys of dead letters start with
--- ARGV[4] how many of these to keep   ARGV[5] the text between a queue's name and a priority step
+-- ARGV[1] how many at most   ARGV[2] prefix of the names of lists   ARGV[3] prefix of the keys of dead letters
+-- ARGV[4] how many dead letters to keep   ARGV[5] the text between a queue's name and a priority step
 -- ARGV[6] messages of a full list, for each worker   ARGV[7] seconds after which a message is late
--- Returns how many were moved; one that its key refuses is a dead letter now.
+-- Returns how many were moved. A message that its list refuses becomes a dead letter, and counts as moved.
 -- Uses: context, effects
 
 local function queue_of(list)
@@ -24,7 +25,7 @@ local room, late_room = {}, {}
 
 local function takes(list, due)
     if not room[list] then
-        -- A key of another type is no list; the move says so.
+        -- A key of another type has no length: the move is refused with the reason.
         local length = redis.pcall('LLEN', list)
         room[list], late_room[list] = type(length) == 'number' and full - length or full, LATE_AT_ONCE
     end
@@ -44,7 +45,7 @@ end
 
 local until_now = string.format('%.6f', now)
 
--- Move those of a page that their lists take; {how many were moved, how many were not}.
+-- Move the messages of a page whose lists are not full. Returns how many were moved, and how many were not.
 local function move_page(first, size)
     local due = redis.call('ZRANGE', KEYS[1], '-inf', until_now, 'BYSCORE', 'LIMIT', first, size, 'WITHSCORES')
     local moved = 0
@@ -67,7 +68,7 @@ repeat
     local some, others = move_page(0, math.min(PAGE, limit - moved))
     moved, left = moved + some, others
 until left > 0 or some < PAGE or moved >= limit
--- Behind those that are held back there may be some for other lists: each call looks at another page of them.
+-- Messages for lists that are not full may be due after those that were held back: each call looks at another page.
 local behind = left > 0 and redis.call('ZCOUNT', KEYS[1], '-inf', until_now) - left or 0
 if behind > 0 and moved < limit then
     local page = math.floor(now * 100) % math.ceil(behind / PAGE)

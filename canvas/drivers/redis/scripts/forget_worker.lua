@@ -1,13 +1,13 @@
--- Forget a worker whose messages were returned. Leases beyond these stay, for the next look at it.
+-- Unregister a worker whose messages were returned. Leases beyond these stay until the worker is checked again.
 --
--- KEYS[1] canvas:worker:<id>   KEYS[2] canvas:workers   KEYS[3] canvas:workers:silent_since   KEYS[4] leases of the worker
+-- KEYS[1] canvas:worker:<id>:heartbeat   KEYS[2] canvas:workers   KEYS[3] canvas:workers:silent_since   KEYS[4] leases of the worker
 -- KEYS[5] acked early by the worker   KEYS[6] zset of dead workers   KEYS[7] canvas:workers:recovered
--- KEYS[8…] further keys that go with the worker
+-- KEYS[8…] further keys of the worker, which are deleted
 -- ARGV[1] worker   ARGV[2] 1: only if it sends no heartbeats   ARGV[3] tags of the leases that were returned, msgpack
 -- ARGV[4] seconds until others settle its early acked messages   ARGV[5] seconds to keep these
--- ARGV[6] entry of canvas:workers:recovered; empty: it can have made no call meanwhile   ARGV[7] seconds until the first look
--- ARGV[8] seconds to keep the entries
--- Returns 1; 0, and nothing is done, when it lives.
+-- ARGV[6] entry of canvas:workers:recovered; empty: the worker can have made no call meanwhile
+-- ARGV[7] seconds until the worker is first checked again   ARGV[8] seconds to keep the entries
+-- Returns 1; 0 if the worker sends heartbeats: then nothing is changed.
 -- Uses: context
 
 if ARGV[2] == '1' and redis.call('EXISTS', KEYS[1]) == 1 then return 0 end

@@ -1,9 +1,10 @@
--- A worker lives: renew its heartbeat, its registration, and the time of every lease it holds.
+-- Renew the heartbeat of a worker, its registration, and the time of every lease it holds.
 --
--- KEYS[1] canvas:worker:<id>   KEYS[2] canvas:workers   KEYS[3] canvas:workers:silent_since   KEYS[4] leases of the worker
--- KEYS[5] unacked_index   KEYS[6] acked early by the worker   KEYS[7] zset of dead workers
+-- KEYS[1] canvas:worker:<id>:heartbeat   KEYS[2] canvas:workers   KEYS[3] canvas:workers:silent_since
+-- KEYS[4] leases of the worker
+-- KEYS[5] unacked_index   KEYS[6] hash of messages that it acked early   KEYS[7] zset of dead workers
 -- ARGV[1] worker   ARGV[2] ttl, milliseconds   ARGV[3] its lists, JSON
--- Returns {how many workers there are, this one with them; 1 when it was known}.
+-- Returns {number of workers, including this one; 1 when it was registered before, else 0}.
 -- Uses: context
 
 redis.call('SET', KEYS[1], '1', 'PX', ARGV[2])

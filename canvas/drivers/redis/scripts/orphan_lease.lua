@@ -1,9 +1,10 @@
--- Make an orphan of a leased message whose process had to be killed for it.
+-- Make an orphan of a message whose process is killed because of its task.
 --
--- KEYS[1] unacked   KEYS[2] unacked_index   KEYS[3] leases of its worker   KEYS[4] acked early by its worker
+-- KEYS[1] unacked   KEYS[2] unacked_index   KEYS[3] leases of its worker
+-- KEYS[4] hash of messages that its worker acked early
 -- KEYS[5] zset of dead workers   KEYS[6] hash of reasons
 -- ARGV[1] tag   ARGV[2] worker   ARGV[3] reason
--- Returns 1 when it was still held, or acked early.
+-- Returns 1 when it was still leased or acked early; 0, and nothing is done, when its task has been settled.
 -- Uses: context
 
 local record = redis.call('HGET', KEYS[1], ARGV[1]) or redis.call('HGET', KEYS[4], ARGV[1])

@@ -1,8 +1,8 @@
--- Send messages unless somebody already did under the same guard.
+-- Send messages, unless another call has sent them under the same guard.
 --
 -- KEYS[1] guard   KEYS[2] canvas:delayed   KEYS[3] canvas:delayed:messages
 -- ARGV[1] msgpack: {publishes, deferrals}, as settle.lua's
--- Returns {1} when sent, {0} when the guard was there, {-1, why} when it cannot be done.
+-- Returns {1} when they are sent, {0} when the guard exists, {-1, why} when they cannot be sent.
 -- Uses: context, effects
 
 if redis.call('EXISTS', KEYS[1]) == 1 then return {0} end

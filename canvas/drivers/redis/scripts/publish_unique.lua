@@ -1,8 +1,11 @@
--- Send a message unless one like it is under way; once, however often the call is made.
+-- Take the lock of a unique task and send its message, unless another message has the lock. A repeated call does
+-- nothing.
 --
 -- KEYS[1] guard   KEYS[2] lock   KEYS[3…] lists
--- ARGV[1] the call's token   ARGV[2] whose the lock is to be   ARGV[3] milliseconds it lives at most   ARGV[4…] payload of each list
--- Returns whose the lock is already; false when the message was sent.
+-- ARGV[1] the call's token   ARGV[2] id of the task, the owner of the lock
+-- ARGV[3] milliseconds until the lock expires
+-- ARGV[4…] payload of each list
+-- Returns the owner of the lock if it is taken; false when the message was sent.
 
 if redis.call('GET', KEYS[1]) == ARGV[1] then return false end
 local owner = redis.call('GET', KEYS[2])

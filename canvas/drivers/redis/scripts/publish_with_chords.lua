@@ -1,11 +1,12 @@
--- Settlements of no delivery: records, chord starts, parts, messages. What clients do; it needs no right to leases.
+-- Commit settlements without a delivery: records, chord starts, parts, messages. Clients call it: it needs no
+-- permission for the keys of leases.
 --
 -- KEYS[1] guard   KEYS[2] canvas:delayed   KEYS[3] canvas:delayed:messages   KEYS[4] canvas:chords:ready
 -- KEYS[5] canvas:chords:ready_since   KEYS[6] canvas:alive   KEYS[7] canvas:workers
 -- ARGV[1] the call's token   ARGV[2] broker db   ARGV[3] result db   ARGV[4] settlements, msgpack: as settle.lua's
--- Returns verdicts: 1; where chords became ready, {1, ready chords {group, callback, parts, structure, 1 if it is lost}, groups of waits
--- after which a speculative end went on, where there are any}; or {-1, why} for what cannot be done. None when all was done already and
--- only the answer was lost.
+-- Returns a verdict for each: 1; if chords became ready, {1, ready chords {group, callback, parts, structure, 1 if it is
+--     lost}, groups of the waits that a speculative end has ended, if there are any}; {-1, why} if it cannot be
+--     committed. No verdicts when an earlier call, whose reply was lost, has committed them.
 -- Uses: context, effects
 
 context.broker_db, context.result_db = ARGV[2], ARGV[3]

@@ -1,9 +1,10 @@
--- Take what another partition has kept for this one, once, however often it is brought.
+-- Apply a crossing: messages and releases that another partition has kept for this one. A repeated call does nothing.
 --
 -- KEYS[1] guard   KEYS[2] canvas:delayed   KEYS[3] canvas:delayed:messages
 -- ARGV[1] the crossing's token   ARGV[2] seconds to remember it   ARGV[3] msgpack: {publishes, deferrals, locks}, as settle.lua's
--- ARGV[4] what names of lists start with   ARGV[5] what keys of dead letters start with   ARGV[6] how many of these to keep
--- Returns 1 when it is taken, 0 when it was already; a message that its list refuses is a dead letter now.
+-- ARGV[4] prefix of the names of lists   ARGV[5] prefix of the keys of dead letters
+-- ARGV[6] how many dead letters to keep
+-- Returns 1 when it is applied, 0 when it was before. A message that its list refuses becomes a dead letter.
 -- Uses: context, permits, effects
 
 if redis.call('GET', KEYS[1]) == ARGV[1] then return 0 end

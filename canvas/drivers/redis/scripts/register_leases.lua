@@ -2,24 +2,26 @@
 --
 -- KEYS[1] unacked   KEYS[2] unacked_index   KEYS[3] leases of the worker   KEYS[4] canvas:revoked:version
 -- ARGV[1] messages, msgpack: {{tag, record as in unacked, key of the message's id, 1 if it was delivered before, 1 if its
---     sender gave the id}, …}   ARGV[2] seconds to remember ids   ARGV[3] what keys of leases start with
--- ARGV[4] what the keys of detached leases start with
--- Returns {{1 or 0 for each: leased, or not to be run}, revision of what is revoked, unix time}
+--     sender gave the id}, …}   ARGV[2] seconds to remember ids   ARGV[3] prefix of the keys of leases
+-- ARGV[4] prefix of the keys of detached leases
+-- Returns {{for each message 1: leased, or 0: not to be run}, version of the revocations, unix time}
 -- Uses: context
 
 local now = string.format('%.6f', server_time())
 local verdicts = {}
 
--- Whether the message may be leased, by the mark of its id: the tag of its latest lease, or "lost:", 1 if it ran, and a
--- count of deliveries. The mark is this tag where the reply to an earlier call was lost.
+-- Whether the message may be leased, by the mark of its id. The mark is the tag of the message's latest lease, or
+-- "lost:" with 1 if the message ran, and its number of deliveries. It is this tag when the reply to an earlier call was
+-- lost.
 local function may_lease(mark, tag, redelivered, own_id)
     if not mark or mark == tag or string.sub(mark, 1, 5) == 'lost:' then return true end
-    -- Without an id of its own, a new message may be one that was sent before and settled.
+    -- An id that the sender has not given is made from the message: a message that was settled before may have had the
+    -- same.
     if redelivered == 0 and own_id == 0 then return true end
     local holder = string.match(mark, '^canvas:(.*):%d+$')
     if redelivered == 0 then
-        -- A copy that was sent twice, or a broker that was killed has forgotten that it has delivered the message. In the
-        -- second case the lease is all that is left of it.
+        -- Either the message was sent twice, or the broker was killed and has forgotten that it delivered the message.
+        -- In the second case the broker will not deliver it again for the older lease: that lease is detached.
         if redis.call('HEXISTS', KEYS[1], mark) == 1 then redis.call('SADD', ARGV[4] .. holder, mark) end
         return false
     end
@@ -33,7 +35,7 @@ end
 local come = {}
 for i, m in ipairs(cmsgpack.unpack(ARGV[1])) do
     local tag, record, id_key, redelivered, own_id = unpack(m, 1, 5)
-    -- Of two copies that come together one is enough.
+    -- Of two copies in one call, one is leased.
     if not come[id_key] and may_lease(redis.call('GET', id_key), tag, redelivered, own_id) then
         redis.call('HSET', KEYS[1], tag, record)
         redis.call('ZADD', KEYS[2], now, tag)

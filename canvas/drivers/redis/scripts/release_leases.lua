@@ -1,9 +1,9 @@
--- Give leases back: each goes to the head of its list, or lists, if it is still held.
+-- Release leases: each message returns to the head of its list, or lists, if it is still leased or acked early.
 --
--- KEYS[1] unacked   KEYS[2] unacked_index   KEYS[3] leases of the worker   KEYS[4] what it acked before its task ran
--- KEYS[5] canvas:worker:<id>, where nothing is to be done if it lives
--- ARGV[1] msgpack: {{tag, payload, list, …}, …}, the first to be served first
--- Returns how many were still held.
+-- KEYS[1] unacked   KEYS[2] unacked_index   KEYS[3] leases of the worker   KEYS[4] hash of messages that it acked early
+-- KEYS[5], optional: canvas:worker:<id>:heartbeat; while it exists, nothing is released
+-- ARGV[1] msgpack: {{tag, payload, list, …}, …}; the first is served first
+-- Returns how many messages were returned.
 
 if KEYS[5] and redis.call('EXISTS', KEYS[5]) == 1 then return 0 end
 local count = 0

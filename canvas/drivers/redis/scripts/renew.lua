@@ -1,23 +1,23 @@
--- Renew what keeps the chords that live: others' workers have it expire sooner. Forget those that have ended, and soon
--- those without a size: a worker of Celery's has ended them without a mark, or their state is gone.
---
--- KEYS[1] canvas:alive   KEYS[2] lock of these rounds
+-- Prolong the keys of the chords that have not ended: Celery's workers let them expire sooner. Unregister chords that
+-- have ended, and, an hour later, chords without a size: a Celery worker has ended such a chord without a mark, or its
+-- state is gone.
+-- KEYS[1] canvas:alive   KEYS[2] lock: one worker at a time goes through all chords
 -- ARGV[1] broker db   ARGV[2] result db   ARGV[3] rank of the first to look at   ARGV[4] how many to look at
--- ARGV[5] milliseconds in which no other worker makes a round; 0 goes on with a round
--- Returns {how many were looked at, how many of them were forgotten}
+-- ARGV[5] milliseconds for which the lock is taken; 0: the caller has it, and goes on
+-- Returns {how many were looked at, how many of them were unregistered}; {0, 0} when another worker has the lock
 -- Uses: context, chords
 
 context.broker_db, context.result_db = ARGV[1], ARGV[2]
 context.alive_key = KEYS[1]
 local now = server_time()
 
--- Seconds for which a part still finds out by the registry that the state of its chord is gone.
+-- Seconds for which a chord without a size stays registered, so that a late part finds out that its state is gone.
 local GONE_FOR = 3600
 
 -- Celery's workers leave a mark behind a chord whose body they have sent.
 local function has_ended(base) return redis.call('GET', base .. '.c') == 'done' end
 
--- Of a chord that has failed they delete the size, and another worker may do so too: the other keys expire.
+-- Celery's workers delete the size of a chord that has failed, and its other keys expire.
 local function is_whole(kind, base) return kind == 'run:' or redis.call('EXISTS', base .. '.s') == 1 end
 
 on_broker()

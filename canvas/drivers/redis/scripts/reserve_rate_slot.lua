@@ -1,8 +1,8 @@
--- Reserve the next start of a task that may start once in N seconds.
+-- Reserve the next start of a task that may start once in N seconds (GCRA without bursts).
 --
--- KEYS[1] when the turn after the last taken one is, unix time; lives until then
--- ARGV[1] seconds between turns
--- Returns the turn's unix time as text; "0" when it is now.
+-- KEYS[1] unix time of the first start that is not reserved; expires at that time
+-- ARGV[1] seconds between two starts
+-- Returns the unix time of the reserved start as text; "0" when it is now.
 -- Uses: context
 
 local now, interval = server_time(), tonumber(ARGV[1])

@@ -1,8 +1,8 @@
--- Keep what is revoked, for some time; what is known already only stays longer.
+-- Add entries to the revocations, for some time. An entry that is there already stays longer.
 --
 -- KEYS[1] canvas:revoked   KEYS[2] canvas:revoked:version
 -- ARGV[1] seconds   ARGV[2…] entries
--- Returns how many are new; the revision changes only then.
+-- Returns how many are new. The version changes only if there are any.
 -- Uses: context
 
 local now = server_time()

@@ -1,16 +1,18 @@
--- Keep fields of a workflow's run. A new run is listed in the index of runs; under a key that another run has, nothing is kept.
+-- Save fields of a workflow's run. A new run is listed in the index of runs. If another run has the key of an
+-- idempotent start, nothing is saved.
 --
 -- KEYS[1] hash of the run   KEYS[2] canvas:chords:ready   KEYS[3] canvas:chords:ready_since
--- ARGV[1] id of the run   ARGV[2] seconds to keep it; 0: as long as it is, and a new one without an end
--- ARGV[3] of a new run, msgpack: as INDEX:listed of library/runs.lua; ''
--- ARGV[4] group of the chord that starts it, which is ready then; ''   ARGV[5] its callback   ARGV[6…] fields and values
--- Returns the run of that key: this one, or the one that has it. A run that is there already is not started again.
+-- ARGV[1] id of the run   ARGV[2] seconds to keep it; 0: keep its present expiry, and a new run without an end
+-- ARGV[3] for a new run its entry in the index, msgpack: as INDEX:listed of library/runs.lua; else ''
+-- ARGV[4] to start the run, the group of the chord that becomes ready; else ''   ARGV[5] the callback of this chord
+-- ARGV[6…] fields and values
+-- Returns the id of the run that has the key: this one, or another. A run that exists is not started again.
 -- Uses: context, runs
 
 local AT_ONCE, EXPIRED_AT_ONCE = 1000, 20
 local run_key, run, ttl, now = KEYS[1], ARGV[1], tonumber(ARGV[2]), server_time()
 local index = use('runs').index_of(run_key)
--- A call that is repeated: its start may have been taken already.
+-- In a repeated call the chord of the start may have been dispatched already.
 if ARGV[4] ~= '' and redis.call('EXISTS', run_key) == 1 then return run end
 if ARGV[3] ~= '' then
     local entry = cmsgpack.unpack(ARGV[3])

@@ -2,27 +2,32 @@
 --
 -- KEYS[1] unacked   KEYS[2] unacked_index   KEYS[3] leases of this worker   KEYS[4] canvas:delayed
 -- KEYS[5] canvas:delayed:messages   KEYS[6] canvas:chords:ready   KEYS[7] canvas:chords:ready_since
--- KEYS[8] canvas:revoked:version   KEYS[9] hash of reasons of orphans   KEYS[10] canvas:alive
+-- KEYS[8] canvas:revoked:version   KEYS[9] hash of the reasons of orphans   KEYS[10] canvas:alive
 -- KEYS[11] canvas:workers   KEYS[12…] lists to lease from, in order
 -- ARGV[1] broker db   ARGV[2] result db   ARGV[3] settlements, msgpack:
---     each by name, and no more than there is: tag; fence: "lease", "early_acked" or "none"; runs, stores, chord_starts, extensions, keeps,
---     parts, publishes, deferrals: as library/effects.lua says; early_ack: whether this acks the message before its task runs, and early_acked: hash of
---     the messages that its worker has acked so; permits: those that end, {{permits, blocked, hash of keys with blocked messages, key, start of
---     early-acked keys}, …}; locks: those that end, {{lock, owner}, …}; dead: {list of dead letters, payload, reason, queue, how many to keep};
---     of publishes, one may be {list, false, length of the bytes after its payload in ARGV's last, queue}
---     or, of an ack and a stored success alone, {tag, key, record, seconds to keep it (0: always)}: the fence is "lease";
---     a long record is passed apart, and here is its place among those; with the message in ARGV's last: {…, {list, false,
---     length of the bytes after its payload, queue}}; with one part of a chord: {…, false, part}
---     speculative: ends of chords {group, SHA-1 of the parts that it takes, msgpack: as dispatch_chord.lua, the callback that
---     it must have or false}
+--     in the general form, a table of these fields, as far as the settlement has them:
+--       tag; fence: "lease", "early_acked" or "none"
+--       runs, stores, chord_starts, extensions, keeps, parts, mail, publishes, deferrals: as in library/effects.lua
+--         one of publishes may be {list, false, length of the bytes after its payload in the last of ARGV, queue}
+--       early_ack: whether to ack the message early; early_acked: hash of the messages that its worker has acked early
+--       permits to release: {{permits, blocked, hash of keys with blocked messages, key, prefix of early-acked}, …}
+--       locks to release: {{lock, owner}, …}
+--       dead: {list of dead letters, payload, reason, queue, how many to keep}
+--       speculative ends of chords: {{group, SHA-1 of the parts that it takes, msgpack: as dispatch_chord.lua, the
+--         callback that the chord must have or false}, …}
+--     in the plain form, of an ack and a stored success alone, {tag, key, record, seconds to keep it (0: always)}
+--       The fence is "lease". A long record is passed in ARGV[8…] after the names of the queues, and here is its number
+--       among these. With the message in the last of ARGV: {…, {list, false, length of the bytes after its payload,
+--       queue}}. With one part of a chord: {…, false, part}
 -- ARGV[4] how many to lease   ARGV[5] tag prefix   ARGV[6] number of the first tag
--- ARGV[7] chords to end, msgpack: {as dispatch_chord.lua, …}   ARGV[8…] queue name of each list, then the only message that is
---     sent, where it may be leased at once: as in unacked, [payload,"",queue]; or the long records
--- Returns {verdicts, deliveries, revision of what is revoked, verdicts on chords, unix time: seconds, and microseconds of it}
---     verdict: 1 held, 0 not held; where chords became ready or ended, {1, ready chords {group, callback, parts, structure,
---     1 if it is lost}, groups of chords that ended by a speculative end}; {-1, why} for what cannot be done
---     deliveries: {payload, …, queue} of each list in turn, the payload nil of the message in ARGV; their tags have the
---     numbers from ARGV[6] on, in this order
+-- ARGV[7] chords to end, msgpack: {as dispatch_chord.lua, …}   ARGV[8…] the queue name of each list; then either the
+--     long records, or the only message that is sent, if it may be leased at once: as in unacked, [payload,"",queue]
+-- Returns {verdicts, deliveries, version of the revocations, verdicts on chords, unix time: seconds, and microseconds}
+--     verdict: 1: committed; 0: the lease was lost; if chords became ready or ended, {1, ready chords {group, callback,
+--     parts, structure, 1 if it is lost}, groups of the chords that a speculative end has ended}; {-1, why} if it
+--     cannot be committed
+--     deliveries: for each list {payload, …, queue}; the payload of the message in the last of ARGV is nil. Their tags
+--     have the numbers from ARGV[6] on, in this order
 -- Uses: context, records, chords, permits, effects
 
 local clock = redis.call('TIME')
@@ -32,7 +37,7 @@ context.alive_key, context.workers_key = KEYS[10], KEYS[11]
 local AT_ONCE, FIRST_LIST = 1000, 12
 local OBJECT = string.byte('{')
 
--- Messages that are leased: tags and records for unacked, times and tags for its index; how many more are wanted.
+-- New leases: tags and records for unacked, times and tags for its index; how many more messages are wanted.
 local new = {hashed = {}, scored = {}, tags = {}, deliveries = {}, wanted = tonumber(ARGV[4]), number = tonumber(ARGV[6])}
 -- Whole seconds: Redis keeps a small sorted set as a list of numbers, and reads and compares whole ones in a fraction of
 -- the time.
@@ -59,8 +64,8 @@ local function keep_leases()
     new.hashed, new.scored, new.tags = {}, {}, {}
 end
 
--- Whether the messages of acks and stored successes are still leased, by tag: one look at the index of all of them. One
--- that is not in the index is looked for in unacked, on the general way.
+-- Whether the messages of plain settlements are leased, by tag. One command reads the index for all of them. A message
+-- that is not in the index is looked up in unacked, in the general form.
 local leased = {}
 
 local function look_at_leases(settlements)
@@ -85,14 +90,14 @@ local function acknowledge_tags(tags)
     end
 end
 
--- Settle the acks and stored successes that are leased and whose task has no record yet. The others get names, and take
--- the general way; so do those with parts of a chord that are refused: each part has a verdict of its own there. Returns
--- whether all are settled.
+-- Settle the plain settlements whose message is leased and whose task has no record yet. The others get the general
+-- form; so do those whose parts of a chord are refused, because each part gets its own verdict there. Returns whether
+-- all are settled.
 local function settle_plain(settlements, verdicts)
     local plain, done, chords, n = {}, {}, {}, 0
     for i, s in ipairs(settlements) do if s[1] then plain[#plain + 1] = i end end
     if #plain == 0 then return false end
-    -- Redis hashes each string that Lua makes, also each that is unpacked: one of a megabyte takes a millisecond.
+    -- Lua hashes each string that a script makes, also by unpacking: a string of a megabyte takes a millisecond.
     local function record_of(s) return type(s[3]) == 'number' and ARGV[8 + #KEYS - FIRST_LIST + s[3]] or s[3] end
     local function store_each()
         local store_first = use('records').store_first
@@ -120,7 +125,7 @@ local function settle_plain(settlements, verdicts)
         local whole, why = pcall(store_each)
         if not whole then verdicts[plain[n]] = refusal_or_raise(why) end
     until whole
-    -- The parts by chord: at those places.
+    -- Count the parts by chord. places: the numbers of the settlements that have a part of it.
     for _, places in pairs(chords) do
         on_results()
         local parts, ready = {}, {}
@@ -142,12 +147,12 @@ local function settle_plain(settlements, verdicts)
     return false
 end
 
--- The general way, as a function of the settlements and verdicts; made where it is taken.
+-- The function that settles what is in the general form. It is made only when it is needed, because that takes time.
 local function general()
     local function is_held(s)
         if not s.tag or s.fence == 'none' then return true end
         if s.fence ~= 'early_acked' and redis.call('HEXISTS', KEYS[1], s.tag) == 1 then return true end
-        -- A tag is never used again: one that is acked early already was acked by this call, whose answer was lost.
+        -- A tag is never used again: if it is acked early already, this call was made before, and its reply was lost.
         return (s.fence == 'early_acked' or s.early_ack) and redis.call('HEXISTS', s.early_acked, s.tag) == 1
     end
 
@@ -175,27 +180,28 @@ local function general()
         return 0
     end
 
-    -- The verdict on a settlement; found: the chords that are ready, and the groups of those that ended by a speculative end.
+    -- The verdict on a settlement. found: {the chords that are ready, the groups of the chords that a speculative end
+    -- has ended}.
     local function verdict_on(found)
         if #found[1] == 0 and not (found[2] and #found[2] > 0) then return 1 end
         return {1, unpack(found)}
     end
 
-    -- Whether it may be done twice: records, parts and nothing else.
+    -- Whether it may be applied twice: it has records, parts and mail, and nothing else.
     local function is_idempotent(s)
         return not (s.chord_starts or s.extensions or s.keeps or s.publishes or s.deferrals or s.permits or s.locks or s.dead)
     end
 
-    -- End a chord that is ready by f, a speculative end, if f was made for it; the outer chords that became ready with it, nil
-    -- where it is not to be.
+    -- End a chord that is ready by a speculative end, f, if f was made for it. Returns the outer chords that became
+    -- ready; nil if the chord was not ended.
     local function apply_speculative(f, ready)
         if not use('effects').is_made_for(f, ready[3], ready[2]) then return nil end
         local done, verdict = pcall(use('effects').dispatch_chord, cmsgpack.unpack(f[3]))
         return done and verdict[1] == 1 and verdict[2] or nil
     end
 
-    -- End the chords in found by the speculative ends of s. Returns {those that are ready then, groups of those that ended,
-    -- with those in found.ended}.
+    -- End the chords in found by the speculative ends of s. Returns {the chords that are ready then, the groups of
+    -- those that ended, including those in found.ended}.
     local function apply_all_speculative(s, found)
         if not s.speculative then return {found} end
         local left, ended, ends = {}, found.ended, {}
@@ -217,7 +223,7 @@ local function general()
         return found
     end
 
-    -- The ack comes last: what one of the effects is refused for keeps its lease.
+    -- The ack comes last: if an effect is refused, the message keeps its lease.
     local function settle(s)
         on_broker()
         if not is_held(s) then return drop_lease(s) end
@@ -228,7 +234,7 @@ local function general()
         return verdict_on(found)
     end
 
-    -- Those that may be done twice share their acks: an error on the way has all of them done again.
+    -- Settle those that may be applied twice, and ack them together: after an error all of them are applied again.
     local function settle_idempotent(settlements, verdicts)
         local held, done = {}, {}
         on_broker()
@@ -266,7 +272,7 @@ for i, f in ipairs(cmsgpack.unpack(ARGV[7])) do dispatched[i] = use('effects').d
 
 local settlements, verdicts = cmsgpack.unpack(ARGV[3]), {}
 look_at_leases(settlements)
--- The last of ARGV is a message: it is leased here, unless something else is first.
+-- The last of ARGV is a message: it is leased at once, unless a list has messages or no more are wanted.
 if #ARGV >= 8 + #KEYS - FIRST_LIST + 1 then
     context.push = function(m)
         if m[2] then return redis.call('LPUSH', unpack(m)) end
@@ -282,7 +288,7 @@ end
 if #settlements > 0 and not settle_plain(settlements, verdicts) then general()(settlements, verdicts) end
 
 on_broker()
--- One look at all the lists: most are empty, and there are several for each queue.
+-- One command counts the lists that are not empty: most are empty, and there are several for each queue.
 local filled = #new.deliveries == 0 and new.wanted > 0 and filled_lists() or 0
 for k = FIRST_LIST, #KEYS do
     if filled == 0 or new.wanted <= 0 then break end

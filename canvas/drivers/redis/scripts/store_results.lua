@@ -1,8 +1,10 @@
--- The result side alone: records, chord starts, parts. For results on another server than the broker.
+-- Commit the records of a settlement, for results that are on another server than the broker: records of tasks, chord
+-- starts, parts, mail.
 --
 -- KEYS[1] canvas:chords:ready   KEYS[2] canvas:chords:ready_since   KEYS[3] canvas:alive
 -- ARGV[1] msgpack: {runs, stores, chord_starts, extensions, keeps, parts, mail}, as settle.lua's
--- Returns the chords that became ready: {group, callback, parts, structure, 1 if it is lost}; or {-1, why it cannot be done}
+-- Returns the chords that became ready: {{group, callback, parts, structure, 1 if it is lost}, …}; or {-1, why} when
+--     they cannot be committed
 -- Uses: context, effects
 
 context.broker_db, context.result_db = '0', '0'

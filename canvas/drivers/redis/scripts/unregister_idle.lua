@@ -1,9 +1,9 @@
--- Forget a worker that holds nothing; its next heartbeat registers it again.
---
--- KEYS[1] leases of the worker   KEYS[2] acked early by the worker   KEYS[3] canvas:worker:<id>   KEYS[4] started by it
+-- Unregister a worker that holds no message; its next heartbeat registers it again.
+-- KEYS[1] leases of the worker   KEYS[2] hash of messages that it acked early   KEYS[3] canvas:worker:<id>:heartbeat
+-- KEYS[4] canvas:redelivered_running:<id>
 -- KEYS[5] canvas:workers   KEYS[6] canvas:workers:silent_since
 -- ARGV[1] worker
--- Returns 1; 0, and nothing is done, when it holds something.
+-- Returns 1; 0, and nothing is done, when it holds a message.
 
 if redis.call('EXISTS', KEYS[1], KEYS[2]) > 0 then return 0 end
 redis.call('DEL', KEYS[3], KEYS[4])

@@ -1,11 +1,11 @@
--- Change an entry of a schedule, and commit a settlement of no delivery, both or neither.
+-- Change an entry of a schedule, and commit a settlement without a delivery: both or neither.
 --
 -- KEYS[1] hash of the schedule   KEYS[2] zset of its due times   KEYS[3] canvas:delayed   KEYS[4] canvas:delayed:messages
 -- KEYS[5] canvas:chords:ready   KEYS[6] canvas:chords:ready_since   KEYS[7] canvas:alive   KEYS[8] canvas:workers
 -- ARGV[1] name   ARGV[2] the revision it must have; 0: there is none   ARGV[3] the call's token   ARGV[4] due, or ''
 -- ARGV[5] state   ARGV[6] 1 to change the definition, else 0   ARGV[7] definition   ARGV[8] broker db
 -- ARGV[9] result db   ARGV[10] settlement, msgpack: as settle.lua's, or ''
--- Returns {1, ready chords {group, callback, parts, structure, 1 if it is lost}}; {0, {}} for another revision;
+-- Returns {1, ready chords {group, callback, parts, structure, 1 if it is lost}}; {0, {}} if it has another revision;
 -- {-1, why} when the settlement cannot be committed.
 -- Uses: context, effects
 

@@ -1,22 +1,24 @@
--- Chords: their starts, their parts and their ends, in Celery's keys and in the zset of chords that live.
+-- Chords: their starts, their parts and their ends, in Celery's keys and in canvas:alive, the zset of chords that have
+-- not ended.
 --
 -- KEYS and ARGV are the script's, which has set the fields of context. The results' database is selected before and
 -- after each function.
 -- Returns: start_chord, extend_chord, keep_chord, count_part, count_parts, delete_ready, last_for.
 -- Uses: context
 
--- By base, the state of chords whose parts this script has counted; removed when the script changes a chord otherwise.
+-- The state of chords whose parts this script has counted, by base. An entry is removed before the script changes its
+-- chord in any other way.
 local chord_cache = {}
 
 local WHOLE, OF_PARTS = {'.t', '.s', '', '.d', '.j'}, {'.d', '.j'}
--- Seconds without a part after which a chord whose size is unknown is taken for lost. A Celery client sets the size
--- just before it sends the last message of the header, and may take its time to get there.
+-- Seconds without a part after which a chord whose size is unknown counts as lost. A Celery client sets the size just
+-- before it sends the last message of the header, and a long header takes time to send.
 local UNSIZED_FOR = 600
--- Parts that one command takes.
+-- Parts that one command takes: unpack() is limited.
 local AT_ONCE = 1000
 
--- Register a chord until it has had no part for ttl seconds (0: always). kind is the state of the chord: 'kept:'
--- it has started, 'counted:' a part of it is counted, 'run:' it is a join of a workflow's run, and a part is counted.
+-- Register a chord until it has had no part for ttl seconds (0: without an end). kind is the state of the chord.
+-- 'kept:': it has started. 'counted:': a part of it is counted. 'run:': the same, of a join of a workflow's run.
 local function register(kind, base, ttl)
     on_broker()
     redis.call('ZADD', context.alive_key, 'GT', ttl > 0 and context.now + ttl or '+inf', kind .. base)
@@ -30,7 +32,7 @@ local function unregister(base)
     on_results()
 end
 
--- Whether a chord is registered at all, and whether with parts.
+-- Whether a chord is registered, and whether it is registered with parts.
 local function registered(base)
     on_broker()
     local found = redis.call('ZMSCORE', context.alive_key, 'kept:' .. base, 'counted:' .. base, 'run:' .. base)
@@ -39,7 +41,7 @@ local function registered(base)
     return found[1] or parts, parts
 end
 
--- Whether a chord is a join of a workflow's run that has parts: the parts have its size, and no key.
+-- Whether a chord is a join of a workflow's run with parts. Each part carries the size of a join: no key holds it.
 local function is_join(base)
     on_broker()
     local found = redis.call('ZSCORE', context.alive_key, 'run:' .. base)
@@ -56,7 +58,7 @@ local function last_for(base, ttl)
     end
 end
 
--- k: {base, ttl}; a message of this chord waits or runs for ttl seconds, and no other process may renew its keys.
+-- k: {base, ttl}. A message of this chord may wait or run for ttl seconds, in which no other process renews the keys.
 local function keep_chord(k)
     local base, ttl = k[1], k[2]
     local kind = nil
@@ -81,7 +83,7 @@ local function start_chord(j)
     end
     if not context.workers_key then return end
     on_broker()
-    -- Where only Celery's workers are, no process would unregister it.
+    -- Celery's workers do not unregister a chord: it is registered only where a canvas worker is.
     if redis.call('EXISTS', context.workers_key) == 1 then
         redis.call('ZREM', context.alive_key, 'counted:' .. base)
         register('kept:', base, ttl)
@@ -89,29 +91,30 @@ local function start_chord(j)
     on_results()
 end
 
--- e: {base, the member that the addition is}; each counts once
+-- e: {base, id of the extension}. The chord waits for one part more; each extension counts once.
 local function extend_chord(e)
     local base = e[1]
     chord_cache[base] = nil
     if redis.call('SADD', base .. '.d', 'extension:' .. e[2]) == 1 then redis.call('INCRBY', base .. '.t', 1) end
 end
 
--- The state of a chord that still takes parts; nil for one that takes none. again: it has ended, and its client may be
--- sending it once more. A Celery client withdraws the claim with the size, just before the header's last message.
+-- The state of a chord that takes parts; nil for a lost chord, which takes none. again: the chord has ended, and its
+-- client may be sending it once more. A Celery client deletes the claim when it sets the size, just before the header's
+-- last message.
 local function open_chord(base, listed)
     local claim = redis.call('GET', base .. '.c')
     if claim == 'lost' then return nil end
     return {again = claim == 'done', count = redis.call(listed and 'LLEN' or 'ZCARD', base .. '.j'), extra = tonumber(redis.call('GET', base .. '.t') or '0')}
 end
 
--- How many parts a chord has, as far as its start has said.
+-- The size that the start of a chord has stored; false if there is none yet.
 local function size_of(known, base)
     if known.size == nil then known.size = tonumber(redis.call('GET', base .. '.s') or '') or false end
     return known.size
 end
 
--- Count a part, each member's once; whether it was new. Celery's workers keep the parts in the order in which they came,
--- in a list, where result_chord_ordered is off.
+-- Count a part, once for each member. Returns whether it was new. p[9]: result_chord_ordered is off, and the parts are
+-- in a list, in the order in which they came, as Celery's workers keep them.
 local function insert_part(known, base, p)
     local member, value = p[3], p[5]
     if redis.call('SISMEMBER', base .. '.d', member) == 1 then return false end
@@ -127,7 +130,7 @@ local function insert_part(known, base, p)
     return true
 end
 
--- Have a chord's keys last for ttl seconds, once in a script; whole: those of its start too.
+-- Set the time to live of a chord's parts, once in each run of a script; whole: of all keys of the chord.
 local function set_ttl(known, base, ttl, whole)
     local lasting = (whole and 'whole ' or 'parts ') .. ttl
     if ttl <= 0 or known.lasting == lasting then return end
@@ -135,11 +138,12 @@ local function set_ttl(known, base, ttl, whole)
     for _, suffix in ipairs(whole and WHOLE or OF_PARTS) do
         there = redis.call('EXPIRE', base .. suffix, ttl) == 1
     end
-    -- Its last is that of the parts: a key that is not there yet has to be prolonged again.
+    -- there: whether the last key, that of the parts, exists. If it does not, the next part sets the time again.
     if there then known.lasting = lasting end
 end
 
--- Whether a chord, of which a part has just come and others are missing, has had more before: a size, or other parts.
+-- Whether an incomplete chord, of which a part has just come, is lost: it is registered, but its size or its other
+-- parts are gone. Registers a chord that is not lost.
 local function is_lost(base, p, size, before)
     if size and before > 0 then return false end
     local any, parts = registered(base)
@@ -148,14 +152,15 @@ local function is_lost(base, p, size, before)
     return false
 end
 
--- A chord whose size is unknown may be lost, or its client is still sending it.
+-- Note a chord whose size is unknown: it may be lost, or its client is still sending it. unsized.lua decides that
+-- later.
 local function wait_for_size(p)
     redis.call('HSET', context.ready_key .. ':unsized', p[2], p[6])
     redis.call('ZADD', context.ready_key .. ':unsized:index', context.now + UNSIZED_FOR, p[2])
 end
 
--- Go on after a part, p, that is the last of some new ones; before: how many parts there were. Appends to found what is
--- ready now.
+-- Go on after parts were counted. p: the last of them; before: how many parts there were; new: whether any was new.
+-- Appends the chord to found if it is ready now.
 local function after_part(base, p, known, before, new, found)
     local ttl = p[7]
     set_ttl(known, base, ttl, not p[8])
@@ -168,7 +173,8 @@ local function after_part(base, p, known, before, new, found)
         chord_cache[base] = known
         return
     end
-    -- The claim keeps Celery's workers from sending the body too. The ready record outlives the worker that sends it.
+    -- The claim keeps Celery's workers from sending the body too. The ready record stays if the worker that is to send
+    -- the body dies: another worker finds it.
     local claim = ttl > 0 and ttl or 86400
     if not redis.call('SET', base .. '.c', lost and 'lost' or 'canvas', 'NX', 'EX', claim) then return end
     redis.call('HSET', context.ready_key, p[2], p[6])
@@ -176,7 +182,8 @@ local function after_part(base, p, known, before, new, found)
     found[#found + 1] = {p[2], p[6], redis.call(p[9] and 'LRANGE' or 'ZRANGE', base .. '.j', 0, -1), redis.call('GET', base), lost and 1 or 0}
 end
 
--- p: {base, group id, member, score, value, callback, ttl, size or false: as its start said; true: in a list}; appends to found what is ready now
+-- p: {base, group id, member, score, value, callback, ttl, size of the chord or false: as its start has stored it, true
+-- if the parts are in a list}. Appends the chord to found if it is ready now.
 local function count_part(p, found)
     local base = p[1]
     local known = chord_cache[base] or open_chord(base, p[9])
@@ -186,7 +193,8 @@ local function count_part(p, found)
     after_part(base, p, known, before, new, found)
 end
 
--- Count parts of one chord; those of a join of a workflow's run, whose values are all different, together. As count_part.
+-- Count parts of one chord as count_part does. Parts of a join of a workflow's run, whose values all differ, are
+-- counted together.
 local function count_parts(parts, found)
     local last = parts[#parts]
     local base = last[1]
@@ -219,8 +227,8 @@ local function expire_in(key, seconds)
     if seconds and seconds > 0 then redis.call('EXPIRE', key, seconds) end
 end
 
--- Forget a chord that is ready, because its body is sent or it failed; what is left of one that failed expires after so
--- many seconds (0: as it is). Returns 1 when it was still ready.
+-- Delete a chord that is ready, because its body is sent or because it failed. The other keys of a failed chord, and
+-- the structure of any, expire after `expires` seconds (0: unchanged). Returns 1 when the chord was still ready.
 local function delete_ready(group, base, failed, expires)
     chord_cache[base] = nil
     local held = redis.call('HDEL', context.ready_key, group)

@@ -1,17 +1,17 @@
--- What the modules of this folder and the scripts that use them share.
+-- Variables and functions that the modules of this folder share with the scripts that use them.
 --
 -- KEYS and ARGV are the script's. It sets these fields of ``context`` before it calls what needs them:
 --   broker_db, result_db   database numbers
 --   now                    unix time, seconds, of this server
 --   ready_key, ready_index hash and zset of chords that are ready
---   deferred, messages     zset and hash of deferred messages
---   alive_key              zset of chords that live, in the broker's database
+--   deferred, messages     zset and hash of delayed messages
+--   alive_key              zset of chords that have not ended, in the broker's database
 --   workers_key            hash of canvas' workers there; false where it is on another server
 -- Each effect selects the database that it needs; the code after it must select its own.
 -- Returns: nothing; defines context, NONE, on_results, on_broker, server_time, refusal_or_raise.
 
 local NONE = {}
--- All its fields are here, so that Lua makes the table in its size.
+-- All fields are set here, so that Lua allocates the table once, in its final size.
 local context = {
     broker_db = false, result_db = false, selected = false, now = false, ready_key = false, ready_index = false,
     deferred = false, messages = false, alive_key = false, workers_key = false, push = false,
@@ -32,13 +32,13 @@ local function server_time()
     return t[1] + t[2] / 1000000
 end
 
--- m: {list, payload, …}; a script that leases may put another function in its place
+-- Send a message. m: {list, payload, …}. settle.lua replaces this function to lease a message instead.
 function context.push(m)
     redis.call('LPUSH', unpack(m))
 end
 
--- The verdict on an effect that Redis always refuses, because of a key's type or a value: {-1, why}. The effects before
--- it may be applied again. Any other failure is the whole script's, and is tried again.
+-- The verdict {-1, why} for an error that would occur again, as that of a key of the wrong type. The effects that were
+-- applied before it may be applied again. An error that may pass ends the whole script, and the caller tries again.
 local function refusal_or_raise(failure)
     local why = type(failure) == 'table' and failure.err or tostring(failure)
     for _, passing in ipairs({'OOM ', 'READONLY', 'MISCONF', 'NOREPLICAS', 'NOPERM', 'LOADING', 'MASTERDOWN', 'CLUSTERDOWN'}) do

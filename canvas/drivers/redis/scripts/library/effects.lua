@@ -16,13 +16,15 @@ end
 
 local record_and_send
 
--- Whether f, {group, SHA-1 of parts, msgpack: as dispatch_chord.lua, callback or false}, is made for these parts and this callback.
+-- Whether a speculative end was made for these parts and this callback.
+-- f: {group, SHA-1 of parts, msgpack: as dispatch_chord.lua, callback or false}
 local function is_made_for(f, parts, callback)
     return f and (not f[4] or f[4] == callback) and redis.sha1hex(table.concat(parts)) == f[2]
 end
 
--- Go on after a wait that has got its value, by the part of the chord that it is. A wait whose next step is among ends,
--- the speculative ones by group, needs no chord; another one is a chord that is ready. Appends to found and found.ended.
+-- Go on after a wait that has got its value. part: as count_part of chords.lua takes it; ends: speculative ends by
+-- group. If one of these was made for the value, it is applied, and its group is appended to found.ended. Otherwise the
+-- value is counted as the only part of a chord, which is then ready and is appended to found.
 local function wake(part, ends, found)
     local f = ends[part[2]]
     if is_made_for(f, {part[5]}, part[6]) then
@@ -37,8 +39,9 @@ local function wake(part, ends, found)
     use('chords').count_part(part, found)
 end
 
--- The result side: s.runs, s.stores, s.chord_starts, s.extensions, s.keeps, s.parts and s.mail; returns what became ready, and
--- in its field ended the groups of waits that s.speculative went on after.
+-- Write the records of s: s.runs, s.stores, s.chord_starts, s.extensions, s.keeps, s.parts and s.mail. Returns the
+-- chords that became ready; the field ended has the groups of the waits that a speculative end (s.speculative) has
+-- ended.
 local function record(s)
     local found = {ended = {}}
     if not (s.runs or s.stores or s.chord_starts or s.extensions or s.keeps or s.parts or s.mail) then return found end
@@ -58,21 +61,22 @@ local function record(s)
     return found
 end
 
--- Both sides of s; returns as record.
+-- Write the records of s and send its messages. Returns the same as record.
 function record_and_send(s)
     local found = record(s)
     send(s)
     return found
 end
 
--- Keep a message among the newest `kept` dead letters, the newest first.
+-- Make a message a dead letter. The newest `kept` letters stay, the newest first.
 local function dead_letter(letters, payload, reason, queue, kept)
     local time = tostring(context.now or server_time())
     redis.call('LPUSH', letters, cmsgpack.pack({payload = payload, reason = reason, queue = queue, time = time}))
     redis.call('LTRIM', letters, 0, kept - 1)
 end
 
--- f: {group, base, failed, expires, runs, stores, chord_starts, parts, mail, publishes, deferrals}, by name; {held, outer chords that became ready}
+-- End a chord that is ready. Returns the same as dispatch_chord.lua.
+-- f, by name: {group, base, failed, expires, runs, stores, chord_starts, parts, mail, publishes, deferrals}
 local function dispatch_chord(f)
     on_results()
     local held = redis.call('HEXISTS', context.ready_key, f.group)

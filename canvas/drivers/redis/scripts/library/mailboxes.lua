@@ -4,12 +4,12 @@
 -- Returns: change_mailbox.
 -- Uses: context, runs
 
--- The name of a mailbox's field in the hash of its run. Names and states are short: Redis keeps a hash of few bytes in
--- one piece.
+-- The name of a mailbox's field in the hash of its run. Names and states are short, because Redis stores a hash of short
+-- names and values in one block of memory.
 local function mail_field(mailbox, name) return '@' .. name .. '\0' .. mailbox end
 
--- Put a value at the end of a mailbox's list, or take the first that is there. The first value that comes is the field of
--- the list, which most lists never exceed; those behind it are numbered fields, and so are all that come after them.
+-- Put a value at the end of a mailbox's list. The first value is in a field without a number; most lists never have more.
+-- Further values are in numbered fields, as are all values that come after them.
 local function append_mail(run, mailbox, list, value)
     local last = mail_field(mailbox, list .. '>')
     if redis.call('HEXISTS', run, last) == 0 and redis.call('HSETNX', run, mail_field(mailbox, list), value) == 1 then return end
@@ -36,16 +36,17 @@ local function pop_mail(run, mailbox, list)
     return value
 end
 
--- The state of a wait, or of a value, by its id: 'd' when it is done; 'v' and the value that it will get; or of a wait
--- that has none, 'w' and msgpack {group id, ttl}. In the group id, and in the callback, \1 stands for the run's id. A
--- group id that is the run's id and the wait's is '', and the callback that most waits have is not kept.
+-- Read the state of a wait, or of a value, by its id; with an argument, set it. It is one of: 'd', done; 'v' and the value
+-- that a later wait gets at once; 'w' and msgpack {group id, ttl} of a wait without a value. \1 stands for the run's id in
+-- the group id and in the callback. The usual group id (run id, dot, wait id) is stored as '', and the usual callback is
+-- not stored.
 local function mail_state(run, mailbox, id, state)
     local field = mail_field(mailbox, 'i' .. id)
     if state then return redis.call('HSET', run, field, state) end
     return redis.call('HGET', run, field)
 end
 
--- Give a wait, {group id, callback, ttl}, its value, or end it without one. Its callback is in a field of its own: Redis
+-- Give a wait, {group id, callback, ttl}, its value, or end it without one. The callback is in a separate field: Redis
 -- needs less memory for a hash of short values.
 local function end_wait(run, mailbox, id, wait, value, groups, woken)
     redis.call('HDEL', run, mail_field(mailbox, 'c' .. id))
@@ -82,7 +83,7 @@ local function begin_wait(run, mailbox, id, wait)
     end
     if group == '\1.' .. id then group = '' end
     mail_state(run, mailbox, id, 'w' .. cmsgpack.pack({group, wait[3]}))
-    -- A callback without a placeholder for the run is kept with the whole group id: nothing is put into it.
+    -- A callback with \1 in it from the start is stored with the whole group id: nothing is replaced in either.
     if group ~= '' or callback ~= usual_callback(mailbox, id) then
         redis.call('HSET', run, mail_field(mailbox, 'c' .. id), callback)
     end
@@ -91,8 +92,8 @@ end
 
 local mail_steps = {}
 
--- The id of the first wait, taken from the list, and the wait. That of an id which was resolved is gone; its id is still
--- in the list.
+-- Take the first wait from the list. Returns its id and the wait. The list may still have ids of waits that were
+-- resolved; these are skipped.
 local function pop_wait(run, mailbox)
     local id, wait
     repeat
@@ -138,8 +139,9 @@ function mail_steps.resolve(run, mailbox, b, woken)
     if wait then end_wait(run, mailbox, b[4], wait, b[5], b[6], woken) end
 end
 
--- b: {run, mailbox, kind of step, id, value or false, start of the bases of groups, group id, callback, ttl, seconds to
--- keep the run for}, as MailboxStep says; appends to woken the part, as of count_part, of each wait that has got a value
+-- b: {run, mailbox, kind of step, id, value or false, prefix of the bases of groups, group id, callback, ttl, seconds
+-- to keep the run for}, as in MailboxStep. For each wait that gets a value, appends a part, as count_part takes it, to
+-- woken.
 local function change_mailbox(b, woken)
     local run, mailbox, kind = b[1], b[2], b[3]
     if redis.call('EXISTS', run) == 1 then mail_steps[kind](run, mailbox, b, woken) end

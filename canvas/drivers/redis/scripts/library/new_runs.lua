@@ -1,11 +1,12 @@
--- Runs that a settlement writes: those of workflows in the places of tasks and nodes.
+-- Runs that a settlement writes: runs inside, each of a workflow in the place of a task or a node.
 --
 -- KEYS and ARGV are the script's. The results' database is selected.
 -- Returns: write.
 
 local AT_ONCE = 1000
 
--- run: {hash, seconds to keep it (0: without an end), {field, value, …}}; one that has begun another attempt stays as it is
+-- run: {hash, seconds to keep it (0: without an end), {field, value, …}}. A run that has begun a later attempt is
+-- unchanged.
 local function write(run)
     local key, ttl, words = unpack(run, 1, 3)
     local attempt = redis.call('HGET', key, 'attempt')

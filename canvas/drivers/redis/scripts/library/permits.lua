@@ -3,7 +3,8 @@
 -- KEYS and ARGV are the script's. The broker's database is selected.
 -- Returns: in_use, block, enqueue_blocked, release_permit, release_lock.
 
--- How many of a key's permits belong to messages that are leased, or acked early and not settled yet.
+-- How many of a key's permits are in use, by messages that are leased, or acked early and not settled yet. Deletes the
+-- others.
 local function in_use(permits, unacked, early_acked_prefix)
     for _, tag in ipairs(redis.call('SMEMBERS', permits)) do
         local worker = string.match(tag, '^canvas:(.*):[^:]*$')
@@ -14,8 +15,8 @@ local function in_use(permits, unacked, early_acked_prefix)
     return redis.call('SCARD', permits)
 end
 
--- Block a leased message until one of the `limit` permits of a key is free. k: {blocked, index, unacked, unacked_index, leases of its
--- worker}. Returns 0 when the lease was lost before.
+-- Block a leased message until one of the `limit` permits of a key is free.
+-- k: {blocked, index, unacked, unacked_index, leases of its worker}. Returns 1; 0 when the lease was lost before.
 local function block(k, tag, limit, key, list, payload)
     if redis.call('HDEL', k[3], tag) == 0 then return 0 end
     redis.call('ZREM', k[4], tag)
@@ -39,7 +40,7 @@ local function enqueue_blocked(blocked, index, key, many)
     return count
 end
 
--- Free a tag's permit, and return the messages that have waited longest for one to their queues.
+-- Release a tag's permit. The messages that have waited longest return to their queues, as many as permits are free.
 -- f: {permits, blocked, index, key, early_acked_prefix}
 local function release_permit(f, tag, unacked)
     redis.call('SREM', f[1], tag)

@@ -1,4 +1,4 @@
--- The records of tasks: a stored success stays.
+-- The records of tasks. A stored success is never overwritten.
 --
 -- KEYS and ARGV are the script's. The records' database is selected.
 -- Returns: store_first, store.
@@ -26,7 +26,7 @@ local function set_for(key, value, ttl)
     if ttl > 0 then redis.call('SETEX', key, ttl, value) else redis.call('SET', key, value) end
 end
 
--- Store and announce a record where there is none; whether that was so.
+-- Store a record if there is none, and publish it. Returns whether it was stored.
 local function store_first(key, record, ttl)
     local stored
     if ttl > 0 then
@@ -52,12 +52,12 @@ local function has_begun_later(run_key, attempt)
     return (tonumber(redis.call('HGET', run_key, 'attempt')) or 0) > attempt
 end
 
--- s: {key, payload, ttl (0: never expires), whether it is a success, of a workflow's run: its hash, its state and the
--- attempt}; a stored SUCCESS stays, and nothing is stored of an attempt before the latest one
+-- s: {key, payload, ttl (0: never expires), whether it is a success}; for a workflow's run also its hash, its state and
+-- the attempt. A stored success stays, and the record of an attempt before the latest one is not stored.
 local function store(s)
     local key, record, ttl, success = s[1], s[2], s[3], s[4]
     if s[5] and has_begun_later(s[5], s[7]) then return end
-    -- A success that needs a mark has it before it is announced.
+    -- A success that needs a mark gets it before it is published: store_over does that.
     local stored = (not success or shows_state(record)) and store_first(key, record, ttl)
     stored = stored or store_over(key, record, ttl, success)
     if stored and s[5] then use('runs').set_run_state(s[5], s[6]) end

@@ -1,14 +1,13 @@
 -- The index of workflows' runs. All keys are in the results' database.
---
--- KEYS and ARGV are the loading script's, which gives the key of a run's hash, RUNS:<id>. The index is in the keys below,
--- where INDEX is RUNS with an "s":
+-- KEYS and ARGV are the script's. Each function gets the key of a run's hash, <prefix>canvas:run:<id>. The index is in
+-- the keys below, where INDEX is <prefix>canvas:runs:
 --   INDEX:listed               hash run → msgpack {created, state, {term, …}, name and key of an idempotent start or ''}
 --   INDEX:<state>[:<term>]     zset run → created, unix time
---   INDEX:UNLISTED             zset run that is not listed, and waits or waited → when it began to, unix time
---   INDEX:until                zset run → when to look whether the run is still kept, unix time. Runs of LIVE states are
---                              not in it before they have been looked at: that is their creation and INDEX:looked's 'kept'
---   INDEX:looked               hash state of LIVE → its runs that were created until then have been looked at;
---                              'kept' → the fewest seconds for which a new run was kept
+--   INDEX:UNLISTED             zset run that is not listed, and waits or waited → unix time of the first wait
+--   INDEX:until                zset run → when to check whether the run is still kept, unix time. A run of a LIVE state is
+--                              first checked without it, at the time of its creation and the field 'kept' of INDEX:looked
+--   INDEX:looked               hash state of LIVE → the latest creation time of its runs that were checked;
+--                              'kept' → the shortest time for which a new run was kept, seconds
 --   INDEX:keys                 hash name and key of an idempotent start → run
 -- They expire with the last run that is listed in them.
 -- Returns: index_of, list_run, set_run_state, keep_listed, keep_findable, waiting_runs, unlist_expired, run_of_key,
@@ -41,14 +40,14 @@ local function listing_keys(index, entry, state)
     return found
 end
 
--- Have a key last for ttl seconds at least; 0: without an end. new: it was made just now.
+-- Prolong a key to at least ttl seconds; 0: without an end. new: the key was made just now, and has no expiry yet.
 local function last_at_least(key, ttl, new)
     if ttl <= 0 then return redis.call('PERSIST', key) end
     local left = redis.call('TTL', key)
     if new or (left >= 0 and left < ttl) then redis.call('EXPIRE', key, ttl) end
 end
 
--- Have the index list a run for ttl seconds at least.
+-- Keep a run in the index for at least ttl seconds.
 local function keep_listed(run_key, ttl)
     local index, run = index_of(run_key)
     local entry = listed(index, run)
@@ -57,7 +56,7 @@ local function keep_listed(run_key, ttl)
     for _, name in ipairs({':listed', ':until', ':looked', ':keys'}) do last_at_least(index .. name, ttl) end
 end
 
--- Have a run that waits, and is kept for ttl seconds, be found by waiting_runs.
+-- Let waiting_runs find a run that waits in a mailbox, is kept for ttl seconds, and may not be listed.
 local function keep_findable(run_key, ttl, now)
     local index, run = index_of(run_key)
     if listed(index, run) then return end
@@ -76,7 +75,7 @@ local function waits_in_mailbox(run_key)
     return false
 end
 
--- A page of the runs of a set that wait in a mailbox and expire within ``milliseconds``; {the next cursor, {run, …}}.
+-- The runs in a page of a set that wait in a mailbox and expire within `milliseconds`: {the next cursor, {run, …}}.
 local function waiting_runs(key, cursor, some, milliseconds)
     local after, entries = unpack(redis.call('ZSCAN', key, cursor, 'COUNT', some))
     local index, found = string.match(key, '^(.*):[^:]*$'), {}
@@ -89,7 +88,7 @@ local function waiting_runs(key, cursor, some, milliseconds)
     return {after, found}
 end
 
--- Have a run be looked at when it has been kept for ttl seconds from now on; 0: never.
+-- Let unlist_expired check a run in ttl seconds; 0: never.
 local function look_after(index, run, ttl, now)
     if ttl <= 0 then return end
     local new = redis.call('EXISTS', index .. ':until') == 0
@@ -97,7 +96,7 @@ local function look_after(index, run, ttl, now)
     last_at_least(index .. ':until', math.ceil(ttl), new)
 end
 
--- Whether runs of a state that were created then have been looked at; those of a state that is not LIVE need not be.
+-- Whether runs of a state that were created then have been checked; runs of other states than LIVE need not be.
 local function has_looked(index, state, created)
     for _, live in ipairs(LIVE) do
         if live == state then return created <= tonumber(redis.call('HGET', index .. ':looked', state) or '-inf') end
@@ -145,7 +144,7 @@ local function list_run(run_key, entry, ttl, now)
     end
 end
 
--- List a run under another state. before: only if that is its state.
+-- List a run under another state. before: do so only if the run is listed under this state.
 local function set_run_state(run_key, state, before)
     local index, run = index_of(run_key)
     local entry = listed(index, run)
@@ -159,19 +158,20 @@ local function set_run_state(run_key, state, before)
     if has_looked(index, state, entry[1]) then look_after(index, run, redis.call('TTL', run_key), unix_time()) end
 end
 
--- List a run under the state that it has now that its fields are changed.
+-- List a run again after its fields have changed: a run that is cancelled is listed under another state.
 local function adopt_state(run_key)
     local index, run = index_of(run_key)
     local entry = listed(index, run)
     if entry then set_run_state(run_key, entry[2]) end
 end
 
--- List a run that was carried out elsewhere under the state that it has ended in. A start that is repeated changes nothing.
+-- List a run under the state of an entry, for a run that was carried out in the process that saves it. An entry of a
+-- start has the state PENDING, and changes nothing.
 local function set_state_of_ended(run_key, entry)
     if entry[2] ~= 'PENDING' then set_run_state(run_key, entry[2]) end
 end
 
--- The run that was started under this name and key, as far as it is still kept.
+-- The run that was started under this name and key, if it is still kept.
 local function run_of_key(index, name_and_key)
     local run = redis.call('HGET', index .. ':keys', name_and_key)
     return run and redis.call('EXISTS', run_key_of(index, run)) == 1 and run
@@ -188,7 +188,7 @@ local function unlist(index, run)
     end
 end
 
--- Remove a run that is not kept any more, or look at it again when it may be so.
+-- Remove a run that is not kept any more; check another one again when it may not be kept any more.
 local function look_at(index, run, now)
     local left = redis.call('PTTL', run_key_of(index, run))
     if left == -2 then
@@ -200,7 +200,7 @@ local function look_at(index, run, now)
     end
 end
 
--- Look at the next runs of a LIVE state that were created until then. Returns how many.
+-- Check the next runs of a LIVE state that were created until then. Returns how many.
 local function look_at_live(index, state, created, now, some)
     local looked = redis.call('HGET', index .. ':looked', state) or '-inf'
     if tonumber(looked) >= created then return 0 end
@@ -208,7 +208,7 @@ local function look_at_live(index, state, created, now, some)
     local runs = redis.call('ZRANGEBYSCORE', index .. ':' .. state, '(' .. looked, created, 'WITHSCORES', 'LIMIT', 0, some)
     local full, last = #runs == 2 * some, runs[#runs]
     if full then
-        -- Runs that were created at the same time are looked at together.
+        -- Runs that were created at the same time are checked together.
         for _, run in ipairs(redis.call('ZRANGEBYSCORE', index .. ':' .. state, last, last)) do look_at(index, run, now) end
     end
     for at = 1, #runs, 2 do look_at(index, runs[at], now) end
@@ -216,8 +216,8 @@ local function look_at_live(index, state, created, now, some)
     return #runs / 2
 end
 
--- Remove runs from the index that are not kept any more. Looks at some runs of each kind, and at those of LIVE states only
--- once a second if it may be later. Returns the largest number of runs of a kind that it has looked at.
+-- Remove runs from the index that are not kept any more. Checks at most `some` runs of ':until' and of each LIVE state;
+-- with `later`, those of LIVE states at most once a second. Returns the largest of the numbers of checked runs.
 local function unlist_expired(index, now, some, later)
     local over = redis.call('ZRANGEBYSCORE', index .. ':until', '-inf', now, 'LIMIT', 0, some)
     for _, run in ipairs(over) do look_at(index, run, now) end
