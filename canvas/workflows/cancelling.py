@@ -1,4 +1,4 @@
-"""Cancelling nodes of a run: revoked tasks, waits that end, runs inside of it."""
+"""Cancels nodes of a run: revokes their tasks, ends their waits, and cancels the runs inside of them."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -88,7 +88,7 @@ def open_nodes(
 
 
 def is_ending(nodes: Sequence[RunNode], records: Sequence[Record | None]) -> bool:
-    """Whether the only nodes that have not ended are those that run in any case."""
+    """Whether only nodes of ``finally_``, which run in any case, have not ended."""
     return any(node.always for node in nodes) and all(
         node.always or node.hidden or (record is not None and not _is_open(node, record))
         for node, record in zip(nodes, records, strict=True)
@@ -96,7 +96,7 @@ def is_ending(nodes: Sequence[RunNode], records: Sequence[Record | None]) -> boo
 
 
 def _failed_by_limit(node: RunNode, record: Record) -> bool:
-    """Whether the node's record says that it took too long: its task may still run."""
+    """Whether a node with a limit has failed: its task may still run."""
     return node.limit is not None and record.status == states.FAILURE
 
 
@@ -152,7 +152,7 @@ class Cancellations:
         """By run, when it is looked at again, and the seconds from then to the next time."""
 
     def tick(self, now: float) -> None:
-        """Look at those that are due; ``now``: the monotonic clock. Raises BrokerError."""
+        """Complete the cancellations that are due; ``now``: the monotonic clock. Raises BrokerError."""
         if now < self._next_search:
             return
         self._next_search = now + _SEARCHES_EVERY

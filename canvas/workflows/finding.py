@@ -20,7 +20,7 @@ from canvas.workflows.services import WorkflowServices
 from canvas.workflows.status import run_state
 
 _PASSES = 3
-"""Looks at the index, at most: each finds and corrects what the one before has shown to be outdated."""
+"""How often a query reads the index, at most: it reads it again after it has corrected outdated entries."""
 _RUNS_OF_CELERY = 1_000
 """Runs of Celery workers whose state a query determines, at most."""
 _OVER = frozenset({states.FAILURE, CANCELLED, states.SUCCESS})
@@ -36,7 +36,7 @@ class _Live(NamedTuple):
 
 @ends_in_caller("__call__", "count", "afind", "acount", "of_key", "aof_key", known_as="app.runs")
 class Runs:
-    """The runs of an app. Each method takes the same arguments; a run is found that has everything that is given.
+    """The runs of an app. Searches take the same arguments, and find the runs that match all of them.
 
     ``name``: of the workflow. ``state``: one of PENDING, STARTED, CANCELLING, FAILURE, CANCELLED and SUCCESS, or
     several. ``label``: a mapping of labels to their values, which are compared as text. ``since``, ``until``: created
@@ -119,7 +119,8 @@ class Runs:
         return kept
 
     def _verified(self, query: RunQuery) -> dict[FoundRun, Run]:
-        """The runs that a query finds and whose states are those that they are listed under; others are corrected."""
+        """The runs that a query finds, if they are in the states that they are listed under; wrong entries are
+        corrected."""
         true: dict[FoundRun, Run] = {}
         for _ in range(_PASSES):
             found = self._app.run_store.find(query)

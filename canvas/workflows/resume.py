@@ -122,8 +122,8 @@ def _compensated(
     records: Sequence[Record | None],
     ended: Collection[int],
 ) -> set[int]:
-    """The nodes that were undone, or parts of them: of one with parts, those that have succeeded are undone although
-    the node has failed."""
+    """The nodes that were undone, in whole or in part: the items, rounds or pages that have succeeded are undone even
+    if their node has failed."""
     undone = {
         number
         for number, node in enumerate(nodes)

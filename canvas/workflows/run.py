@@ -47,7 +47,7 @@ class Run(AsyncRun["Run"]):
     def begin(
         cls, app: WorkflowServices, about: dict[str, Any], nodes: list[RunNode], on_mismatch: str = "warn"
     ) -> Self:
-        """A new run of these nodes, its first messages sent; or the run that was started with the same key.
+        """Start a run of these nodes and send its first messages, or find the run that was started with the same key.
 
         ``on_mismatch``: as ``StartOptions.run_key_mismatch``."""
         run = cls(app, app.new_id(), about, 0, nodes)
@@ -81,7 +81,7 @@ class Run(AsyncRun["Run"]):
         _log.info("Workflow run %s[%s] started", self.about["name"], self.id, extra=facts)
 
     def first_settlement(self) -> Settlement:
-        """The settlement that starts the run, whose nodes are to be kept before it is committed."""
+        """The settlement that starts the run. The run's nodes have to be stored before it is committed."""
         return self._attempt().first_step(self.app, self.nodes, {}).settlement()
 
     @classmethod
@@ -160,13 +160,14 @@ class Run(AsyncRun["Run"]):
 
     def cancel_again(self) -> None:
         """Complete the cancellation of this run: runs inside of it may have started at that moment, and the process
-        that cancelled it may have been killed. Another run is left as it is. Raises RunLost, OperationalError."""
+        that cancelled it may have been killed. A run that is not being cancelled is left as it is. Raises RunLost,
+        OperationalError."""
         if self._status(self._look()).state == CANCELLING and not in_celery_form(self.about):
             self._stop(self.app.run_store.is_overdue(self.id, self.attempt), "SIGTERM", again=True)
 
     def _stop(self, terminate: bool, signal: str, again: bool = False) -> bool:
-        """Stop all of a cancelled attempt that may run or wait. Returns whether Celery workers have taken a part of it.
-        ``again``: of the runs inside, cancel only those that are not cancelled."""
+        """Stop all tasks, waits and runs inside of a cancelled attempt. Returns whether Celery workers have taken a
+        part of it. ``again``: of the runs inside, cancel only those that are not cancelled."""
         stamps = {STAMP: stamp_of(self.id, self.attempt)}
         self.app.control.revoke_by_stamped_headers(stamps, terminate=terminate, signal=signal)
         places = [(NodeRef(self.id, self.attempt, number), node) for number, node in enumerate(self.nodes)]
@@ -224,7 +225,7 @@ class Run(AsyncRun["Run"]):
         return self._take_step(lambda run: run._again(anew))
 
     def _take_step(self, step: Callable[["Run"], bool]) -> bool:
-        """Take a step that may begin an attempt of this run, where its tasks are to run."""
+        """Take a step that may begin an attempt of this run; under ``task_always_eager`` its tasks run here."""
         if not self.app.conf.task_always_eager:
             return step(self)
         return bool(in_this_process("begin_attempt_here", self, step))

@@ -31,7 +31,7 @@ _KEPT_AFTER = 7 * 86_400
 
 
 def is_end(record: Record, attempt: int) -> bool:
-    """Whether this is the end of an attempt: the settlement that stores it may be late, or another worker's."""
+    """Whether a run's record is the end of this attempt: the settlement that ends it may not be stored yet."""
     return record.status in states.READY_STATES and record.extra.get("attempt") == attempt
 
 
@@ -42,7 +42,7 @@ def _end(app: WorkflowServices, runs: RunStore, run: str, attempt: int) -> Recor
 
 
 def goes_on(app: WorkflowServices, runs: RunStore, place: NodeRef | None) -> bool:
-    """Whether one of the runs around has not ended."""
+    """Whether the run of ``place``, or one around it, has not ended."""
     with suppress(RunLost):
         while place is not None:
             about, attempt = runs.metadata(place.run)
@@ -59,8 +59,8 @@ def outlive(app: WorkflowServices, runs: RunStore, run: str) -> None:
 
 
 def whole_run(app: WorkflowServices, runs: RunStore, run: str, ended: bool = False) -> Iterator[tuple[str, list[str]]]:
-    """A run, and each run inside of it, with the ids of its records; ``ended``: of those inside only the ones that have
-    ended. Raises RunLost for the run itself."""
+    """A run, and each run inside of it, with the ids of its records; with ``ended`` only those inside that have ended.
+    Raises RunLost for the run itself."""
     about, attempt = runs.metadata(run)
     ids = record_ids(app, runs, run, attempt, runs.nodes(run, 0, about["nodes"]))
     yield run, ids
@@ -116,8 +116,7 @@ def runs_in_places(app: WorkflowServices, runs: RunStore, task_ids: Sequence[str
 
 
 def grown_id(run: str) -> str:
-    """The id of the record that marks a run with workflows inside that tasks have returned, and that may have to be
-    undone."""
+    """The id of the record that marks a run inside of which a task has returned a workflow with compensations."""
     return f"{run}.grown"
 
 

@@ -29,8 +29,8 @@ class RunResults(OtherMethods):
     def __init__(
         self, app: WorkflowServices, run: str, about: dict[str, Any], attempt: int, nodes: list[RunNode]
     ) -> None:
-        """``app``: whose run it is. ``run``: its id. ``about``: what is stored of it. ``nodes``: those of the first
-        ``attempt``."""
+        """``run``: its id. ``about``: its metadata. ``attempt``: the number of the latest one. ``nodes``: those of the
+        first one."""
         self.app = app
         self.id = run
         self.about = about
@@ -101,7 +101,7 @@ class RunResults(OtherMethods):
         return self.conclude(own.state, propagate)
 
     def conclude(self, state: str, propagate: bool = True) -> Any:
-        """The value of the run, whose state this is; raises, or returns the error, as ``get``."""
+        """The value of the run, which has ended in ``state``; raises or returns the error as ``get`` does."""
         self.refresh()
         if state != states.SUCCESS:
             cause = self._cause()

@@ -97,8 +97,8 @@ def send_signals(signals: Sequence[Signal]) -> list[Exception | None]:
 
 
 def _go_on(signals: Sequence[Signal], verdicts: Sequence[SettleResult]) -> tuple[set[str], list[Exception | None]]:
-    """Take the next steps of runs whose waits have ended, where the store has not: the ids of these runs, and the error
-    of each signal whose step fails."""
+    """Take the next steps of the runs whose waits have ended, unless the store has taken them. Returns the ids of these
+    runs, and for each signal the error of its step."""
     app, places = signals[0].run.app, {signal.run.id: at for at, signal in enumerate(signals)}
     woken: set[str] = set()
     problems: list[Exception | None] = [None] * len(signals)
@@ -128,8 +128,8 @@ def _error_of(call: Callable[[], None]) -> Exception | None:
 
 
 def _keep(signal: Signal, certain: bool) -> None:
-    """Keep a signal for which no node waits; ``certain``: the store's answer, which says so, was not lost. Raises what
-    ``Run.signal`` raises."""
+    """Keep a signal for which no node waits; ``certain``: the store's reply, which shows this, was not lost. Raises
+    what ``Run.signal`` raises."""
     run, name, _, step, _ = signal
     app = run.app
     if certain and _has_ended(run):
@@ -158,8 +158,8 @@ def _has_ended(run: "RunResults") -> bool:
 
 
 def _next_step(run: "RunResults", waits: list[int], step: MailboxStep) -> list[SpeculativeDispatch]:
-    """The step of a run in its first attempt after the only one of its nodes that waits for the signal; empty if there
-    are more of these ``waits``."""
+    """The next step of a run in its first attempt, after the only node that waits for the signal; empty if ``waits``
+    are several."""
     if len(waits) != 1 or step.value is None:
         return []
     place, parent = NodeRef(run.id, 0, waits[0]), _task_before(run, waits[0])
@@ -167,7 +167,7 @@ def _next_step(run: "RunResults", waits: list[int], step: MailboxStep) -> list[S
 
 
 def _task_before(run: "RunResults", number: int) -> str | None:
-    """The task whose end began the wait of a node, as far as the graph says."""
+    """The task whose end began the wait of a node, if the graph shows that it can only be one."""
     before = [place for place, node in enumerate(run.nodes) for out in node.outs if out.node == number]
     if len(before) == 1 and run.nodes[before[0]].kind == "task":
         return task_id_of(NodeRef(run.id, 0, before[0]))

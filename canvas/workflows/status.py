@@ -1,4 +1,4 @@
-"""How a run stands, from its nodes' records. Pure."""
+"""The status of a run, computed from its record and those of its nodes. Pure."""
 
 import math
 from collections import Counter
@@ -138,7 +138,7 @@ class RunStatus:
         return f"Celery workers took messages of {named}, and they do not start the nodes after it: {remedy}"
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """The status as a JSON object."""
         return {
             "id": self.id,
             "name": self.name,
@@ -171,7 +171,7 @@ def _waiting_for(node: NodeStatus) -> dict[str, Any]:
 
 
 def node_state(node: RunNode, record: Record) -> str:
-    """A node's state by its record, which does not repeat what the node says: what it waits for."""
+    """A node's state by its record. A node that waits has a record with STARTED: its kind gives the state."""
     if record.status == states.SUCCESS and record.extra.get("canvas") == SKIPPED:
         return SKIPPED
     if record.status == states.FAILURE and isinstance(record.result, UpstreamFailed):
@@ -258,7 +258,7 @@ def _described(exc: Any) -> str:
 
 
 def _critical_path(nodes: Sequence[RunNode], found: Sequence[NodeStatus]) -> list[str]:
-    """The way back from the end, from each node to the one that it waited for last."""
+    """The path to the end of the run, on which each node is preceded by the one that it waited for last."""
     ends = [-math.inf] * len(nodes)
     before: list[int | None] = [None] * len(nodes)
     for number, node in enumerate(nodes):

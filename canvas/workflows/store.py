@@ -22,21 +22,21 @@ if TYPE_CHECKING:
     from canvas.model.run_index import FoundRun, RunQuery
 
 _METADATA = ("about", "attempt", "cancelled")
-_DEFINITION = (*_METADATA, "0.0")
 """The fields of a run that ``metadata`` reads."""
+_DEFINITION = (*_METADATA, "0.0")
 _CHUNKS_CACHED = 256
 _UNCHANGING = 64
 _SETTLED_AFTER = 2.0
-"""Seconds after a run's end until which the records of it that were under way are stored, as a rule."""
+"""Seconds after a run's end in which the settlements that were under way are stored, as a rule."""
 _LOOKS = 30
-"""How often it is looked whether a run's end is stored. A settlement may wait for a server that is unreachable."""
+"""How often a process checks whether a run's end is stored. A settlement may wait for a server that is unreachable."""
 _ENDED = 10_000
-"""Ended runs to be looked at, at most: a client that starts runs without a task never looks."""
+"""Ended runs kept for these checks, at most: a client that starts runs without a task never checks."""
 T = TypeVar("T")
 
 
 class _Unstored:
-    """The first step of an attempt reads it before it is stored."""
+    """An attempt that is not stored yet: its first step reads it from here."""
 
     __slots__ = ("__weakref__", "about", "attempt", "nodes")
 
@@ -47,12 +47,12 @@ class _Unstored:
 
 
 def call_once(call: Callable[[], T]) -> T:
-    """The call itself, made once."""
+    """Make a call once: a ``persist`` that repeats nothing."""
     return call()
 
 
 class RunStore:
-    """Reads and writes runs; nodes that were read stay in memory for a while, for they never change."""
+    """Reads and writes runs. Nodes that were read stay in memory for a while, because they never change."""
 
     def __init__(
         self, results: "RunRecords | None", serializer: str, lifetimes: RunLifetimes,
@@ -97,8 +97,8 @@ class RunStore:
         self, run: str, attempt: int, about: dict[str, Any], nodes: Sequence[RunNode], start: ReadyChord | None,
         cancelled: bool = False, unless: str = "",
     ) -> bool:  # fmt: skip
-        """Store the next attempt of a run, with the ready chord that starts it; False when it has begun already, or
-        something is noted about the attempt before: see ``mark``. ``cancelled``: it is so from its start on."""
+        """Store the next attempt of a run, with the ready chord that starts it; False when it has begun already, or the
+        attempt before has the mark ``unless`` (see ``mark``). ``cancelled``: it is cancelled from its start on."""
         from canvas.drivers.ports.runs import NewAttempt  # imported late: programs that begin no attempt do without
         from canvas.workflows.labels import run_listing
 
@@ -119,7 +119,8 @@ class RunStore:
         self.persist(lambda: self._results.expire_run(run, lasting.alive, task_ids, lasting.alive))
 
     def ended(self, run: str, attempt: int, looks: int = _LOOKS) -> None:
-        """The end of an attempt is about to be stored; ``over`` gives it ``looks`` times until it is."""
+        """Note that the end of an attempt is about to be stored: ``over`` gives it up to ``looks`` times until it
+        is."""
         if looks > 0:
             self._over.append((time.monotonic(), run, attempt, looks))
 

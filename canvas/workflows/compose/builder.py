@@ -210,7 +210,7 @@ class Workflow(PageComposition):
     adelay = aapply_async
 
     def _known(self, options: dict[str, Any]) -> dict[str, Any]:
-        """The options of a run. Raises TypeError for one that there is not."""
+        """The options of a run. Raises TypeError for an unknown one."""
         unknown = next((option for option in options if option not in _START_OPTIONS), None)
         if unknown is None:
             return options

@@ -84,7 +84,7 @@ class ControlFlow(MapComposition, ABC):
 
     @refuse_other_names("first")
     def first(self, *nodes: Reference | Iterable[Reference], cancel_rest: bool = True, name: str | None = None) -> Node:
-        """A node with the value of whichever of ``nodes`` succeeds first; it fails when none does.
+        """A node with the value of the first of ``nodes`` that succeeds; it fails when none does.
 
         ``nodes`` may be one list. With ``cancel_rest`` the others are cancelled then, with the nodes before them that
         lead nowhere else. ``name`` is the node's. Raises CompositionError.
@@ -166,8 +166,8 @@ class ControlFlow(MapComposition, ABC):
         inputs: Mapping[str, Any] | None = None,
     ) -> Node:
         """A node that runs ``step`` again and again: first with ``start`` (a value, or a node's result) before its
-        other arguments, then each time with the value of the time before. It ends with the value of which ``until``, a
-        task that gets the value, returns something true.
+        other arguments, then each time with the value of the time before. It ends when ``until``, a task that gets the
+        value of a round, returns something true, and has that value.
 
         After ``at_most`` rounds it fails with LoopExhausted; without ``until`` it ends then with the last value.
         ``step`` may be a workflow, whose input without a value gets the value of the round before; ``inputs`` are the

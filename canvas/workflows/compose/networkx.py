@@ -36,8 +36,8 @@ class Graphed(Protocol):
 
 def to_graph(flow: Graphed) -> Any:
     """Nodes by name, each with its ``signature`` and, if they differ from ``add``'s, ``on_failure``, ``default``,
-    ``compensate``. An edge has ``binds``, a list of where in the signature the parent's result stands and which part of
-    it; ``order`` when it is only an order.
+    ``compensate``. An edge has ``binds``, a list of pairs: the path in the signature where the parent's result stands,
+    and the path of the part of it that is taken; or ``order`` if nothing is taken.
 
     Raises CompositionError for a branch or a map, which a signature cannot express.
     """

@@ -26,11 +26,12 @@ class PageComposition(ControlFlow):
         after: Reference | Iterable[Reference] = (),
         **options: Any,
     ) -> Node:
-        """A node that runs ``work`` for each item that ``source`` gives, a page of them after the other; its value is
-        the number of items. However many there are, no message and no record has more than a page of them.
+        """A node that runs ``work`` for each item that ``source`` gives, page by page; its value is the number of
+        items. No message and no record has more items than a page.
 
-        ``run.pages(name)`` reads the results, page by page. Each page has a run of its own, which starts when that of
-        the page before has ended; its source has run by then. Another attempt goes on with the page that failed.
+        ``run.pages(name)`` reads the results, page by page. Each page has its own run, which starts when the run of the
+        page before has ended; ``source`` gives the page while the page before is worked on. Another attempt goes on
+        with the page that failed.
 
         Args:
             source: A task that returns a page as ``{"items": [...], "next": cursor}``; its last page has no ``next``,

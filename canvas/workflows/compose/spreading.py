@@ -128,7 +128,7 @@ class MapComposition(InnerWorkflows):
         return Node(self, self._append(entry, None))
 
     def _spread(self, entry: NodeDefinition, sig: Any, given: Mapping[str, Any]) -> None:
-        """How many items of a map run at once, in one task, and may fail. Raises CompositionError."""
+        """Set how many items of a map run at once, run in one task, and may fail. Raises CompositionError."""
         for name, number in given.items():
             if number is None:
                 continue
@@ -145,7 +145,8 @@ class MapComposition(InnerWorkflows):
         self._feeders_need(entry, reference, edge)
 
     def _feeders_need(self, entry: NodeDefinition, reference: Reference, edge: Edge) -> None:
-        """Let the maps before a map in its line wait for what it needs: its first item may run when theirs ends."""
+        """Let the maps before a map in its line wait for the nodes that it needs: its first item may run when theirs
+        ends."""
         for number in entry.fed_by:
             before = self.entry(number)
             if number == reference.number or self._comes_after(reference.number, number):

@@ -41,7 +41,7 @@ def ran_by_celery(node: RunNode, record: Record | None, is_own: bool) -> bool:
 
 
 def _discarded(record: Record) -> str | None:
-    """The task of canvas' own that the worker which wrote this record does not have."""
+    """The name of canvas' own task that a Celery worker has discarded, by this record; ``None`` if it has not."""
     error = record.result
     if record.status != states.FAILURE or not isinstance(error, NotRegistered) or "date_start" in record.extra:
         return None
@@ -52,8 +52,8 @@ def _discarded(record: Record) -> str | None:
 def nodes_of_celery(
     about: dict[str, object], nodes: Sequence[RunNode], records: Sequence[Record | None]
 ) -> dict[str, str]:
-    """The names of the nodes of a run whose messages Celery workers have taken, each with what is special about it, or
-    ''; none where that is the form of the run."""
+    """By name, the nodes of a run whose messages Celery workers have taken, each with the task that they have
+    discarded, or ''. Empty for a run in Celery's form."""
     if in_celery_form(about):
         return {}
     found: dict[str, str] = {}
@@ -71,9 +71,9 @@ def nodes_of_celery(
 def items_of_celery(
     app: WorkflowServices, left: Sequence[tuple[NodeRef, RunNode]], records: Sequence[Record | None]
 ) -> dict[str, str]:
-    """The names of those among the nodes that are ``left``, with their ``records``, of which Celery workers have taken
-    items or rounds, each with how many of those that were read: of a large map some that are spread evenly, of a loop
-    the last ones."""
+    """By name, the nodes among those ``left`` of which Celery workers have taken items or rounds, each with how many of
+    the tasks that were looked at: of a large map some that are spread evenly, of a loop the last ones. ``records``:
+    those of the nodes."""
     maps = [one for one in left if one[1].kind == "map"][:_MAPS]
     ids = {
         place: [task_id_of(place._replace(item=number, size=outline[0])) for number in _spread(outline[0])]

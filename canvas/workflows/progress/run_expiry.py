@@ -98,8 +98,8 @@ def _expire(
     app: WorkflowServices, runs: RunStore, together: Mapping[tuple[str, int, int], _Ended],
     left: dict[tuple[str, int, int], None],
 ) -> int:  # fmt: skip
-    """Let runs expire with their records and the runs inside of them, unless they are resumed meanwhile. Returns how
-    many have not been; each goes from ``left``."""
+    """Let runs expire with their records and the runs inside of them, unless they are resumed meanwhile. Returns the
+    number of those that were not resumed; removes all from ``left``."""
     inside = dict(runs_in_places(app, runs, [task_id for ended in together.values() for task_id in ended.ids]))
     for one, (run, _, end, about, ids) in together.items():
         _expire_with(runs, run, ids)

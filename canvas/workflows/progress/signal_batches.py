@@ -33,7 +33,7 @@ class _SignalQueue:
         self._sending: asyncio.Task[None] | None = None
 
     def add(self, signal: Signal, loop: asyncio.AbstractEventLoop) -> "asyncio.Future[None]":
-        """Ends when the signal is sent, or with its error."""
+        """A future that ends when the signal is sent, or with its error."""
         sent: asyncio.Future[None] = loop.create_future()
         self._waiting.append((signal, sent))
         if self._sending is None or self._sending.done():

@@ -11,7 +11,7 @@ _NAMED = 5
 
 
 def timeout_error(run: str, timeout: float | None, nodes: int, status: Callable[[], RunStatus]) -> TimeoutError:
-    """``status`` reads how the run with this number of ``nodes`` stands."""
+    """``nodes``: the number of the run's nodes; ``status`` reads its status."""
     text = f"The operation timed out: run {run} has not ended after {timeout} s"
     waits: list[str] = []
     if nodes <= _NODES:

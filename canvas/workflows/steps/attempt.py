@@ -56,7 +56,8 @@ class Attempt(ABC):
             return found
 
     def _source_of(self, number: int) -> NameOf:
-        """Finds the names of a node's parents, in the first attempt's nodes: later attempts leave edges out."""
+        """A function that gives the name of a node's parent by the slot. It reads the nodes of the first attempt,
+        because later attempts leave edges out."""
 
         def name_of(slot: int) -> str:
             about, _ = self._runs.metadata(self._run)
@@ -92,15 +93,14 @@ class Attempt(ABC):
             self._send(sig, args, place)
 
     def _send_calls(self) -> None:
-        """Send the calls that wait for others."""
+        """Send the calls that were collected so far."""
         calls, self._calls = self._calls, []
         problems = self._outbox.send_each([call for call, _ in calls], Lineage(self._run, self._parent))
         for at, problem in problems:
             calls[at][1](problem)
 
     def _call_of(self, sig: dict[str, Any], args: tuple[Any, ...], place: NodeRef) -> TaskCall:
-        """The call of a lone task, without the way through a signature. Raises TypeError for arguments that don't
-        fit."""
+        """The call of a single task, made without a Signature object. Raises TypeError for arguments that don't fit."""
         given = tuple(sig["args"]) if sig["immutable"] else (*args, *sig["args"])
         own = sig["options"]
         merged = {**own, "task_id": task_id_of(place), RUN_HEADER: place.as_list(), "ignore_result": False}
@@ -149,8 +149,8 @@ class Attempt(ABC):
         """Go on after the end of a node."""
 
     def _over(self, number: int, state: str, value: Any, **extra: Any) -> None:
-        """Record the end of a node that runs no task of its own. Where something else may end it, the step that finds
-        out records it."""
+        """Record the end of a node that runs no task of its own. If several events may end the node, the step after its
+        wait records the first of them instead."""
         if not self._node(number).ends_once:
             self._record(number, state, value, **extra)
         self._end(number, state, value)
@@ -168,8 +168,8 @@ class Attempt(ABC):
 
 
 def run_limit(stamps: Any) -> tuple[str, int] | None:
-    """The run that the stamps of a message name, and how many of its tasks may run at once; ``None`` where they do not
-    say both: a message may carry any value as its stamps."""
+    """The run that the stamps of a message name, and how many of its tasks may run at once; ``None`` if they do not
+    have both: a message may carry any value as its stamps."""
     if not isinstance(stamps, dict):
         return None
     stamp, limit = stamps.get(STAMP), stamps.get(RUN_LIMIT)
@@ -200,7 +200,7 @@ class StepForm:
         return Part(group, name, slot, payload, self.sealed(parent), app.backend.run_lives, size)
 
     def sealed(self, parent: str | None) -> bytes:
-        """The step as the parts have it."""
+        """The step as each part carries it."""
         around = b"}" if parent is None else b',"parent_id":%b}' % typed_json.dumps_known(parent)
         signer, written = self._app.signer, self._start + around
         return signer.seal(end_of(self._group), written) if signer.signs else written

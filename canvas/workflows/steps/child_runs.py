@@ -1,8 +1,8 @@
 """Runs of workflows inside of runs: in the place of a node, or of a task that returned a workflow.
 
 The settlement that ends a run inside with success ends the node that it stands for, and starts the nodes after it. For
-every other end, and where more than the run around depends on the place, the run inside has a task there,
-``canvas.run_outcome``: it is sent when the run has ended, and ends as it did.
+every other end, and if more than the run around depends on the task in whose place it runs, the run inside sends a
+task, ``canvas.run_outcome``, when it has ended: this task has the place's id, and ends as the run did.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,14 +32,15 @@ from canvas.workflows.steps.node_rules import value_of
 from canvas.workflows.store import RunStore, run_metadata
 
 INSIDE = "inside"
-"""The key in a run's metadata for: by a node's number, from which node on the run in its place runs again."""
+"""The key in a run's metadata under which, by the number of a node, is the node from which the run in its place runs
+again."""
 _OF_OUTCOME = frozenset({"link", "link_error", "chain", "chord", "group_id"})
-"""The options of a signature that the task in its place would have to have, too."""
+"""Options that make a task's end act outside of the run: ``canvas.run_outcome`` in its place needs them too."""
 
 
 def goes_on_inside(node: RunNode) -> bool:
-    """Whether another attempt goes on with the run in a node's place. Messages after a task, which its signature names,
-    are known to the task alone, so that it runs again then."""
+    """Whether another attempt continues the run in a node's place. A task whose signature names messages to send after
+    it runs again instead: the task alone knows them."""
     if node.kind != "task" or node.sig is None:
         return node.kind == "flow"
     return node.sig["subtask_type"] is None and _OF_OUTCOME.isdisjoint(node.sig["options"])
@@ -80,7 +81,7 @@ class ChildRun(NamedTuple):
 
 
 def save_child(app: WorkflowServices, runs: RunStore, outbox: Outbox, new: ChildRun) -> str:
-    """Have ``outbox`` keep a run inside another, and note it in the record of its task. Returns its id.
+    """Add a run inside to ``outbox``, and note it in the record of its task. Returns its id.
 
     Raises CompositionError, TaskRevokedError, RunLost.
     """
@@ -112,7 +113,7 @@ def refuse_inside(run: str, about: Mapping[str, Any]) -> None:
 
 
 def _give_outcome(nodes: Sequence[RunNode], last: list[list[Any]], outcome: Mapping[str, Any], began: str) -> None:
-    """Have the end of a run know the values of its ``last`` nodes, and what it ends besides."""
+    """Give the end node of a run the values of its ``last`` nodes as inputs, and the signature of its outcome."""
     end, by_slot = nodes[-1], []
     for number, name in last:
         slot = next(out.slot for out in nodes[number].outs if out.node == len(nodes) - 1)
@@ -122,7 +123,7 @@ def _give_outcome(nodes: Sequence[RunNode], last: list[list[Any]], outcome: Mapp
 
 
 def place_around(end: RunNode) -> NodeRef | None:
-    """The place in the run around that ends with a run of this end; ``None`` where a message has to end it."""
+    """The place in the run around that a run with this end node ends; ``None`` if a message has to end it."""
     outcome = end.details["outcome"]
     if (
         "last" not in end.details

@@ -78,8 +78,8 @@ def state_gone(ready: ReadyChord) -> str:
 
 
 def change_mailboxes(app: WorkflowServices, steps: list[MailboxStep]) -> None:
-    """Take these steps at the store, and the next steps of the runs whose waits end by them. Raises RefusedError,
-    OperationalError."""
+    """Apply these steps to mailboxes in the store, and take the next steps of the runs whose waits end. Raises
+    RefusedError, OperationalError."""
     verdicts = app.driver.settler.settle([Settlement(None, fence="none", mail=steps)]).verdicts
     for verdict in verdicts:
         if verdict.refused:
@@ -90,11 +90,11 @@ def change_mailboxes(app: WorkflowServices, steps: list[MailboxStep]) -> None:
 def step_after_wait(
     app: WorkflowServices, runs: RunStore, place: NodeRef, parent: str | None, mailbox: str, value: bytes
 ) -> list[SpeculativeDispatch]:
-    """The next step of a run after the wait of the node ``place`` in ``mailbox``, if it gets this ``value``: it goes
-    with the value, which saves a call and a chord. ``parent``: the task whose end began the wait.
+    """The next step of a run after the wait of the node ``place`` in ``mailbox``, if it gets this ``value``. The step
+    is sent along with the value, which saves a call and a chord. ``parent``: the task whose end began the wait.
 
-    Empty where the program is to see each message once, and where the step does more than to store results, to send
-    tasks and to return parts."""
+    Empty if signals or events show each message that is sent, because this step may never be taken; and if the step
+    does more than to store results, to send tasks and to return parts."""
     if app.sender.shows_messages or app.conf.task_send_sent_event:
         return []
     outbox = Outbox(app)

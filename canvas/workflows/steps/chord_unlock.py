@@ -1,4 +1,4 @@
-"""The task ``celery.chord_unlock``: it ends a chord in a result backend where no parts are counted.
+"""The task ``celery.chord_unlock``: it ends a chord in a result backend that counts no parts.
 
 The task looks at the records of the header until all of them are final. Then their values become the parts of a ready
 chord, whose end is a part of the task's own settlement: the body is sent, or fails, in one step with the task's ack.

@@ -22,7 +22,7 @@ _AT_ONCE = 1_000
 
 
 class Done(NamedTuple):
-    """A node, or an item of a map, that has succeeded, and what undoes it."""
+    """A node, or an item of a map, that has succeeded, with the signature that undoes it."""
 
     ended: str
     name: str
@@ -172,7 +172,7 @@ def _place_around(runs: RunStore, run: str) -> Any:
 def undone_inside(
     app: WorkflowServices, runs: RunStore, places: Sequence[NodeRef], records: Sequence[Record | None]
 ) -> set[int]:
-    """The numbers of those of a failed run's nodes in whose places runs have been undone that tasks had returned."""
+    """The numbers of the nodes of a failed run whose tasks returned workflows that have been undone."""
     if not places or not has_grown(app, runs, places[0].run):
         return set()
     return {child.node for child in _children(app, runs, places, records) if _has_compensations(app, runs, child.run)}

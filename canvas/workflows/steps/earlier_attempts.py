@@ -14,10 +14,11 @@ from canvas.workflows.services import WorkflowServices
 from canvas.workflows.store import RunStore
 
 FRESH = "fresh"
-"""The key in a run's metadata for: by a node's number, the first attempt of which anything may be used again."""
+"""The key in a run's metadata under which, by the number of a node, is the first attempt whose results may be used
+again."""
 NOT_UNDONE = "not_undone"
-"""The key in a run's metadata for: the attempts that had not failed when the next one began. However they end, their
-nodes are not undone."""
+"""The key in a run's metadata under which are the attempts that had not failed when the next one began. However they
+end, their nodes are not undone."""
 
 
 class Earlier:
@@ -42,7 +43,7 @@ class Earlier:
         return cls(app, runs, [one for one, outline in found if outline == (size, digest)], size, with_default)
 
     def ended(self, items: Iterable[int]) -> dict[int, tuple[str, Any]]:
-        """State and value of those of these items that need not run again."""
+        """State and value of the items among these that need not run again."""
         known: dict[int, tuple[str, Any]] = {}
         wanted = list(items)
         for place in self._attempts:

@@ -48,7 +48,7 @@ from canvas.workflows.store import RunStore, run_metadata
 
 
 class RunEngine(NodeAttempt):
-    """One settlement's way through one attempt of a run."""
+    """Takes the steps of one attempt of a run that belong to one settlement."""
 
     _begins = False
     """Whether the settlement starts the attempt."""
@@ -206,10 +206,10 @@ class RunEngine(NodeAttempt):
         self._runs.ended(self._run, self._attempt)
 
     def _succeed_around(self, end: RunNode, inputs: Sequence[KnownInput]) -> bool:
-        """End the node that this run stands for with its value; False where that takes a message.
+        """End the node that this run stands for with its value; False if a message has to do that.
 
-        Such is a run that ends with its own first settlement: what it would start around it may read that. And such is
-        the place of a node with a limit, whose success is recorded by the step that finds it in time."""
+        It has to if this run ends with its own first settlement, whose records the next nodes around may read; and if
+        the node has a limit: the step that finds it in time records its success."""
         place = None if self._begins else place_around(end)
         if place is None or is_recorded_later(self._runs, place):
             return False
@@ -244,8 +244,8 @@ def advance_all(app: WorkflowServices, runs: RunStore, outbox: Outbox, parent: s
 
 
 def is_recorded_later(runs: RunStore, place: NodeRef | None) -> bool:
-    """Whether the success, or the revocation, of a node's task is recorded by the step that finds it in time: that of a
-    node with a limit. ``None``: a task that is not a node."""
+    """Whether a later step records the success, or the revocation, of a node's task: for a node with a limit, the step
+    that finds it in time. ``place`` is ``None`` for a task that is not a node."""
     if place is None or place.item is not None:
         return False
     try:

@@ -1,4 +1,4 @@
-"""Nodes of a run that run a task again and again, each time with the value of the time before.
+"""Nodes of a run that run a task repeatedly, each time with the value of the time before.
 
 A round is two tasks: the step, and the condition that looks at its value. They are items of their node, with ids of
 their own, so that each round has its records. When the condition has answered, the value is read from the record of the
@@ -79,7 +79,7 @@ class LoopAttempt(WaitingAttempt):
             self._loop_over(number, at, states.FAILURE, problem)
 
     def _step_of(self, place: NodeRef, node: RunNode) -> dict[str, Any]:
-        """The step's signature with the results that it takes besides. Raises RunLost."""
+        """The step's signature with the results of other nodes that it takes. Raises RunLost."""
         if len(node.binds) <= int(node.details["bound"]):
             assert node.sig is not None
             return node.sig

@@ -14,7 +14,7 @@ Verdict = Literal["run", "skip"]
 
 
 def inputs_of(node: RunNode, came: Iterable[KnownInput]) -> list[KnownInput]:
-    """All inputs of a node in order, those included of parents that have not ended; these are ``None``."""
+    """All inputs of a node in order. An input from a parent that has not ended is ABSENT, with the value ``None``."""
     inputs = [*node.given, *came]
     if len(inputs) > 1:
         inputs.sort(key=lambda one: one.slot)
@@ -25,7 +25,7 @@ def inputs_of(node: RunNode, came: Iterable[KnownInput]) -> list[KnownInput]:
 
 
 def verdict(node: RunNode, inputs: Sequence[KnownInput]) -> Verdict | KnownInput:
-    """Whether the node runs or is skipped; the failed input for which it fails."""
+    """Whether the node runs or is skipped; or the failed input because of which it fails."""
     if inputs and _SUCCEEDED.issuperset([one.state for one in inputs]):
         return "run"  # whatever the rule
     conditions = [one for one in inputs if node.slots[one.slot] == "condition"]

@@ -133,7 +133,7 @@ class NodeAttempt(PagesAttempt):
         self._end_without_task(number, states.REVOKED, TaskRevokedError("cancelled"), begun=False)
 
     def _fail(self, number: int, exc: BaseException, begun: bool = False) -> None:
-        """``begun``: from then on something else may end the node: its limit, for example."""
+        """``begun``: the node has started, so that other events, such as its limit, may end it too."""
         self._end_without_task(number, states.FAILURE, exc, begun)
 
     def _end_without_task(self, number: int, state: str, exc: BaseException, begun: bool) -> None:

@@ -50,7 +50,7 @@ class Progress(NamedTuple):
 
     @classmethod
     def of(cls, record: Record | None) -> "Progress":
-        """As the record of a node says it."""
+        """The progress in a node's record; the start without one."""
         return cls(0, 0) if record is None else cls(*record.extra.get("progress", (0, 0)))
 
 

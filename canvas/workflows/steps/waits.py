@@ -1,7 +1,7 @@
 """Waits of nodes: for a time, for a signal, for the first of several inputs, for an end in time.
 
-A wait is a mailbox's: whatever comes first ends it, once, and that makes a chord of one part ready, whose dispatch goes
-on with the node. A timer is a delayed message.
+A wait is kept in a mailbox. The first event ends it, once, and makes a chord of one part ready, whose dispatch
+continues the node. A timer is a delayed message.
 """
 
 from abc import ABC, abstractmethod
@@ -41,7 +41,7 @@ _OWN_END, _TIMED_OUT, _CANCELLED, STOPPED, NOT_BEGUN, ENDED_EARLY = range(6)
 _HOW_FAR = ("rounds", "progress", "child")
 """The fields of a node's record that say how far it has come, and which run is in its place."""
 TIMER_LASTS = 7 * 86_400
-"""Seconds after which the message of a longer timer looks whether its wait is over."""
+"""Seconds of the longest delay of a timer's message. A longer timer sends its message again, until its wait is over."""
 
 
 def signal_mailbox(name: str) -> str:
@@ -118,7 +118,7 @@ class WaitingAttempt(Attempt, ABC):
     def _end_line(self, number: int, state: str, value: Any, source: int = NOT_BEGUN) -> None: ...
 
     def _expect_end(self, number: int, node: RunNode) -> None:
-        """Let the first of the things that may end a node that starts end it."""
+        """Prepare the end of a node that starts: if several events may end it, the first one does."""
         if node.ends_once:
             self._take(number, "end")
         if node.limit is not None:

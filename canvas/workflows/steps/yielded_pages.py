@@ -53,7 +53,7 @@ async def afirst_page(app: WorkflowServices, pages: AsyncIterable[Any]) -> dict[
 
 
 def kept_page(app: WorkflowServices, cursor: Any) -> dict[str, Any]:
-    """The page of this cursor. The one before it is in the results of its node by now, and is forgotten here. Raises
+    """The page of this cursor. The page before it is in the results of its node by now, and is deleted here. Raises
     RunLost for a page that is gone."""
     place = _Cursor(*cursor)
     (record,) = app.backend.get_records([place.record_id])

@@ -29,7 +29,7 @@ from canvas.workflows.steps.spread.items import Outline, Paged, items_in, leaves
 from canvas.workflows.steps.waits import STOPPED
 
 BATCH_DEFAULT = "default of each item"
-"""The part of a batch that has failed, where ``on_failure=\"continue\"``."""
+"""The value in the chord part of a batch that has failed under ``on_failure=\"continue\"``."""
 
 
 class MapAttempt(LoopAttempt):
