@@ -31,7 +31,7 @@ _CACHES = frozenset({"cache", "django-cache"})
 _STORES = frozenset(
     {"db+postgresql", "db+mysql", "db+mariadb", "db+sqlite", "django-db", "cache+memcached", "django-cache", "file"}
 )
-"""Where results may be, but no messages; some of several names of each."""
+"""Schemes of stores that keep results and no messages, one for each store."""
 _AMQP = frozenset({"amqp", "amqps", "pyamqp"})
 _REDIS = frozenset({"redis", "rediss", "redis+socket", "unix", "sentinel"})
 _CLUSTER = frozenset({"redis+cluster", "rediss+cluster"})

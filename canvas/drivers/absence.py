@@ -1,4 +1,4 @@
-"""Whether a process may judge that others are silent: it has to have been in touch with the server itself."""
+"""Whether a process may conclude that silent workers are dead: only if it has had the server itself meanwhile."""
 
 import time
 
@@ -7,8 +7,8 @@ class Absence:
     """When a process was last without its server, by its own monotonic clock.
 
     Workers that live send a heartbeat each second after their server was unreachable, so that one which stays silent
-    for some seconds is dead. A process that was suspended itself, or has just started, does not know since when they
-    could have done that.
+    for some seconds is dead. A process that was suspended, or has just started, does not know since when the server has
+    been reachable.
     """
 
     def __init__(self) -> None:
@@ -27,5 +27,5 @@ class Absence:
         self._last_beat = now
 
     def over_for(self, seconds: float) -> bool:
-        """Whether it has ended, at least this many seconds ago."""
+        """Whether this process has had the server for at least this many seconds."""
         return time.monotonic() - self._until >= seconds

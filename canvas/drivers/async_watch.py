@@ -6,7 +6,7 @@ if TYPE_CHECKING:
     import asyncio
 
 _LOOKS_FOR = 1.0
-"""Seconds for which what is stored already is waited for, however little time there is."""
+"""Seconds that the first ``next`` waits at least, for the records that are stored already."""
 
 
 class AsyncQueueWatch:
@@ -41,5 +41,5 @@ class AsyncQueueWatch:
             return None
 
     def drop(self, task_id: str) -> None:
-        """Leave out what still comes for one id."""
+        """Leave out further records of one id."""
         self._dropped.add(task_id)

@@ -20,7 +20,7 @@ from canvas.wire.depth import LONG_TEXT, MAX_DEPTH, check_depth
 
 
 class _Envelope(msgspec.Struct, forbid_unknown_fields=True):
-    """The form that Celery and canvas write: no field more, and a body in base64."""
+    """The form that Celery and canvas write: no other fields, and a body in base64."""
 
     body: bytes
     headers: dict[str, Any]
@@ -42,7 +42,7 @@ in_forks(_random.seed)
 
 
 def new_delivery_tag() -> str:
-    """A delivery tag, as Celery writes it: unique, but not hard to guess, since the system's random bytes cost a call
+    """A delivery tag, as Celery writes it: unique, but predictable. Random bytes of the system cost a system call
     each."""
     digits = f"{_random.getrandbits(128) & _RANDOM | _VERSION_4:032x}"
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
@@ -99,7 +99,7 @@ class EnvelopeCodec:
             try:
                 plain = _decode_plain(payload)
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError):
-                pass  # the general way says what is wrong, and reads what msgspec does not
+                pass  # _decode_any reports the error, and reads forms that msgspec does not
             else:
                 if plain.properties.get("body_encoding") == "base64":
                     encoding = str(plain.content_encoding)
@@ -107,7 +107,7 @@ class EnvelopeCodec:
         return self._decode_any(payload, max_depth)
 
     def _decode_any(self, payload: bytes, max_depth: int) -> EncodedMessage:
-        """An envelope of any form. Raises DecodeError saying what is wrong with it."""
+        """An envelope of any form. Raises DecodeError with the reason."""
         outer = typed_json.loads(payload, max_depth=max_depth)
         if not isinstance(outer, dict):
             raise DecodeError(f"envelope: expected a JSON object; got {type(outer).__name__}")
@@ -118,7 +118,7 @@ class EnvelopeCodec:
             raise DecodeError(f"content-type: expected text; got {content_type!r:.100}")
         body = outer.get("body")
         try:
-            # Three times as quick as binascii, which says better what is wrong.
+            # Three times as fast as binascii, whose errors are clearer.
             body = msgspec.convert(body, bytes) if properties["body_encoding"] == "base64" else _body(body, properties)
         except (msgspec.ValidationError, UnicodeEncodeError, LookupError):
             body = _body(body, properties)
@@ -164,8 +164,8 @@ def _part(payload: bytes, name: str) -> dict[str, Any]:
 
 
 def _without_body(payload: bytes) -> bytes:
-    """An envelope without the text of its body, up to a quotation mark in it: no text has brackets that nest, and to
-    search the body takes longer than to decode it."""
+    """An envelope without the text of its body, up to a quotation mark in it. Brackets in a text do not nest, and to
+    count those of a long body takes longer than to decode it."""
     key_end = payload.find(_BODY) + len(_BODY)
     start = payload.find(b'"', key_end) + 1
     end = payload.find(b'"', start)

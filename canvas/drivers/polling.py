@@ -1,6 +1,6 @@
-"""Watches that read the store again and again, less often while nothing happens, and at once when they are woken.
+"""Watches that read the store repeatedly, less often while nothing happens, and at once when they are woken.
 
-Of states that follow each other between two reads, a watch gives the last.
+If a record changes several times between two reads, a watch gives the last state.
 """
 
 import asyncio
@@ -116,7 +116,7 @@ class BlockingReads(ABC):
     """The reads of a result store whose ``get`` blocks.
 
     Coroutines wait for it on a thread. A prefix is cut from the whole record. Nothing announces records: the watches
-    read them again and again.
+    read them repeatedly.
     """
 
     @abstractmethod

@@ -65,7 +65,7 @@ class RecordColumns:
         return row | {"stamps": self.written({"stamped_headers": names, "stamps": stamps}) if names else None}
 
     def with_own_fields(self, payload: bytes, own: bytes) -> bytes:
-        """A record with these fields."""
+        """A record with its ``own`` fields, which have no columns, added."""
         if self._codec.name == _JSON:
             return payload[:-1] + b", " + own[1:]
         return self.written({**self._value(payload), **self._value(own)})
@@ -97,7 +97,7 @@ class RecordColumns:
         return self.assembled([(name, text, encoded) for name in (*names, "task_id")])
 
     def assembled(self, fields: list[tuple[str, Mapping[str, Any], Mapping[str, bytes | None]]]) -> bytes:
-        """The record of these fields, each with where its value is: plain, or written."""
+        """The record of these fields: of each its name, and the mappings that may have its value, plain or written."""
         if self._codec.name == _JSON:
             pairs = [
                 _dumped(name) + b": " + (_dumped(text[name]) if name in text else encoded[name] or b"null")

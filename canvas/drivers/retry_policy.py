@@ -1,4 +1,4 @@
-"""Trying again while a server is unreachable: when, as a retry policy of Celery's says, and how."""
+"""Repeats calls while a server is unreachable, at the intervals of a retry policy as in Celery."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -1,11 +1,11 @@
 """Settlements where broker and results are different servers: in steps, each of them safe to repeat.
 
-The order is: does the fence hold; records and parts (a repeated record is the same record, a repeated part is counted
-once per task id); then messages and ack in one atomic call on the broker. A crash after the records leaves the lease,
-so the task runs again and the rest happens then. A crash after the ack leaves nothing to do.
+The order is: check the fence; write records and parts (a repeated record is the same record, a repeated part is counted
+once per task id); commit messages and ack in one atomic call on the broker. A crash after the records leaves the lease,
+so the task runs again, and the other steps follow then. A crash after the ack leaves nothing to do.
 
-A chord ends in the same order: records and parts, then its body under a guard kept beside the queue, then it is
-forgotten on the results' side. A crash between leaves the chord ready; the sweep sends its body again, and the guard
+A chord ends in the same order: records and parts, then its body under a guard that the broker keeps, then the chord is
+deleted in the result store. A crash in between leaves the chord ready; the sweep sends its body again, and the guard
 stops the second body.
 """
 
@@ -29,8 +29,8 @@ from canvas.model.settlement import (
 
 
 def fenced(settlements: Sequence[Settlement], held: Iterable[bool]) -> list[Settlement]:
-    """The settlements whose fence holds; ``held`` says of which. The same delivery is settled once, however often it is
-    among them."""
+    """The settlements whose fence holds; ``held``: whether it does, for each. A delivery that is among them several
+    times is settled once."""
     seen: set[str] = set()
     alive = []
     for settlement, holds in zip(settlements, held, strict=True):

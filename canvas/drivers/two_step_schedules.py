@@ -14,7 +14,7 @@ from canvas.model.settlement import ReadyChord, Settlement, SettleResult
 
 
 class TwoStepSchedules:
-    """A ScheduleStore over one at the broker, and results elsewhere."""
+    """A ScheduleStore of entries at the broker, with results elsewhere."""
 
     def __init__(self, entries: ScheduleStore, store: StoreParts) -> None:
         self._entries = entries

@@ -138,7 +138,7 @@ class MemcachedChords:
         return _State(self._saved_size(group_id) if size is None else size, (), 0)
 
     def _mark(self, group_id: str, task_id: str, position: int | None) -> str:
-        """The key that says that a part is counted. An id may be as long as a key may be."""
+        """The key that marks a part as counted. The id is hashed: it may be as long as a key may be."""
         return self._names.own("counted", f"{group_id}-{_short(f'{task_id}:{position}')}")
 
     def _number(self, group_id: str, new: Mapping[str, Part], expires: int) -> None:

@@ -12,7 +12,8 @@ from canvas.interruptions import raise_interruption
 
 
 class DjangoCache:
-    """The KeyValues of a cache. Django's caches have no change by comparison: two writers of one record may meet."""
+    """The KeyValues of a cache. Django's caches have no compare-and-set: of two writers at one moment the last one
+    wins."""
 
     deletes_expired = True
 

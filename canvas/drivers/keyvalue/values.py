@@ -53,7 +53,7 @@ class KeyNames:
         return self.tasks + task_id
 
     def success(self, task_id: str) -> str:
-        """The key that says that a record is a success, where its bytes do not."""
+        """The key that marks a record as a success, if its bytes do not show it."""
         return f"{self._own}success-{task_id}"
 
     def group(self, group_id: str) -> str:

@@ -23,7 +23,7 @@ BindingKey = tuple[str, str, str]
 
 
 class MemoryQueues:
-    """Queues, leases, and what workers agree on; the lock and the clock of all of it."""
+    """Queues, leases, and the state that workers share, with one lock and one clock."""
 
     def __init__(self, clock: Clock = time.time, codec: MessageCodec = ENVELOPE) -> None:
         self.clock = clock

@@ -132,7 +132,7 @@ class MemoryResults:
             if owner is not None and owner != run:
                 return owner
             if memory.run(run) and start is not None:
-                return run  # a call that is repeated: its start may have been taken already
+                return run  # in a repeated call the chord of the start may have been dispatched already
             memory.runs.setdefault(run, {}).update(fields)
             if expires or new:
                 memory.keep_run(run, expires)

@@ -28,7 +28,7 @@ class MemoryRunIndex:
         return run if run is not None and self._fields_of(run) else None
 
     def add(self, run: str, listing: RunListing, created: float) -> None:
-        """List a run; one that is listed keeps its state, unless this one has ended."""
+        """List a run. One that is listed keeps its state, unless ``listing`` is that of a run that has ended."""
         known = self._entries.get(run)
         if known is None:
             self._entries[run] = _Entry(listing, listing.state, created)

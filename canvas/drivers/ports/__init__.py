@@ -1,11 +1,11 @@
-"""The seam between canvas and the servers it talks to: what a driver is.
+"""The interface between canvas and the servers that it uses: the parts of a driver.
 
-A driver is a handful of parts. :class:`Broker` keeps messages and leases, :class:`Bus` carries broadcasts and replies,
-:class:`Admin` shows and changes what a broker holds, :class:`Coordination` is state that all workers share,
-:class:`Recovery` knows which workers live. :class:`ResultStore`, :class:`ChordStore` and :class:`RunRecords` keep
-records, the parts of chords, and runs of workflows. :class:`Settler` commits settlements across them. Everything here
-speaks in bytes and in the words of ``canvas.model``; no driver knows what a task is. Every driver passes
-``canvas.testing.contract``, which has a class for each part.
+:class:`Broker` keeps messages and leases, :class:`Bus` carries broadcasts and replies, :class:`Admin` shows and changes
+what a broker holds, :class:`Coordination` is state that all workers share, :class:`Recovery` knows which workers live.
+:class:`ResultStore`, :class:`ChordStore` and :class:`RunRecords` keep records, the parts of chords, and runs of
+workflows. :class:`Settler` commits settlements across them. Everything here speaks in bytes and in the words of
+``canvas.model``; no driver knows what a task is. Every driver passes ``canvas.testing.contract``, which has a class for
+each part.
 
 Threads: every method may be called from any thread, except ``Broker.wait``: one thread waits for one worker. Methods
 named ``a…`` are coroutines with the same contract. Errors: an unreachable server raises

@@ -43,8 +43,8 @@ class Admin(Protocol):
         """Delete the waiting messages of a queue. Returns how many there were."""
 
     def enqueue_delayed(self, queue: str, limit: int) -> int:
-        """Move deferred messages of a queue into it, due or not. A worker that finds one too early defers it again.
+        """Move delayed messages of a queue into it, due or not. A worker that leases one too early delays it again.
         Returns how many were moved."""
 
     def scheduled(self, limit: int) -> list[Scheduled]:
-        """The deferred messages that are due first."""
+        """The delayed messages that are due first."""

@@ -20,7 +20,7 @@ class Broker(Protocol):
     round_robin: bool
     """Whether a worker leases from its queues in turn, or from the first that has messages."""
     shares_waits: bool
-    """Whether another process may lease what a ``wait`` has moved aside."""
+    """Whether another process may lease the messages that a ``wait`` has moved aside."""
 
     def check(self) -> None:
         """Return when the broker answers. Raises OperationalError when it does not, RefusedError when it refuses this
@@ -62,12 +62,12 @@ class Broker(Protocol):
         Returns their number."""
 
     def enqueue_due(self, limit: int) -> int:
-        """Move up to ``limit`` deferred messages that are due into their queues. Returns the number of those moved. A
-        message that its queue refuses becomes a dead letter. A broker may hold back, for moments, messages for a queue
-        that has many: they are still deferred, and due."""
+        """Move up to ``limit`` delayed messages that are due into their queues. Returns the number of those moved. A
+        message that its queue refuses becomes a dead letter. A broker may hold back, for a moment, messages for a queue
+        that has many: they stay delayed, and due."""
 
     def next_due(self) -> float | None:
-        """Seconds until the next deferred message is due (0 or less: now); ``None`` when there is none."""
+        """Seconds until the next delayed message is due (0 or less: now); ``None`` when there is none."""
 
     def close(self) -> None:
         """Release connections. Using the driver again reconnects."""

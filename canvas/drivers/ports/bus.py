@@ -1,4 +1,4 @@
-"""Broadcasts and replies: what remote control and events need of a broker."""
+"""Broadcasts and replies, for remote control and events."""
 
 from contextlib import AbstractContextManager
 from typing import Protocol
@@ -15,8 +15,8 @@ class Bus(Protocol):
     """Fanout exchanges to all workers, and queues for replies."""
 
     def broadcast(self, exchange: str, payload: bytes, routing_key: str = "") -> None:
-        """Send an envelope to everyone who listens to a fanout exchange now (protocol.md §1.8); with a routing key,
-        to those who listen to its topics."""
+        """Send an envelope to all present subscribers of a fanout exchange (protocol.md §1.8); with a routing key, to
+        the subscribers of its topics."""
 
     def subscribe(self, exchange: str, topics: bool = False, node: str = "") -> AbstractContextManager[Inbox]:
         """The messages that are broadcast to a fanout exchange from now on, with any routing key or without one.

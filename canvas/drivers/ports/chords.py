@@ -78,7 +78,7 @@ class ChordStore(Protocol):
         the chord is started again and is ready again. ``None`` for other chords."""
 
     def delete_chord(self, group_id: str, failed: bool, expires: int) -> None:
-        """Forget a chord whose body has been sent, or which failed. The rest of its state expires after ``expires``
+        """Delete a chord whose body has been sent, or which failed. The rest of its state expires after ``expires``
         seconds; with 0 its expiry stays as it is."""
 
     def stale_ready_chords(self, older_than: float) -> list[ReadyChord]:
@@ -86,8 +86,8 @@ class ChordStore(Protocol):
         had parts, but no size for a long time."""
 
     def renew(self, every: float) -> int:
-        """Prolong the keys of the chords that live, which other workers may let expire sooner. Returns how many chords
-        were looked at.
+        """Prolong the keys of the chords that have not ended, which other workers may let expire sooner. Returns how
+        many chords were looked at.
 
         Once in ``every`` seconds, whichever process calls it; 0 in between.
         """

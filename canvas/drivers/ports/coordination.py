@@ -39,4 +39,4 @@ class Coordination(Protocol):
         and return its owner."""
 
     def release_lock(self, lock: UniqueLock) -> None:
-        """Free the lock, if it is still the owner's."""
+        """Release the lock, if it is still the owner's."""

@@ -25,7 +25,7 @@ class Arrival(NamedTuple):
     message_id: str
     """Names one publication of a message: its copies that the broker delivers again have the same id."""
     deliveries: int
-    """How often the broker has delivered it before; 1 also where it does not say how often."""
+    """How often the broker has delivered it before; 1 also if the broker does not count."""
     own_id: bool
     """Whether its sender gave the id, so that two messages with the id are one message that was sent twice."""
 
@@ -35,15 +35,15 @@ class MessageState(Protocol):
 
     durable: bool
     """Whether it outlives its process. If not, a settlement has taken effect only when the broker has its messages, and
-    a message that is delivered again has to say itself how often it was."""
+    the headers of a message have to count its deliveries."""
 
     def register(self, worker: str, arrivals: Sequence[Arrival]) -> LeaseReply:
-        """Lease messages. Those that are not among the deliveries of the reply are settled already, or are copies of
-        messages that are leased: the broker must not keep them.
+        """Lease messages. Messages that are not among the deliveries of the reply are settled already, or are copies of
+        leased messages: they are to be acked at the broker.
 
-        A redelivered message is taken over from the worker that had leased it. Its headers then count the delivery. One
-        that comes for the first time and is leased is a copy, or the broker has forgotten what it has delivered: the
-        lease stays with its worker, and is detached.
+        A redelivered message is taken over from the worker that had leased it, and its headers count the delivery. A
+        message that the broker has not marked as redelivered, though it is leased, is a copy, or the broker has
+        forgotten its deliveries: the lease stays with its worker, and is detached.
         """
 
     def renew(self, message_ids: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""How a worker stays known to a broker, and what becomes of the messages of a dead one."""
+"""Heartbeats of workers, and the recovery of the messages of dead ones."""
 
 from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
@@ -12,27 +12,28 @@ class Recovery(Protocol):
     """Heartbeats, leases, and the messages of workers that are gone."""
 
     silence: float
-    """Seconds without a heartbeat after which the broker itself delivers to others what a worker holds; ``inf``: it
+    """Seconds without a heartbeat after which the broker itself delivers a worker's messages to others; ``inf``: it
     waits until another worker finds that the heartbeat has expired."""
 
     def heartbeat(self, worker: str, queues: Sequence[str], ttl: float) -> HeartbeatReply:
-        """Say that the worker lives for ``ttl`` seconds more, and renew all its leases."""
+        """Count the worker as live for ``ttl`` seconds more, and renew all its leases."""
 
     def rest(self, worker: str) -> bool:
-        """Forget a worker that holds nothing, until its next heartbeat; False when it holds something."""
+        """Unregister a worker that holds no message, until its next heartbeat; False when it holds one."""
 
     def release_unknown(self, worker: str, held: Collection[str]) -> int:
         """Return the messages whose leases the broker lists and their worker does not hold: the broker has lost their
         settlements. Returns their number. ``held``: all the tags that the worker holds."""
 
     def unregister(self, worker: str) -> None:
-        """Forget the worker, giving back whatever it still holds."""
+        """Unregister the worker, and return the messages that it still holds."""
 
     def mark_started(self, delivery: Delivery) -> None:
-        """A message that was given back before is about to run: if its worker dies now, that counts."""
+        """Note that a message which was returned before is about to run: if its worker dies now, the delivery
+        counts."""
 
     def recover_worker(self, worker: str) -> int:
-        """Return at once the messages that a worker held which is known to be dead.
+        """Return the messages of a worker that is known to be dead, although its heartbeat has not expired.
 
         The header ``canvas_delivery_count`` counts deliveries: the first one of each message, and after that only those
         for which ``mark_started`` was called. So a message is not counted that was only held while another one killed

@@ -58,7 +58,7 @@ class ResultStore(Protocol):
     async def aread_prefix(self, task_ids: Sequence[str], size: int) -> list[bytes]: ...
 
     def store(self, stores: Sequence[ResultWrite]) -> None:
-        """Keep and announce records. A stored SUCCESS stays (protocol.md §5.1)."""
+        """Store and announce records. A stored SUCCESS stays (protocol.md §5.1)."""
 
     def forget(self, task_ids: Sequence[str]) -> None:
         """Delete records."""

@@ -25,7 +25,7 @@ class PartlySettled(OperationalError):
 
 
 class Settler(Protocol):
-    """Commits what tasks came to, across broker and results."""
+    """Commits the ends of tasks and chords, across broker and results."""
 
     def settle(
         self,
@@ -35,8 +35,8 @@ class Settler(Protocol):
     ) -> SettleReply:
         """End chords, commit settlements, each whole or not at all, and lease more, in the same exchange.
 
-        Where broker and results share a server all of it is one atomic call. Otherwise, per settlement: is
-        the lease held; records and parts (idempotent); then messages and ack in one atomic call.
+        Where broker and results share a server all of it is one atomic call. Otherwise, for each settlement: check that
+        the lease is held; write records and parts (idempotent); then commit messages and ack in one atomic call.
 
         Raises PartlySettled where one of several servers is away and something is left to settle.
         """
@@ -58,8 +58,8 @@ class Settler(Protocol):
         had parts, but no size for a long time."""
 
     def renew(self, every: float) -> int:
-        """Prolong the keys of the chords that live, which other workers may let expire sooner. Returns how many chords
-        were looked at.
+        """Prolong the keys of the chords that have not ended, which other workers may let expire sooner. Returns how
+        many chords were looked at.
 
         Of all callers together, one does so in ``every`` seconds; the others get 0.
         """

@@ -10,8 +10,8 @@ from canvas.model.settlement import SettleResult
 ORPHANS_AGAIN = 30.0
 """Seconds after which orphans that are not settled are handed out again."""
 MISSED_FOR = 3.0
-"""Seconds after the end of its last heartbeat from which on a silent worker counts as dead. One that lives tries each
-second to reach a server that was unreachable."""
+"""Seconds after its heartbeat has expired until a silent worker counts as dead. A live worker tries each second to
+reach a server that was unreachable."""
 MAY_COME_BACK = 60.0
 """Seconds in which a worker that counts as dead may still settle what it had begun, before others do."""
 FORGOTTEN_AFTER = 120.0
@@ -48,11 +48,11 @@ class Lease(NamedTuple):
 
 
 class LeaseReply(NamedTuple):
-    """The messages of a lease, and what the broker said beside them."""
+    """The messages of a lease, and facts that the broker sends along with them."""
 
     deliveries: list[Delivery]
     revocations_version: int
-    """Another number than before where anything was revoked since then."""
+    """A number that changes when anything is revoked."""
     clock_offset: float
     """Seconds by which the server's clock is ahead of this machine's; 0 where they agree."""
     passed_through: int = 0
@@ -90,7 +90,7 @@ class DeadLetter(NamedTuple):
 
 
 class Scheduled(NamedTuple):
-    """A deferred message."""
+    """A delayed message."""
 
     due: float
     """Unix time, seconds, by the server's clock."""

@@ -38,13 +38,13 @@ Pushes: TypeAlias = dict[str, list[bytes]]
 """The payloads to push, by the key of the list."""
 
 FULL_LIST = 100
-"""Messages of a list, for each worker, from which on no more are added of those that were deferred and are due."""
+"""Messages in a list, for each worker, that make it full: no more delayed messages are moved into it."""
 HELD_BACK_FOR = 2.0
-"""Seconds after which messages that are due are late: some are added to a list that has more, at each call."""
+"""Seconds after which messages that are due are late: each call moves some of them into a full list too."""
 
 
 class RedisBroker:
-    """The Broker of ``canvas.drivers.ports``, and the broker's half of a stepwise settler."""
+    """The Broker of ``canvas.drivers.ports``, and the broker's half of a settler in two steps."""
 
     codec: MessageCodec = ENVELOPE
     keys_type = BrokerKeys
@@ -173,7 +173,7 @@ class RedisBroker:
         return holds
 
     def _looks(self, settlement: Settlement) -> list[tuple[str, ...]]:
-        """Where the tag of a settlement is if its fence holds: in one of these hashes."""
+        """Commands that look for the tag of a settlement: it is in one of these hashes if its fence holds."""
         assert settlement.delivery is not None
         tag = settlement.delivery.tag
         leased, early_acked = (

@@ -65,7 +65,7 @@ class Subscription:
 
 
 class ReplyQueue:
-    """The Inbox of a queue of one's own."""
+    """The Inbox of a reply queue."""
 
     def __init__(self, link: RedisClient, key: str) -> None:
         self._link = link

@@ -109,7 +109,7 @@ class Panel(Inspection):
         if not self._app.conf.worker_pool_restarts:
             raise ValueError("Pool restarts not enabled")
         for name in modules or ():
-            # Only what the app itself has loaded: a message does not say what to import.
+            # Only modules that are loaded already: a message must not choose code to import.
             module = sys.modules.get(str(name))
             if module is None:
                 raise ValueError(f"{name}: expected a module that is loaded already")

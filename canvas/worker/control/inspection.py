@@ -1,4 +1,4 @@
-"""The commands of remote control that ask what a node is and does."""
+"""The remote control commands that report on a node and its tasks."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""Remote control: listens for commands that are broadcast, answers who asks (protocol.md §6)."""
+"""Remote control: receives broadcast commands, and replies to their senders (protocol.md §6)."""
 
 import re
 import threading
@@ -21,10 +21,10 @@ from canvas.worker.control.replies import NO_REPLY
 
 _LOOK_EVERY = 2.0
 _AT_ONCE = frozenset({"ping", "clock"})
-"""Commands that wait for nothing, and so are not made to wait for others."""
+"""Commands that need no answer from the pool: they do not wait for commands that came before them."""
 
 Reply: TypeAlias = tuple[str, str, Any]
-"""Exchange, routing key and ticket of who asks."""
+"""Exchange and routing key of the sender's reply queue, and the ticket of its command."""
 
 
 class CommandPanel(Protocol):

@@ -1,4 +1,4 @@
-"""Parts of what remote control commands answer (protocol.md §6)."""
+"""Parts of the replies to remote control commands (protocol.md §6)."""
 
 import resource
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ def described(task: Any, items: Any) -> str:
 
 
 def plain(value: Any) -> Any:
-    """A setting's value, as JSON has it."""
+    """A setting's value, in types that JSON has."""
     if isinstance(value, Mapping):
         return {str(key): plain(one) for key, one in value.items()}
     if isinstance(value, list | tuple | set | frozenset):

@@ -14,7 +14,7 @@ _PRIORITY = 6
 
 
 def scheduled(app: Canvas, hostname: str, queues: Collection[str]) -> list[dict[str, Any]]:
-    """``{eta, priority, request}`` of each deferred message of these queues, the first due first: of the 1,000 messages
+    """``{eta, priority, request}`` of each delayed message of these queues, the first due first: of the 1,000 messages
     that are due first in the broker. ``eta`` is in the app's time zone. Raises BrokerError."""
     found = []
     for entry in app.driver.admin.scheduled(_MOST):

@@ -9,7 +9,7 @@ from canvas.execution.background import BackgroundService
 
 _log = logging.getLogger("celery.worker.consumer")
 _LOOKS_EVERY = 1.0
-"""Seconds between two looks whether it is to stop."""
+"""Seconds between two checks whether to stop."""
 _PAUSE = 2.0
 """Seconds before it connects again."""
 
@@ -30,7 +30,7 @@ class Consuming:
         self.consumers: list[Any] = []
 
     def start(self) -> None:
-        """Consume from now on. Raises what the consumers' making raises."""
+        """Consume from now on. Raises the errors of the connection, and of the function that makes the consumers."""
         self._open()
         self._service.start()
 

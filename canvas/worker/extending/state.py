@@ -1,4 +1,4 @@
-"""``celery.worker.state``: what this worker does. The names are read when they are used.
+"""``celery.worker.state``: the requests of this worker, and their counts, read at each use.
 
 In the process of the node they cover all its processes; in a prefork child the task that runs there. Setting
 ``should_stop`` or ``should_terminate`` ends the worker.
@@ -86,7 +86,7 @@ revoked = Revoked()
 
 
 def enter_node(app: Canvas, pool: Pool, memory: SharedMemory) -> None:
-    """Let the names below be about this node."""
+    """Let this module report on a node."""
     _node[:] = [_Here(app, pool, memory, os.getpid())]
 
 
@@ -131,7 +131,7 @@ _LIVE: dict[str, Callable[[], Any]] = {
     "total_count": _total_count,
     "all_total_count": lambda: [sum(_total_count().values())],
 }
-"""The function that reads each name that is read at its use."""
+"""By name, the functions that read the values of this module."""
 should_stop: Any = None
 should_terminate: Any = None
 

@@ -15,7 +15,7 @@ _log = logging.getLogger("celery.worker")
 _ENDS_WITHIN = 5.0
 """Seconds for which the worker's stop waits for a function that runs."""
 _CLOCK_STEP = 0.01
-"""Seconds by which the clocks differ when one of them was set."""
+"""Seconds. A larger change of the offset between the clocks means that one of them was set."""
 
 
 class Entry:

@@ -76,13 +76,13 @@ class AsyncioPool:
             await asyncio.wait([one.task for one in self._at_work.values()], timeout=SIGNALS_WITHIN)
 
     def _only_awaits(self) -> bool:
-        """Whether the worker stops, and all that runs awaits results, which may be those of tasks it does not start."""
+        """Whether the worker stops and each task that runs awaits results, perhaps of tasks that it starts no more."""
         return (
             self._consumer.stopping and bool(self._taken) and all(slot.awaits_results for slot in self._taken.values())
         )
 
     def _return_all(self) -> None:
-        """End what awaits results, so that it runs again elsewhere."""
+        """End the tasks that await results, so that they run again elsewhere."""
         for number in self._taken:
             self._at_work[number].return_to_queue()
 
@@ -93,7 +93,7 @@ class AsyncioPool:
             while True:
                 self._slots.take()
                 found = [buffer.get()]
-                # Each call into the loop wakes it by a byte in a pipe: what is at hand goes in one.
+                # Each call into the loop wakes it by a byte in a pipe: one call passes all the work at hand.
                 while found[-1] is not None and not buffer.empty() and self._slots.any_free():
                     self._slots.take()
                     found.append(buffer.get())
@@ -132,6 +132,6 @@ class AsyncioPool:
 def _forget_threads() -> None:
     """Let a forked process end without joining the threads of executors, as Python does.
 
-    It has none of them but the one that forked it, which cannot join itself: the process would exit with 1.
+    Of these threads it has only the one that forked, which cannot join itself: the process would exit with 1.
     """
     vars(thread).get("_threads_queues", {}).clear()

@@ -1,4 +1,4 @@
-"""How many slots a node needs: between two bounds, by how much work there is (Celery's ``--autoscale``)."""
+"""Adjusts the number of a node's slots to its work, between two bounds (Celery's ``--autoscale``)."""
 
 import os
 import time
@@ -51,12 +51,12 @@ class Autoscaler:
         return _LOOK_EVERY
 
     def _demand(self) -> int:
-        """Tasks that run or wait."""
+        """The number of tasks that run or wait."""
         admin = self._app.driver.admin
         return self._memory.active + sum(admin.queue_length(queue) for queue in list(self._plan.queues))
 
     def change(self, most: int | None, fewest: int | None) -> None:
-        """Other bounds. Raises ValueError when they contradict each other."""
+        """Set other bounds; ``None``: as they are. Raises ValueError when they contradict each other."""
         most = self._most if most is None else int(most)
         fewest = min(self._fewest, most) if fewest is None else int(fewest)
         if not 1 <= fewest <= most:
@@ -64,5 +64,5 @@ class Autoscaler:
         self._most, self._fewest = most, fewest
 
     def stats(self) -> dict[str, Any]:
-        """The bounds, and how things are (protocol.md §6)."""
+        """The bounds, the number of slots, and the number of running tasks (protocol.md §6)."""
         return {"max": self._most, "min": self._fewest, "current": self._plan.concurrency, "qty": self._memory.active}

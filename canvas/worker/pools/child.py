@@ -82,7 +82,7 @@ def serve(app: Canvas, plan: WorkerOptions, origin: Origin, shared: SharedWait) 
     wait = origin.wait if app.driver.broker.shares_waits else None
     process = WorkerProcess(app, plan, 1, origin.worker, origin.memory, origin.row, channel.send_final_stats, wait)
     process.handle_signals()
-    # A terminal's Ctrl-C reaches every process of the group; the parent passes on what it means.
+    # A terminal's Ctrl-C reaches every process of the group; the parent sends its children the signal that they obey.
     handle({signal.SIGINT: ignore})
     signal.pthread_sigmask(signal.SIG_SETMASK, origin.mask)
     end_with_parent(origin.parent)

@@ -1,6 +1,6 @@
-"""Questions from a parent to its child processes, over a pair of sockets each: one JSON line each way, numbered.
+"""Commands from a parent to its child processes, and the answers: numbered lines of JSON over a pair of sockets each.
 
-What a child reports unasked as it ends has number 0.
+The statistics that a child sends when it ends, without a command, have number 0.
 """
 
 import json
@@ -16,7 +16,7 @@ from canvas.worker.pools.child_commands import ChildCommand, from_wire, to_wire
 
 _CHUNK = 65_536
 _LOOK_EVERY = 0.02
-"""Seconds after which one who asks looks for an answer that another one's reading has brought."""
+"""Seconds after which a thread that waits for an answer checks whether another thread has read it."""
 
 
 class ChildEnd:
@@ -67,7 +67,7 @@ class ChildChannel:
         self._final_stats: dict[str, Any] = {}
 
     def close_child_end(self) -> None:
-        """In the parent, after the fork."""
+        """In the parent, after the fork: close the child's end."""
         self._child_end.close()
         # With a timeout, recv() waits for it whatever its flags say.
         self._socket.setblocking(False)
@@ -88,7 +88,8 @@ class ChildChannel:
         return self._socket.fileno()
 
     def send(self, command: ChildCommand, within: float) -> int | None:
-        """Ask; the question's number, or ``None`` when the child is gone or reads nothing for ``within`` seconds."""
+        """Send a command. Returns its number, or ``None`` when the child is gone or reads nothing for ``within``
+        seconds."""
         with self._writing:
             self._number += 1
             try:
@@ -112,7 +113,7 @@ class ChildChannel:
                     raise TimeoutError("the child does not read") from None
 
     def answered(self, number: int) -> bool:
-        """Whether there is nothing more to wait for."""
+        """Whether the answer is there, or the child is gone."""
         self._receive()
         return number in self._answers or self._gone
 
@@ -131,7 +132,7 @@ class ChildChannel:
         return self._final_stats
 
     def _receive(self) -> None:
-        """Read what has come."""
+        """Read the answers that have come."""
         with self._lock:
             while not self._gone:
                 try:

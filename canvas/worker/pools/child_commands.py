@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 @dataclass(frozen=True, slots=True)
 class ReportState:
-    """Answer with the tasks that run, those held, and how many have begun."""
+    """Answer with the tasks that run, the tasks that are prefetched, and how many of each name have begun."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class ReadRevoked:
 
 @dataclass(frozen=True, slots=True)
 class AdoptOrphans:
-    """Settle what dead workers have left."""
+    """Settle the orphans of dead workers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class ConsumeQueues:
 
 @dataclass(frozen=True, slots=True)
 class SwitchEvents:
-    """Send task events, or do not."""
+    """Send task events, or stop sending them."""
 
     on: bool
 

@@ -71,7 +71,7 @@ class Children:
 
     @property
     def may_fork(self) -> bool:
-        """Whether the system has not refused a process a moment ago."""
+        """Whether to try another fork: not for a moment after the system has refused a process."""
         return time.monotonic() >= self._fork_after
 
     def fork(self) -> ChildProcess | None:

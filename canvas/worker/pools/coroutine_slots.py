@@ -43,7 +43,7 @@ class CoroutineSlots:
         return not self._free.empty()
 
     async def start(self) -> None:
-        """A task starts in a slot that was taken for it, or in the next one, where that has been taken from it."""
+        """Start a task in the slot that was taken for it, or in the next free one if another task has got that slot."""
         if self._surplus and self._running >= self._count:
             self._surplus -= 1
             await self._queue_up(self._starting)
@@ -51,7 +51,7 @@ class CoroutineSlots:
             self._running += 1
 
     def leave(self) -> None:
-        """A task that ran needs its slot no more."""
+        """Free the slot of a task that ran."""
         self._running -= 1
         self._pass_on()
 
@@ -143,7 +143,7 @@ class TaskSlot:
         return True
 
     def end(self) -> None:
-        """The task is over, though what it has begun beside it may wait on."""
+        """The task is over. Coroutines that it has started may still await results."""
         self._over = True
         if self._waits:
             self._consumer.resume(self._number)

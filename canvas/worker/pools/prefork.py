@@ -1,7 +1,7 @@
 """The prefork pool: a parent that forks children, each a worker process of one slot, and replaces the dead.
 
-No work passes through the parent: children lease for themselves. The parent keeps their leases alive (it knows
-that they live even when their interpreter is busy in C code), and gives back at once what a dead child held.
+No work passes through the parent: children lease for themselves. The parent keeps their leases alive (it knows that
+they live even when their interpreter is busy in C code), and returns the messages of a dead child at once.
 """
 
 import gc
@@ -80,7 +80,7 @@ class Prefork:
         return [answer for answer in answers.values() if answer is not None]
 
     def _workers_to_renew(self) -> list[str]:
-        """The workers to be renewed at the broker: the owner of the inbox, and the children that may hold something.
+        """The workers to be renewed at the broker: the worker of the shared wait, and children that may hold a message.
 
         A child that has waited for some time holds nothing. The broker forgets it; it registers again before it leases.
         """
@@ -107,7 +107,7 @@ class Prefork:
                 one.row.renew(renewal)
 
     def _have_orphans_adopted(self) -> None:
-        """Have one child, idle where possible, settle what dead workers have left."""
+        """Have one child, idle where possible, settle the orphans of dead workers."""
         children = list(self._children)
         idle = [one for one in children if one.row.waits]
         for one in random.sample(idle or children, 1) if children else ():
@@ -173,7 +173,8 @@ class Prefork:
 
     def _wind_down(self, exc: BaseException) -> None:
         """Stop, as a signal would stop the node, because of an exception: children that still run tasks would be killed
-        with this process. The others go on when a part fails, which is reported once until it succeeds again."""
+        with this process. If a part of this fails, the others go on; the failure is reported once until the part
+        succeeds again."""
         emit("worker.crashed", worker=self._plan.hostname, exc=exc)
         self._stop(cold=isinstance(exc, WorkerTerminate))
         parts: dict[str, Callable[[], object]] = {
@@ -223,7 +224,7 @@ class Prefork:
         self._attempt(lambda: self._app.driver.recovery.rest(worker))
 
     def _attempt(self, call: Callable[[], R]) -> R | None:
-        """Call the broker once; an outage is reported, and the broker notices it later."""
+        """Call the broker once. An outage is reported; the missing heartbeat then shows that the child is gone."""
         try:
             return call()
         except BrokerError as exc:
@@ -253,7 +254,7 @@ class Prefork:
 
 @contextmanager
 def _frozen() -> Iterator[None]:
-    """Keep the objects that are loaded by now: children need not look at them for garbage, and share their memory."""
+    """Exempt the objects that are loaded by now from garbage collection: children go on sharing their memory."""
     already = gc.get_freeze_count()
     gc.collect()
     gc.freeze()

@@ -1,4 +1,4 @@
-"""A slot: takes a piece of work, sends it down the pipeline, and hands over its settlement; again."""
+"""A slot: repeatedly takes work, passes it through the pipeline, and hands the settlement to the consumer loop."""
 
 from collections.abc import Callable
 

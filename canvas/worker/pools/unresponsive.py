@@ -24,7 +24,7 @@ _GRACE = 1.0
 
 
 class UnresponsiveChildren:
-    """The parent's part in the place of children that do not do theirs."""
+    """Reports the state of children that do not respond, ends their tasks, and kills them."""
 
     def __init__(self, app: Canvas, hostname: str, children: Children) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""The connection to the node that serves one slot, wherever that is."""
+"""A client for the node that serves one slot, also after the slot has moved to another node."""
 
 from __future__ import annotations
 
@@ -207,7 +207,7 @@ class SlotClient(RedisClient):
 
 
 class _Tries:
-    """One call, as often as it is made."""
+    """The tries of one call."""
 
     def __init__(self, cluster: Cluster, slot: int, retry: bool) -> None:
         self._cluster = cluster
@@ -217,7 +217,7 @@ class _Tries:
         self._pauses = pauses()
 
     def pause(self, exc: SlotNotServed | OperationalError) -> float:
-        """Seconds until the next try. Raises the error of canvas when there is to be none.
+        """Seconds until the next try. Raises the error as one of canvas when there is no further try.
 
         A call that a node has refused had no effect, and is made again even where it must not be made twice.
         """
@@ -241,10 +241,10 @@ class _Tries:
         try:
             self._cluster.refresh()
         except OperationalError:
-            return  # no node answers now: the next try says so
+            return  # no node answers now: the next try raises the error
 
     def _misread(self, exc: SlotNotServed) -> BrokerError:
-        """The keys of a call are of one slot: what refuses it for several does not read their hash tags."""
+        """The error of a call that was refused for keys of several slots: they are of one, so a proxy misreads them."""
         return BrokerError(
             f"Redis {self._cluster.where()} refused: {exc.refusal}. The keys are of one slot, so a proxy in between "
             "does not read their hash tags: name the nodes themselves in the URL"

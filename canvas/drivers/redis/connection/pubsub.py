@@ -1,4 +1,4 @@
-"""A subscription that notices when its connection leads nowhere any more."""
+"""A subscription that notices when its connection is cut off."""
 
 import time
 from typing import Any, NamedTuple
@@ -76,7 +76,7 @@ class PubSub:
         return Pushed(reply[0].decode(), reply[-2] or b"", reply[-1])
 
     def leave(self) -> bool:
-        """Listen to nothing any more; False when it was cut off."""
+        """Unsubscribe from all channels; False when the connection was cut off."""
         try:
             self._send("UNSUBSCRIBE")
         except OSError as exc:

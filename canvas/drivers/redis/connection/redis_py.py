@@ -91,7 +91,7 @@ def translated() -> Iterator[None]:
     except tuple(_OF_CLUSTERS) as exc:
         raise NotServed(f"{_OF_CLUSTERS[type(exc)]} {exc}") from None
     except redis.exceptions.AuthenticationError as exc:
-        # To redis' classes it is a lost connection, but trying again does not help.
+        # redis-py takes it for a lost connection, but trying again does not help.
         raise Refusal(str(exc)) from None
     except redis.exceptions.TimeoutError as exc:
         raise TimeoutError(str(exc)) from None

@@ -1,4 +1,4 @@
-"""redis-py's connections, which say at once that the scheme of a server's URL is wrong about TLS."""
+"""redis-py's connections, with an error for a URL whose scheme is wrong about TLS."""
 
 import asyncio
 import socket
@@ -23,7 +23,7 @@ from canvas.drivers.redis.connection.tls import (
 
 
 def _may_lack_tls(error: BaseException | None) -> bool:
-    """Whether a server that a TLS handshake failed with so may not know TLS at all."""
+    """Whether a server with which a TLS handshake ended in this error may not have TLS at all."""
     return isinstance(error, OSError) and not isinstance(error, ssl.SSLCertVerificationError)
 
 
@@ -49,7 +49,7 @@ class _Secured:
 
 
 class _SecuredAwaited:
-    """Over TLS, on an event loop, where redis-py makes errors of every class of ``_connect`` to lost connections."""
+    """Over TLS, on an event loop, where redis-py turns each error of ``_connect`` into that of a lost connection."""
 
     _without_tls = WITHOUT_TLS
     _refusal: redis.exceptions.RedisError | None = None

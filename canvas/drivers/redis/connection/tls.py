@@ -1,5 +1,5 @@
-"""Finds out whether a server that a connection to could not be opened has TLS where its URL has none, or the other way
-round. Neither side of such a connection gets an error that names the cause, and a plain Redis does not even answer.
+"""Finds out, after a connection has failed, whether the server has TLS and its URL has not, or the other way round.
+Neither side of such a connection gets an error that names the cause, and a plain Redis does not even answer.
 """
 
 import socket
