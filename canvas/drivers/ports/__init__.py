@@ -1,9 +1,9 @@
 """The interface between canvas and the servers that it uses: the parts of a driver.
 
 :class:`Broker` keeps messages and leases, :class:`Bus` carries broadcasts and replies, :class:`Admin` shows and changes
-what a broker holds, :class:`Coordination` is state that all workers share, :class:`Recovery` knows which workers live.
-:class:`ResultStore`, :class:`ChordStore` and :class:`RunRecords` keep records, the parts of chords, and runs of
-workflows. :class:`Settler` commits settlements across them. Everything here speaks in bytes and in the words of
+the contents of a broker, :class:`Coordination` is state that all workers share, :class:`Recovery` knows which workers
+live. :class:`ResultStore`, :class:`ChordStore` and :class:`RunRecords` keep records, the parts of chords, and runs of
+workflows. :class:`Settler` commits settlements across them. All parts take and return bytes and the values of
 ``canvas.model``; no driver knows what a task is. Every driver passes ``canvas.testing.contract``, which has a class for
 each part.
 

@@ -36,16 +36,18 @@ class BrokerKeys:
         self.delayed_messages = f"{prefix}canvas:delayed:messages"
         """hash id → list and payload; entries go when they are enqueued."""
         self.workers = f"{prefix}canvas:workers"
-        """hash worker → lists it consumes; an entry goes when the worker leaves or is reaped."""
+        """hash worker → lists it consumes; an entry goes when the worker is unregistered or recovered."""
         self.silent_since = f"{prefix}canvas:workers:silent_since"
-        """hash worker → unix time since which it has sent no heartbeat; an entry goes with the next one, or with it."""
+        """hash worker → unix time since which it has sent no heartbeat; an entry goes with its next heartbeat, or with
+        the worker's registration."""
         self.recovered = f"{prefix}canvas:workers:recovered"
-        """zset worker that was recovered, when, and its lists, JSON → when to look whether it holds anything again; an
+        """zset worker that was recovered, when, and its lists, JSON → when to check whether it holds anything again; an
         entry goes when it does, when the worker is back, or after a day."""
         self.recovery_lock = f"{prefix}canvas:lock:recovery"
         """Lock with a TTL of seconds."""
         self.alive = f"{prefix}canvas:alive"
-        """zset of chords that live, by when they count as abandoned (unix time); entries go when a chord ends."""
+        """zset of chords that have not ended, by when they count as abandoned (unix time); entries go when a chord
+        ends."""
         self.write_check = f"{prefix}canvas:write_check"
         """Never exists: named in a command that shows whether the server takes writes."""
 
@@ -92,7 +94,7 @@ class BrokerKeys:
         return f"{self.prefix}{self._fanout}{exchange}{topic}"
 
     def heartbeat(self, worker: str) -> str:
-        """Heartbeat: lives for the lease TTL."""
+        """Heartbeat: expires after the TTL of leases."""
         return f"{self.prefix}canvas:worker:{worker}:heartbeat"
 
     def leases(self, worker: str) -> str:
@@ -105,16 +107,16 @@ class BrokerKeys:
 
     @property
     def orphans(self) -> str:
-        """zset of dead workers, by when what they had begun is settled by others."""
+        """zset of dead workers, by the time from which other workers may settle their orphans."""
         return f"{self.prefix}canvas:orphans:workers"
 
     @property
     def orphan_reasons(self) -> str:
-        """hash tag → why its process was killed, until it is settled."""
+        """hash tag of an orphan → why its process was killed, until the orphan is settled."""
         return f"{self.prefix}canvas:orphans:reasons"
 
     def redelivered_running(self, worker: str) -> str:
-        """set of tags of messages that run and had been given back before; goes with the worker."""
+        """set of tags of messages that run and had been returned before; goes with the worker."""
         return f"{self.prefix}canvas:redelivered_running:{worker}"
 
     @property
@@ -124,11 +126,11 @@ class BrokerKeys:
 
     @property
     def revoked_version(self) -> str:
-        """counter of changes to the revoked."""
+        """counter of changes of the revocations."""
         return f"{self.prefix}canvas:revoked:version"
 
     def rate_limit(self, key: str) -> str:
-        """When the next turn of a rate-limited key is; lives until then."""
+        """When the next start of a rate-limited key is; expires then."""
         return f"{self.prefix}canvas:rate_limit:{key}"
 
     def permits(self, key: str) -> str:
@@ -161,11 +163,11 @@ class BrokerKeys:
         return f"{self.prefix}canvas:schedule:{name}"
 
     def unique(self, key: str) -> str:
-        """Lock of a unique task: the id of the one under way; lives as long as the task says."""
+        """Lock of a unique task: the id of the one under way; expires after the task's ``unique_for``."""
         return f"{self.prefix}canvas:unique:{key}"
 
     def prefetched(self, worker: str, list_key: str) -> str:
-        """list: a message moved aside while waiting; goes when leased, returned, or reaped."""
+        """list of messages that a wait has moved aside; they go when leased, returned, or recovered."""
         return f"{self.prefix}canvas:prefetched:{worker}:{list_key}"
 
     def dead_letters(self, queue: str) -> str:
@@ -173,11 +175,11 @@ class BrokerKeys:
         return f"{self.prefix}canvas:dead_letters:{queue}"
 
     def idempotency(self, guard: str) -> str:
-        """Guard of calls that send: the last one's token; lives an hour after it."""
+        """Guard of calls that send: the last one's token; expires an hour after it."""
         return f"{self.prefix}canvas:idempotency:{guard}"
 
     def dispatched(self, group_id: str) -> str:
-        """Guard of a chord's body where results are on another server; lives a day."""
+        """Guard of a chord's body where results are on another server; expires after a day."""
         return f"{self.prefix}canvas:chord:dispatched:{group_id}"
 
 
@@ -197,7 +199,7 @@ class ResultKeys:
         """zset group → since when it is ready."""
 
         self.unsized = f"{self.ready}:unsized"
-        """hash group → what ending its chord needs, of chords with parts whose size is unknown."""
+        """hash group → the callback of its chord, of chords with parts whose size is unknown."""
         self.unsized_index = f"{self.ready}:unsized:index"
         """zset group → when its chord counts as lost (unix time)."""
         self.alive = f"{prefix}canvas:alive"
@@ -215,7 +217,8 @@ class ResultKeys:
         return key.removeprefix(self.task(""))
 
     def run(self, run: str) -> str:
-        """hash of what a workflow's run is: words about it, its attempt, its nodes in chunks; lives as results do."""
+        """hash of a workflow's run: its metadata, its attempt, its nodes in chunks, its mailboxes; expires like a
+        result."""
         return f"{self.prefix}canvas:run:{run}"
 
     @property

@@ -1,4 +1,5 @@
-"""Giving leases back: by their holder, for a dead worker, and for Celery's dead workers (protocol.md §1.4, §1.5)."""
+"""Returns leased messages: for their holder, for a dead worker, and for Celery's dead workers (protocol.md §1.4,
+§1.5)."""
 
 import json
 import time
@@ -22,10 +23,11 @@ from canvas.model.settlement import Orphan
 
 _AT_ONCE = 500
 _REAPER_TTL = 1_000
-"""Milliseconds. Two at once only do the work twice; one that was killed over it keeps all others from it."""
+"""Milliseconds. A process that was killed keeps the others from recovering for this time; two at once do the work
+twice."""
 _VISIBILITY_SWEEP_EVERY = 60.0
 _MUTEX_TTL = 300_000
-_BEGUN_FOR = 86_400
+_ORPHANS_FOR = 86_400
 _STARTED_FOR = 7 * 86_400
 """Seconds for which it is known that a message had started."""
 
@@ -82,8 +84,8 @@ class LeaseRecovery:
         return tag_of(worker, number)
 
     def give_back(self, worker: str, given: Sequence[list[Any]], silent: bool = False) -> int:
-        """Give back ``[tag, payload, list, …]`` leases; ``silent``: only if the worker sends no heartbeats. Returns how
-        many were still held."""
+        """Return the messages of ``[tag, payload, list, …]`` leases; ``silent``: only if the worker sends no
+        heartbeats. Returns how many were still held."""
         keys = self._keys
         held = [keys.unacked, keys.unacked_index, keys.leases(worker), keys.early_acked(worker)]
         held += [keys.heartbeat(worker)] if silent else []
@@ -92,7 +94,7 @@ class LeaseRecovery:
     def give_back_tags(
         self, worker: str, tags: Sequence[str], count_delivery: bool = False, silent: bool = False
     ) -> int:
-        """Give back leases by tag, in order, marked as delivered before; ``silent``: see ``give_back``."""
+        """Return the messages of leases by tag, in order, marked as delivered before; ``silent`` as above."""
         total = 0
         started = {tag.decode() for tag in self._link.command("SMEMBERS", self._keys.redelivered_running(worker))}
         for start in range(0, len(tags), _AT_ONCE):
@@ -119,34 +121,35 @@ class LeaseRecovery:
         silent: bool = False,
         lists: Sequence[str] = (),
     ) -> int:
-        """Return all messages that one worker held to their queues, and forget the worker. Other workers settle the
-        tasks that it had begun, ``orphans_in`` seconds from now. ``silent``: only if it sends no heartbeats, as it did
-        not before. ``lists``: those that it consumed, if it is not registered."""
+        """Return all messages that one worker held to their queues, and unregister the worker. Other workers may settle
+        its orphans ``orphans_in`` seconds from now. ``silent``: only if it still sends no heartbeats. ``lists``: those
+        that it consumed, if it is not registered."""
         tags = sorted(
             (tag.decode() for tag in self._link.command("SMEMBERS", self._keys.leases(worker))), key=number_of_tag
         )
         total = self.give_back_tags(worker, tags, count_delivery, silent)
         registered = self._link.command("HGET", self._keys.workers, worker)
         lists = json.loads(registered) if registered else lists
-        total += self._empty(worker, lists)
+        total += self._return_prefetched(worker, lists)
         entry = Recovered(worker, self._link.time(), lists).entry if count_delivery else ""
         self._forget(worker, tags, orphans_in, silent, entry)
         return total
 
     def _forget(self, worker: str, tags: Sequence[str], orphans_in: float, silent: bool, entry: str) -> bool:
-        """Forget a worker whose leases with these tags were returned. False where it lives."""
+        """Unregister a worker whose leases with these tags were returned. False where ``silent`` is true and it sends
+        heartbeats."""
         keys = self._keys
         of_it = [keys.heartbeat(worker), keys.workers, keys.silent_since, keys.leases(worker), keys.early_acked(worker)]
         of_all = [keys.orphans, keys.recovered]
-        arguments = [worker, int(silent), pack(list(tags)), orphans_in, _BEGUN_FOR, entry, FIRST_LOOK, 2 * LOOKED_FOR]
+        arguments = [worker, int(silent), pack(list(tags)), orphans_in, _ORPHANS_FOR, entry, FIRST_LOOK, 2 * LOOKED_FOR]
         return bool(self._link.call("forget_worker", [*of_it, *of_all, *self._goes_with(worker)], arguments))
 
     def _goes_with(self, worker: str) -> list[str]:
-        """Further keys that go with a worker."""
+        """Further keys that are deleted with a worker."""
         return [self._keys.redelivered_running(worker)]
 
-    def _empty(self, worker: str, lists: Sequence[str]) -> int:
-        """Return what the waits of a worker moved aside from these lists. Returns how many."""
+    def _return_prefetched(self, worker: str, lists: Sequence[str]) -> int:
+        """Return the messages that the waits of a worker moved aside from these lists. Returns how many."""
         total = 0
         for key in lists:
             while self._link.command("LMOVE", self._keys.prefetched(worker, key), key, "LEFT", "RIGHT") is not None:
@@ -210,7 +213,7 @@ class LeaseRecovery:
                 # The recovery of another may have taken long, or been repeated while the server was unreachable to all.
                 if self._link.command("EXISTS", keys.heartbeat(name)) or not self._link.absence.over_for(MISSED_FOR):
                     continue
-                # Perhaps it was only out of reach, and settles what it has begun when it is back.
+                # It may only be unreachable, and settle its tasks when it is back.
                 total += self.recover(name, count_delivery=True, orphans_in=MAY_COME_BACK, silent=True)
         for one in self._recovered.holding():
             total += self.recover(one.worker, True, MAY_COME_BACK, silent=True, lists=one.lists)
@@ -264,7 +267,7 @@ class LeaseRecovery:
         return total
 
     def _unowned(self, limit: float) -> list[str]:
-        """Leases whose worker is not registered: the server forgot it, and it died before it beat again."""
+        """Leases whose worker is not registered: the server lost it, and it died before its next heartbeat."""
         keys = self._keys
         old = self._link.command("ZRANGE", keys.unacked_index, 0, limit, "BYSCORE")
         tags = [tag.decode() for tag in old if tag.startswith(b"canvas:")]

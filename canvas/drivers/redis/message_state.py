@@ -54,7 +54,7 @@ class StateKeys(BrokerKeys):
         return f"{self.prefix}canvas:message:{message_id}"
 
     def detached(self, worker: str) -> str:
-        """set of the tags of leases whose messages the broker has no more; goes with the worker."""
+        """set of the tags of leases whose messages the broker has lost; goes with the worker."""
         return f"{self.prefix}canvas:detached:{worker}"
 
     def outbox_of(self, worker: str) -> str:
@@ -169,7 +169,7 @@ class StateBroker(RedisBroker):
 
     def _counted_payload(self, delivery: Delivery, mark: str) -> bytes | None:
         if mark == delivery.tag:
-            # The answer to an earlier call was lost: what that has leased is counted already.
+            # The reply to an earlier call was lost: the message that it leased is counted already.
             record = self.link.command("HGET", self.keys.unacked, mark)
             lease = opened(record) if record is not None else None
             return lease[2] if lease is not None else None
@@ -255,7 +255,7 @@ class StateBroker(RedisBroker):
 
 
 def _record(delivery: Delivery) -> bytes:
-    """As a lease is kept in ``unacked``."""
+    """The record of a lease in ``unacked``."""
     payload = delivery.payload
     if not payload.startswith(b"{"):
         payload = json.dumps(payload.decode("utf-8", "surrogateescape")).encode()

@@ -1,4 +1,4 @@
-"""Waiting for messages without popping them: BLMOVE into this worker's inbox (docs/decisions/0003)."""
+"""Waits for messages without popping them: BLMOVE into this worker's prefetched lists (docs/decisions/0003)."""
 
 import math
 import os
@@ -44,8 +44,8 @@ class QueueWait:
         self.outstanding: dict[str, float] = {}
         """Lists with a BLMOVE under way, by when that must have been answered."""
         self.arrived: set[str] = set()
-        """Lists of which a message was moved into the inbox. A lease of a forked process may read the parent's: only
-        ``blocked`` knows."""
+        """Lists of which a message was moved into a prefetched list. After a fork these are the parent's, until
+        ``_ready``."""
         self._worker = ""
         self._selector: selectors.BaseSelector | None = None
         self._pipe: tuple[int, int] | None = None
@@ -65,7 +65,7 @@ class QueueWait:
         return self._selector
 
     def blocked(self, worker: str) -> set[str]:
-        """The lists whose inbox may hold a message."""
+        """The lists whose prefetched list may hold a message."""
         if self._pid != os.getpid():
             return set()
         return self.arrived.union(self.outstanding)
@@ -142,7 +142,7 @@ class QueueWait:
         return 0
 
     def _collect(self, key: str) -> bool:
-        """Read a BLMOVE's reply. Returns whether it moved a message. One that ran out is armed again."""
+        """Read a BLMOVE's reply. Returns whether it moved a message. One that timed out is sent again."""
         moved = self._connections[key].receive() is not None
         del self.outstanding[key]
         if moved:
@@ -170,11 +170,11 @@ class QueueWait:
             return  # the pipe is full of wake-ups already
 
     def cleared(self, lists: Iterable[str]) -> None:
-        """A lease has looked into the inboxes of these lists first, and has left nothing there."""
+        """Note that a lease has emptied the prefetched lists of these lists."""
         self.arrived.difference_update(lists)
 
     def release_prefetched(self, worker: str) -> int:
-        """Give back what arrived and was not leased."""
+        """Return the messages that arrived and were not leased."""
         if self._selector is None or self._pid != os.getpid():
             return 0
         self._collect_all(ready.data for ready, _ in self._selector.select(0) if ready.data is not None)
@@ -187,7 +187,8 @@ class QueueWait:
         return returned
 
     def _collect_all(self, keys: Iterable[str]) -> None:
-        """Read these replies. Wires that the server has cut are of no more use: what they moved is in the inbox."""
+        """Read these replies. If the server has cut the connections, close them: their messages are in the prefetched
+        lists."""
         try:
             for key in keys:
                 with self._homes[key].link.errors():
@@ -201,7 +202,7 @@ class QueueWait:
         del self.outstanding[key]
 
     def _drop(self) -> None:
-        """Close the connections; messages that they moved stay in the inbox, which the next lease reads."""
+        """Close the connections. Messages that they moved stay in the prefetched lists, which the next lease reads."""
         self.arrived.update(self.outstanding)
         self._close_idle(list(self._connections))
         self.outstanding.clear()
@@ -226,13 +227,14 @@ class QueueWait:
             self._collect_all(key for key in ready if key is not None)
 
     def end(self, worker: str) -> None:
-        """Let the server move nothing more, and return what arrived and was not leased; the connections stay."""
+        """Let the server move no more messages, and return those that were not leased; the connections stay."""
         if self._pid == os.getpid() and self._selector is not None:
             self._cancel()
             self.release_prefetched(worker)
 
     def close(self, worker: str | None = None) -> None:
-        """Close connections and pipe; what arrived and was not leased goes back."""
+        """Close connections and pipe. With a worker, the messages that arrived and were not leased return to their
+        queues."""
         if self._pid != os.getpid():
             return
         if worker is not None:

@@ -1,8 +1,8 @@
 """Workers that were recovered and may hold something again.
 
-A request may have been on its way to the server when its process was killed, and may come after the recovery. A process
-that gets no processor for long is taken for dead, and may take messages before it sends a heartbeat again. If it is
-killed then, no other worker has it in its list of workers; so those that were recovered are looked at for some time.
+A request may have been on its way to the server when its process was killed, and may arrive after the recovery. A
+process that gets no processor for long is taken for dead, and may take messages before it sends a heartbeat again. If
+it is then killed, it is not registered any more; so workers that were recovered are checked for some time.
 """
 
 import json
@@ -13,10 +13,11 @@ from canvas.drivers.redis.connection.client import RedisClient
 from canvas.drivers.redis.keys import BrokerKeys
 
 FIRST_LOOK = 2.0
-"""Seconds after a recovery. Each further look is after twice the time since the recovery, up to ``_LONGEST``."""
+"""Seconds from a recovery to the first check. Each further check is after twice the time since the recovery, at most
+``_LONGEST`` seconds after the one before."""
 _LONGEST = 600.0
 LOOKED_FOR = 86_400
-"""Seconds for which a worker is looked at."""
+"""Seconds for which a worker is checked."""
 _AT_ONCE = 100
 
 
@@ -31,24 +32,24 @@ class Recovered(NamedTuple):
 
     @property
     def entry(self) -> str:
-        """As it stands in the sorted set."""
+        """Its entry in the sorted set."""
         return json.dumps(self)
 
 
 class RecoveredWorkers:
-    """The looks at them."""
+    """Finds recovered workers that hold something again."""
 
     def __init__(self, link: RedisClient, keys: BrokerKeys) -> None:
         self._link = link
         self._keys = keys
 
     def any_due(self) -> bool:
-        """Whether the look at one of them is due."""
+        """Whether the check of one of them is due."""
         return bool(self._link.command("ZCOUNT", self._keys.recovered, "-inf", self._link.time()))
 
     def holding(self) -> list[Recovered]:
-        """Of those whose look is due, the workers that hold something and send no heartbeats. The next look at the
-        others is later; those that are registered again are looked at no more."""
+        """Of the workers whose check is due, those that hold something and send no heartbeats. Workers that are
+        registered or send heartbeats again are checked no more, the others later."""
         now, key = self._link.time(), self._keys.recovered
         entries = self._link.command("ZRANGE", key, "-inf", now, "BYSCORE", "LIMIT", 0, _AT_ONCE)
         found = []

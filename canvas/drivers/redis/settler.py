@@ -75,7 +75,7 @@ class RedisSettler:
         try:
             return carry(message.payload, self._packing.lists_of(message), sources)
         except UNWRITABLE:
-            return None  # packing it says why it cannot be sent
+            return None  # pack_each reports why it cannot be sent
 
     def publish_with_chords(
         self, chord_starts: Sequence[ChordStart], messages: Sequence[Publish], delays: Delays = None

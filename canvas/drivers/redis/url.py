@@ -15,7 +15,7 @@ _CONNECTION = ("socket_timeout", "socket_connect_timeout", "socket_keepalive", "
 _BOOLEAN = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 _HOSTED = ("redis", "rediss", "sentinel")
 _WITHOUT_EFFECT = frozenset({"retry_on_timeout", "protocol"})
-"""Options of redis-py's that are canvas' own to decide."""
+"""Options of redis-py that have no effect, because canvas decides them."""
 _OF_URLS = ("virtual_host", "db", "username", "password")
 _REQUIREMENTS = ("none", "optional", "required")
 _FILES = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile")
@@ -33,7 +33,7 @@ OPTIONS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A server: by host and port, by socket path, or by sentinels and the name of what they watch."""
+    """A server: by host and port, by socket path, or by sentinels and the name of their master."""
 
     host: str = "localhost"
     port: int = 6379

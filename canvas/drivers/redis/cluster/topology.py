@@ -74,9 +74,9 @@ class Cluster:
     def at(self, target: str) -> RedisClient:
         """The node at ``host:port``; a host that is not named is that of the first address."""
         host, _, port = target.rpartition(":")
-        return self._known(self.addresses[0].host if host in ("", _NO_NAME) else host, int(port))
+        return self._client_of(self.addresses[0].host if host in ("", _NO_NAME) else host, int(port))
 
-    def _known(self, host: str, port: int) -> RedisClient:
+    def _client_of(self, host: str, port: int) -> RedisClient:
         found = self._nodes.get((host, port))
         if found is None:
             address = replace(self.addresses[0], host=host, port=port)
@@ -112,12 +112,12 @@ class Cluster:
         )
 
     def _first_nodes(self) -> list[RedisClient]:
-        return [self._known(one.host, one.port) for one in self.addresses]
+        return [self._client_of(one.host, one.port) for one in self.addresses]
 
     def _owners_in(self, asked: RedisClient, ranges: Sequence[Sequence[Any]]) -> list[RedisClient | None]:
         owners: list[RedisClient | None] = [None] * SLOTS
         for first, last, (host, port, *about), *_replicas in ranges:
-            node = self._known(_host((host or b"").decode(), about) or asked.address.host, int(port))
+            node = self._client_of(_host((host or b"").decode(), about) or asked.address.host, int(port))
             owners[int(first) : int(last) + 1] = [node] * (int(last) - int(first) + 1)
         return owners
 

@@ -16,6 +16,7 @@ from weakref import WeakSet
 from canvas.drivers import silence
 from canvas.drivers.absence import Absence
 from canvas.drivers.redis.connection.commands import (
+    CHECK_AFTER,
     Commands,
     Meanwhile,
     SlotNotServed,
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
     from canvas.drivers.redis.connection.event_loops import LoopClients
 
 _BLOCKS_FOR = 5.0
-_CHECK_AFTER = 30.0
-"""Seconds without use after which a connection is tried before a call."""
 _SUBSCRIPTIONS_KEPT = 4
 """Open subscriptions without a user, kept for the next wait."""
 TextOf: TypeAlias = Callable[[str], tuple[str, str]]
@@ -86,7 +85,7 @@ class RedisClient:
             with self._lock:
                 if self._pid != os.getpid():
                     calls, held = self._connectors = Connector(self.address), Connector(self.address)
-                    check_after = self.address.options.get("health_check_interval", _CHECK_AFTER)
+                    check_after = self.address.options.get("health_check_interval", CHECK_AFTER)
                     self._calls, self._held = self._commands(calls, float(check_after)), held
                     self._loops, self._library, self._subscriptions = None, None, deque()
                     self._pid = os.getpid()

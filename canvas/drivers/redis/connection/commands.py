@@ -22,7 +22,7 @@ from canvas.interruptions import raise_interruption
 T = TypeVar("T")
 Meanwhile: TypeAlias = Callable[[], object] | None
 """A call of the caller's while the server works on its command."""
-_CHECK_AFTER = 30.0
+CHECK_AFTER = 30.0
 """Seconds without use after which a connection is tried with a PING: it may lead nowhere by now."""
 
 
@@ -70,7 +70,7 @@ class Commands:
     request may have reached the server.
     """
 
-    def __init__(self, connector: Connector, check_after: float = _CHECK_AFTER) -> None:
+    def __init__(self, connector: Connector, check_after: float = CHECK_AFTER) -> None:
         self._connector = connector
         self._check_after = check_after or inf
         self._idle: deque[tuple[Connection, Any]] = deque()

@@ -151,7 +151,7 @@ def client(address: Address) -> Any:
     arguments = {**_arguments(address), "retry": Retry(_backoff(), 0, supported_errors=UNAVAILABLE)}
     if address.sentinels:
         arguments["connection_class"] = SecuredMasterConnection if address.ssl else PlainMasterConnection
-        sentinel: Any = Sentinel(list(address.sentinels), **_watchers(address))  # type: ignore[no-untyped-call]
+        sentinel: Any = Sentinel(list(address.sentinels), **_sentinel_arguments(address))  # type: ignore[no-untyped-call]
         return sentinel.master_for(address.master, **arguments)
     made = redis.Redis(**arguments)
     if address.ssl:
@@ -178,7 +178,7 @@ def loop_client(address: Address, retry: bool) -> Any:
     arguments = {**_arguments(address), "retry": AsyncRetry(_backoff(), tries, supported_errors=UNAVAILABLE)}
     if address.sentinels:
         arguments["connection_class"] = SecuredMasterLoopConnection if address.ssl else PlainMasterLoopConnection
-        sentinel: Any = AsyncSentinel(list(address.sentinels), **_watchers(address))  # type: ignore[no-untyped-call]
+        sentinel: Any = AsyncSentinel(list(address.sentinels), **_sentinel_arguments(address))  # type: ignore[no-untyped-call]
         return sentinel.master_for(address.master, **arguments)
     client = redis.asyncio.Redis(**arguments)
     pool = client.connection_pool
@@ -222,12 +222,12 @@ def _arguments(address: Address) -> dict[str, Any]:
     return arguments
 
 
-def _watchers(address: Address) -> dict[str, Any]:
+def _sentinel_arguments(address: Address) -> dict[str, Any]:
     """How to reach the sentinels; with ``sentinel_kwargs`` alone, as kombu does."""
     options = dict(address.sentinel_options)
     others = options.pop("min_other_sentinels", 0)
-    patience = {"socket_timeout": 2.0, "socket_connect_timeout": 2.0}
-    return {"min_other_sentinels": others, "sentinel_kwargs": {**patience, **options}}
+    timeouts = {"socket_timeout": 2.0, "socket_connect_timeout": 2.0}
+    return {"min_other_sentinels": others, "sentinel_kwargs": {**timeouts, **options}}
 
 
 def parameters_of_url(url: str, defaults: Mapping[str, Any]) -> dict[str, Any]:

@@ -145,12 +145,12 @@ class PartitionedBroker:
             partition.link.close()
 
     def note_version(self, partition: Partition, version: int) -> None:
-        """A partition has said the version of its revocations."""
+        """Note the version of the revocations that a partition has reported."""
         self._versions[partition] = version
 
     @property
     def version(self) -> int:
-        """Another number than before where a partition that is used has new revocations."""
+        """A number that changes when a partition that is used has new revocations."""
         return sum(self._versions.get(partition, 0) for partition in self._partitions.used)
 
     def fences(self, settlements: Sequence[Settlement]) -> Sequence[bool | None]:
@@ -265,7 +265,7 @@ class PartitionedBroker:
         return [verdicts[place] for place in range(len(settlements))], done[1]
 
     def _conclude(self, settlement: Settlement, split: Split, verdict: SettleResult) -> None:
-        """Do in other partitions what a settlement does there, if it is committed."""
+        """Apply the effects of a settlement on other partitions, if it is committed."""
         if not verdict.held:
             self._crossings.dropped(split.crossings)
             return

@@ -14,8 +14,8 @@ from canvas.model.settlement import Settlement, UniqueLock
 class PartitionedCoordination:
     """The Coordination of ``canvas.drivers.ports``.
 
-    Revocations are in every partition, since a lease says whether there are new ones. All else is in the partition of
-    its key.
+    Revocations are in every partition, because the reply to a lease shows whether there are new ones. Everything else
+    is in the partition of its key.
     """
 
     def __init__(

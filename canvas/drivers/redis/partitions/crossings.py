@@ -57,7 +57,7 @@ class Crossing(NamedTuple):
 
     @property
     def entry(self) -> bytes:
-        """As it is kept in its list."""
+        """Its form in the list."""
         return pack([self.token, self.guard, self.target.name, self.words])
 
     @property
@@ -84,8 +84,8 @@ class Crossings:
         return Crossing(home, target, self._guards.take(), new_id(), packed, time.monotonic())
 
     def bring(self, crossings: Sequence[Crossing]) -> None:
-        """Send the messages that a step has appended for another slot or server. One whose partition is unreachable
-        stays in its list for a sweep."""
+        """Deliver crossings that a step has appended. One whose partition is unreachable stays in its list for a
+        sweep."""
         for one in crossings:
             if self._partitions.away.tried(one.target, lambda one=one: self._bring(one, once=True)) is None:  # type: ignore[misc]
                 continue
@@ -99,7 +99,7 @@ class Crossings:
                 self._guards.give_back(one.guard)
 
     def _bring(self, one: Crossing, once: bool = False) -> bool:
-        """Have a crossing received, and delete it where it came from. ``once``: without trying again."""
+        """Deliver a crossing to its partition, and delete it from its list. ``once``: without trying again."""
         keys, link = one.target.keys, one.target.link
         arguments = [one.token, _KEPT_FOR, one.words, keys.prefix, keys.dead_letters(""), DEAD_LETTERS_KEPT]
         link.call("receive", [keys.received(one.guard), keys.delayed, keys.delayed_messages], arguments, once)
@@ -107,8 +107,8 @@ class Crossings:
         return True
 
     def sweep(self, homes: Sequence[Partition]) -> int:
-        """Bring what processes that died have left in the lists of these partitions. Returns how many. Raises
-        OperationalError when a partition is unreachable, after those that can be reached."""
+        """Deliver the crossings that dead processes have left in the lists of these partitions. Returns how many.
+        Raises OperationalError when a partition is unreachable, after those that can be reached."""
         brought, away = 0, None
         seen: dict[bytes, float] = {}
         for home in homes:

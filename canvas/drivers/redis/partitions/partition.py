@@ -97,13 +97,13 @@ class Partition:
 
 
 class Layout(Protocol):
-    """Says which partition has what."""
+    """Assigns queues and keys to partitions."""
 
     def of_queue(self, queue: str) -> int:
         """The number of the partition that has a queue. Raises ConfigurationError when none has."""
 
     def of_key(self, key: str) -> int:
-        """The number of the partition that has what is not a queue's: a lock, a rate, a schedule."""
+        """The number of the partition of a key that belongs to no queue: a lock, a rate, a schedule."""
 
 
 class HashedLayout:
@@ -138,7 +138,7 @@ class Partitions:
         return self.every[self._layout.of_queue(queue)]
 
     def of_key(self, key: str) -> Partition:
-        """The partition that has what is not a queue's."""
+        """The partition of a key that belongs to no queue."""
         return self.every[self._layout.of_key(key)]
 
     def named(self, name: str) -> Partition | None:

@@ -1,9 +1,9 @@
 """Concurrency limits whose messages are in queues of several partitions.
 
 The permits of a key are a set in the key's partition. Its members are holders: a lease, with the partition that it is
-in. A message that gets no permit is blocked beside its queue. These steps are not one atomic step, and their order
-makes up for it: a worker blocks a message before it looks for a free permit again, and gives a permit up before it
-looks for blocked messages. The periodic duties of workers free the permits of leases that are gone.
+in. A message that gets no permit is blocked in the partition of its queue. These steps are not one atomic step, and
+their order makes up for it: a worker blocks a message before it looks for a free permit again, and gives a permit up
+before it looks for blocked messages. The periodic duties of workers free the permits of leases that are gone.
 """
 
 from collections.abc import Collection, Sequence
@@ -14,7 +14,7 @@ from canvas.drivers.tags import worker_of_tag
 from canvas.model.message import Delivery
 
 _NOTED_FOR = 30 * 86_400
-"""Seconds for which it is known where messages of a key may wait, after the last that began to."""
+"""Seconds for which a key's partitions with blocked messages are remembered, after the last message was blocked."""
 
 
 class SharedPermits:

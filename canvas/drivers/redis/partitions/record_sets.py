@@ -11,8 +11,8 @@ _ID_OF: Final = tuple(map(attrgetter, ("task_id", "group_id", "group_id", "group
 
 
 def divided(number_of: Callable[[str], int], records: Records) -> list[tuple[int, Records]]:
-    """By number of the partition, what it is to write; those that may complete a chord come last, as everything else
-    should be written before."""
+    """The records of each partition, with its number. Records that may complete a chord come last, because everything
+    else should be written before."""
     found: dict[int, tuple[list[Any], ...]] = {}
     for kind, (items, id_of) in enumerate(zip(records, _ID_OF, strict=True)):
         for item in items:

@@ -139,7 +139,7 @@ class PartitionedResults:
         if owner != run:
             return owner
         if start is not None and self._starts.is_kept(run):
-            return run  # the call is repeated, and the start may have been taken already
+            return run  # in a repeated call the chord of the start may have been dispatched already
         store.save_run(run, fields, expires, created, listing._replace(key=""), start)
         self._starts.confirm(listing.name, listing.key, run, expires)
         return run

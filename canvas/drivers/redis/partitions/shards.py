@@ -57,13 +57,13 @@ class ShardLayout:
         )
 
     def of_key(self, key: str) -> int:
-        """As Layout: the first server has what is not a queue's."""
+        """See ``Layout``. The first server has all keys that belong to no queue."""
         return 0
 
 
 def open_broker(shards: Mapping[str, Sequence[str]], options: Mapping[str, Any]) -> BrokerParts:
-    """A broker over servers, by the patterns of their queues. Raises ConfigurationError for rules that cannot be
-    meant; connects at first use."""
+    """A broker over servers, by the patterns of their queues. Raises ConfigurationError for contradictory rules;
+    connects at first use."""
     options = {"socket_timeout": _ANSWERS_WITHIN, **options}
     found = [Shard(url, parse(url, options), _patterns(url, patterns)) for url, patterns in shards.items()]
     _check(found)

@@ -20,7 +20,7 @@ _RENEWED_AT_ONCE = 250
 
 
 class RedisResults:
-    """The Results of ``canvas.drivers.ports``, and the results' half of a stepwise settler."""
+    """The ResultStore, ChordStore and RunRecords of ``canvas.drivers.ports``."""
 
     serializer = None
     expires_records = True
@@ -49,12 +49,12 @@ class RedisResults:
         return await self.link.acommand("MGET", *map(self.keys.task, task_ids))  # type: ignore[no-any-return]
 
     def read_prefix(self, task_ids: Sequence[str], size: int) -> list[bytes]:
-        return self.link.pipeline(self._peeks(task_ids, size), retry=False) if task_ids else []
+        return self.link.pipeline(self._prefix_reads(task_ids, size), retry=False) if task_ids else []
 
     async def aread_prefix(self, task_ids: Sequence[str], size: int) -> list[bytes]:
-        return await self.link.apipeline(self._peeks(task_ids, size)) if task_ids else []
+        return await self.link.apipeline(self._prefix_reads(task_ids, size)) if task_ids else []
 
-    def _peeks(self, task_ids: Sequence[str], size: int) -> list[tuple[Any, ...]]:
+    def _prefix_reads(self, task_ids: Sequence[str], size: int) -> list[tuple[Any, ...]]:
         return [("GETRANGE", self.keys.task(task_id), 0, size - 1) for task_id in task_ids]
 
     def store(self, stores: Sequence[ResultWrite]) -> None:
@@ -194,7 +194,7 @@ class RedisResults:
         return None if since is None else repr(float(since))
 
     def delete_chord(self, group_id: str, failed: bool, expires: int) -> None:
-        """Forget a chord whose body has been sent."""
+        """See ``ChordStore``."""
         keys = self.keys
         script_keys = [keys.ready, keys.ready_since, keys.group(group_id), keys.alive]
         self.link.call("delete_chord", script_keys, [group_id, "1" if failed else "0", expires])
@@ -204,7 +204,7 @@ class RedisResults:
         return renewed(self.link, self.keys.alive, "0", "0", every)
 
     def stale_ready_chords(self, older_than: float) -> list[ReadyChord]:
-        """Chords that have been ready for ``older_than`` seconds."""
+        """See ``ChordStore``."""
         keys = self.keys
         waiting, unsized = self.link.pipeline([("ZCARD", keys.ready_since), ("ZCARD", keys.unsized_index)])
         if not waiting and not unsized:

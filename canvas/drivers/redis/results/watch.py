@@ -145,7 +145,7 @@ class Watching:
         self._keys = keys
         self._get = get
         self._aget = aget
-        self._hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, SharedSubscription] = WeakKeyDictionary()
+        self._subscriptions: WeakKeyDictionary[asyncio.AbstractEventLoop, SharedSubscription] = WeakKeyDictionary()
 
     @contextmanager
     def watch(self, task_ids: Iterable[str]) -> Iterator[RedisWatch]:
@@ -165,14 +165,16 @@ class Watching:
         from canvas.drivers.redis.connection.shared_subscription import SharedSubscription
 
         loop = asyncio.get_running_loop()
-        hub = self._hubs.get(loop)
-        if hub is None:
-            for ended in [known for known in self._hubs if known.is_closed()]:
-                del self._hubs[ended]
-            hub = self._hubs[loop] = SharedSubscription(self._link, self._keys, self._aget, self._read_again_every)
+        subscription = self._subscriptions.get(loop)
+        if subscription is None:
+            for ended in [known for known in self._subscriptions if known.is_closed()]:
+                del self._subscriptions[ended]
+            subscription = self._subscriptions[loop] = SharedSubscription(
+                self._link, self._keys, self._aget, self._read_again_every
+            )
         channels = [self._keys.task(task_id).encode() for task_id in task_ids]
-        waiter = hub.add(channels)
+        waiter = subscription.add(channels)
         try:
             yield AsyncQueueWatch(waiter.queue)
         finally:
-            hub.remove(channels, waiter)
+            subscription.remove(channels, waiter)

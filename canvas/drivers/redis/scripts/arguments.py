@@ -1,4 +1,4 @@
-"""Settlements as the scripts take them: keys in place, packed as msgpack.
+"""Settlements in the form that the scripts take: with the names of keys, packed as msgpack.
 
 Bytes are packed in msgpack's old raw form, the only one that Redis' Lua reads.
 """
@@ -67,8 +67,8 @@ def pack(value: Any) -> bytes:
 
 
 def pack_each(items: Sequence[T], fields_of: Callable[[T], Fields | list[Any]]) -> Packed:
-    """Items, each as ``fields_of`` gives it, as the scripts read a list; except for those that cannot be written: by
-    place, why not. Raises BrokerError when the fields cannot be looked up."""
+    """Pack items for the scripts, each as ``fields_of`` gives it. Items that cannot be written are left out, with the
+    reason by place. Raises BrokerError when the fields cannot be looked up."""
     if not items:
         return NOTHING
     try:
@@ -160,7 +160,7 @@ class ScriptArguments:
         return fields if carried is None else [*fields, carried]
 
     def _add_ends(self, fields: Fields, settlement: Settlement) -> None:
-        """Add what few settlements have: permits and locks that end, and chords that may."""
+        """Add the fields that few settlements have: permits and locks to release, and speculative ends."""
         keys = self._broker
         if settlement.releases_permits:
             fields["permits"] = [

@@ -44,7 +44,7 @@ class SourceOrder:
         self._known: dict[tuple[str, ...], LeaseSources] = {}
 
     def of(self, lease: Lease | None) -> LeaseSources:
-        """The lists to lease from, inboxes first."""
+        """The lists to lease from, prefetched lists first."""
         if lease is None:
             return _NO_SOURCES
         queues = tuple(lease.queues)
@@ -53,10 +53,10 @@ class SourceOrder:
         if not blocked and not lease.node:
             return own
         keys, pairs = self._keys, list(zip(own.lists, own.names, strict=True))
-        inbox = [(keys.prefetched(lease.worker, key), queue) for key, queue in pairs if key in blocked]
+        prefetched = [(keys.prefetched(lease.worker, key), queue) for key, queue in pairs if key in blocked]
         if lease.node:
-            inbox = [(keys.prefetched(lease.node, key), queue) for key, queue in pairs] + inbox
-        lists, names = zip(*[*inbox, *pairs], strict=True)
+            prefetched = [(keys.prefetched(lease.node, key), queue) for key, queue in pairs] + prefetched
+        lists, names = zip(*[*prefetched, *pairs], strict=True)
         return LeaseSources(lists, names)
 
     def _lists(self, queues: tuple[str, ...]) -> LeaseSources:
@@ -69,8 +69,8 @@ class SourceOrder:
 
 
 class PassThrough(NamedTuple):
-    """The only message of a call, into a list that the call leases from: where nothing waits there, the script leases
-    it as it comes, and need neither be handed it as a list's element nor send it back."""
+    """The only message of a call, into a list that the call leases from: if nothing waits there, the script leases it
+    at once, without a list, and does not send it back."""
 
     key: str
     """The list."""
@@ -163,7 +163,7 @@ class SettleCall:
         if carried is not None and lease is not None and lease.expect is not None:
             meanwhile = partial(lease.expect, carried.payload)
         try:
-            verdicts, taken, revision, ended, seconds, micros = self._link.call(
+            verdicts, taken, version, ended, seconds, micros = self._link.call(
                 "settle", keys, arguments, once=True, meanwhile=meanwhile
             )
         except Exception:
@@ -179,7 +179,7 @@ class SettleCall:
         passed = int(carried is not None and len(taken) == 1 and taken[0][0] is None)
         clock = int(seconds) + int(micros) / 1e6
         offset = clock_offset(clock, asked) if abs(clock - time.time()) > CLOCKS_AGREE_WITHIN else 0.0
-        return SettleAnswer(verdicts, ended, LeaseReply(deliveries, int(revision), offset, passed))
+        return SettleAnswer(verdicts, ended, LeaseReply(deliveries, int(version), offset, passed))
 
     def _script_keys(self, worker: str, results: ResultSide) -> tuple[str, ...]:
         """The keys of settle.lua before its lists."""
@@ -207,7 +207,8 @@ def _deliveries(taken: Sequence[Sequence[Any]], prefix: str, number: int, carrie
 
 
 def may_carry(settlements: Sequence[Settlement], chord_dispatches: Sequence[ChordDispatch]) -> bool:
-    """Whether nothing else of the call can put anything into a list, so that no order is to be kept."""
+    """Whether the only message of a call may be passed apart: nothing else in the call puts messages into a list, so
+    that there is no order to keep."""
     if len(settlements) != 1 or chord_dispatches:
         return False
     (one,) = settlements
