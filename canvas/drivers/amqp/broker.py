@@ -134,7 +134,7 @@ class AmqpBroker:
         return self.register(session, request.worker).deliveries
 
     def take_in(self, session: Session, worker: str, arrived: Sequence[Arrived]) -> None:
-        """Note what the broker has delivered, to be leased by ``register``."""
+        """Note the messages that the broker has delivered. ``register`` leases them."""
         early: list[tuple[Outgoing, Held]] = []
         for one in arrived:
             copied_to = one.queue if one.exchange else ""
@@ -149,7 +149,7 @@ class AmqpBroker:
                 (Arrival(delivery, message_id, deliveries_of(one.content, one.redelivered), own_id), held)
             )
         if early:
-            # They are delayed for what is left of their time.
+            # They are delayed again, for the rest of their time.
             self._exchange_copies(session, early)
 
     def _exchange_copies(self, session: Session, copies: Sequence[tuple[Outgoing, Held]]) -> None:
@@ -186,12 +186,12 @@ class AmqpBroker:
             try:
                 session.exchange((), settled, (), (), 0)
             except OperationalError:
-                return leased  # they come again, and are settled then too
+                return leased  # RabbitMQ delivers them again, and they are found settled then
         return leased
 
     def _renewed(self, session: Session, leased: LeaseReply, to_renew: Collection[str]) -> LeaseReply:
-        """Put copies of some messages into their queues, which say how often they were delivered: RabbitMQ does not
-        count for classic queues, and drops a message of a quorum queue that it has delivered too often."""
+        """Put copies of some messages, whose headers count the deliveries, into their queues: RabbitMQ does not count
+        for classic queues, and drops a message of a quorum queue that it has delivered too often."""
         renewed = [one for one in leased.deliveries if one.tag in to_renew]
         copies = [(Outgoing.of(Publish("", one.queue, 0, one.payload)), session.held.pop(one.tag)) for one in renewed]
         self._exchange_copies(session, copies)
@@ -229,7 +229,8 @@ class AmqpBroker:
         return total
 
     def _send_back(self, deliveries: Sequence[Delivery]) -> int:
-        """End leases of messages that RabbitMQ has no more, and put those into the outbox. Returns their number."""
+        """End leases of messages that RabbitMQ does not have, and put these messages into the outbox. Returns their
+        number."""
         entries = [Outgoing.of(Publish("", one.queue, 0, one.payload)).packed() for one in deliveries]
         return sum(map(self.state.messages.take_acked, deliveries, entries))
 
@@ -241,8 +242,8 @@ class AmqpBroker:
         return session.return_buffered() if session is not None else 0
 
     def beat(self, worker: str) -> None:
-        """Keep a worker's channel, and the ids of the messages that it holds, alive, and detach what it has held for
-        long."""
+        """Keep a worker's channel, and the ids of the messages that it holds, alive, and detach messages that it has
+        held for long."""
         session = self.sessions.get(worker)
         if session is None:
             return
@@ -275,7 +276,7 @@ class AmqpBroker:
             self.state.messages.attach(worker, ended)
 
     def drop_session(self, worker: str) -> None:
-        """Return to their queues what a worker of this process holds, and close its channel."""
+        """Return the messages that a worker of this process holds to their queues, and close its channel."""
         with self._lock:
             session = self.sessions.pop(worker, None)
             for tag in [tag for tag in self.detached if worker_of_tag(tag) == worker]:

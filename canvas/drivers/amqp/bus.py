@@ -83,7 +83,7 @@ class QueueInbox:
         self._payloads: list[bytes] = []
 
     def take(self, message: Any) -> None:
-        """A message has come."""
+        """Keep a message that has come."""
         info = message.delivery_info
         self._payloads.append(to_payload(from_amqp(message), info["exchange"], info["routing_key"])[0])
 

@@ -31,7 +31,7 @@ DEAD: Final = "canvas_dead"
 _BROKERS_OWN: Final = frozenset({_DUE, _DEATHS, _DELIVERIES, DEAD})
 _LATEST_DEATHS: Final = ("x-first-death-", "x-last-death-")
 DELAY_QUEUES: Final = (PREFIX, "celery_delayed_")
-"""How the names of queues begin in which messages wait until they are due."""
+"""The prefixes of the names of queues in which messages wait until they are due."""
 
 
 class Outgoing(NamedTuple):
@@ -44,7 +44,7 @@ class Outgoing(NamedTuple):
     due: float = 0.0
     """Unix time, by the clock of the state server, before which no worker gets the message; 0: at once."""
     headers: dict[str, Any] = {}
-    """Headers that its queue alone sees."""
+    """Headers that are not part of the task's message."""
     mandatory: bool = True
     """Whether its queue is made, if there is none."""
 
@@ -54,7 +54,7 @@ class Outgoing(NamedTuple):
         return cls(new_delivery_tag(), publish.exchange, publish.routing_key, publish.payload, due)
 
     def packed(self) -> bytes:
-        """As an outbox keeps it."""
+        """The message as an entry of an outbox."""
         return msgpack.packb(self)  # type: ignore[no-any-return]
 
     @classmethod
@@ -77,7 +77,7 @@ class Outgoing(NamedTuple):
 
 
 def to_content(payload: bytes, message_id: str = "") -> Content:
-    """What AMQP carries of an envelope; ``message_id``: instead of the envelope's own. Other bytes are carried as they
+    """An envelope as AMQP carries it; ``message_id``: instead of the envelope's own. Other bytes are carried as they
     are."""
     try:
         message = ENVELOPE.decode(payload, _DEEPEST)
@@ -121,7 +121,7 @@ def deliveries_of(content: Content, redelivered: bool) -> int:
 
 
 def due_of(content: Content) -> float:
-    """When a message is due, unix time; 0 where it does not say so."""
+    """When a message is due, unix time; 0 for a message that is not delayed."""
     found = (content.properties.get("application_headers") or {}).get(_DUE)
     return found if isinstance(found, float) and isfinite(found) else 0.0
 
@@ -145,8 +145,8 @@ def _is_delay(death: Any) -> bool:
 
 
 def to_payload(content: Content, exchange: str, routing_key: str, queue: str = "") -> tuple[bytes, str, bool]:
-    """The envelope of a message that came, its id, and whether its sender gave the id. ``queue``: the one of the queues
-    that an exchange gave a copy of the message to. Each copy and each dead letter that returns has an id of its own."""
+    """The envelope of a message that came, its id, and whether its sender gave the id. ``queue``: the queue that got
+    this copy of the message from an exchange. Each copy and each dead letter that returns has an id of its own."""
     properties, body = content.properties, content.body
     if properties.get("type") == RAW:
         return body, message_id_of(body), False

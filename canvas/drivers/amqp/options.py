@@ -24,13 +24,14 @@ class InboxQueue(NamedTuple):
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """As AMQP has them."""
+        """The arguments of its declaration."""
         given = {"x-message-ttl": self.ttl, "x-expires": self.expires}
         return {name: int(seconds * 1000) for name, seconds in given.items() if seconds}
 
     @classmethod
     def of(cls, what: str, given: Any, default: "InboxQueue") -> "InboxQueue":
-        """The queue of options under InboxQueue's names. Raises ConfigurationError for one that cannot be."""
+        """The queue of options under InboxQueue's names. Raises ConfigurationError for options that exclude each
+        other."""
         found = default._replace(**(given or {}))
         if found.exclusive and found.durable:
             raise ConfigurationError(
@@ -41,7 +42,7 @@ class InboxQueue(NamedTuple):
 
 
 class AmqpOptions(NamedTuple):
-    """Seconds, and how queues are declared that are not those of tasks."""
+    """Time limits, and the declarations of queues that are not for tasks."""
 
     answer_within: float = _ANSWERS_WITHIN
     """Seconds in which the broker answers, unless it blocks publishing."""

@@ -26,7 +26,8 @@ _REFUSED_FOR = 0.1
 _REPORTED_EVERY = 30.0
 NEVER = float("inf")
 _FORWARDS_WITHIN = 15.0
-"""Seconds after which what a process has claimed from the outbox of all returns there, if the process is dead."""
+"""Seconds after which messages that a process has claimed from the outbox of all workers return there, if it is
+dead."""
 
 
 class Destinations:
@@ -125,7 +126,7 @@ class Destinations:
         return [one._replace(exchange=self._delays.instead_of(one.exchange)) for one in refused]
 
     def forget(self) -> None:
-        """Ask the broker again what exists: a message did not reach it."""
+        """Ask the broker again which queues and exchanges exist: a message did not reach it."""
         self._delays.forget()
         self._topology.forget_exchanges()
 
@@ -140,20 +141,21 @@ class Outboxes:
         self.disinherit()
 
     def disinherit(self) -> None:
-        """In a forked process: take another lock, and leave to the parent what it has claimed."""
+        """In a forked process: take another lock, and leave the messages that the parent has claimed to the parent."""
         self._forwarding = threading.Lock()
         self._again_at = NEVER
         self._report_at = 0.0
         self._forwarder = ""
-        """Under which name messages of the outbox of all workers are claimed, and are not known to be sent."""
+        """The name under which messages of the outbox of all workers are claimed that may not be sent yet; ``""``: none
+        are."""
 
     def send_left(self, worker: str) -> None:
-        """Publish what is in a worker's own outbox. Raises BrokerError."""
+        """Publish the messages in a worker's own outbox. Raises BrokerError."""
         while entries := self._state.messages.unsent(worker, _AT_ONCE):
             self._publish(worker, entries)
 
     def forward(self) -> int:
-        """Publish what is in the outbox of all workers. Returns how many messages. Raises BrokerError."""
+        """Publish the messages in the outbox of all workers. Returns their number. Raises BrokerError."""
         messages, total = self._state.messages, 0
         if not (self._forwarder or messages.shared_count()):
             return 0
@@ -177,7 +179,7 @@ class Outboxes:
     def _publish(self, owner: str, entries: Sequence[bytes]) -> int:
         """Publish the first entries of an outbox, and delete them there. Those that RabbitMQ refuses, because their
         queue is full, wait in the outbox of all workers: a worker that waited for the queue would never empty it.
-        Returns how many that are."""
+        Returns the number of those refused."""
         outgoing = [Outgoing.unpacked(entry) for entry in entries]
         ids = self._publisher.offer(self._destinations.copies(outgoing))
         refused = [place for place, one in enumerate(outgoing) if ids and one.message_id in ids]
@@ -191,7 +193,7 @@ class Outboxes:
 
 
 def _carried(one: Outgoing, content: Content) -> Content:
-    """What AMQP can carry of a message: its content, or the message as bytes."""
+    """The content of a message if AMQP can carry it; else the message as bytes."""
     try:
         return written(content)
     except EncodeError:

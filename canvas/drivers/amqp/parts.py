@@ -1,4 +1,4 @@
-"""The parts of this driver that its state server keeps, and what they have to send to RabbitMQ."""
+"""The parts of this driver that keep their state on a state server, and send its messages on to RabbitMQ."""
 
 from collections.abc import Callable, Collection, Sequence
 from math import inf

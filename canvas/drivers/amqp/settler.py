@@ -126,8 +126,8 @@ class AmqpSettler:
         return Prepared(kept, outgoing, written)
 
     def _speculative(self, ends: Sequence[SpeculativeDispatch], outbox: str) -> list[SpeculativeDispatch]:
-        """The ends of chords that may go along. One with a message that AMQP cannot carry is met again, and refused,
-        when its chord is ready."""
+        """Speculative ends as the state commits them. One with a message that AMQP cannot carry is left out: it is
+        refused when its chord is ready."""
         found = []
         for one in ends:
             with suppress(EncodeError):
@@ -190,7 +190,7 @@ class AmqpSettler:
     def _to_publish(
         self, worker: str, prepared: dict[int, Prepared], verdicts: Sequence[SettleResult], ends: bool
     ) -> tuple[list[bytes], int]:
-        """The frames of what the worker's outbox holds, and how many messages that are."""
+        """The frames of the messages in the worker's outbox, and their number."""
         if worker not in self._unsent:
             return [], 0
         known = not ends and all(

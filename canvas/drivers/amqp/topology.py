@@ -173,14 +173,14 @@ class Topology:
             self.make_again(queue)
 
     def make_again(self, queue: str) -> bool:
-        """Make a queue that is gone, as it was declared here. Returns whether that is left to this program."""
+        """Make a queue that is gone, as it was declared here. Returns whether this program may make it."""
         known = self._queues.get(queue) or Queue(queue)
         self.declare([known], again=True)
         return not known.declaration.no_declare
 
     def check_size(self, size: int) -> None:
-        """Raise EncodeError for the body of a message that is larger than the broker takes. It does not say how large
-        one may be before it refuses one, and closes its channel: one of no use is sent to nowhere."""
+        """Raise EncodeError for the body of a message that is larger than the broker takes. The broker reports its
+        limit only when it refuses a message and closes the channel: a message for no queue is sent to find it out."""
         if self._taken < size < self._most == float("inf"):
             self._ask_for(1 << (size - 1).bit_length())
         if size > self._most:

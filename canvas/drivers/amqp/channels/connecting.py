@@ -1,4 +1,4 @@
-"""Opens connections through py-amqp, and says in one line why one cannot be opened."""
+"""Opens connections through py-amqp. If one cannot be opened, the error names the reason in one line."""
 
 import socket
 import ssl
@@ -74,7 +74,7 @@ def _explained(address: Address, exc: Exception) -> Exception:
     if isinstance(exc, AccessRefused):
         return RefusedError(f"{where} refuses user {address.user!r}: the name or the password is wrong")
     if isinstance(exc, NotAllowed):
-        # Of vhosts and users it is said that they may not; a limit of connections lasts until another client leaves.
+        # The user may not use the vhost; or there is a limit of connections, which lasts until another client leaves.
         kind = OperationalError if "connection limit" in exc.reply_text else RefusedError
         return kind(f"{where}: {exc.reply_text}")
     if isinstance(exc, ssl.SSLError):
@@ -85,7 +85,7 @@ def _explained(address: Address, exc: Exception) -> Exception:
 
 
 def _cut_off(exc: Exception) -> bool:
-    """Whether the other end closed the connection, or sent what is not AMQP."""
+    """Whether the other end closed the connection, or sent bytes that are not AMQP."""
     return isinstance(exc, ConnectionResetError | AMQPError) or "losed" in str(exc)
 
 

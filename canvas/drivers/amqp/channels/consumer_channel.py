@@ -61,7 +61,7 @@ class QueueKinds(Protocol):
 class ConsumerChannel:
     """The channel of one worker, opened at its first use and again after it was lost.
 
-    Whatever the channel had delivered is void once it is lost: the broker delivers it again.
+    Deliveries of a channel are void once it is lost: the broker delivers their messages again.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class ConsumerChannel:
         return self._link.blocked if self._link is not None else ""
 
     def lose(self, link: Link | None) -> None:
-        """The channel is lost: forget what it had delivered."""
+        """The channel is lost: forget the messages that it had delivered."""
         if link is not None:
             link.drop()
             self._broken()
@@ -134,7 +134,7 @@ class ConsumerChannel:
             kept.clear()
 
     def close(self) -> None:
-        """Close the channel; the broker returns what it had delivered and was not acked."""
+        """Close the channel; the broker returns the messages that were not acked to their queues."""
         with self.lock:
             if self._link is not None:
                 self._link.close()
@@ -258,7 +258,7 @@ class ConsumerChannel:
         self._take_pushed(link)
 
     def _take_pushed(self, link: Link) -> bool:
-        """Take what has been read. Returns whether there are messages."""
+        """Take the events that have been read. Returns whether there are messages."""
         for _ in range(len(link.events)):
             event = link.events.popleft()
             if not self._take_other(link, event):
@@ -266,7 +266,8 @@ class ConsumerChannel:
         return bool(self._buffer)
 
     def has_come(self, link: Link) -> bool:
-        """Read what has come. Returns whether there are messages, or there may be: a queue has to be made again."""
+        """Read the frames that have come. Returns whether there are messages, or may be: a queue has to be made
+        again."""
         with self.lock:
             if self._link is not link:
                 return True

@@ -35,8 +35,8 @@ class ChannelClosed(OperationalError):
 
 
 class Blockage:
-    """Whether a connection to a broker was lost while the broker took no messages from it. The broker does not say on
-    another connection that it takes messages again: the one that is opened next reports it."""
+    """Whether a connection to a broker was lost while the broker took no messages from it. The broker does not report
+    on another connection that it takes messages again: the next connection that is opened does."""
 
     def __init__(self) -> None:
         self._lost = False
@@ -127,8 +127,8 @@ class Link:
             self.events.extendleft(reversed(left))
 
     def read(self) -> bool:
-        """Read what has come. Returns whether there are events now. Raises OperationalError where heartbeats are
-        missing."""
+        """Read the frames that have come. Returns whether there are events now. Raises OperationalError where
+        heartbeats are missing."""
         if self._pending() or self._is_ready():
             self._read()
         else:
@@ -236,7 +236,7 @@ class Link:
         if number == methods.BLOCKED:
             self.blocked = event.arguments[1:].decode("utf-8", "replace") or "blocked"
             if "broker.unreachable" not in telemetry.listeners:
-                # No worker reports it, and a client would wait without a word.
+                # No worker reports it, and a client would wait without any sign.
                 _log.warning(
                     "%s takes no messages: %s. Calls that send messages wait until it takes them again", self._where,
                     self.blocked,

@@ -80,7 +80,7 @@ class Publisher:
         """``refused`` gets the messages that the broker does not take; without it they are tried again as well."""
         channel_closed = False
 
-        def publish_what_is_left() -> None:
+        def publish_rest() -> None:
             nonlocal messages, returned, channel_closed
             while messages or returned:
                 if channel_closed:
@@ -103,7 +103,7 @@ class Publisher:
                     channel_closed = True
                     raise
 
-        tried(publish_what_is_left, delays)
+        tried(publish_rest, delays)
 
     def _publish(self, messages: Sequence[Publication]) -> list[Returned]:
         """The messages that no queue took. Raises OperationalError."""

@@ -138,9 +138,9 @@ class Session(ConsumerChannel):
             self.return_held(list(self.held))
 
     def return_buffered(self) -> int:
-        """Stop the consumers, and return to their queues what they got and was not leased. Returns how many.
+        """Stop the consumers, and return messages that they got and that were not leased. Returns how many.
 
-        A consumer that has to stay keeps what it got.
+        A consumer that has to stay keeps its messages.
         """
         with self.lock:
             if self._link is None or not (self._consumers or self._buffer):

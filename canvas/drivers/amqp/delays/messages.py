@@ -12,7 +12,7 @@ from canvas.drivers.ports.values import Scheduled
 
 
 class _Waiting(NamedTuple):
-    """A message in a queue of a delay, and what gives it back."""
+    """A message in a queue of a delay, with the delivery tag by which it can be acked."""
 
     tag: int
     delay: DelayQueue

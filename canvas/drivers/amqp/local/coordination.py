@@ -16,18 +16,19 @@ _VERSION = ""
 
 
 class LocalCoordination:
-    """The Coordination of ``canvas.drivers.ports``, without what workers would have to agree on."""
+    """The Coordination of ``canvas.drivers.ports``, without permits and locks, which all workers would have to
+    share."""
 
     def __init__(self) -> None:
         self._revoked = SharedDict()
-        self._turns = SharedDict()
+        self._rate_slots = SharedDict()
         self.version = 0
         """Of the revocations that this process has read."""
         in_forks(self._disinherit)
 
     def _disinherit(self) -> None:
         self._revoked.disinherit()
-        self._turns.disinherit()
+        self._rate_slots.disinherit()
 
     def revoke(self, entries: Sequence[str], seconds: float) -> None:
         now = time.time()
@@ -53,7 +54,7 @@ class LocalCoordination:
             found[key] = at + interval
             return at if at > now else 0.0
 
-        return self._turns.change(take)
+        return self._rate_slots.change(take)
 
     def acquire_permit(self, key: str, limit: int, delivery: Delivery) -> bool:
         raise missing("coordination", "concurrency_limit")

@@ -61,7 +61,7 @@ class LocalSettler:
         return SettleReply(verdicts, dispatched, leased)
 
     def _prepare(self, settlement: Settlement, publications: list[Publication]) -> SettleResult:
-        """Add what a settlement publishes. Returns the verdict on it."""
+        """Add the publications of a settlement. Returns the verdict on it."""
         if not self._messages.held(settlement):
             return _LOST
         try:

@@ -35,12 +35,12 @@ class SharedDict:
                 fcntl.lockf(number, fcntl.LOCK_UN)
 
     def read(self) -> dict[str, Any]:
-        """All of it."""
+        """A copy of the mapping."""
         with self._locked() as number:
             return _read(number)
 
     def change(self, do: Callable[[dict[str, Any]], T]) -> T:
-        """Have ``do`` change it. Returns what ``do`` returns."""
+        """Let ``do`` change the mapping, while no other process can. Returns the value of ``do``."""
         with self._locked() as number:
             found = _read(number)
             result = do(found)

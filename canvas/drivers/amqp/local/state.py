@@ -1,4 +1,4 @@
-"""Leases in memory. When a process or its connection ends, RabbitMQ delivers the messages again that it held."""
+"""Leases in memory. When a process or its connection ends, RabbitMQ delivers the messages of its leases again."""
 
 import threading
 from collections import deque
@@ -128,7 +128,7 @@ class LocalMessages:
 
 
 class LocalRecovery:
-    """The Recovery of ``canvas.drivers.ports``: RabbitMQ returns what a dead process held."""
+    """The Recovery of ``canvas.drivers.ports``: RabbitMQ returns the messages of a dead process."""
 
     silence = inf
 
@@ -156,7 +156,7 @@ class LocalRecovery:
         self.recover_worker(worker)
 
     def mark_started(self, delivery: Delivery) -> None:
-        """The message itself says how often it was delivered."""
+        """Nothing: the headers of a message count its deliveries."""
 
     def recover_worker(self, worker: str) -> int:
         self._known.discard(worker)

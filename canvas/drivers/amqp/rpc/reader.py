@@ -83,7 +83,8 @@ class ReplyReader:
             link.close()
 
     def _take(self, link: Link) -> int:
-        """Keep what has come, and ack it. Returns how many messages. Raises OperationalError when the queue is gone."""
+        """Keep the messages that have come, and ack them. Returns their number. Raises OperationalError when the queue
+        is gone."""
         count, tag = 0, 0
         while link.events:
             event = link.events.popleft()

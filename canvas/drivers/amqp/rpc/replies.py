@@ -26,7 +26,7 @@ class RpcOptions(NamedTuple):
     """Seconds for which a queue is kept without use, and a result in it; ``None``: without an end."""
 
     def arguments(self) -> dict[str, Any]:
-        """With which a queue for replies is declared."""
+        """The arguments with which a queue for replies is declared."""
         if not self.expires:
             return {}
         return {"x-expires": self.expires * 1000, "x-message-ttl": self.expires * 1000}

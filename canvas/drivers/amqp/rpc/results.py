@@ -153,7 +153,7 @@ class RpcResults:
 
 
 def _close(reference: "weakref.ref[RpcResults]", pid: int) -> None:
-    """At the end of the process that made them."""
+    """Close results at the end of the process that made them."""
     results = reference()
     if results is not None and os.getpid() == pid:
         results.close()
