@@ -36,7 +36,8 @@ class SharedCounting(Protocol):
     def start(
         self, connection: Connection, starts: Sequence[ChordStart]
     ) -> tuple[Sequence[ChordStart], Collection[str]]:
-        """Chords start: what is left of ``starts`` for canvas' own rows, and the chords whose size is in this table."""
+        """Start chords. Returns those of ``starts`` that canvas counts in rows of its own, and the chords whose size is
+        in this table."""
         ...
 
     def extend(self, connection: Connection, extensions: Sequence[ChordExtension]) -> None:
@@ -217,7 +218,7 @@ def _delete(connection: Connection, key: Column[str], over: ColumnElement[bool],
     ids = list(connection.execute(select(key).where(over).limit(AT_ONCE)).scalars())
     if not ids:
         return 0
-    # One that has been renewed since then is locked by nothing and kept.
+    # A row that was renewed since the first read no longer fits the condition: it is not locked, and it is kept.
     locked = select(key).where(over, key.in_(ids)).order_by(key).with_for_update()
     ids = list(connection.execute(locked).scalars())
     for table in children:

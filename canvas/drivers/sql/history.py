@@ -114,8 +114,8 @@ class SQLHistory:
         return [(row.number, row.content) for row in self._do(lambda connection: connection.execute(statement).all())]
 
     def clean(self, oldest: float, tasks: int, size: int | None) -> None:
-        """Delete what is older than a unix time, tasks beyond a number of them, and the oldest ones until all take at
-        most ``size`` bytes. Raises OperationalError."""
+        """Delete rows that are older than a unix time, tasks beyond a number of them, and the oldest ones until all
+        take at most ``size`` bytes. Raises OperationalError."""
         last = select(_TASKS.c.at).order_by(_TASKS.c.at.desc()).offset(tasks).limit(1)
 
         def delete_old(connection: Any) -> None:

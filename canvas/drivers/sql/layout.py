@@ -1,4 +1,4 @@
-"""Making the tables, and bringing those of an earlier version up to date."""
+"""Makes the tables, and brings those of an earlier version up to date."""
 
 from sqlalchemy import Connection, Engine, Table, exc, inspect, select, text
 

@@ -106,7 +106,7 @@ class SqlResults(BlockingReads):
         return write
 
     def _prepared(self, stores: Sequence[ResultWrite]) -> tuple[list[dict[str, Any]], dict[str, _Addition]]:
-        """The rows of these records, and for each task what is written beside its row."""
+        """The rows of these records, and for each task the values that are written beside its row."""
         rows = [self.tables.row(one) for one in stores]
         decisive: dict[str, _Addition] = {}
         for one, row in zip(stores, rows, strict=True):

@@ -18,7 +18,8 @@ def is_kept(connection: Connection, runs: Table) -> ColumnElement[bool]:
 
 
 def list_run(connection: Connection, tables: StateTables, run: str, listing: RunListing, created: float | None) -> None:
-    """List a run whose row is there. One that is listed keeps its state, unless it has been carried out elsewhere."""
+    """List a run whose row is there. One that is listed keeps its state, unless the listing has another than PENDING:
+    the run was carried out by the process that saves it."""
     runs = tables.runs
     new = update(runs).where(runs.c.run == run, runs.c.state.is_(None))
     if connection.execute(new.values(name=listing.name, state=listing.state, created=created)).rowcount:

@@ -54,7 +54,7 @@ class SqlRuns:
                 if owner != run:
                     return owner
             if start is not None and self._has_fields(connection, run):
-                return run  # a call that is repeated: its start may have been taken already
+                return run  # a repeated call: the chord of its start may have been dispatched already
             row = {"run": run, "created": created, "expires_at": now + expires if expires else None}
             changed = ["expires_at"] if expires else []
             connection.execute(upsert(connection, self._tables.runs, ["run"], changed), row)

@@ -115,8 +115,8 @@ class Listener:
                 self._wake_thread()
 
     def _wake_thread(self) -> None:
-        """Have the thread look at the watches."""
-        with contextlib.suppress(BlockingIOError):  # it has been asked to, many times
+        """Wake the thread, so that it reads the list of watches."""
+        with contextlib.suppress(BlockingIOError):  # the pipe is full: the thread wakes anyway
             os.write(self._changed[1], b"1")
 
     def _run(self, reading: int, writing: int) -> None:

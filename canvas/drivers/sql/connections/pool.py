@@ -21,7 +21,7 @@ T = TypeVar("T")
 _USABLE = "canvas_usable"
 _PLACE = "canvas_place"
 _LOOKS_EVERY = 0.5
-"""Seconds after which a thread that waits for a connection looks whether one was lost."""
+"""Seconds after which a thread that waits for a connection checks whether one was lost."""
 
 
 class _Place:

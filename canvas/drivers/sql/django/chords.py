@@ -1,14 +1,14 @@
 """Chords of a Django project: Celery's workers count them in ``ChordCounter``, and so does canvas.
 
 A member that a canvas worker runs is counted in the transaction that stores its record: once, because its part is a row
-of canvas' own. Celery's worker that counts the last member ends the chord by the records; canvas' ends it by the
-parts, which it completes by the records of the members that Celery ran. In both cases the counter is deleted, so that
-the other kind of worker ends it no more.
+of canvas' own. Celery's worker that counts the last member ends the chord by the records; canvas' ends it by the parts,
+which it completes by the records of the members that Celery ran. In both cases the counter is deleted, so that the
+other kind of worker does not end the chord again.
 
-A member whose record was final before canvas counted it ran on a Celery worker that may have died before, or after,
-it decremented the counter. It is not counted a second time: too low a counter would let Celery give up the chord. So a
-chord that gets no further part is looked at again and again: it may have all its records by then. A look reads the
-records of the members that are not counted, so the chords of which few are left are looked at more often.
+A member whose record was final before canvas counted it ran on a Celery worker that may have died before, or after, it
+decremented the counter. It is not counted a second time: too low a counter would let Celery give up the chord. So a
+chord that gets no further part is read repeatedly: it may have all its records by then. A read covers the records of
+the members that are not counted, so the chords with few of these are read more often.
 """
 
 from collections.abc import Collection, Mapping, Sequence

@@ -35,7 +35,7 @@ _DJANGOS_OWN = frozenset(
 )
 """OPTIONS of Django that its databases do not know."""
 _ABOUT = {"task_args": "argsrepr", "task_kwargs": "kwargsrepr", "periodic_task_name": "periodic_task_name"}
-"""Columns, and what of a task's request they show."""
+"""Columns, and the field of a task's request that each shows."""
 
 
 class DjangoDatabase(NamedTuple):

@@ -32,7 +32,7 @@ class SqlCoordination:
     def _revoke(self, connection: Connection, entries: Sequence[str], seconds: float) -> None:
         revoked, counters = self._tables.revoked, self._tables.counters
         connection.execute(upsert(connection, counters, ["name"], []), {"name": REVISION, "value": 0})
-        # One process at a time: the version says what a reader has seen.
+        # One process at a time: a reader that knows this version must not miss an entry of it.
         counter = select(counters.c.value).where(counters.c.name == REVISION).with_for_update()
         version, now = connection.execute(counter).scalar_one(), read_clock(connection)
         keys = {key_of(entry): entry for entry in entries}
@@ -152,7 +152,7 @@ class SqlCoordination:
             row = connection.execute(select(locks).where(locks.c.lock_key == lock_key).with_for_update()).one()
             now = read_clock(connection)
             if row.token == token:
-                return None  # the message was sent, and the answer was lost
+                return None  # an earlier try sent the message, and its reply was lost
             if row.expires_at > now:
                 return str(row.owner)
             values = {"owner": lock.owner, "token": token, "expires_at": now + seconds}

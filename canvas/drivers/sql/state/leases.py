@@ -1,4 +1,4 @@
-"""The rows of leases, and what the end of a lease does to the marks of its message."""
+"""The rows of leases, and the marks of their messages, which change as a lease ends."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -54,8 +54,8 @@ class SqlLeases:
             connection.execute(upsert(connection, self._leases, ["tag"], []), rows)
 
     def take(self, connection: Connection, tag: str) -> LeaseRow | None:
-        """End a lease that another worker takes over. Returns what it was. ``None``: there is none, or it was acked
-        early."""
+        """End a lease that another worker takes over. Returns its row; ``None`` if there is no lease, or its message
+        was acked early."""
         found = self.locked(connection, tag)
         if found is None or found.early_acked:
             return None

@@ -58,7 +58,8 @@ class SqlMessages:
         self._outboxes = outboxes
         self._sent: dict[str, _Sent] = {}
         self._uncertain: dict[str, list[str]] = {}
-        """By worker, the tags of the messages that a call was to lease whose answer was lost."""
+        """By worker, the tags of the messages in a call to ``register`` that has not returned, or whose reply was
+        lost."""
 
     def register(self, worker: str, arrivals: Sequence[Arrival]) -> LeaseReply:
         tags = [arrival.delivery.tag for arrival in arrivals]
@@ -82,7 +83,7 @@ class SqlMessages:
         now, revision = connection.execute(select(unix_time(connection), version)).one()
         latest: dict[str, Arrival] = {}
         for arrival in arrivals:
-            # Of two copies that come together one is enough.
+            # Of two copies in one call, one is leased.
             latest.setdefault(key_of(arrival.message_id), arrival)
         marks = self._marked(connection, latest, now + REMEMBERED)
         leased = {key: (one, self._found(connection, one, marks[key])) for key, one in latest.items()}
@@ -111,12 +112,14 @@ class SqlMessages:
         """How a message was lost before; ``None``: it is settled, or was acked early."""
         if mark["tag"] is None:
             return _Lost(mark["started"], mark["deliveries"])
-        # Without an id of its own, a new message may be one that was sent before and settled.
+        # An id that the sender has not given is made from the message: a message that was settled before may have had
+        # the same.
         if mark["tag"] == arrival.delivery.tag or not (arrival.deliveries or arrival.own_id):
             return _Lost(False, 0)
         if not arrival.deliveries:
-            # A copy that was sent twice, or a broker that was killed has forgotten that it has delivered the message.
-            # In the second case the lease is all that is left of it.
+            # Either the message was sent twice, or the broker was killed and has forgotten that it delivered the
+            # message. In the second case the broker will not deliver it again for the older lease: that lease is
+            # detached.
             self._leases.mark(connection, [mark["tag"]], detached=True)
             return None
         before = self._leases.take(connection, mark["tag"])

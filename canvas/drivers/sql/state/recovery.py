@@ -1,4 +1,4 @@
-"""Heartbeats of workers, in SQL, and what becomes of the leases of a dead one."""
+"""Heartbeats of workers, in SQL, and the recovery of the leases of dead ones."""
 
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -81,8 +81,9 @@ class SqlRecovery:
         return self._recover(worker, counts=True)
 
     def _recover(self, worker: str, counts: bool, orphans_in: float = 0.0, silent: bool = False) -> int:
-        """End the leases of a worker, and forget it. Others settle the tasks that it had begun, ``orphans_in`` seconds
-        from now. ``silent``: only if it is still silent; another process may have recovered it meanwhile."""
+        """End the leases of a worker, and unregister it. Other workers may settle the tasks that it had begun,
+        ``orphans_in`` seconds from now. ``silent``: only if it is still silent; another process may have recovered it
+        meanwhile."""
         workers, leases = self._tables.workers, self._tables.leases
 
         def work(connection: Connection) -> int | None:
@@ -111,8 +112,8 @@ class SqlRecovery:
         return total
 
     def _return(self, connection: Connection, leases: Sequence[LeaseRow], counts: bool) -> int:
-        """End leases. Returns how many. ``counts``: their messages count the delivery. The messages that the broker has
-        no more go into the outbox of all workers."""
+        """End leases. Returns how many. ``counts``: their messages count the delivery. The messages that the broker
+        does not have any more go into the outbox of all workers."""
         detached = sorted((one for one in leases if one.detached), key=lambda one: number_of_tag(one.tag))
         entries = []
         for one in detached:
@@ -145,7 +146,7 @@ class SqlRecovery:
         silent = self._database.call(missed)
         # Workers that were noted as silent before an absence have had no chance to send a heartbeat.
         for worker in silent:
-            # Perhaps it was only out of reach, and settles what it has begun when it is back.
+            # The worker may only be unreachable: it then settles the tasks that it has begun when it is back.
             total += self._recover(worker, counts=True, orphans_in=MAY_COME_BACK, silent=True)
         # A call of a worker may have come after its recovery: one that was on its way, or of a process that had stood
         # still.
@@ -157,7 +158,7 @@ class SqlRecovery:
         return total
 
     def _sweep(self, connection: Connection) -> int:
-        """Delete what has expired, and end the leases of workers that nothing is known of. Returns how many leases."""
+        """Delete expired rows, and end the leases of workers that are not registered. Returns how many leases."""
         tables, counters, now = self._tables, self._tables.counters, read_clock(connection)
         connection.execute(upsert(connection, counters, ["name"], []), {"name": _SWEPT, "value": 0})
         due = update(counters).where(counters.c.name == _SWEPT, counters.c.value <= now - _SWEEP_EVERY)

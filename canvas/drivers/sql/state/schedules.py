@@ -73,7 +73,7 @@ class SqlSchedules:
         here = (table.c.schedule == keys["schedule"], table.c.entry_key == keys["entry_key"])
         row = connection.execute(select(table).where(*here).with_for_update()).one()
         if row.token == token:
-            return SettleResult(True, [])  # it was written, and the answer was lost
+            return SettleResult(True, [])  # an earlier try wrote it, and its reply was lost
         if row.revision != change.revision:
             if not row.revision:
                 connection.execute(delete(table).where(*here))

@@ -71,8 +71,8 @@ class SqlMessageHalf:
         return (self._database.change(work) if settlements else []), _NOTHING_LEASED
 
     def undone(self, connection: Connection, settlements: Sequence[Settlement], call: str) -> Sequence[Settlement]:
-        """The settlements without those that an earlier try of this call has committed, whose answer was lost. A fence
-        shows that of the others."""
+        """The settlements without those that an earlier try of this call has committed, whose reply was lost. Those
+        with a fence stay: their fence no longer holds once they are committed."""
         with_fences = [one for one in settlements if one.fence != "none" and one.delivery is not None]
         if len(with_fences) == len(settlements) or self._begins(connection, call, _REPEATED_FOR):
             return settlements
@@ -88,7 +88,7 @@ class SqlMessageHalf:
         return True
 
     def commit(self, connection: Connection, settlements: Sequence[Settlement]) -> None:
-        """The effects of settlements whose fences hold, in a transaction of the caller's."""
+        """Apply the effects of settlements whose fences hold, in a transaction of the caller's."""
         self.outboxes.add(connection, [one for s in settlements for one in s.publishes])
         for settlement in settlements:
             if settlement.disposal == "dead_letter" and settlement.delivery is not None:
@@ -150,7 +150,8 @@ class SqlSettler:
         return verdicts
 
     def commit(self, connection: Connection, settlements: Sequence[Settlement]) -> list[ReadyChord]:
-        """The effects of settlements whose fences hold, in a transaction of the caller's; the chords that are ready."""
+        """Apply the effects of settlements whose fences hold, in a transaction of the caller's. Returns the chords that
+        are ready."""
         ready = self._chords.write(connection, Records.of(settlements))
         self._half.commit(connection, settlements)
         return ready

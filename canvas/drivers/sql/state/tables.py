@@ -31,7 +31,7 @@ def key_of(text: str) -> str:
 
 
 class MessageTables:
-    """Leases, outboxes, and what workers share. Times are unix times, in seconds."""
+    """Leases, outboxes, and the state that workers share. Times are unix times, in seconds."""
 
     def __init__(self, metadata: MetaData, schema: str | None) -> None:
         def table(name: str, *columns: Column[Any] | Index) -> Table:
@@ -92,9 +92,9 @@ def _by(table: str, *columns: str) -> Index:
 
 
 def _lease() -> list[Column[Any] | Index]:
-    """``early_acked``: the broker has the message no more, and its task runs or is an orphan. ``detached``: the broker
-    has it no more, and its task runs. ``orphaned_at``: when others may settle it. ``reason``: why its process was
-    killed."""
+    """``early_acked``: the broker does not have the message any more, and its task runs or is an orphan. ``detached``:
+    the broker does not have it any more, and its task runs. ``orphaned_at``: when others may settle it. ``reason``: why
+    its process was killed."""
     return [
         key("tag"), _text("worker"), _text("message_id"), _text("queue"), _bytes("payload"),
         Column("leased_at", Double, nullable=False), _flag("early_acked"), _flag("detached"),
