@@ -32,7 +32,7 @@ def json_answer(value: Any, status: int = 200) -> Response:
 
 
 def finite(value: Any) -> Any:
-    """``value`` without the numbers that JSON does not have, which are None."""
+    """``value`` with None in place of the numbers that JSON does not have."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
@@ -53,7 +53,7 @@ ERRORS = (ApiError, CanvasError)
 
 
 async def on_wrong_method(request: Request, exc: Exception) -> Response:
-    """The answer for a method that a path does not have: without a body, as Flower's."""
+    """The answer for a method that a path does not have: without a body, as in Flower."""
     return Response(status_code=405, headers=getattr(exc, "headers", None))
 
 
@@ -80,7 +80,7 @@ async def body_of(request: Request) -> dict[str, Any]:
 
 
 def acting(act: Callable[[Request, dict[str, Any]], Response]) -> Callable[[Request], Awaitable[Response]]:
-    """The endpoint that reads a request's body and has ``act`` answer on a thread: acting waits for servers."""
+    """The endpoint that reads a request's body and calls ``act`` on a thread, because actions wait for servers."""
 
     @wraps(act)
     async def endpoint(request: Request) -> Response:

@@ -84,12 +84,12 @@ class Dashboard:
         await asyncio.to_thread(self.stop)
 
     def start(self) -> None:
-        """Begin to collect, unless that has begun; the end of the process stops it."""
+        """Start the collector unless it runs; it is stopped at the end of the process."""
         if self.context.collector.start():
             atexit.register(self.stop)
 
     def stop(self) -> None:
-        """Collect no more, and write history."""
+        """Stop the collector, and write history."""
         atexit.unregister(self.stop)
         self.context.collector.stop()
         if self.context.history is not None:
@@ -116,7 +116,7 @@ def _history(collector: Collector, options: DashboardOptions) -> History | None:
 
 
 async def _on_unknown(request: Request, exc: Exception) -> Response:
-    """The answer for a path that does not exist: the frame of the pages for a browser, which shows that in it."""
+    """The answer for a path that does not exist: a browser gets the frame of the pages, which then shows that."""
     path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
     if path.startswith(f"{PREFIX}/"):
         return json_answer({"error": f"there is no operation {request.method} {path}"}, 404)

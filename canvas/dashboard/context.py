@@ -15,7 +15,7 @@ from canvas.workflows.progress.watch import ProgressWatch
 
 _WATCHED = 64
 HIDDEN = "•••"
-"""Stands for what is masked."""
+"""Stands for masked text."""
 
 
 @dataclass
@@ -44,15 +44,15 @@ class Context:
         return known
 
     def arguments(self, text: Any) -> Any:
-        """Arguments as they may be shown."""
+        """The text of arguments, masked where the options ask for that."""
         return HIDDEN if "arguments" in self.options.mask and text is not None else text
 
     def result(self, text: Any) -> Any:
-        """A result, an exception or a traceback as it may be shown."""
+        """The text of a result, an exception or a traceback, masked where the options ask for that."""
         return HIDDEN if "results" in self.options.mask and text is not None else text
 
     def shown_result(self, value: Any) -> Any:
-        """A result as bounded text, as it may be shown."""
+        """A result as bounded text, masked where the options ask for that."""
         return self.result(short_repr(value, 10_000, 8))
 
 

@@ -43,10 +43,10 @@ class History:
         self._cleaned = 0.0
         self._opened = threading.Event()
         self.left_out = 0
-        """Ended tasks that were not written, because the database was too slow, or away for too long."""
+        """Ended tasks that were not written, because the database was too slow, or unreachable for too long."""
 
     def attach(self) -> None:
-        """Take part in what the collector does."""
+        """Register with the collector, which then passes on events and calls for writes."""
         self._collector.listeners.append(self._take)
         self._collector.history = self.as_dict
         self._collector.duties.append(("history", 2.0, self._write))
@@ -64,7 +64,7 @@ class History:
                 self._waiting.append((entry.uuid, name, entry.state, worker, entry.timestamp or 0.0, text))
 
     def _write(self) -> None:
-        """Write what has ended since the last time. Raises what the database raises."""
+        """Write the tasks and slots that have ended since the last call. Raises the errors of the database."""
         if not self._opened.is_set():
             self._open()
         try:
@@ -96,7 +96,7 @@ class History:
         self._opened.set()
 
     def as_dict(self) -> dict[str, int]:
-        """How many ended tasks wait to be written, and how many will never be."""
+        """How many ended tasks wait to be written, and how many were left out."""
         return {"waiting": len(self._waiting), "left_out": self.left_out}
 
     def tasks(self, limit: int, states: list[str], **query: Any) -> list[dict[str, Any]]:
@@ -112,7 +112,7 @@ class History:
         return None if kept is None else {"id": task_id, **json.loads(kept)}
 
     def close(self) -> None:
-        """Write what has ended, and close the database."""
+        """Write the tasks and slots that have ended, and close the database."""
         try:
             self._write()
         except CanvasError as exc:

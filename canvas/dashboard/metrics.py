@@ -1,4 +1,4 @@
-"""The metrics of a dashboard: counted events, and what the collector has seen last."""
+"""The metrics of a dashboard: counted events, and the latest figures of the collector."""
 
 from collections.abc import Sequence
 

@@ -143,7 +143,7 @@ def _refused(text: str) -> Response:
 
 
 def _is_loopback(peer: str) -> bool:
-    """A peer without an address came through a socket of this machine."""
+    """Whether a peer is on this machine. One without an address came through a local socket."""
     if not peer:
         return True
     try:

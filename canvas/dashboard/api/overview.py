@@ -1,4 +1,4 @@
-"""The figures of the first page, the last hour for charts, the stream of changes, and who asks."""
+"""The figures of the first page, the last hour for charts, the stream of figures, and the user of a request."""
 
 import asyncio
 import json
@@ -29,7 +29,7 @@ def series(request: Request) -> Response:
 
 
 def session(request: Request) -> Response:
-    """Who asks, and what is allowed."""
+    """The user of this request, and the facts about the dashboard that its pages need."""
     context = context_of(request)
     return json_answer(
         {

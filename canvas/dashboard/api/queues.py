@@ -19,7 +19,7 @@ _MOST = 500
 
 
 def list_queues(request: Request) -> Response:
-    """All queues, as they were at the last look."""
+    """All queues, as they were last read."""
     collector = context_of(request).collector
     rates = collector.series.rates()
     return json_answer(
@@ -49,7 +49,7 @@ def next_messages(request: Request) -> Response:
 
 
 def _key(letter: DeadLetter) -> str:
-    """The name of a dead letter in the API: the digest of what the broker knows it by."""
+    """The name of a dead letter in the API: the digest of its token, or its payload without one, and of its time."""
     known = letter.token or letter.payload
     return hashlib.sha256(known + repr(letter.time).encode()).hexdigest()[:32]
 

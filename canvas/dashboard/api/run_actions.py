@@ -1,4 +1,4 @@
-"""Actions on runs of workflows, which of them make sense, and what keeps a run from going on."""
+"""Actions on runs of workflows, which of them are possible, and the workers that keep a run from going on."""
 
 from typing import Any
 
@@ -14,15 +14,15 @@ from canvas.workflows.status import RunStatus
 
 
 def stopped_by(context: Context, run: Run, status: RunStatus) -> list[str]:
-    """Workers of Celery that have run tasks of a run which workers of canvas have to advance: these tasks' ends are
-    lost to it."""
+    """Celery workers that have run tasks of a run which only workers of canvas advance: the run stops at these
+    tasks."""
     if status.over or in_celery_form(run.about):
         return []
     return context.collector.stopped_runs.workers_of_celery(run.id, str(run.attempt))
 
 
 def possible(context: Context, status: RunStatus) -> dict[str, bool]:
-    """Which actions make sense now."""
+    """Which actions are possible now."""
     free = not context.options.read_only
     return {
         "cancel": free and not status.over,

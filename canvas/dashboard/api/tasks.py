@@ -175,7 +175,7 @@ def _possible(context: Context, task: Task | None, record: Record | None) -> dic
 
 
 def calling(task: Task | None, record: Record | None) -> tuple[str, list[Any], dict[str, Any]] | None:
-    """The name and the arguments of a task, from its record, or from its event where that has them whole."""
+    """The name and the arguments of a task, from its record, or from its event where that has them in full."""
     extra = record.extra if record is not None else {}
     if isinstance(extra.get("name"), str) and "args" in extra:
         return extra["name"], list(extra["args"] or ()), dict(extra.get("kwargs") or {})

@@ -53,14 +53,14 @@ def _pool_name(pool: Any) -> str | None:
 
 
 def list_workers(request: Request) -> Response:
-    """All workers that events have named and that are not forgotten yet."""
+    """All workers in memory: those that events have named."""
     context = context_of(request)
     rows = [row(context, worker) for worker in context.collector.cluster.workers_now()]
     return json_answer({"workers": sorted(rows, key=lambda one: str(one["name"]))})
 
 
 def one_worker(request: Request) -> Response:
-    """A worker, with the tasks that it runs and has taken, as it answers now."""
+    """A worker with its running and its prefetched tasks, as it answers now."""
     context, name = context_of(request), request.path_params["worker"]
     known = next((one for one in context.collector.cluster.workers_now() if one.hostname == name), None)
     if known is None and not context.collector.answers.one(name):
@@ -143,7 +143,7 @@ def arguments_of(action: str, body: dict[str, Any]) -> tuple[str, dict[str, Any]
 
 @acting
 def act(request: Request, body: dict[str, Any]) -> Response:
-    """Send a command to a worker, and give its answer."""
+    """Send a command to a worker, and answer with its reply."""
     context, name, action = context_of(request), request.path_params["worker"], request.path_params["action"]
     control, timeout = context.app.control, max(context.options.inspect_timeout, 2.0)
     if action == "shutdown":

@@ -1,4 +1,4 @@
-"""Runs of workflows: list them, look at one, act on it."""
+"""Runs of workflows: lists of them, one run, its picture and its nodes."""
 
 import time
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from canvas.workflows.run import Run
 from canvas.workflows.status import UPSTREAM_FAILED, WAITING, NodeStatus, RunStatus
 
 _MOST = 500
-"""Runs that one call looks at."""
+"""Runs that one call reads at most."""
 _NEVER_BEGAN = frozenset({UPSTREAM_FAILED, WAITING, SKIPPED, states.PENDING})
 
 
@@ -134,7 +134,7 @@ def one_run(request: Request) -> Response:
 
 
 def _ready_times(nodes: Sequence[RunNode], status: RunStatus) -> dict[str, float | None]:
-    """When the nodes that have no task of their own began: as the last node that each waits for ended."""
+    """When the nodes that have no task of their own began: when the last node that each waits for ended."""
     ends = {node.name: _unix(node.ended) for node in status.nodes}
     ready: list[float | None] = [_unix(status.created)] * len(nodes)
     for number, node in enumerate(nodes):
@@ -167,7 +167,7 @@ def _node(context: Context, node: NodeStatus, task_name: str | None, ready: floa
 
 
 def picture(request: Request) -> Response:
-    """Where the boxes of a run's graph stand. It changes only when a run gets other nodes, which it never does."""
+    """Where the boxes of a run's graph stand. This never changes: a run keeps its nodes."""
     run = context_of(request).watch(request.path_params["run"]).run
     found = run_picture(run.nodes, set(request.query_params.getlist("expand")))
     boxes = []
@@ -228,7 +228,7 @@ def _parents(run: Run, number: int) -> list[int]:
 
 
 def _items(context: Context, run: Run, number: int) -> list[dict[str, Any]]:
-    """The items of a map that have failed, some of them."""
+    """Up to 20 items of a map that have failed."""
     place = NodeRef(run.id, run.about["attempts"][number], number)
     failed = []
     for item, task_id, record in context.watch(run.id).failed_items(place, 20):

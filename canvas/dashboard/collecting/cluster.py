@@ -1,4 +1,4 @@
-"""The workers and tasks that events describe, in bounded memory, whatever the events have in them."""
+"""The workers and tasks that events describe, in bounded memory even where events are malformed or very long."""
 
 import math
 import time
@@ -74,7 +74,7 @@ class Cluster(State):
         self.malformed = 0
 
     def take(self, events: Iterable[Event]) -> list[tuple[Event, Task | Worker]]:
-        """Take events; each that is one, with the task or the worker that it is about."""
+        """Apply events. Returns the valid ones, each with the task or the worker that it is about."""
         now = time.time()
 
         def take_all() -> list[tuple[Event, Task | Worker]]:
@@ -119,7 +119,7 @@ class Cluster(State):
                     del tasks[name]
 
     def tasks_now(self) -> list[Task]:
-        """All tasks that are in memory, the one that became known first first."""
+        """All tasks that are in memory, in the order in which they became known."""
         known: list[Task] = self.freeze_while(lambda: list(self.tasks.values()))
         return known
 
@@ -134,15 +134,15 @@ class Cluster(State):
         return known
 
     def forget_worker(self, hostname: str) -> None:
-        """Forget a worker; its tasks stay."""
+        """Delete a worker; its tasks stay."""
         self.freeze_while(lambda: self.workers.pop(hostname, None))
 
     def related(self, root: str) -> list[Task]:
-        """The tasks whose first task this is, as far as they are in memory."""
+        """The tasks in memory whose root is this task."""
         return self._listed_in(self.by_root, root)
 
     def of_run(self, run: str) -> list[Task]:
-        """The tasks of a run of a workflow, as far as they are in memory."""
+        """The tasks in memory of a run of a workflow."""
         return [task for task in self._listed_in(self.by_run, run.partition(".")[0]) if str(task.uuid).startswith(run)]
 
     def _listed_in(self, index: dict[str, dict[str, None]], key: str) -> list[Task]:
@@ -153,6 +153,6 @@ class Cluster(State):
         return known
 
     def _peek(self, uuid: str) -> Task | None:
-        """A task that is not made the last to be forgotten by being looked at."""
+        """A task. Unlike an ordinary look-up, this does not make it the most recently used one."""
         found: Any = dict.get(self.tasks, uuid)
         return found if isinstance(found, Task) else None

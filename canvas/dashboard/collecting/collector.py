@@ -1,4 +1,4 @@
-"""One collector for each dashboard: threads that read events, look at queues, and ask workers."""
+"""One collector for each dashboard: threads that read events and queues, and ask workers."""
 
 import logging
 import math
@@ -29,21 +29,21 @@ from canvas.remote.events import Event
 
 logger = logging.getLogger(__name__)
 _LOOK_EVERY = 2.0
-"""Seconds between two looks at the queues."""
+"""Seconds between two reads of the queues."""
 _ASK_EVERY = 10.0
 """Seconds between two rounds of questions to workers."""
 _RUNS_EVERY = 5.0
-"""Seconds between two looks at the number of runs."""
+"""Seconds between two reads of the number of runs."""
 _ANSWERED_WITHIN = 4.0
-"""Seconds for which the first look at the queues waits for the answers of workers."""
+"""Seconds for which the first read of the queues waits for the answers of workers."""
 _AGAIN = 1.0
 """Seconds after which a source that does not answer is tried again."""
 _ENDS_WITHIN = 5.0
 """Seconds for which ``stop`` waits for each thread."""
 _SCHEDULE_EVERY = 15.0
-"""Seconds between two looks at the schedule."""
+"""Seconds between two reads of the schedule."""
 _GONE = 600.0
-"""Seconds after its last heartbeat at which the answers of a worker are forgotten."""
+"""Seconds after its last heartbeat at which the answers of a worker are deleted."""
 Taken = list[tuple[Event, Task | Worker]]
 
 
@@ -54,7 +54,7 @@ class Listener(Protocol):
 
 
 class Collector:
-    """Reads events, looks at queues and asks workers, from ``start`` until ``stop``."""
+    """Reads events and queues, and asks workers, from ``start`` until ``stop``."""
 
     def __init__(self, app: Canvas, options: DashboardOptions) -> None:
         self.app = app
@@ -69,7 +69,7 @@ class Collector:
         self.runs: dict[str, int] = {}
         """How many runs are in each state that is counted; empty where the result backend keeps no runs."""
         self.problems: list[problems.Problem] = []
-        """Sentences for a person on call, as of the last look at the queues."""
+        """Sentences for a person on call, as of the last read of the queues."""
         self._entries: list[EntryInfo] = []
         self._refusals: dict[str, str] = {}
         self.stopped_runs = StoppedRuns(app, self.answers)
@@ -84,7 +84,7 @@ class Collector:
             ("groups", _LOOK_EVERY, self.families.read_groups),
             ("schedule", _SCHEDULE_EVERY, self._read_schedule),
         ]
-        """Name, seconds between two times, and function of what is done regularly, each on a thread of its own."""
+        """The regular duties, each on a thread of its own: name, seconds between two calls, and function."""
         if (listed := listing_of(app, options.broker_api)) is not None:
             self.duties.append(("broker_api", _ASK_EVERY, lambda: self.queues.note_all(listed())))
         self._stopped = threading.Event()
@@ -168,7 +168,7 @@ class Collector:
         try:
             route = self.app.router.route(name, {})
         except Exception:
-            # Functions of the app's may need arguments, which an event does not have in their own form.
+            # The app's functions may need the arguments of the call, of which an event has only the text.
             logger.debug("dashboard: the queue of %s is not known", name, exc_info=True)
             return None
         return route.queue.name if route.queue is not None else route.routing_key
@@ -178,7 +178,8 @@ class Collector:
         return list(consumers_of([(worker, queues)]))
 
     def _watch_queues(self) -> None:
-        """Look at the queues; the first time after the workers' answers, without which no queue has a consumer."""
+        """Read the queues. The first read waits for the workers' answers: without them no queue seems to have a
+        consumer."""
         self._asked.wait(_ANSWERED_WITHIN)
         self._look_at_queues()
 

@@ -8,7 +8,7 @@ from canvas.model import states
 from canvas.remote.cluster_entries import Task
 
 _TOGETHER = 500
-"""Records that one look reads."""
+"""Records that one call reads at most."""
 
 
 class Family(NamedTuple):

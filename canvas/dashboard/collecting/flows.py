@@ -96,14 +96,15 @@ class Flows:
         return Flow(change, max(0.0, outgoing + change), outgoing, self._age(samples) if waiting else None)
 
     def forget_all_but(self, queues: Iterable[str]) -> None:
-        """Forget other queues than these."""
+        """Delete the counts of other queues than these."""
         kept = set(queues)
         for known in (self._samples, self._taken, self._unsure):
             for queue in [name for name in list(known) if name not in kept]:
                 known.pop(queue, None)
 
     def _age(self, samples: "deque[_Sample]") -> float:
-        """Where messages leave in the order in which they came, the first one came after all that have left."""
+        """Seconds that the first message has waited, at least: messages leave in the order in which they came, so it
+        came after all that have left."""
         latest = samples[-1]
         came = latest.time
         for sample in reversed(samples):

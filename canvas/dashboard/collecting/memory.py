@@ -54,7 +54,7 @@ class MemoryGrowth:
         return found
 
     def forget(self, worker: str) -> None:
-        """Forget a worker that is gone."""
+        """Delete the samples of a worker that is gone."""
         with self._lock:
             self._samples.pop(worker, None)
             self._latest.pop(worker, None)

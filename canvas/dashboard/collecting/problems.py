@@ -40,8 +40,8 @@ class Problem(NamedTuple):
 
 
 def of_refusals(refusals: Mapping[str, str]) -> list[Problem]:
-    """Servers that store nothing now, such as a Redis without memory. ``refusals``: their words, for ``messages`` and
-    for ``results``."""
+    """Servers that store nothing now, such as a Redis without memory. ``refusals``: their error messages, for
+    ``messages`` and for ``results``."""
     kinds: defaultdict[str, list[str]] = defaultdict(list)
     for kind, words in refusals.items():
         kinds[words].append(kind)

@@ -16,9 +16,9 @@ from canvas.errors import RefusedError
 from canvas.remote.cluster_entries import Task
 
 _QUEUES = 200
-"""Queues that are looked at."""
+"""Queues that are read at most."""
 _QUEUES_NOTED = 100
-"""Queues that are looked at because a message was sent to them, or lies in them."""
+"""Queues that are noted at most, because a message was sent to them or is in them."""
 
 
 @dataclass(slots=True)
@@ -35,7 +35,7 @@ class QueueState:
     outgoing: float | None
     """Messages a second that workers receive from it; ``None`` where that is not known."""
     oldest: float | None
-    """Seconds that the message has waited that is taken next; ``None`` where it is not known."""
+    """Seconds that the next message has waited; ``None`` where that is not known."""
     oldest_at_least: bool
     """Whether it may have waited for longer: no event says when it was sent."""
     consumers: list[str]
@@ -46,7 +46,7 @@ class QueueState:
 
 
 class Queues:
-    """Looks at the queues of an app, at those that its workers consume, and at others that hold messages."""
+    """Reads the queues of an app, those that its workers consume, and others that hold messages."""
 
     def __init__(self, app: Canvas, flows: Flows) -> None:
         self._app = app
@@ -54,21 +54,21 @@ class Queues:
         self.states: dict[str, QueueState] = {}
         self.in_flight: dict[str, int] = {}
         self._first_seen: dict[str, tuple[str, float]] = {}
-        """By queue, the id of the message that is taken next, and when it was first seen there."""
+        """By queue, the id of its next message, and when it was first seen there."""
         self._noted: dict[str, None] = {}
 
     def note(self, queue: Any) -> None:
-        """Note a queue that the broker has or that an event names. Perhaps no worker consumes it."""
+        """Note a queue that the broker has or that an event names: it may have no consumer."""
         if isinstance(queue, str) and len(self._noted) < _QUEUES_NOTED:
             self._noted[queue] = None
 
     def note_all(self, queues: Iterable[str]) -> None:
-        """The broker has these queues."""
+        """Note queues that the broker has."""
         for queue in queues:
             self.note(queue)
 
     def look(self, consumers: dict[str, list[str]], sent_at: "TimesOfSending") -> None:
-        """Look at all queues. ``consumers``: workers by the queues that they consume. Raises BrokerError."""
+        """Read all queues. ``consumers``: workers by the queues that they consume. Raises BrokerError."""
         admin = self._app.driver.admin
         self.note_all(admin.find_queues())
         names = dict.fromkeys(
@@ -134,7 +134,8 @@ class TimesOfSending:
 
 
 def refusals(app: Canvas) -> dict[str, str]:
-    """The words of the servers that store nothing now, for ``messages`` and for ``results``. Raises BrokerError."""
+    """The error messages of servers that store nothing now, for ``messages`` and for ``results``. Raises
+    BrokerError."""
     results = app.driver.results
     found = {
         "messages": app.driver.admin.refusal(),
@@ -144,8 +145,8 @@ def refusals(app: Canvas) -> dict[str, str]:
 
 
 def listing_of(app: Canvas, broker_api: str | None) -> Callable[[], list[str]] | None:
-    """Lists the queues that hold messages by RabbitMQ's management API; ``None`` without the API's URL, and with other
-    brokers. Raises ConfigurationError."""
+    """A function that lists the queues that hold messages by RabbitMQ's management API; ``None`` without the API's URL,
+    and with other brokers. Raises ConfigurationError."""
     address = broker_address(app.conf)
     if not broker_api or address.partition("://")[0] not in SCHEMES:
         return None

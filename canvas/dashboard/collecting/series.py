@@ -17,7 +17,7 @@ _SERIES = 64
 
 
 class Slot:
-    """Some seconds."""
+    """The counts and samples of ``STEP`` seconds."""
 
     __slots__ = ("counts", "number", "runtimes", "samples", "waits")
 
@@ -94,7 +94,7 @@ class Series:
             slot.samples.update({name: value for name, value in samples.items() if name not in left_out})
 
     def restore(self, slots: list[Slot]) -> None:
-        """Put earlier slots before those that there are."""
+        """Put the slots of an earlier process before the present ones."""
         with self._lock:
             first = self._slots[0].number if self._slots else int(time.time() // STEP) + 1
             self._slots.extendleft(reversed([slot for slot in slots if slot.number < first][-SLOTS:]))

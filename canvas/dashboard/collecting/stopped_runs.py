@@ -13,12 +13,12 @@ from canvas.model.workflow_run import child_run_of
 from canvas.remote.cluster_entries import Task, Worker
 
 _RUNS = 20
-"""Attempts that one look reads."""
+"""Attempts that one call reads at most."""
 _KNOWN = 10_000
 """Attempts whose workers are remembered."""
 
 _INNER = child_run_of("") + "."
-"""Stands in the id of a task of an inner run, after the id of the task in whose place that run stands."""
+"""In the id of a task of an inner run, the text after the id of the task whose place that run takes."""
 
 
 class StoppedRun(NamedTuple):

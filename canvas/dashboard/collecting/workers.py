@@ -1,4 +1,4 @@
-"""The answers of workers to questions, as they were given last."""
+"""The latest answers of workers to questions."""
 
 import threading
 import time
@@ -29,7 +29,7 @@ class Answers:
         self.memory = MemoryGrowth()
 
     def ask(self, questions: tuple[str, ...] = OF_ALL, worker: str | None = None, expected: int = 0) -> None:
-        """Ask all workers, or one; ``expected``: as soon as that many have answered, wait no more. Raises
+        """Ask all workers, or one; ``expected``: the number of answers after which the wait ends. Raises
         BrokerError."""
         for question in questions:
             found = self._broadcast(question, worker, expected)
@@ -67,7 +67,7 @@ class Answers:
             return {name: dict(answers) for name, answers in self._known.items()}
 
     def forget(self, worker: str) -> None:
-        """Forget the answers of a worker that is gone."""
+        """Delete the answers of a worker that is gone."""
         with self._lock:
             self._known.pop(worker, None)
             self.memory.forget(worker)

@@ -1,4 +1,4 @@
-"""Arguments of Flower's API, and its way of refusing."""
+"""The arguments of Flower's API, and its refusals."""
 
 from collections.abc import Callable
 from html import escape
