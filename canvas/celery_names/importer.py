@@ -95,7 +95,7 @@ class _Program(_Members):
 
 
 class Finder(MetaPathFinder):
-    """Finds the modules of one package of Celery's world in canvas."""
+    """Finds the modules of one package in canvas: of ``celery``, ``kombu`` or ``billiard``."""
 
     def __init__(self, package: str) -> None:
         self._package = package
@@ -204,7 +204,7 @@ def stand_ins(module: str) -> dict[str, str]:
 
 
 def words_for(module: str) -> str | None:
-    """The words for a module of which canvas has no objects; ``None`` for others."""
+    """The words of the error for a module of which canvas has no objects; ``None`` for others."""
     parts = module.split(".")
     starts = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
     return next((_WORDS[start] for start in starts if start in _WORDS), None)

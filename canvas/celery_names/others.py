@@ -1,8 +1,8 @@
 """Names of Celery's modules that are not public, and that programs import nevertheless.
 
-A module has what it imports from others, its constants, its loggers, and its inside. ``names/others.json`` lists them:
-``from`` by the module that a name is from, ``value``, ``logger`` by the logger's name, and ``stand-in``; and as
-``attributes``, by name, those of each object that a stand-in takes the place of.
+Such names are imports from other modules, constants, loggers, and internals. ``names/others.json`` lists them: ``from``
+by the module that a name is from, ``value``, ``logger`` by the logger's name, and ``stand-in``; and as ``attributes``,
+by name, those of each object that a stand-in takes the place of.
 """
 
 import json
@@ -49,7 +49,7 @@ def attributes(module: str, name: str) -> list[str]:
 
 
 def find(module: str, name: str, words: str | None) -> Any:
-    """A name in a module of Celery. ``words``: what a stand-in's error says; ``None`` for the general words.
+    """A name in a module of Celery. ``words``: those of a stand-in's error; ``None`` for the general ones.
 
     Raises AttributeError for a name that Celery's module does not have.
     """

@@ -22,14 +22,14 @@ _NOT_COPIED = ("application_headers", "content_type", "content_encoding", "heade
 
 
 class StopFiltering(Exception):
-    """Raised by a callback: no more messages are looked at."""
+    """Raised by a callback that ends the call."""
 
 
 class State:
     """The progress of a call."""
 
     count = 0
-    """Messages that were looked at."""
+    """Messages that were read."""
     filtered = 0
     """Messages that were moved."""
     total_apx = 0
@@ -92,8 +92,8 @@ def migrate_tasks(
 ) -> State:  # fmt: skip
     """Copy the messages of a broker to another; with ``ack_messages``, move them.
 
-    ``source`` and ``dest`` are connections of kombu; ``queues`` is what ``prepare_queues`` takes; the rest is that of
-    ``start_filter``.
+    ``source`` and ``dest`` are connections of kombu, ``queues`` is an argument of ``prepare_queues``, and further
+    arguments are those of ``start_filter``.
     """
     app, names = app_or_default(app), prepare_queues(queues)
     producer = app.amqp.Producer(dest, auto_declare=False)
@@ -122,8 +122,8 @@ def move(
     It returns a queue of kombu, a pair of exchange and routing key, or another true value for those given here.
     ``transform`` changes what it returned. ``source``: queues, or their names; by default those of the app.
     ``callback(state, body, message)`` is called after each move, of which there are at most ``limit``; its state counts
-    the moves, and the state that is returned counts the messages. The rest is that of ``start_filter``. Raises
-    ConfigurationError without kombu.
+    the moves, and the state that is returned counts the messages. Further arguments are those of ``start_filter``.
+    Raises ConfigurationError without kombu.
     """
     app = app_or_default(app)
     given: AbstractContextManager[Any] = app.amqp.connect() if connection is None else nullcontext(connection)
@@ -181,7 +181,7 @@ def prepare_queues(queues: Any) -> dict[str, str]:
 
 
 class Filterer:
-    """Looks at the messages of queues; ``start_filter`` describes the arguments."""
+    """Reads the messages of queues; ``start_filter`` describes the arguments."""
 
     def __init__(
         self, app: "Canvas", conn: Any, filter: Callable[[Any, Any], Any], limit: int | None = None,
@@ -205,7 +205,7 @@ class Filterer:
         self._steps = [filter_callback(step, chosen) for step in steps]
 
     def start(self) -> State:
-        """Look at messages until there are none for ``timeout`` seconds, or a callback raises StopFiltering."""
+        """Read messages until there are none for ``timeout`` seconds, or a callback raises StopFiltering."""
         consumer = self.app.amqp.TaskConsumer(self.conn, queues=self.consume_from, accept=self._accept)
         for step in self._steps:
             consumer.register_callback(step)

@@ -1,4 +1,4 @@
-"""``celery.contrib.testing.mocks``: messages of tasks as mocks, for tests of what reads them."""
+"""``celery.contrib.testing.mocks``: messages of tasks as mocks, for tests of code that reads them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta

@@ -40,9 +40,9 @@ def retry_over_time(
 ) -> Any:  # fmt: skip
     """The value of ``fun``, which is called again after the exceptions of ``catch``.
 
-    Seconds between two calls: ``interval_start``, and ``interval_step`` more each time, up to ``interval_max``; or what
-    ``errback`` returns. ``callback`` is called before each second. The exception is raised after ``max_retries``, and
-    when ``timeout`` seconds have passed.
+    Seconds between two calls: ``interval_start``, and ``interval_step`` more each time, up to ``interval_max``; or the
+    number that ``errback`` returns. ``callback`` is called before each second. The exception is raised after
+    ``max_retries``, and when ``timeout`` seconds have passed.
     """
     steps = fxrange(interval_start, interval_max + interval_start, interval_step, repeatlast=True)
     pauses = (min(value, float(interval_max)) for value in steps)

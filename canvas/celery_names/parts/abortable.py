@@ -1,4 +1,4 @@
-"""Tasks that a client asks to stop, and that look whether they were asked (``celery.contrib.abortable``)."""
+"""Tasks that a client asks to stop, and that check whether they were asked (``celery.contrib.abortable``)."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ class AbortableAsyncResult(AsyncResult):
 
 
 class AbortableTask(Task[Any]):
-    """A task that can be asked to stop. It is to ask ``self.is_aborted()`` from time to time, and to return early."""
+    """A task that can be asked to stop. Its code calls ``self.is_aborted()`` from time to time, and returns early."""
 
     abstract = True
 

@@ -24,7 +24,7 @@ def set_default_app(app: Canvas) -> None:
 
 
 class CurrentApp(threading.local):
-    """The current app as an attribute. It is the process's, not the thread's."""
+    """The current app as an attribute. It belongs to the process, not to the thread."""
 
     @property
     def current_app(self) -> Any:

@@ -1,4 +1,5 @@
-"""``app.steps`` and ``app.user_options``: what programs add to a worker and to the command line."""
+"""``app.steps`` and ``app.user_options``: the steps that programs add to a worker, and the options that they add to
+commands."""
 
 from collections import defaultdict
 from typing import Any

@@ -60,7 +60,8 @@ class BaseLoader:
         return importlib.import_module(module, package=package)
 
     def find_module(self, module: str) -> Any:
-        """Where a module is; ``None`` where there is none. Raises NotAPackage for a part that is not a package."""
+        """Import a module, which may be in the working directory. Raises ImportError, and NotAPackage for a name below
+        a module."""
         return find_module(module)
 
     def import_from_cwd(self, module: str, imp: Any = None, package: str | None = None) -> ModuleType:

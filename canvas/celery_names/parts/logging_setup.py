@@ -37,9 +37,9 @@ class Logging:
     ) -> Any:  # fmt: skip
         """Set up the root logger and the logger of tasks, once.
 
-        ``redirect_stdouts``: standard output and standard error become lines of the log. Returns what the receivers of
-        ``setup_logging`` have answered, which then have set it up instead; None where it was done before. Raises
-        ConfigurationError for an unknown level, and what such a receiver raises.
+        ``redirect_stdouts``: standard output and standard error become lines of the log. Returns the answers of the
+        receivers of ``setup_logging``: where there are any, they have set it up instead. ``None``: it was done before.
+        Raises ConfigurationError for an unknown level, and the exception of such a receiver.
         """
         handled = self.setup_logging_subsystem(loglevel, logfile, colorize=colorize, hostname=hostname)
         if not handled and redirect_stdouts:

@@ -35,7 +35,7 @@ class Worker:
         self, app: Canvas | None = None, hostname: str | None = None, loglevel: str | int | None = None,
         logfile: str | None = None, queues: Any = None, exclude_queues: Any = None, **options: Any,
     ) -> None:  # fmt: skip
-        """Celery's options of a worker. Raises ConfigurationError for what canvas' workers do not have."""
+        """Celery's options of a worker. Raises ConfigurationError for options that canvas' workers do not have."""
         if app is not None:
             self.app = app
         known = {_OTHER_NAMES.get(name, name): value for name, value in options.items() if value is not None}

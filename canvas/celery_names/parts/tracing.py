@@ -97,7 +97,8 @@ def _traced(outcome: Outcome, info: type[TraceInfo], runtime: float) -> Traced:
 def trace_task(
     task: Any, uuid: str, args: Any, kwargs: Any, request: Mapping[str, Any] | None = None, **opts: Any
 ) -> Traced:
-    """Run ``task`` by ``build_tracer``, which ``opts`` are for. An exception of a hook is a failure of the task."""
+    """Run ``task`` by a tracer of ``build_tracer``, which gets ``opts``. An exception of a hook is a failure of the
+    task."""
     tracer = build_tracer(task.name, task, **opts)
     try:
         return tracer(uuid, args, kwargs, request)

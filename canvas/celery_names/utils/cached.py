@@ -20,7 +20,7 @@ def memoize(
 
     ``keyfun`` makes the key from the tuple of positional and the dict of named arguments (default: all of them).
     ``Cache`` is called with ``limit=maxsize`` for the mapping of keys and results. The function gets ``hits``,
-    ``misses``, ``original_func``, and ``clear()``, which forgets results and counts.
+    ``misses``, ``original_func``, and ``clear()``, which deletes results and counts.
     """
 
     def decorate(function: Callable[..., T]) -> Callable[..., T]:
@@ -101,7 +101,7 @@ class _Regenerated(UserList[Any], list[Any]):  # type: ignore[misc]
         return self._kept
 
     def map(self, func: Callable[[Any], Any]) -> None:
-        """Put ``func`` of each value in its place, those that are not read yet among them."""
+        """Replace each value with ``func`` of it, also the values that are not read yet."""
         self._kept[:] = map(func, self._kept)
         self._source = map(func, self._source)
 

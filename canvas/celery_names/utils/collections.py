@@ -132,7 +132,7 @@ class ChainMap(_ChainMap[Any, Any]):
             self[key] = default
 
     def update(self, *args: Any, **kwargs: Any) -> None:
-        """Change the first mapping, and tell those who are bound."""
+        """Change the first mapping, and call the callbacks of ``bind_to``."""
         given = (dict(*args),) if args else ()
         self.changes.update(*given, **kwargs)
         for callback in self._observers:
@@ -152,8 +152,8 @@ class ChainMap(_ChainMap[Any, Any]):
 
 
 class LimitedSet:
-    """A set that forgets its oldest members: beyond ``maxlen``, and after ``expires`` seconds if more than ``minlen``
-    are left. It looks when a member is added while ``maxlen`` is reached, and in ``purge``. Times are those of
+    """A set that drops its oldest members: beyond ``maxlen``, and after ``expires`` seconds if more than ``minlen`` are
+    left. It does so when a member is added while ``maxlen`` is reached, and in ``purge``. Times are those of
     ``time.monotonic``. Raises ValueError for a negative number, and for a ``minlen`` above ``maxlen``."""
 
     def __init__(self, maxlen: int = 0, expires: float = 0, data: Any = None, minlen: int = 0) -> None:
@@ -195,7 +195,7 @@ class LimitedSet:
         return oldest
 
     def purge(self, now: float | None = None) -> None:
-        """Forget what is too much, or too old."""
+        """Drop the members beyond ``maxlen``, and those that are too old."""
         now = time.monotonic() if now is None else now
         while self.maxlen and len(self._data) > self.maxlen:
             self.pop()

@@ -48,8 +48,8 @@ def dictfilter(d: Mapping[str, Any] | None = None, **kw: Any) -> dict[str, Any]:
 
 
 class lazy:
-    """A function's call that is made by calling this, by ``maybe_evaluate``, and where its text or equality is asked
-    for."""
+    """A call of a function that is made later: when this is called, given to ``maybe_evaluate``, compared, or turned
+    into text."""
 
     def __init__(self, fun: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
         self._fun, self._args, self._kwargs = fun, args, kwargs

@@ -73,7 +73,7 @@ def gen_task_name(app: Canvas, name: str, module_name: str | None) -> str:
 
 
 class NotAPackage(Exception):
-    """A name of a package is that of a module."""
+    """A name is used as that of a package, and is that of a module."""
 
 
 @contextmanager

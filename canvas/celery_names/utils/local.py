@@ -92,7 +92,8 @@ def try_import(module: str, default: Any = None) -> ModuleType | Any:
 
 
 def connect_on_app_finalize(callback: Callable[[Canvas], Any]) -> Callable[[Canvas], Any]:
-    """Call ``callback`` with each app, past and to come, when it is finalized; an app that has been is left out."""
+    """Call ``callback`` with each app when it is finalized, also with apps that do not exist yet. Apps that are
+    finalized already are left out."""
     shared_tasks.when_finalized(callback)
     return callback
 

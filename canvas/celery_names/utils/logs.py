@@ -23,7 +23,8 @@ worker_logger = logging.getLogger("celery.worker")
 
 
 def get_logger(name: str) -> logging.Logger:
-    """The logger ``name``. Where its parent is another logger than the root, ``celery`` becomes its parent."""
+    """The logger ``name``. Where its parent is not the root, and ``celery`` is not above it, ``celery`` becomes its
+    parent."""
     found = logging.getLogger(name)
     if logging.root not in (found, found.parent) and base_logger not in ancestry(found):
         found.parent = base_logger
@@ -98,7 +99,7 @@ class LoggingProxy:
         """Nothing: each line is logged at once."""
 
     def close(self) -> None:
-        """Log no more."""
+        """Stop logging."""
         self.closed = True
 
     def isatty(self) -> bool:

@@ -15,7 +15,7 @@ class CallableTask(metaclass=ABCMeta):
 
     @classmethod
     def register(cls, other: type) -> type:
-        """Count the instances of ``other`` among the class's. Returns ``other``."""
+        """Make instances of ``other`` count as instances of this class. Returns ``other``."""
         return ABCMeta.register(cls, other)
 
     @abstractmethod
@@ -92,7 +92,7 @@ def mro_lookup(
 
 
 class FallbackContext:
-    """A context manager that gives ``provided``, or what ``fallback`` makes and closes."""
+    """A context manager that gives ``provided``, or the object of the context manager that ``fallback`` makes."""
 
     def __init__(self, provided: Any, fallback: Callable[..., Any], *fb_args: Any, **fb_kwargs: Any) -> None:
         self.provided = provided

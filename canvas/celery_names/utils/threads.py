@@ -43,7 +43,7 @@ class LocalStack:
 
 
 def release_local(local: Any) -> None:
-    """Forget what a ``Local``, or a ``LocalStack``, has for this thread."""
+    """Delete the values that a ``Local``, or a ``LocalStack``, has for this thread."""
     if isinstance(local, LocalStack):
         local._items.set(())
     else:
