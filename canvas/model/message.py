@@ -70,7 +70,8 @@ class Publish(NamedTuple):
     payload: bytes
     """The message in its broker's form."""
     queue: Queue | None = None
-    """The queue that it was routed to: its broker makes it, and binds it to its exchange, where it does not exist."""
+    """The queue that it was routed to: its broker makes it, and binds it to its exchange, where it does not exist; not
+    for a broadcast."""
 
 
 class BuiltMessage(NamedTuple):

@@ -3,6 +3,8 @@
 import re
 from typing import Any, Final, NamedTuple
 
+OWN_QUEUE: Final = "canvas:fanout:"
+"""The start of the name of a queue that one node has for itself: the queue goes with the node."""
 _DOT = r"\."
 _WILDCARDS = {"*": r"[^\.]+", "#": r".*?"}
 
@@ -86,6 +88,14 @@ class Queue(NamedTuple):
             about.exchange_arguments, about.exchange_no_declare,
         )  # fmt: skip
         return (Binding(exchange, self.routing_key or self.name, about.binding_arguments),)
+
+    def of_clients(self) -> "Queue | None":
+        """The queue; ``None`` for a broadcast, for which only workers make queues."""
+        return None if self.declaration.is_broadcast else self
+
+    def is_fanout(self, exchange: str | None = None) -> bool:
+        """Whether a fanout exchange, or the one of this name, gives it copies."""
+        return any(way.exchange.type == "fanout" and exchange in (None, way.exchange.name) for way in self.ways())
 
     def takes(self, exchange: str, routing_key: str) -> bool:
         """Whether an exchange gives it a message with this routing key."""

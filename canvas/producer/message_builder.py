@@ -136,7 +136,7 @@ class MessageBuilder:
     ) -> BuiltMessage:
         """A message with its address as bytes. Raises EncodeError."""
         policy = {**self._conf.task_publish_retry_policy, **(options.get("retry_policy") or {})}
-        emit("message.publishing", message=message, queue=route.queue, retry_policy=policy)
+        emit("message.publishing", message=message, queue=route.queue and route.queue.of_clients(), retry_policy=policy)
         priority = message.properties.setdefault("priority", 0) or 0
         payload = self._encode(message, options.get("serializer"), options.get("compression"), bodies)
         info = message.properties["delivery_info"]

@@ -30,8 +30,7 @@ class Route:
     routing_key: str
     priority: int | None = None
     queue: Queue | None = field(default=None, compare=False)
-    """The queue that the call was routed to, which its broker makes where it does not exist; ``None`` for a broadcast,
-    for which only workers make queues."""
+    """The queue that the call was routed to, which its broker makes where it does not exist."""
 
 
 class Router:
@@ -133,13 +132,12 @@ class Router:
         else:
             given_queue = queue_of(queue)
             found = self._queues.get(given_queue.name, given_queue)
-        made = None if found.declaration.is_broadcast else found
         if (given.get("exchange_type") or found.exchange_type) == "direct" and not (exchange and routing_key):
-            return Route("", found.name, priority, made)
+            return Route("", found.name, priority, found)
         if exchange:
-            return Route(exchange, routing_key or "", priority, made)
+            return Route(exchange, routing_key or "", priority, found)
         filled = found.filled()
-        return Route(filled.exchange, routing_key or filled.routing_key, priority, made)
+        return Route(filled.exchange, routing_key or filled.routing_key, priority, found)
 
     def _bound(self, exchange: str, routing_key: str) -> Queue | None:
         """The first configured queue that an exchange gives a message to: sending makes it, where no worker has."""

@@ -18,8 +18,9 @@ from canvas.producer.purge import purge as purge_queue
 from canvas.remote.revocation_entries import revoked_ids
 from canvas.telemetry import attach, emit
 from canvas.worker.banner import banner
-from canvas.worker.consumer.topology import add_own, changed_by_program, declare, names_of_all
+from canvas.worker.consumer.topology import add_own, changed_by_program, declare, names_of_all, own_behind_fanouts
 from canvas.worker.control.commands import Panel
+from canvas.worker.control.fanout import FanoutQueues
 from canvas.worker.control.pidbox import Pidbox
 from canvas.worker.extending.node_steps import UserSteps
 from canvas.worker.extending.request import request_hooks
@@ -147,6 +148,7 @@ def _find_servers(app: Canvas, plan: WorkerOptions, purge: bool, ended: Event) -
     Raises ConfigurationError for a task with a limit that the broker cannot keep.
     """
     check_limits(app)
+    plan.queues[:] = own_behind_fanouts(app, plan.queues, plan.id)
 
     def begin() -> None:
         for queue in plan.queues if purge and not ended.is_set() else ():
@@ -190,7 +192,8 @@ class Node:
         heart = WorkerHeartbeat(app, plan.hostname, memory, plan.heartbeat) if plan.heartbeat else None
         scaler = Autoscaler(app, plan, memory, self.pool, *plan.autoscale) if plan.autoscale else None
         self.steps = UserSteps(app, plan, self.pool, memory, setup.options)
-        panel = Panel(app, plan, self.pool, memory, heart, scaler, self.steps.consumer)
+        self._fanout = FanoutQueues(app)
+        panel = Panel(app, plan, self.pool, memory, heart, scaler, self.steps.consumer, self._fanout)
         self.steps.worker.stats = panel.stats
         self._control = Pidbox(app, plan.hostname, panel, memory)
         self._endpoint = endpoint
@@ -206,6 +209,8 @@ class Node:
         if self._plan.remote_control:
             self._control.start()
             self._control.wait_until_listening(_LISTENING_WITHIN)
+        for queue in self._app.router.consumed(self._plan.queues):
+            self._fanout.serve(queue, _LISTENING_WITHIN)
         for companion in self._companions:
             companion.start()
         if self._endpoint is not None:
@@ -218,6 +223,7 @@ class Node:
     def close(self) -> None:
         """Stop the services of the node."""
         self._control.stop()
+        self._fanout.stop()
         for companion in self._companions:
             companion.stop()
         self._detach()

@@ -60,5 +60,7 @@ def test_the_queue_of_an_exchange_that_the_settings_name(own_server, broker, exc
     app.conf.task_routes = {"media.*": {"exchange": exchange, "routing_key": sent}}
     app.send_task("media.cut", (1,))
     found = "other" if kind == "fanout" else "small"
-    assert [app.driver.admin.queue_length(name) for name in ("default", found)] == [0, 1]
+    # A fanout exchange of Redis is a channel, as Celery's: a queue has nothing without a worker.
+    expected = 0 if (kind, broker) == ("fanout", "redis") else 1
+    assert [app.driver.admin.queue_length(name) for name in ("default", found)] == [0, expected]
     app.close()

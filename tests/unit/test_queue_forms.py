@@ -115,7 +115,7 @@ def test_active_queues_shows_a_queue_as_kombu_describes_it(options):
 def test_a_call_finds_a_queue_by_its_alias_and_makes_none_for_a_broadcast():
     router = router_of(Canvas("a", task_queues=[Broadcast("all"), kombu.Queue("q", alias="other")]).conf)
     everyone, one = router.route("t", {"queue": "all"}), router.route("t", {"queue": "other"})
-    assert (everyone.exchange, everyone.queue) == ("all", None)
+    assert (everyone.exchange, everyone.queue.of_clients()) == ("all", None)
     assert (one.routing_key, one.queue.name) == ("q", "q")
     assert [queue.name for queue in router.consumed(exclude=["all"])] == ["q"]
     assert [queue.name for queue in router.consumed(["other"])] == ["q"]

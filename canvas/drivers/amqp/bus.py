@@ -20,6 +20,8 @@ _AT_ONCE = 5.0
 class AmqpBus:
     """The Bus of ``canvas.drivers.ports``."""
 
+    fanout = None
+
     def __init__(self, broker: AmqpBroker) -> None:
         self._broker = broker
 

@@ -2,7 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from canvas.drivers.amqp.channels.publisher import Publication, Publisher
 from canvas.drivers.amqp.contents import Outgoing, to_content
@@ -10,8 +11,8 @@ from canvas.drivers.amqp.delays.delay_queue import DelayQueue
 from canvas.drivers.amqp.delays.queues import DelayQueues
 from canvas.drivers.amqp.protocol.frames import Content, Returned, written
 from canvas.drivers.amqp.topology import Topology
-from canvas.drivers.amqp.unroutable import UnroutableMessages
 from canvas.drivers.ports.message_state import StateParts
+from canvas.drivers.unroutable import UnroutableMessages
 from canvas.errors import EncodeError
 from canvas.model.ids import new_id
 from canvas.model.message import Publish
@@ -42,7 +43,7 @@ class Destinations:
 
     def exists(self, message: Publish) -> bool:
         """Make the queue that a message is routed to. Returns whether its exchange exists; if not, that is reported."""
-        if message.queue is not None:
+        if message.queue is not None and not message.queue.declaration.is_broadcast:
             self._topology.declare([message.queue])
         if not message.exchange or self._topology.has_exchange(message.exchange):
             return True
@@ -94,12 +95,11 @@ class Destinations:
             if delay is not None:
                 self._delays.make(delay)
             elif one.exchange:
-                why = f"exchange {one.exchange!r} has no queue for the routing key {one.routing_key!r}"
-                self._unroutable.report(one.exchange, one.routing_key, one.content.properties, why)
+                self._unroutable.report_unbound(one.exchange, one.routing_key, _headers(one.content))
                 continue
             elif not self._topology.make_again(one.routing_key):
                 why = f"there is no queue {one.routing_key!r}, which has no_declare"
-                self._unroutable.report("", one.routing_key, one.content.properties, why)
+                self._unroutable.report("", one.routing_key, _headers(one.content), why)
                 continue
             found.append(Publication(one.exchange, one.routing_key, one.content))
         return found
@@ -119,7 +119,7 @@ class Destinations:
         return found
 
     def _report(self, exchange: str, routing_key: str, content: Content) -> None:
-        self._unroutable.report(exchange, routing_key, content.properties, f"there is no exchange {exchange!r}")
+        self._unroutable.report(exchange, routing_key, _headers(content), f"there is no exchange {exchange!r}")
 
     def elsewhere(self, refused: Sequence[Publication]) -> list[Publication]:
         """Messages that the broker does not take: those that were to be delayed go to other queues of delays."""
@@ -190,6 +190,10 @@ class Outboxes:
             keys = sorted({outgoing[place].routing_key for place in refused})
             emit("broker.queues_full", queues=", ".join(keys), messages=len(refused))
         return len(refused)
+
+
+def _headers(content: Content) -> Mapping[str, Any]:
+    return content.properties.get("application_headers") or {}
 
 
 def _carried(one: Outgoing, content: Content) -> Content:

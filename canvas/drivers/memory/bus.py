@@ -21,6 +21,8 @@ class MemoryInbox:
 class MemoryBus:
     """The Bus of :class:`MemoryQueues`."""
 
+    fanout = None
+
     def __init__(self, inboxes: dict[tuple[str, str], list[MemoryInbox]]) -> None:
         """``inboxes``: by exchange and routing key, for as long as they are read."""
         self._inboxes = inboxes

@@ -13,6 +13,7 @@ from canvas.drivers.ports.schedules import StoredEntry
 from canvas.drivers.ports.values import DeadLetter
 from canvas.drivers.priority import step_of
 from canvas.drivers.stored_messages import loss_headers, redelivered
+from canvas.drivers.unroutable import UnroutableMessages
 from canvas.model.message import Publish
 from canvas.model.queue import Binding, Queue
 from canvas.model.settlement import UniqueLock
@@ -31,6 +32,7 @@ class MemoryQueues:
         self.lock = threading.RLock()
         self.changed = threading.Condition(self.lock)
         self.queues: dict[tuple[str, int], deque[bytes]] = defaultdict(deque)
+        self._unroutable = UnroutableMessages()
         self.bindings: dict[str, dict[BindingKey, Binding]] = defaultdict(dict)
         self.unacked: dict[str, tuple[str, bytes]] = {}
         self.early_acked: dict[str, tuple[str, bytes]] = {}
@@ -54,8 +56,12 @@ class MemoryQueues:
     def push(self, message: Publish) -> None:
         """Append a message to every queue it goes to."""
         step = step_of(message.priority)
-        for queue in self.route(message):
+        queues = self.route(message)
+        for queue in queues:
             self.queues[queue, step].append(message.payload)
+        if not queues:
+            headers = self.codec.decode(message.payload).headers
+            self._unroutable.report_unbound(message.exchange, message.routing_key, headers)
         self.changed.notify_all()
 
     def bind(self, queue: Queue) -> None:
@@ -66,10 +72,12 @@ class MemoryQueues:
     def route(self, message: Publish) -> list[str]:
         if not message.exchange:
             return [message.routing_key]
-        if message.queue is not None and any(way.exchange.name == message.exchange for way in message.queue.ways()):
-            self.bind(message.queue)
-        bound = sorted(self.bindings[message.exchange].items(), key=lambda one: one[0])
-        return list(dict.fromkeys(name for (*_, name), way in bound if way.takes(message.routing_key)))
+        queue, exchange, routing_key = message.queue, message.exchange, message.routing_key
+        bindable = queue is not None and not queue.declaration.is_broadcast
+        if queue is not None and bindable and any(way.exchange.name == exchange for way in queue.ways()):
+            self.bind(queue)
+        bound = sorted(self.bindings[exchange].items(), key=lambda one: one[0])
+        return list(dict.fromkeys(name for (*_, name), way in bound if way.takes(routing_key)))
 
     def release(self, tag: str, *, mark: bool = False, count_delivery: bool = False) -> bool:
         """Return a lease to the head of its queue. Returns whether it was held."""

@@ -1,5 +1,6 @@
 """Broadcasts and replies, for remote control and events."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -22,6 +23,11 @@ class Bus(Protocol):
         """The messages that are broadcast to a fanout exchange from now on, with any routing key or without one.
         ``node``: the name of the worker that reads them; the broker may keep broadcasts for it while it is
         unreachable."""
+
+    @property
+    def fanout(self) -> Callable[[str, str], AbstractContextManager[Inbox]] | None:
+        """Where queues get no copies of the tasks that are sent to a fanout exchange: a call, with the exchange and the
+        routing key of a binding, that subscribes to these tasks. ``None`` where queues are bound to such exchanges."""
 
     def reply(self, exchange: str, routing_key: str, payload: bytes) -> None:
         """Send an envelope to the client that waits in ``replies``. Without one the envelope is dropped."""

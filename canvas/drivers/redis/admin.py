@@ -6,6 +6,7 @@ import msgpack
 
 from canvas.drivers.kombu_envelope import ENVELOPE
 from canvas.drivers.ports.values import DeadLetter, InFlight, Scheduled
+from canvas.drivers.redis.bindings import Bindings
 from canvas.drivers.redis.connection.client import RedisClient
 from canvas.drivers.redis.connection.refusals import refusal_of
 from canvas.drivers.redis.idempotent_calls import IdempotentCalls
@@ -13,6 +14,7 @@ from canvas.drivers.redis.keys import BrokerKeys
 from canvas.drivers.redis.scripts.arguments import ScriptArguments
 from canvas.drivers.redis.scripts.replies import text
 from canvas.drivers.stored_messages import task_id_of
+from canvas.model.queue import OWN_QUEUE
 
 _KEYS_AT_ONCE = 2_000
 """Keys that one look for queues goes through; Redis takes less than a millisecond for them."""
@@ -23,7 +25,10 @@ _LOOKED_AT = 1_000
 class RedisAdmin:
     """The Admin of ``canvas.drivers.ports``."""
 
-    def __init__(self, link: RedisClient, keys: BrokerKeys, packing: ScriptArguments, guards: IdempotentCalls) -> None:
+    def __init__(
+        self, link: RedisClient, keys: BrokerKeys, packing: ScriptArguments, guards: IdempotentCalls, bindings: Bindings
+    ) -> None:  # fmt: skip
+        self._bindings = bindings
         self._guards = guards
         self.link = link
         self.keys = keys
@@ -85,6 +90,8 @@ class RedisAdmin:
         lists = self.keys.queue_lists(queue)
         # Redis frees the messages on a thread of its own: a long queue would block it.
         answers = self.link.pipeline([*(("LLEN", key) for key in lists), ("UNLINK", *lists)], transaction=True)
+        if queue.startswith(OWN_QUEUE):
+            self._bindings.delete_own([queue])
         return sum(answers[: len(lists)])
 
     def enqueue_delayed(self, queue: str, limit: int) -> int:

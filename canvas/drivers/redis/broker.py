@@ -31,7 +31,7 @@ from canvas.drivers.retry_policy import Delays
 from canvas.drivers.tags import worker_of, worker_of_tag
 from canvas.errors import ConfigurationError
 from canvas.model.message import Delivery, Publish
-from canvas.model.queue import Queue
+from canvas.model.queue import OWN_QUEUE, Queue
 from canvas.model.settlement import DelayedPublish, Settlement, SettleResult
 
 Pushes: TypeAlias = dict[str, list[bytes]]
@@ -82,7 +82,7 @@ class RedisBroker:
         """The parts of a driver that share this broker's connections."""
         coordination = RedisCoordination(self.link, self.keys, self.packing, self.guards)
         bus = RedisBus(self.link, self.keys, self.bindings)
-        admin = RedisAdmin(self.link, self.keys, self.packing, self.guards)
+        admin = RedisAdmin(self.link, self.keys, self.packing, self.guards, self.bindings)
         return BrokerParts(self, bus, admin, coordination, self._recovery, BROKER_OF_ALL)
 
     def declare(self, queues: Sequence[Queue]) -> None:
@@ -204,7 +204,7 @@ class RedisBroker:
     def enqueue_due(self, limit: int) -> int:
         keys = self.keys
         letters = [keys.dead_letters(""), DEAD_LETTERS_KEPT]
-        arguments = [limit, keys.prefix, *letters, keys.sep, FULL_LIST, HELD_BACK_FOR]
+        arguments = [limit, keys.prefix, *letters, keys.sep, FULL_LIST, HELD_BACK_FOR, OWN_QUEUE]
         return int(self.link.call("enqueue_due", [keys.delayed, keys.delayed_messages, keys.workers], arguments))
 
     def next_due(self) -> float | None:

@@ -33,6 +33,9 @@ class RedisBus:
     def subscribe(self, exchange: str, topics: bool = False, node: str = "") -> AbstractContextManager["Subscription"]:
         return subscribed(self._link, self._keys.channel(exchange, "*" if topics else ""))
 
+    def fanout(self, exchange: str, routing_key: str) -> AbstractContextManager["Subscription"]:
+        return subscribed(self._link, self._keys.channel(exchange, routing_key.replace("#", "*")))
+
     def reply(self, exchange: str, routing_key: str, payload: bytes) -> None:
         self._bindings.forget(exchange)
         queues = self._bindings.queues(exchange, routing_key) if exchange else [routing_key]

@@ -5,8 +5,11 @@ from typing import Any
 
 from canvas.drivers.priority import STEPS, step_of
 from canvas.errors import ConfigurationError
+from canvas.model.queue import OWN_QUEUE
 
 SEP = "\x06\x16"
+CHANNEL = "\0"
+"""The first byte of a key that is the channel of a fanout exchange, in what scripts send messages to."""
 _LISTS_KEPT = 1_024
 """Pairs of queue and priority whose list is kept."""
 
@@ -43,6 +46,8 @@ class BrokerKeys:
         self.recovered = f"{prefix}canvas:workers:recovered"
         """zset worker that was recovered, when, and its lists, JSON → when to check whether it holds anything again; an
         entry goes when it does, when the worker is back, or after a day."""
+        self.own_bindings = f"{prefix}canvas:fanout"
+        """hash queue of one node → its bindings; an entry goes when the node leaves or is reaped."""
         self.recovery_lock = f"{prefix}canvas:lock:recovery"
         """Lock with a TTL of seconds."""
         self.alive = f"{prefix}canvas:alive"
@@ -92,6 +97,14 @@ class BrokerKeys:
         """Where a fanout exchange publishes (protocol.md §1.8)."""
         topic = f"/{routing_key}" if routing_key and self._topics else ""
         return f"{self.prefix}{self._fanout}{exchange}{topic}"
+
+    def fanout(self, exchange: str, routing_key: str) -> str:
+        """The channel of a fanout exchange, with a mark: scripts publish the messages that are sent to it."""
+        return f"{CHANNEL}{self.channel(exchange, routing_key)}"
+
+    def is_own(self, key: str) -> bool:
+        """Whether a list is that of one node."""
+        return key.startswith(OWN_QUEUE, len(self.prefix))
 
     def heartbeat(self, worker: str) -> str:
         """Heartbeat: expires after the TTL of leases."""

@@ -132,7 +132,8 @@ class LeaseRecovery:
         lists = json.loads(registered) if registered else lists
         total += self._return_prefetched(worker, lists)
         entry = Recovered(worker, self._link.time(), lists).entry if count_delivery else ""
-        self._forget(worker, tags, orphans_in, silent, entry)
+        if self._forget(worker, tags, orphans_in, silent, entry):
+            self._delete_abandoned([key for key in lists if self._keys.is_own(key)])
         return total
 
     def _forget(self, worker: str, tags: Sequence[str], orphans_in: float, silent: bool, entry: str) -> bool:
@@ -147,6 +148,12 @@ class LeaseRecovery:
     def _goes_with(self, worker: str) -> list[str]:
         """Further keys that are deleted with a worker."""
         return [self._keys.redelivered_running(worker)]
+
+    def _delete_abandoned(self, own: Sequence[str]) -> None:
+        """Delete queues of one node that none of its workers consumes any more."""
+        served = self._link.command("HVALS", self._keys.workers) if own else []
+        abandoned = set(own).difference(key for lists in served for key in json.loads(lists))
+        self._bindings.delete_own({self._keys.queue_of(key) for key in abandoned})
 
     def _return_prefetched(self, worker: str, lists: Sequence[str]) -> int:
         """Return the messages that the waits of a worker moved aside from these lists. Returns how many."""

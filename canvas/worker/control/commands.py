@@ -11,6 +11,7 @@ from canvas.errors import ConfigurationError
 from canvas.remote.signal_names import signal_named
 from canvas.task.limits import rate_to_interval
 from canvas.telemetry import emit
+from canvas.worker.consumer.topology import declare, own_behind_fanouts
 from canvas.worker.control.inspection import Inspection
 from canvas.worker.control.replies import NO_REPLY, Answer
 from canvas.worker.control.user_commands import CommandState, find_command
@@ -24,6 +25,7 @@ from canvas.worker.pools.child_commands import (
     Terminate,
 )
 
+_LISTENING_WITHIN = 5.0
 _MOST_SLOTS = 100
 """The slots that one command adds or removes at most."""
 
@@ -136,16 +138,20 @@ class Panel(Inspection):
         self, queue: str, exchange: str | None = None, exchange_type: str = "direct", routing_key: str | None = None,
         **options: Any,
     ) -> Answer:  # fmt: skip
-        if queue not in self._plan.queues:
+        if self._app.router.aliased(queue) not in self._plan.queues:
             address = {"exchange": exchange, "routing_key": routing_key, "exchange_type": exchange_type}
             declared = queue_of({**options, **address, "name": queue})
             self._app.router.add(declared)
-            self._app.driver.broker.declare([declared])
-            self._pool.ask(ConsumeQueues([*self._plan.queues, queue]))
+            (name,) = own_behind_fanouts(self._app, [queue], self._plan.id)
+            declare(self._app, [name])
+            self._pool.ask(ConsumeQueues([*self._plan.queues, name]))
+            self._fanout.serve(self._app.router.consumed([name])[0], _LISTENING_WITHIN)
         return {"ok": f"add consumer {queue}"}
 
     def cancel_consumer(self, queue: str, **_options: Any) -> Answer:
-        self._pool.ask(ConsumeQueues([name for name in self._plan.queues if name != queue]))
+        gone = self._app.router.aliased(queue)
+        self._pool.ask(ConsumeQueues([name for name in self._plan.queues if name != gone]))
+        self._fanout.drop(gone)
         return {"ok": f"no longer consuming from {queue}"}
 
     def hello(self, from_node: str, revoked: Any = None, canvas_node: Any = None, **_more: Any) -> Answer | None:

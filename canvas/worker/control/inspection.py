@@ -12,6 +12,7 @@ from canvas.app.application import Canvas
 from canvas.app.broker_address import broker_address
 from canvas.remote.revocation_entries import revoked_ids
 from canvas.worker.control import replies
+from canvas.worker.control.fanout import FanoutQueues
 from canvas.worker.control.replies import Answer
 from canvas.worker.control.scheduled import scheduled
 from canvas.worker.monitoring.heartbeat import WorkerHeartbeat
@@ -39,7 +40,8 @@ class Inspection:
         memory: SharedMemory,
         heart: WorkerHeartbeat | None,
         autoscaler: Autoscaler | None,
-        consumer: Any = None,
+        consumer: Any,
+        fanout: FanoutQueues,
     ) -> None:
         self._app = app
         self._plan = plan
@@ -48,6 +50,7 @@ class Inspection:
         self._heart = heart
         self._autoscaler = autoscaler
         self._consumer = consumer
+        self._fanout = fanout
         self._since = time.time()
         self._samples: list[str] = []
 

@@ -181,9 +181,13 @@ class Partitions:
         if not message.exchange:
             return [(self.of_queue(message.routing_key), message)]
         if message.queue is not None:
+            if message.queue.is_fanout(message.exchange):
+                return [(self.every[0], message)]
             self.of_queue(message.queue.name).bindings.ensure(message.queue, message.exchange)
         bindings = dict.fromkeys(one.bindings for one in self.every)
         bound = [queue for one in bindings for queue in one.queues(message.exchange, message.routing_key)]
+        if not bound:
+            self.every[0].bindings.report(message)
         return [
             (self.of_queue(queue), Publish("", queue, message.priority, message.payload))
             for queue in dict.fromkeys(bound)

@@ -100,16 +100,16 @@ class ScriptArguments:
         """The key of a chord, up to its group's id."""
 
     def lists_of(self, message: Publish) -> list[str]:
-        """The lists that a message goes into."""
-        keys, bindings, exchange, priority = self._broker, self._bindings, message.exchange, message.priority
-        if not exchange:
+        """The lists that a message goes into; or the channel of a fanout exchange, marked as such. A message that goes
+        nowhere is reported."""
+        priority = message.priority
+        if not message.exchange:
             # Mostly without a call: each message that is sent passes.
+            keys = self._broker
             known = keys.lists.get((message.routing_key, priority)) if type(priority) is int else None
             return [known or keys.list_of(message.routing_key, priority)]
-        assert bindings is not None
-        if message.queue is not None:
-            bindings.ensure(message.queue, exchange)
-        return [keys.list_of(queue, priority) for queue in bindings.queues(exchange, message.routing_key)]
+        assert self._bindings is not None
+        return self._bindings.lists_of(message)
 
     def settlement(
         self, settlement: Settlement, carried: list[Any] | None = None, records: list[bytes] | None = None

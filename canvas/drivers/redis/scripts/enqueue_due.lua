@@ -8,6 +8,7 @@
 -- ARGV[1] how many at most   ARGV[2] prefix of the names of lists   ARGV[3] prefix of the keys of dead letters
 -- ARGV[4] how many dead letters to keep   ARGV[5] the text between a queue's name and a priority step
 -- ARGV[6] messages of a full list, for each worker   ARGV[7] seconds after which a message is late
+-- ARGV[8] prefix of the names of nodes' own queues: messages for a node that is gone are dropped
 -- Returns how many were moved. A message that its list refuses becomes a dead letter, and counts as moved.
 -- Uses: context, effects
 
@@ -34,12 +35,24 @@ local function takes(list, due)
     return left[list] >= 0
 end
 
+-- Whether a list is that of a node which is gone.
+local function is_abandoned(list)
+    if string.find(list, ARGV[8], #ARGV[2] + 1, true) ~= #ARGV[2] + 1 then return false end
+    for _, lists in ipairs(redis.call('HVALS', KEYS[3])) do
+        for _, one in ipairs(cjson.decode(lists)) do
+            if one == list then return false end
+        end
+    end
+    return true
+end
+
 local function move(m)
-    local done = redis.pcall('LPUSH', m[1], m[2])
-    if type(done) == 'table' and done.err then
+    if is_abandoned(m[1]) then return end
+    local done, why = pcall(context.append, m)
+    if not done then
         local list = string.sub(m[1], #ARGV[2] + 1)
         local queue = queue_of(list)
-        use('effects').dead_letter(ARGV[3] .. queue, m[2], refusal_or_raise(done)[2], queue, ARGV[4])
+        use('effects').dead_letter(ARGV[3] .. queue, m[2], refusal_or_raise(why)[2], queue, ARGV[4])
     end
 end
 

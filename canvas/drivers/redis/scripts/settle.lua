@@ -275,7 +275,7 @@ look_at_leases(settlements)
 -- The last of ARGV is a message: it is leased at once, unless a list has messages or no more are wanted.
 if #ARGV >= 8 + #KEYS - FIRST_LIST + 1 then
     context.push = function(m)
-        if m[2] then return redis.call('LPUSH', unpack(m)) end
+        if m[2] then return context.append(m) end
         local list, _, tail, queue = unpack(m, 1, 4)
         local record = ARGV[#ARGV]
         if new.wanted > 0 and filled_lists() == 0 then

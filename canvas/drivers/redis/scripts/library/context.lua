@@ -14,7 +14,7 @@ local NONE = {}
 -- All fields are set here, so that Lua allocates the table once, in its final size.
 local context = {
     broker_db = false, result_db = false, selected = false, now = false, ready_key = false, ready_index = false,
-    deferred = false, messages = false, alive_key = false, workers_key = false, push = false,
+    deferred = false, messages = false, alive_key = false, workers_key = false, append = false, push = false,
 }
 
 local function on(db)
@@ -32,10 +32,15 @@ local function server_time()
     return t[1] + t[2] / 1000000
 end
 
--- Send a message. m: {list, payload, …}. settle.lua replaces this function to lease a message instead.
-function context.push(m)
-    redis.call('LPUSH', unpack(m))
+-- Send a message. m: {list, payload, …}, or {"\0" and the channel of a fanout exchange, payload, …}
+function context.append(m)
+    if string.byte(m[1]) ~= 0 then return redis.call('LPUSH', unpack(m)) end
+    local channel = string.sub(m[1], 2)
+    for i = 2, #m do redis.call('PUBLISH', channel, m[i]) end
 end
+
+-- As context.append. settle.lua replaces this function to lease a message instead.
+context.push = context.append
 
 -- The verdict {-1, why} for an error that would occur again, as that of a key of the wrong type. The effects that were
 -- applied before it may be applied again. An error that may pass ends the whole script, and the caller tries again.

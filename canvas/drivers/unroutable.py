@@ -1,4 +1,4 @@
-"""Reports messages that reach no queue: RabbitMQ drops them."""
+"""Reports messages that reach no queue: brokers drop them."""
 
 import logging
 import time
@@ -17,12 +17,17 @@ class UnroutableMessages:
         self._reported: dict[tuple[str, str], float] = {}
         """By exchange and routing key, when it was reported, by this process's monotonic clock."""
 
-    def report(self, exchange: str, routing_key: str, properties: Mapping[str, Any], why: str) -> None:
-        """Report a message with these properties; ``why``: what its address lacks."""
+    def report_unbound(self, exchange: str, routing_key: str, headers: Mapping[str, Any]) -> None:
+        """Report a message that no binding of its exchange takes."""
+        self.report(
+            exchange, routing_key, headers, f"exchange {exchange!r} has no queue for the routing key {routing_key!r}"
+        )
+
+    def report(self, exchange: str, routing_key: str, headers: Mapping[str, Any], why: str) -> None:
+        """Report a message with these headers; ``why``: what its address lacks."""
         key, now = (exchange, routing_key), time.monotonic()
         if now < self._reported.get(key, -_EVERY) + _EVERY:
             return
         self._reported[key] = now
-        headers = properties.get("application_headers") or {}
         named = f"{headers.get('task')}[{headers.get('id')}]"
         _log.warning("The message of task %s reaches no queue and is dropped: %s", named, why)
