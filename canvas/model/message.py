@@ -9,6 +9,8 @@ from canvas.model.queue import Queue
 Embed = dict[str, Any]
 """``{"callbacks", "errbacks", "chain", "chord"}``: a message's future (protocol.md §2.1)."""
 
+LINKS_HEADER = "canvas_links"
+"""The header with the embed in JSON, of a message whose body a worker may refuse or be unable to read."""
 NO_EMBED: Embed = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
 
 

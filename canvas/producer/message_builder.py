@@ -16,6 +16,7 @@ from canvas.model.compiled import TaskCall
 from canvas.model.ids import Lineage, new_id
 from canvas.model.message import BuiltMessage, Message, Publish, delivery_mode
 from canvas.model.workflow_run import RUN_HEADER
+from canvas.producer.embedded_signatures import with_links
 from canvas.producer.prepared_messages import AttributeOptions, PreparedMessages
 from canvas.producer.routing import Route, Router
 from canvas.task.pydantic_models import Models, plain_arguments, plain_signatures
@@ -182,12 +183,12 @@ class MessageBuilder:
         return payload
 
     def _written(self, message: Message, serializer: str, compression: str | None, bodies: MemoEncoder | None) -> bytes:
-        max_depth = self._conf.task_message_max_depth
+        max_depth, signer = self._conf.task_message_max_depth, self._around.signer
         encoded = wire.encode(
-            message,
-            serializer=serializer, compression=compression,
-            signer=self._around.signer, bodies=bodies, max_depth=max_depth,
-        )  # fmt: skip
+            message, serializer=serializer, compression=compression, signer=signer, bodies=bodies, max_depth=max_depth
+        )
+        if (serializer != "json" or compression) and not signer.signs:
+            encoded = with_links(encoded, message.embed)
         info = message.properties["delivery_info"]
         return self._codec.encode(encoded, info["exchange"], info["routing_key"], max_depth)
 

@@ -15,7 +15,7 @@ _ENDED_WITHIN = 1.0
 
 
 class FanoutQueues:
-    """The queues that a node has for itself behind fanout exchanges: what arrives for one is put into it."""
+    """The queues that a node has for itself behind fanout exchanges, each filled with the tasks that arrive for it."""
 
     def __init__(self, app: Canvas) -> None:
         self._app = app
@@ -33,7 +33,7 @@ class FanoutQueues:
             one.listening.wait(within)
 
     def drop(self, queue: str) -> None:
-        """Fill a queue no more, and delete what it holds."""
+        """Fill a queue no more, and delete its messages."""
         ended = self._subscriptions.pop(queue, None)
         for one in ended or ():
             one.service.stop()

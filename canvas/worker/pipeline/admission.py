@@ -7,9 +7,10 @@ from typing import Any, TypeAlias
 
 from canvas.app.application import Canvas
 from canvas.errors import InvalidTaskError, WireError
-from canvas.model.message import NO_EMBED, Message
+from canvas.model.message import LINKS_HEADER, NO_EMBED, Message
 from canvas.task.task import Task
 from canvas.wire import task_message as wire
+from canvas.wire import typed_json
 from canvas.wire.moments import instant
 
 
@@ -85,6 +86,22 @@ class MessageDecoder:
             sound = [(), {}, _sound_links(body[2])]
         try:
             found = wire.message_of(encoded.headers, sound)
+        except InvalidTaskError:
+            return None
+        found.properties, found.content_type = encoded.properties, encoded.content_type
+        return found
+
+    def decode_headers(self, payload: bytes) -> Message | None:
+        """A message whose body is refused or cannot be read, without arguments, if its headers name its task and its
+        links. Raises WireError."""
+        conf, encoded = self._conf, self._codec.decode(payload, self._conf.task_message_max_depth)
+        text, headers = encoded.headers.get(LINKS_HEADER), encoded.headers
+        # A signature covers the body, too: headers alone may be forged.
+        if not isinstance(text, str) or self._app.signer.signs:
+            return None
+        links = typed_json.loads(text.encode(), max_depth=conf.task_message_max_depth)
+        try:
+            found = wire.message_of(headers, [(), {}, _sound_links(links)])
         except InvalidTaskError:
             return None
         found.properties, found.content_type = encoded.properties, encoded.content_type

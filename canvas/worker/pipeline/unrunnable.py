@@ -103,7 +103,12 @@ class Unrunnable:
 
     def invalid(self, delivery: Delivery, exc: Exception, fence: Fence = "lease") -> Settlement:
         """``undecodable``, which also ends the task's chain and chord, if the rest of its message names them."""
-        message = self._steps.decoder.decode_partial(delivery.payload) if isinstance(exc, InvalidTaskError) else None
+        decoder = self._steps.decoder
+        try:
+            decode = decoder.decode_partial if isinstance(exc, InvalidTaskError) else decoder.decode_headers
+            message = decode(delivery.payload)
+        except WireError:  # not even its headers can be read
+            message = None
         if message is None:
             return self.undecodable(delivery, exc, fence)
         reason = f"{type(exc).__name__}: {exc}"
