@@ -20,8 +20,8 @@ _AT_ONCE = 1_000
 """Records that are read at once."""
 _WAITING = frozenset({"sleep", "wait"})
 _SEARCHES_EVERY = 10.0
-"""Seconds between two searches for runs that are being cancelled, and until such a run is looked at for the second
-time. Each further time takes twice as long, up to ``_LONGEST``."""
+"""Seconds between two searches for runs that are being cancelled, and until such a run is checked for the second time.
+Each further time takes twice as long, up to ``_LONGEST``."""
 _LONGEST = 3_600.0
 _MOST = 1_000
 """Runs that a search finds, at most."""
@@ -149,7 +149,7 @@ class Cancellations:
         self._find = find
         self._next_search = 0.0
         self._known: dict[str, tuple[float, float]] = {}
-        """By run, when it is looked at again, and the seconds from then to the next time."""
+        """By run, the time of its next check, and the seconds from then to the check after it."""
 
     def tick(self, now: float) -> None:
         """Complete the cancellations that are due; ``now``: the monotonic clock. Raises BrokerError."""

@@ -100,7 +100,7 @@ class RunStatus:
     """The labels that the run was started with."""
     by_celery: dict[str, str] = field(default_factory=dict)
     """While it has not ended: the nodes whose messages Celery workers have taken, each with '', or with the task that
-    they have discarded, or with how many tasks were looked at: up to 100 of a map, the last two of a loop."""
+    they have discarded, or with how many tasks were checked: up to 100 of a map, the last two of a loop."""
 
     @property
     def over(self) -> bool:

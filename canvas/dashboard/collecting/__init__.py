@@ -1,1 +1,1 @@
-"""Where the dashboard's data comes from: events, looks at the broker, and answers of workers."""
+"""The sources of the dashboard's data: events, reads of the broker, and answers of workers."""

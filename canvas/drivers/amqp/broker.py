@@ -270,7 +270,7 @@ class AmqpBroker:
         session.exchange((), acks, (), (), 0)
 
     def attach(self, worker: str, tags: Iterable[str]) -> None:
-        """Forget the detached tags of leases that have ended."""
+        """Delete the detached tags of leases that have ended."""
         ended = [tag for tag in tags if self.detached.pop(tag, None) is not None]
         if ended:
             self.state.messages.attach(worker, ended)

@@ -88,7 +88,7 @@ class Memcached:
         in_forks(self._reset)
 
     def _reset(self) -> None:
-        """Forget the connections, which are the parent's in a forked process."""
+        """Drop the connections: in a forked process they belong to the parent."""
         self._open = {name: _Server(address, self._options) for name, address in self._servers.items()}
         self._library: PooledClient | None = None
         self._hash = RendezvousHash()

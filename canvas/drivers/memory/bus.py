@@ -6,7 +6,7 @@ from queue import Empty, SimpleQueue
 
 
 class MemoryInbox:
-    """An Inbox that others put envelopes into."""
+    """An Inbox into which other threads put envelopes."""
 
     def __init__(self) -> None:
         self.arrived: SimpleQueue[bytes] = SimpleQueue()

@@ -114,7 +114,7 @@ class MemoryRecords:
         return repr(chord.ready[1]) if chord is not None and chord.ready is not None else None
 
     def finish(self, group_id: str, failed: bool) -> bool:
-        """Forget a chord whose body is sent. Returns whether it was ready."""
+        """Delete a chord whose body is sent. Returns whether it was ready."""
         chord = self.chords[group_id]
         if chord.ready is None:
             return False

@@ -14,7 +14,7 @@ class _Entry:
 
 
 class MemoryRunIndex:
-    """Runs by their ids. A query looks at all of them."""
+    """Runs by their ids. A query reads all of them."""
 
     def __init__(self, fields_of: Callable[[str], Mapping[str, bytes]]) -> None:
         """``fields_of`` gives the fields of a run; none, when it is not kept."""

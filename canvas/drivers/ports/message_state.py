@@ -42,8 +42,8 @@ class MessageState(Protocol):
         leased messages: they are to be acked at the broker.
 
         A redelivered message is taken over from the worker that had leased it, and its headers count the delivery. A
-        message that the broker has not marked as redelivered, though it is leased, is a copy, or the broker has
-        forgotten its deliveries: the lease stays with its worker, and is detached.
+        message that the broker has not marked as redelivered, though it is leased, is a copy, or the broker has lost
+        its deliveries: the lease stays with its worker, and is detached.
         """
 
     def renew(self, message_ids: Sequence[str]) -> None:
@@ -54,15 +54,15 @@ class MessageState(Protocol):
         they go into the outbox of all workers."""
 
     def attach(self, worker: str, tags: Sequence[str]) -> None:
-        """These leases have ended: forget that they were detached."""
+        """These leases have ended: delete their marks as detached."""
 
     def release(self, deliveries: Sequence[Delivery]) -> int:
         """End leases, except detached ones, before the broker delivers their messages again. Returns how many were
         held."""
 
     def take_acked(self, delivery: Delivery, entry: bytes) -> bool:
-        """Put ``entry``, the message of a lease that the broker has no more, into the outbox of all workers, and end
-        the lease. Returns whether it was held."""
+        """Put ``entry``, the message of a lease that the broker does not have any more, into the outbox of all workers,
+        and end the lease. Returns whether it was held."""
 
     def note_delay_queue(self, name: str) -> None:
         """Remember that the broker has a queue of this name, in which messages wait until they are due."""
@@ -71,11 +71,11 @@ class MessageState(Protocol):
         """The queues that were noted."""
 
     def forget_delay_queues(self, names: Sequence[str]) -> None:
-        """The broker has these queues no more."""
+        """The broker does not have these queues any more."""
 
     def outbox(self, worker: str) -> str:
-        """The queue, of the state, that holds what a worker has to send to the broker; ``""``: the outbox of all
-        workers, into which the content of a dead worker's outbox is moved."""
+        """The queue, of the state, that holds the messages which a worker has to send to the broker; ``""``: the outbox
+        of all workers, into which the content of a dead worker's outbox is moved."""
 
     def unsent(self, worker: str, limit: int) -> list[bytes]:
         """The messages in a worker's outbox, the first to be sent first."""

@@ -17,9 +17,9 @@ from canvas.drivers.stored_messages import task_id_of
 from canvas.model.queue import OWN_QUEUE
 
 _KEYS_AT_ONCE = 2_000
-"""Keys that one look for queues goes through; Redis takes less than a millisecond for them."""
+"""Keys that one search for queues goes through; Redis takes less than a millisecond for them."""
 _LOOKED_AT = 1_000
-"""Delayed messages that one call looks at."""
+"""Delayed messages that one call reads."""
 
 
 class RedisAdmin:

@@ -1,4 +1,4 @@
-"""Scripts that have their effect once, however often they are called because an answer was lost.
+"""Scripts that have their effect once, also where they are called again because a reply was lost.
 
 Each call names a guard, which is a key, and a token, which no other call has under this guard; its script does nothing
 where the guard holds that token already. A guard serves one call after the other of one process, so that there are only

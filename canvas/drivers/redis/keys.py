@@ -134,7 +134,7 @@ class BrokerKeys:
 
     @property
     def revoked(self) -> str:
-        """zset of revoked ids and stamps, by when they are forgotten (unix time)."""
+        """zset of revoked ids and stamps, by the time when they expire (unix time)."""
         return f"{self.prefix}canvas:revoked"
 
     @property

@@ -231,7 +231,7 @@ class LeaseRecovery:
         return total
 
     def _all_live(self) -> bool:
-        """Whether all workers send heartbeats, and none that was recovered has to be looked at."""
+        """Whether all workers send heartbeats, and no check of a recovered worker is due."""
         keys = self._keys
         names, recovered = self._link.pipeline([("HKEYS", keys.workers), ("EXISTS", keys.recovered)])
         if recovered and self._recovered.any_due():

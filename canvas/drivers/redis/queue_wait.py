@@ -227,7 +227,7 @@ class QueueWait:
             self._collect_all(key for key in ready if key is not None)
 
     def end(self, worker: str) -> None:
-        """Let the server move no more messages, and return those that were not leased; the connections stay."""
+        """Stop the server from moving messages, and return those that were not leased; the connections stay."""
         if self._pid == os.getpid() and self._selector is not None:
             self._cancel()
             self.release_prefetched(worker)

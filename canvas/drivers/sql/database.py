@@ -62,7 +62,7 @@ class Database:
         in_forks(self._reset)
 
     def _reset(self) -> None:
-        """Forget the connections, which are the parent's in a forked process."""
+        """Drop the connections: in a forked process they belong to the parent."""
         self.absence = Absence()
         self._engine: Engine | None = None
         self._lock = threading.Lock()

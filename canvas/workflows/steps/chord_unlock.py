@@ -21,10 +21,10 @@ def unlock(
     app: WorkflowServices, task: Task[Any], group_id: str, body: Any, header: Sequence[Any],
     interval: float | None, max_retries: int | None,
 ) -> None:  # fmt: skip
-    """End the chord if its header is ready; else raise Retry, which looks again after ``interval`` seconds.
+    """End the chord if its header is ready; else raise Retry, so that the task checks again after ``interval`` seconds.
 
     ``header``: its results in tuple form; ``interval``: ``result_chord_retry_interval`` by default. After
-    ``max_retries`` looks (``None``: no limit) the members that are not ready count as failed.
+    ``max_retries`` checks (``None``: no limit) the members that are not ready count as failed.
     """
     group = GroupResult(group_id, [result_from_tuple(one, app) for one in header], app=app)
     ids = [leaf.id for leaf in group.leaves()]

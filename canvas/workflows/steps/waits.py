@@ -201,7 +201,7 @@ class WaitingAttempt(Attempt, ABC):
             self._resolve(place.node, purpose, _TIMED_OUT, *_at_timeout(node, purpose), mailbox)
 
     def _has_not_ended(self, number: int) -> bool:
-        """Whether the node is in progress, in an attempt that is."""
+        """Whether the node and its attempt are in progress."""
         (record,) = self._read([NodeRef(self._run, self._attempt, number)])
         if record is not None and record.status in states.READY_STATES:
             return False

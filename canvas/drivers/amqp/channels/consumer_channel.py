@@ -116,7 +116,7 @@ class ConsumerChannel:
         return self._link.blocked if self._link is not None else ""
 
     def lose(self, link: Link | None) -> None:
-        """The channel is lost: forget the messages that it had delivered."""
+        """The channel is lost: drop the messages that it had delivered."""
         if link is not None:
             link.drop()
             self._broken()

@@ -52,7 +52,7 @@ class DelayedMessages:
         return moved
 
     def _lengths(self) -> dict[DelayQueue, int]:
-        """The number of messages in each queue. Queues that RabbitMQ has deleted are forgotten."""
+        """The number of messages in each queue. Queues that RabbitMQ has deleted are dropped from the state."""
         found, gone = {}, []
         for name in self._state.delay_queues():
             delay, length = DelayQueue.named(name), self._broker.topology.length(name)
@@ -64,8 +64,8 @@ class DelayedMessages:
         return dict(sorted(found.items()))
 
     def _read(self, channel: Any, most: int | None = None) -> Iterator[_Waiting]:
-        """The messages of all queues, of each no more than ``most``, without taking them: they return to their queues
-        when the channel is closed."""
+        """The messages of all queues, at most ``most`` of each, without taking them: they return to their queues when
+        the channel is closed."""
         for delay, length in self._lengths().items():
             for _ in range(length if most is None else min(most, length)):
                 message = channel.basic_get(delay.name)

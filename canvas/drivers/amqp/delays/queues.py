@@ -59,7 +59,8 @@ class DelayQueues:
         self._note(queue.name)
 
     def forget(self) -> None:
-        """Make each queue anew before its next message, and use those that took none: the broker was away."""
+        """Declare each queue again before its next message, and use the queues that took no messages: the broker was
+        away."""
         with self._lock:
             self._declared.clear()
             self._avoided.clear()

@@ -230,7 +230,7 @@ class RedisClient:
             return PubSub(held)
 
     def leave(self, subscription: PubSub) -> None:
-        """Give back a subscription; it is kept for the next user, since opening one takes several calls."""
+        """End the use of a subscription. It is kept for the next user, since opening one takes several calls."""
         if len(self._subscriptions) >= _SUBSCRIPTIONS_KEPT:
             subscription.close()
         elif subscription.leave():

@@ -130,7 +130,7 @@ class SharedSubscription:
                 reader.cancel()
                 await asyncio.wait([reader])
                 if not reader.cancelled():
-                    reader.exception()  # looked at; what matters of it has been raised
+                    reader.exception()  # retrieved, so that asyncio does not report it: where it matters, it was raised
 
         async with _Afterwards(end_reader):
             while True:

@@ -47,7 +47,7 @@ class PartitionedBroker:
         """Messages to release in partitions that are away, as they were given."""
         self._away = partitions.away
         self._came_back = False
-        """Whether a partition was away since the last settlement: it may have forgotten how some leases ended."""
+        """Whether a partition was away since the last settlement: it may have lost the ends of some leases."""
         self._away.after_return = self._returned
 
     def declare(self, queues: Sequence[Queue]) -> None:
@@ -120,7 +120,8 @@ class PartitionedBroker:
         self._release_in(partition)
 
     def _release_in(self, partition: Partition) -> int:
-        """Release messages that the worker holds no more. Where the partition is away, that is done when it is back."""
+        """Release messages that the worker does not hold any more. Where the partition is away, that is done when it is
+        back."""
         total, left = 0, self._unreleased.get(partition, deque())
         for some in list(left):
             released = self._away.tried(partition, lambda some=some: partition.broker.release(some))  # type: ignore[misc]
@@ -243,7 +244,7 @@ class PartitionedBroker:
     def _settled_in(
         self, partition: Partition, settlements: Sequence[Settlement], lease: Lease | None
     ) -> tuple[list[SettleResult], LeaseReply] | None:
-        """The verdicts of one partition, and what is leased in it; ``None`` where it is away."""
+        """The verdicts of one partition, and the messages leased in it; ``None`` where it is away."""
         if partition in self._away:
             return None
         verdicts: dict[int, SettleResult] = {}

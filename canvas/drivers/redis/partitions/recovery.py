@@ -14,7 +14,7 @@ from canvas.model.message import Delivery
 from canvas.model.settlement import Orphan
 
 _SWEEPS_EVERY = 10.0
-"""Seconds between two looks at the crossings of partitions whose queues this process does not consume."""
+"""Seconds between two sweeps of the crossings of partitions whose queues this process does not consume."""
 
 
 class PartitionedRecovery:

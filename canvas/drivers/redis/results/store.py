@@ -152,7 +152,7 @@ class RedisResults:
         return key, f"{key}:success"
 
     def read_mail(self, run: str) -> dict[str, list[bytes]]:
-        # The chunks of the run stand in the same hash, and may be large.
+        # The chunks of the run are in the same hash, and may be large.
         fields: dict[bytes, bytes] = {}
         cursor: Any = 0
         while True:
@@ -236,7 +236,7 @@ class RedisResults:
 
 
 def renewed(link: RedisClient, alive: str, broker_db: str, result_db: str, every: float) -> int:
-    """Renew the keys of the chords that a registry lists. Returns how many chords it looked at."""
+    """Renew the keys of the chords that a registry lists. Returns how many chords it checked."""
     first, looked, pause = 0, 0, max(1, int(every * 1000))
     seen, gone = _RENEWED_AT_ONCE, 0
     while seen == _RENEWED_AT_ONCE:

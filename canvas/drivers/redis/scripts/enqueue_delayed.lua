@@ -1,8 +1,8 @@
 -- Move delayed messages of one queue into it, due or not.
 --
 -- KEYS[1] canvas:delayed   KEYS[2] canvas:delayed:messages
--- ARGV[1] how many at most   ARGV[2] rank of the first to look at   ARGV[3] how many to look at   ARGV[4…] the queue's lists
--- Returns {moved, looked at}.
+-- ARGV[1] how many at most   ARGV[2] rank of the first to read   ARGV[3] how many to read   ARGV[4…] the queue's lists
+-- Returns {moved, read}.
 
 local lists, moved, looked = {}, 0, 0
 for at = 4, #ARGV do lists[ARGV[at]] = true end

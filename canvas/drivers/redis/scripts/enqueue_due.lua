@@ -81,7 +81,7 @@ repeat
     local some, others = move_page(0, math.min(PAGE, limit - moved))
     moved, left = moved + some, others
 until left > 0 or some < PAGE or moved >= limit
--- Messages for lists that are not full may be due after those that were held back: each call looks at another page.
+-- Messages for lists that are not full may be due after those that were held back: each call reads another page.
 local behind = left > 0 and redis.call('ZCOUNT', KEYS[1], '-inf', until_now) - left or 0
 if behind > 0 and moved < limit then
     local page = math.floor(now * 100) % math.ceil(behind / PAGE)

@@ -2,9 +2,9 @@
 -- have ended, and, an hour later, chords without a size: a Celery worker has ended such a chord without a mark, or its
 -- state is gone.
 -- KEYS[1] canvas:alive   KEYS[2] lock: one worker at a time goes through all chords
--- ARGV[1] broker db   ARGV[2] result db   ARGV[3] rank of the first to look at   ARGV[4] how many to look at
+-- ARGV[1] broker db   ARGV[2] result db   ARGV[3] rank of the first to check   ARGV[4] how many to check
 -- ARGV[5] milliseconds for which the lock is taken; 0: the caller has it, and goes on
--- Returns {how many were looked at, how many of them were unregistered}; {0, 0} when another worker has the lock
+-- Returns {how many were checked, how many of them were unregistered}; {0, 0} when another worker has the lock
 -- Uses: context, chords
 
 context.broker_db, context.result_db = ARGV[1], ARGV[2]

@@ -34,7 +34,7 @@ _NO_SOURCES = LeaseSources()
 
 
 class SourceOrder:
-    """The order in which leases look at their lists."""
+    """The order in which leases read their lists."""
 
     def __init__(self, keys: BrokerKeys, waiting: QueueWait, by_name: bool) -> None:
         """``by_name``: queues in the order of their names, whatever the order of the lease."""
@@ -81,7 +81,7 @@ class PassThrough(NamedTuple):
 
     @property
     def record(self) -> bytes:
-        """As it stands in ``unacked``."""
+        """Its record in ``unacked``."""
         return b"[" + self.payload + self.tail
 
     @property
@@ -112,7 +112,7 @@ class SettleBatch(NamedTuple):
 
 
 class SettleAnswer(NamedTuple):
-    """The script's verdicts, and what it has leased."""
+    """The script's verdicts, and the messages that it has leased."""
 
     verdicts: list[Any]
     chords: list[Any]

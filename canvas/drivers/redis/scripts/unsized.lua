@@ -2,7 +2,7 @@
 -- ready, so that a worker lets it fail.
 --
 -- KEYS[1] canvas:chords:ready   KEYS[2] canvas:chords:ready_since
--- ARGV[1] prefix of the keys of groups   ARGV[2] unix time: chords whose waiting time ends later are not looked at
+-- ARGV[1] prefix of the keys of groups   ARGV[2] unix time: chords whose waiting time ends later are not checked
 -- Returns how many chords are lost.
 -- Uses: context
 

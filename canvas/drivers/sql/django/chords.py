@@ -23,11 +23,11 @@ from canvas.drivers.sql.results import SqlResults
 from canvas.model.settlement import ChordExtension, ChordStart, Part, ReadyChord
 
 _WAITING_FOR = 60.0
-"""Seconds without a further part, or since the last look, after which the records of any chord are looked at."""
+"""Seconds without a further part, or since the last read, after which the records of any chord are read."""
 _PER_MEMBER = 3.0
-"""Seconds after which they are looked at, for each member that is not counted, where that is sooner."""
+"""Seconds after which they are read, for each member that is not counted, where that is sooner."""
 _AT_ONCE = 100
-"""Chords that one look decides on."""
+"""Chords that one read decides on at most."""
 
 
 class DjangoCounting:
@@ -130,7 +130,7 @@ class DjangoCounting:
         return self._results.database.change(self._decide)
 
     def _decide(self, connection: Connection) -> list[ReadyChord]:
-        """Look at the records of chords that have had no part for long. Returns the chords that are ready."""
+        """Read the records of chords that have had no part for long. Returns the chords that are ready."""
         chords, left = self._rows.chords, self._counters.table
         few = (left.c.count > 0) & (left.c.count < _WAITING_FOR / _PER_MEMBER)
         pause = case((few, left.c.count * _PER_MEMBER), else_=_WAITING_FOR)

@@ -109,8 +109,8 @@ class SqlLeases:
 
     def drop(self, connection: Connection, tags: Collection[str], lost: "Mapping[str, LostMark] | None" = None) -> int:
         """End leases of messages that the broker delivers again. Returns how many were held. Those of messages that it
-        does not have any more stay. ``lost``: marks of the messages whose worker died, by tag; the others are
-        forgotten."""
+        does not have any more stay. ``lost``: marks of the messages whose worker died, by tag; the marks of others are
+        deleted."""
         found = [one for one in self._locked(connection, tags) if not (one.early_acked or one.detached)]
         messages = self._messages
         for row in sorted(found, key=lambda one: one.message_id):
@@ -141,7 +141,8 @@ class LostMark(NamedTuple):
 
 
 def _holds(settlement: Settlement, early: Mapping[str, bool]) -> bool:
-    """``early``: by tag, of the leases that there are, whether the message was acked early."""
+    """Whether the fence of a settlement holds. ``early``: for the tag of each existing lease, whether the message was
+    acked early."""
     if settlement.delivery is None or settlement.fence == "none":
         return True
     acked = early.get(settlement.delivery.tag)
