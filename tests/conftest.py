@@ -10,6 +10,7 @@ import pytest
 from hypothesis import settings
 
 from canvas.context import current_app, has_current_app, set_current_app
+from tests.support.guard import end_programs_with_this_process
 from tests.support.ledger import Bench
 from tests.support.rabbitmq import SharedRabbitMQ
 from tests.support.redis_server import RedisServer
@@ -29,6 +30,7 @@ FIRST = (
 
 
 def pytest_configure(config):
+    end_programs_with_this_process()
     # Collected tests live to the end. Looking through them for garbage takes a third of the collection's time.
     gc.disable()
     # A shell's background jobs ignore some signals, and so would every program that a test starts.

@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 
-from tests.support.process_signals import resume, suspend
+from tests.support.process_signals import kill, resume, suspend
 from tests.support.processes import members
 from tests.worker.commands import start
 
@@ -93,7 +93,7 @@ class Storm:
         if children:
             child = self._random.choice(children)
             self.killed.add(child)
-            os.kill(child, signal.SIGKILL)
+            kill(child)
 
     def _do_kill_parent(self, pool):
         """Kill the parent of the prefork pool alone."""

@@ -1,7 +1,8 @@
-"""Servers of a test end with the process that started them, even if that is killed by SIGKILL."""
+"""Programs of a test end with the process that started them, even if that is killed by SIGKILL."""
 
 import os
 import subprocess
+import uuid
 
 _KILL = """
 read _
@@ -13,6 +14,39 @@ done
 rm -rf "$folder"
 """
 
+_KILL_LEFT = """
+read _
+sleep 2  # the guards of servers come first
+for found in $(grep -lsF "$1" /proc/[0-9]*/environ); do
+    found=${found#/proc/}
+    kill -s KILL "${found%/environ}"
+done
+"""
+_MARK = "STARTED_BY_TESTS_OF"
+"""The variable by which a program is known that a process of the tests has started, whoever its parent is now."""
+
+
+def end_programs_with_this_process():
+    """Kill what this process has started and left, when it has ended. A worker that outlives its test looks for its
+    server for ever, and would take the messages of another test whose server gets the same port."""
+    mark = uuid.uuid4().hex
+    os.environ[_MARK] = mark
+    reading, _ = os.pipe()
+    _start(_KILL_LEFT, f"{_MARK}={mark}", stdin=reading)
+    os.close(reading)
+
+
+def unmarked():
+    """The environment of a program that may outlive this process."""
+    return {name: value for name, value in os.environ.items() if name != _MARK}
+
+
+def _start(script, *words, stdin):
+    return subprocess.Popen(
+        ["sh", "-c", script, "guard", *words], stdin=stdin, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        start_new_session=True, env=unmarked(),
+    )  # fmt: skip
+
 
 class Guard:
     """A process of its own that kills servers, and deletes their folder, when this process has ended: it reads the end
@@ -23,10 +57,7 @@ class Guard:
         that no other process with that id is killed."""
         reading, self._alive = os.pipe()
         words = [str(word) for server in servers for word in server]
-        self._process = subprocess.Popen(
-            ["sh", "-c", _KILL, "guard", str(folder), *words], stdin=reading, stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL, start_new_session=True,
-        )  # fmt: skip
+        self._process = _start(_KILL, str(folder), *words, stdin=reading)
         os.close(reading)
 
     def end(self):

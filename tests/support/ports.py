@@ -7,12 +7,14 @@ import socket
 import tempfile
 from contextlib import suppress
 from pathlib import Path
+from random import Random
 
 _FIRST, _BLOCKS, _PORTS = 12_000, 200, 100
 """They lie below the range from which the system takes the ports of outgoing connections."""
 _blocks: dict[int, tuple[int, object]] = {}
 """By process: the first port of the block that it has locked, and the lock file."""
-_offsets = itertools.cycle(range(_PORTS))
+_offsets = itertools.cycle(Random().sample(range(_PORTS), _PORTS))
+"""In a random order: a program that an earlier process has left may look for its server at a port of the same block."""
 
 
 def free_port():

@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 from tests.support.debian import install as install_package
-from tests.support.guard import Guard
+from tests.support.guard import Guard, unmarked
 from tests.support.processes import ROOT
 from tests.support.redis_server import free_port
 
@@ -260,7 +260,7 @@ class SharedRabbitMQ:
         install()
         with open(self._folder / "guard", "ab") as output:
             guard = subprocess.Popen(
-                [sys.executable, "-m", "tests.support.rabbitmq", str(self._folder)], cwd=ROOT,
+                [sys.executable, "-m", "tests.support.rabbitmq", str(self._folder)], cwd=ROOT, env=unmarked(),
                 stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
             )  # fmt: skip
         while not self._port_file.exists():

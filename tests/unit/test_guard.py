@@ -1,48 +1,28 @@
-"""Servers of a test that is killed end too."""
+"""Programs that a test leaves end with the process that has run it."""
 
-import json
-import os
 import subprocess
 import sys
-
-import pytest
+from pathlib import Path
 
 from canvas.testing.contract import eventually
-from tests.support.forked import ROOT
+from tests.support.process_signals import kill
+from tests.support.processes import ROOT
 
-OWNERS = {
-    "redis": """
-import json, signal
-from tests.support.redis_server import RedisServer
-server = RedisServer()
-server.start()
-print(json.dumps([server.process.pid, str(server.folder)]), flush=True)
-signal.pause()
-""",
-    "postgres": """
-import json, signal
-from tests.support.postgres import PostgresServer
-server = PostgresServer()
-server.start()
-print(json.dumps([server.pid, str(server.folder)]), flush=True)
-signal.pause()
-""",
-}
+_RUN = """
+import subprocess, sys
+from tests.support.guard import end_programs_with_this_process
+end_programs_with_this_process()
+subprocess.run(["sh", "-c", "setsid sleep 600 & echo $!"], check=True)
+sys.stdin.read()
+"""
 
 
-def lives(pid):
-    try:
-        with open(f"/proc/{pid}/stat") as status:
-            return status.read().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-@pytest.mark.parametrize("kind", ["redis", "postgres"])
-def test_a_server_ends_with_its_killed_owner(kind):
-    with subprocess.Popen([sys.executable, "-c", OWNERS[kind]], cwd=ROOT, stdout=subprocess.PIPE, text=True) as owner:
-        pid, folder = json.loads(owner.stdout.readline())
-        assert lives(pid)
-        owner.kill()
-    eventually(lambda: not lives(pid), 30)
-    eventually(lambda: not os.path.exists(folder), 30)
+def test_a_program_that_has_another_parent_ends_with_the_process_that_has_started_it():
+    run = subprocess.Popen(
+        [sys.executable, "-c", _RUN], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT, text=True
+    )
+    left = Path(f"/proc/{int(run.stdout.readline())}/cmdline")
+    assert "sleep" in left.read_text()
+    kill(run.pid)
+    run.communicate()
+    eventually(lambda: not left.exists())
