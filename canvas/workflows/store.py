@@ -131,10 +131,10 @@ class RunStore:
                 return
             yield self._over.popleft()[1:]
 
-    def expire(self, run: str, task_ids: Sequence[str]) -> None:
-        """Let a run, and these records, expire as a run that has ended."""
+    def expire(self, run: str, task_ids: Sequence[str], latest: tuple[str, int]) -> None:
+        """Let a run, and these records, expire as a run that has ended; ``latest``: see ``expire_run``."""
         lasting = self.lifetimes
-        self.persist(lambda: self._results.expire_run(run, lasting.run, task_ids, lasting.records))
+        self.persist(lambda: self._results.expire_run(run, lasting.run, task_ids, lasting.records, latest))
 
     def know_unstored(
         self, run: str, attempt: int, nodes: Sequence[RunNode], about: dict[str, Any], certain: bool = True

@@ -13,7 +13,7 @@ from canvas.telemetry import attach
 from canvas.workflows.progress.run_expiry import retire
 from tests.support.apps import make
 from tests.support.proxy import Proxy
-from tests.worker.commands import task
+from tests.worker.commands import start, task
 
 KEPT = 300
 """Seconds for which runs and results are kept after their end."""
@@ -94,9 +94,10 @@ def test_a_run_that_is_resumed_as_it_expires_is_kept(bench, client):
     seen = []
 
     def resume(request):
-        if request.name == "EXPIRE" and not seen:
+        if request.name == "expire_run" and not seen:
             seen.append(request)
-            bench.results.hset(f"canvas:run:{run.id}", "attempt", 1)
+            return lambda answer: bench.results.hset(f"canvas:run:{run.id}", "attempt", 1)
+        return None
 
     with Proxy(bench.server.port, resume) as proxy:
         app = client(proxy.url(1))
@@ -107,6 +108,50 @@ def test_a_run_that_is_resumed_as_it_expires_is_kept(bench, client):
     assert seen
     assert left(bench, run) > ABANDONED_AFTER - 60
     assert bench.results.ttl(f"celery-task-meta-{run.id}") > ABANDONED_AFTER - 60
+
+
+def test_a_run_that_is_resumed_before_a_worker_stands_still_and_dies_is_kept(bench, client):
+    """It dies between the command with which the run expires and its look whether the run was resumed."""
+    seen = []
+
+    def resume(request):
+        if seen:
+            raise ConnectionAbortedError
+        if request.name == "expire_run":
+            bench.results.hset(f"canvas:run:{run.id}", "attempt", 1)
+            seen.append(request)
+
+    with Proxy(bench.server.port, resume) as proxy:
+        app = client(proxy.url(1))
+        run = begun(client())
+        end(app, run)
+        app.run_store.ended(run.id, 0)
+        with pytest.raises(BrokerError):
+            retire(app, app.run_store)
+    assert seen
+    assert left(bench, run) > ABANDONED_AFTER - 60
+    assert bench.results.ttl(f"celery-task-meta-{run.id}") > KEPT
+
+
+def test_a_run_whose_client_dies_as_it_resumes_it_is_kept(bench, client, monkeypatch):
+    """A worker takes the first step of the attempt, and has all records of the run last."""
+    app = client()
+    flow = Workflow("flow", app)
+    first = flow.add(task(app, "ident").s(2), name="first")
+    flow.add(task(app, "needs_gate").s(first, bench.new_key(), gate := bench.new_key()), name="second")
+    with start(bench, "-P", "solo", short_leases=1):
+        run = flow.apply_async()
+        with pytest.raises(ValueError, match="closed"):
+            run.get(timeout=20)
+        record = f"celery-task-meta-{run['first'].id}"
+        bench.results.expire(record, KEPT)
+        bench.open(gate)
+        with monkeypatch.context() as killed:
+            killed.setattr("canvas.workflows.resume.outlive", lambda *words: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                run.resume()
+        assert run.get(timeout=20) == 2
+        assert bench.results.ttl(record) > KEPT
 
 
 def test_runs_that_have_ended_are_read_together(bench, client):

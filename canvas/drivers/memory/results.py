@@ -181,9 +181,14 @@ class MemoryResults:
             memory.run_index.set_state(run)
             return True
 
-    def expire_run(self, run: str, seconds: int, task_ids: Sequence[str], record_seconds: int) -> None:
+    def expire_run(
+        self, run: str, seconds: int, task_ids: Sequence[str], record_seconds: int,
+        latest: tuple[str, int] | None = None,
+    ) -> None:  # fmt: skip
         memory = self._memory
         with memory.lock:
+            if latest is not None and memory.run(latest[0]).get("attempt") != str(latest[1]).encode():
+                return
             memory.keep_run(run, seconds)
             until = memory.clock() + record_seconds if record_seconds else None
             for task_id in task_ids:

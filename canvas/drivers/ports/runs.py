@@ -70,9 +70,12 @@ class RunRecords(Protocol):
         """Set fields of a run while ``attempt`` is its latest attempt; False, and nothing is done, when it has begun a
         later one, or is not kept. Safe to repeat."""
 
-    def expire_run(self, run: str, seconds: int, task_ids: Sequence[str], record_seconds: int) -> None:
+    def expire_run(
+        self, run: str, seconds: int, task_ids: Sequence[str], record_seconds: int,
+        latest: tuple[str, int] | None = None,
+    ) -> None:  # fmt: skip
         """Let a run expire after ``seconds``, and those of these records that exist after ``record_seconds``; 0:
-        never."""
+        never. ``latest``: a run and an attempt; nothing is done unless that is its latest one."""
 
     def read_mail(self, run: str) -> dict[str, list[bytes]]:
         """The values that wait in the mailboxes of a run, by mailbox, in the order in which they were posted."""

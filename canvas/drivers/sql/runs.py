@@ -129,15 +129,20 @@ class SqlRuns:
 
         return self._database.change(work)
 
-    def expire_run(self, run: str, seconds: int, task_ids: Sequence[str], record_seconds: int) -> None:
+    def expire_run(
+        self, run: str, seconds: int, task_ids: Sequence[str], record_seconds: int,
+        latest: tuple[str, int] | None = None,
+    ) -> None:  # fmt: skip
         runs = self._tables.runs
 
         def work(connection: Connection) -> None:
+            if latest is not None and attempts_of(connection, self._tables, [latest[0]]).get(latest[0]) != latest[1]:
+                return
             until = read_clock(connection) + seconds if seconds else None
             connection.execute(update(runs).where(runs.c.run == run).values(expires_at=until))
             self._results.set_lifetimes(connection, task_ids, record_seconds)
 
-        self._database.call(work)
+        self._database.change(work)
 
     def read_mail(self, run: str) -> dict[str, list[bytes]]:
         return self._database.call(lambda connection: self._mailboxes.values(connection, run))

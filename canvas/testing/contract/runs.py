@@ -28,6 +28,21 @@ class RunRecordsContract(ContractSupport):
         eventually(lambda: results.get(["a", "b", "c"]) == [None, b"b", b"c"])
         assert self._runs(driver).read_run("run", ["about"]) == [b"1"]
 
+    def test_nothing_of_a_run_expires_that_has_begun_another_attempt(self, driver: Driver) -> None:
+        results, runs = self._results(driver), self._runs(driver)
+        for run in ("run", "inside"):
+            runs.save_run(run, {"about": b"1", "attempt": b"0"}, 60, time.time())
+            results.store([ResultWrite(f"{run}.0", b"record", 60, True)])
+        assert runs.begin_attempt("run", NewAttempt(0, {}, 60, None))
+        runs.expire_run("run", 1, ["run.0"], 1, ("run", 0))
+        runs.expire_run("inside", 1, ["inside.0"], 1, ("run", 0))
+        runs.expire_run("run", 1, ["run.0"], 1, ("nobody", 0))
+        results.store([ResultWrite("last", b"record", 60, True)])
+        runs.expire_run("nothing", 1, ["last"], 1, ("run", 1))
+        eventually(lambda: results.get(["last"]) == [None])
+        assert results.get(["run.0", "inside.0"]) == [b"record"] * 2
+        assert runs.read_runs(["run", "inside"], ["about"]) == [[b"1"]] * 2
+
     many = 1_200
     """Runs that one test starts; more than 800, so that they are of two moments."""
 

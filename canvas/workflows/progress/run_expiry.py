@@ -101,11 +101,11 @@ def _expire(
     """Let runs expire with their records and the runs inside of them, unless they are resumed meanwhile. Returns the
     number of those that were not resumed; removes all from ``left``."""
     inside = dict(runs_in_places(app, runs, [task_id for ended in together.values() for task_id in ended.ids]))
-    for one, (run, _, end, about, ids) in together.items():
-        _expire_with(runs, run, ids)
+    for one, (run, attempt, end, about, ids) in together.items():
+        _expire_with(runs, run, ids, (run, attempt))
         for child in filter(inside.__contains__, map(child_run_of, ids)):
             if inside[child].status in states.READY_STATES:
-                _expire_inside(app, runs, child)
+                _expire_inside(app, runs, child, (run, attempt))
         emit(
             "run.ended", run=run, name=about["name"], state=CANCELLED if about["cancelled"] else end.status,
             created=about["created"], ended=end.date_done, cause=end.result,
@@ -121,13 +121,14 @@ def _expire(
     return count
 
 
-def _expire_inside(app: WorkflowServices, runs: RunStore, run: str) -> None:
+def _expire_inside(app: WorkflowServices, runs: RunStore, run: str, latest: tuple[str, int]) -> None:
     with suppress(RunLost):
         for one, ids in whole_run(app, runs, run, ended=True):
-            _expire_with(runs, one, ids)
+            _expire_with(runs, one, ids, latest)
 
 
-def _expire_with(runs: RunStore, run: str, ids: Sequence[str]) -> None:
-    """Let a run expire with these records; without any it is kept."""
+def _expire_with(runs: RunStore, run: str, ids: Sequence[str], latest: tuple[str, int]) -> None:
+    """Let a run expire with these records; without any it is kept. ``latest``: the run around, or this one, and the
+    attempt that has ended: this process may stand still here until another attempt has begun."""
     for first in range(0, len(ids), RECORDS_AT_ONCE):
-        runs.expire(run, ids[first : first + RECORDS_AT_ONCE])
+        runs.expire(run, ids[first : first + RECORDS_AT_ONCE], latest)

@@ -156,7 +156,12 @@ class PartitionedResults:
     def mark_attempt(self, run: str, attempt: int, fields: Mapping[str, bytes]) -> bool:
         return self._of(run).mark_attempt(run, attempt, fields)
 
-    def expire_run(self, run: str, seconds: int, task_ids: Sequence[str], record_seconds: int) -> None:
+    def expire_run(
+        self, run: str, seconds: int, task_ids: Sequence[str], record_seconds: int,
+        latest: tuple[str, int] | None = None,
+    ) -> None:  # fmt: skip
+        if latest is not None and self.read_run(latest[0], ["attempt"]) != [str(latest[1]).encode()]:
+            return
         home, by_store = self._of(run), dict(self._by_store(task_ids))
         home.expire_run(run, seconds, by_store.pop(home, []), record_seconds)
         for store, some in by_store.items():

@@ -129,7 +129,13 @@ class RedisResults:
         words = [word for item in fields.items() for word in item]
         return bool(self.link.call("mark_attempt", [self.keys.run(run)], [attempt, *words]))
 
-    def expire_run(self, run: str, seconds: int, task_ids: Sequence[str], record_seconds: int) -> None:
+    def expire_run(
+        self, run: str, seconds: int, task_ids: Sequence[str], record_seconds: int,
+        latest: tuple[str, int] | None = None,
+    ) -> None:  # fmt: skip
+        if latest is not None:
+            self._expire_attempt(run, seconds, task_ids, record_seconds, latest)
+            return
         commands = [_expiry(self.keys.run(run), seconds), *self._record_expiries(task_ids, record_seconds)]
         if not seconds:
             self.link.pipeline(commands)
@@ -139,6 +145,15 @@ class RedisResults:
         *_, when_looked, listed = self.link.pipeline([*commands, *asked])
         if listed and when_looked is None:  # it is not listed as one that has ended
             self.link.command("ZADD", looks, when, run)
+
+    def _expire_attempt(
+        self, run: str, seconds: int, task_ids: Sequence[str], record_seconds: int, latest: tuple[str, int]
+    ) -> None:
+        keys = self.keys
+        records = [key for task_id in task_ids for key in self._record_keys(task_id)]
+        of_runs = [keys.run(latest[0]), keys.run(run), f"{keys.runs}:until"]
+        arguments = [latest[1], seconds, record_seconds, run, time.time() + seconds]
+        self.link.call("expire_run", [*of_runs, *records], arguments)
 
     def expire_records(self, task_ids: Sequence[str], seconds: int) -> None:
         """Let those of these records that exist expire after ``seconds``; 0: never."""
