@@ -1,10 +1,13 @@
 """A worker that was stopped for longer than its leases last: others run its tasks, each is settled once, and what it
 had not started it does not start."""
 
+import os
+import signal
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
 
 import pytest
+import redis
 
 from canvas.testing.contract import eventually
 from tests.support.apps import make
@@ -41,8 +44,8 @@ def servers(kind, ledger, request):
             yield ClusterBench(cluster, ledger).urls()[:2]
             return
         broker, results = kind.split("+")
-        redis = stack.enter_context(RedisServer())
-        urls = {"redis": redis.url(0), "results": redis.url(1)}
+        server = stack.enter_context(RedisServer())
+        urls = {"redis": server.url(0), "results": server.url(1)}
         if "amqp" in kind:
             # RabbitMQ delivers a stopped worker's messages again when it has missed its heartbeats.
             urls["amqp"] = request.getfixturevalue("rabbitmq").url() + "?heartbeat=2"
@@ -151,3 +154,24 @@ def test_tasks_that_had_not_started_do_not_start(request, kind, pool):
         starved.stop()
         assert len(before) == MANY
         assert bench.notes(key) == ran
+
+
+@pytest.mark.parametrize("pool", POOLS[:2], ids=lambda one: one[1])
+def test_a_message_that_is_moved_aside_for_a_worker_which_counts_as_dead_is_not_lost(request, pool):
+    """The worker is stopped while it waits at Redis, and is killed before it goes on."""
+    with ExitStack() as stack:
+        bench = stack.enter_context(bench_of(request, SERVERS[0]))
+        broker, results, ledger = bench.urls()
+        app = stack.enter_context(make("canvas", broker, results, ledger=ledger))
+        server, ident = redis.Redis.from_url(broker), task(app, "ident")
+        starved = start(bench, *pool, "-n", "starved@%h", "-Q", "own", short_leases=1)
+        stack.callback(lambda: starved.process.poll() is None and starved.stop())
+        assert ident.apply_async((1,), queue="own").get(timeout=30) == 1
+        eventually(lambda: any(one["cmd"] == "blmove" and "b" in one["flags"] for one in server.client_list()))
+        suspend(*members(starved.process.pid))
+        stack.enter_context(start(bench, "-P", "solo", "-n", "other@%h", short_leases=1))
+        eventually(lambda: not any(name.startswith(b"starved@") for name in server.hkeys("canvas:workers")))
+        sent = ident.apply_async((2,), queue="own")
+        os.killpg(starved.process.pid, signal.SIGKILL)
+        stack.enter_context(start(bench, "-P", "solo", "-n", "next@%h", "-Q", "own", short_leases=1))
+        assert sent.get(timeout=40) == 2

@@ -1,6 +1,6 @@
 """What a storm whose deadline has passed says: was something lost, or was it only slow?
 
-It prints all that decides between the two, ends the storm, and waits on for a long time with workers that nothing happens
+It ends the storm, prints all that decides between the two, and waits on for a long time with workers that nothing happens
 to. ``CHAOS_REPORTS``: a folder that gets the report as a file too.
 """
 
@@ -38,9 +38,10 @@ def values_of(sent, bench, key, storm, within):
     results = [result for result, _ in sent]
     if _ended(results, within):
         return [_value(result) for result in results]
-    began, missing = time.monotonic(), _unfinished(results)
+    began = time.monotonic()
+    storm.calm()  # the storm may just have stopped the server that is asked now
+    missing = _unfinished(results)
     report = [f"{len(missing)} of {len(results)} are unfinished after {within} s", *_all_of(bench, key, storm, missing)]
-    storm.calm()
     ended = _ended(results, CALM)
     took = time.monotonic() - began
     verdict = f"SLOW: it ended {took:.0f} s later" if ended else f"LOST: it did not end in {took:.0f} s without a storm"
