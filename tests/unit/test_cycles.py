@@ -192,7 +192,7 @@ def list_in_itself():
 
 def very_deep():
     found = []
-    for _ in range(50_000):
+    for _ in range(20_000):
         found = [found]
     return found
 

@@ -218,4 +218,4 @@ def test_calls_of_a_node():
 
 
 def test_an_item_of_a_map_takes_less_than_three_times_a_group_s_member():
-    assert of_a_map(300) - of_a_map(100) <= 3 * (of_a_group(300) - of_a_group(100))
+    assert of_a_map(150) - of_a_map(50) <= 3 * (of_a_group(150) - of_a_group(50))
