@@ -5,9 +5,11 @@ The graph holds one slice at a time. Of the slices before, only the members' res
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from time import monotonic
 from typing import Any
 
+from canvas.errors import BrokerError
 from canvas.graph.celery_embeddings import CeleryEmitter
 from canvas.graph.lower import Lowering, Opened, PartialCall
 from canvas.model.compiled import Plan, ResultRef
@@ -22,6 +24,9 @@ SLICE = 200
 """Members in a slice, at most."""
 READ_WITHIN = 0.2
 """Seconds for which the members of a slice are read: a slice of an iterator that is slow has fewer members."""
+
+_ADDRESS = ("queue", "exchange", "routing_key", "priority", "serializer", "compression")
+_PAST = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 def streams(sig: Signature[Any]) -> bool:
@@ -64,7 +69,7 @@ class Stream:
     def plans(self) -> Iterator[Plan]:
         """Plans of one slice each; the last has the chord to start before it is sent, and the result.
 
-        Raises CompositionError for a member that cannot be compiled; earlier slices are not undone.
+        Raises CompositionError for a member that cannot be compiled; earlier slices are sent by then.
         """
         slice_: list[Signature[Any]] = []
         # Members that were read already, and slowly, are sent before the next is read.
@@ -98,6 +103,8 @@ class Stream:
             while len(nodes) > kept:
                 nodes.popitem()
             fork.members.clear()
+            if self._join is not None:
+                emitter.plan.around = emitter.chord_size(self._join, 0, [])
         return emitter.plan
 
     def _ended(self, plan: Plan) -> Plan:
@@ -111,6 +118,41 @@ class Stream:
             body = self._emitter.result_of(self._join.body)
             plan.result = replace(body, parent=header)
         return plan
+
+
+class Slices:
+    """Plans that are sent one after the other; their end if that is interrupted."""
+
+    def __init__(self, plans: Iterator[Plan]) -> None:
+        self._plans = plans
+        self._last: Plan | None = None
+        self._sent = 0
+
+    def __iter__(self) -> Iterator[Plan]:
+        for plan in self._plans:
+            self._last = plan
+            yield plan
+            self._sent += len(plan.calls)
+
+    def ending(self, exc: BaseException) -> Signature[Any] | None:
+        """The signature that ends a chord in FAILURE after ``exc`` has interrupted the sending; ``None`` for a
+        group, or if nothing was sent. ``exc`` gets a note with the number of tasks that were sent."""
+        plan, surely_not_sent = self._last, isinstance(exc, Exception) and not isinstance(exc, BrokerError)
+        if plan is None or not plan.calls or (not self._sent and surely_not_sent):
+            return None
+        sent = f"{self._sent} tasks were sent before"
+        if plan.around is None or (plan.chords and not surely_not_sent):
+            exc.add_note(sent)
+            return None
+        body = plan.around.body
+        exc.add_note(f"{sent}; the chord's body {body['options'].get('task_id')} ends in FAILURE")
+        # A member that has expired does not run, and fails its chord on each kind of worker.
+        call = plan.calls[-1]
+        kept = {name: call.options[name] for name in _ADDRESS if name in call.options}
+        member: Signature[Any] = Signature(
+            call.task, call.args, call.kwargs, {**kept, "expires": _PAST}, immutable=True
+        )
+        return chord([member], Signature.from_dict(body))
 
 
 def stream(

@@ -99,6 +99,8 @@ class Plan:
     result: ResultRef | None = None
     trail: ResultRef | None = None
     """The task or group that starts the run: a task that sends the plan counts it among its children."""
+    around: ChordSize | None = None
+    """For a slice of a chord: the chord, without its size."""
     etas: list[datetime] | None = None
     """For a slice of a composite: the etas of the earlier slices, to which those of this slice are added."""
 

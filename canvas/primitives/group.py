@@ -32,7 +32,8 @@ class group(TaskList[list[Any]]):
     [2, 4]
 
     The items of an iterator are read when they are needed. When the group is sent, alone or as the header of a chord,
-    it is sent in slices, the first of them before the rest is read.
+    it is sent in slices, the first of them before the rest is read. If the iterator raises, the slices before are sent:
+    a note of the exception has the number of their tasks, and the body of a chord ends in FAILURE.
     """
 
     kind = "group"

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from canvas.drivers.ports import Driver
 from canvas.errors import InvalidTaskError
@@ -22,6 +22,9 @@ from canvas.producer.routing import Router
 from canvas.result import AsyncResult, GroupResult
 from canvas.result.backend import Backend
 from canvas.task.task import Task
+
+if TYPE_CHECKING:
+    from canvas.graph.stream import Slices
 
 _GROUPS = ("group", "chord")
 _COMPOSITES = frozenset({"chain", "group", "chord"})
@@ -198,10 +201,10 @@ class Planner:
 
     def slices(
         self, sig: Signature[Any], args: Iterable[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]
-    ) -> Iterator[Plan]:
+    ) -> "Slices":
         """The plans of a signature that ``streams``, each to be sent before the next is read."""
         from canvas.graph.lower import PartialCall
-        from canvas.graph.stream import stream
+        from canvas.graph.stream import Slices, stream
 
         app = self._app
         check_options(sig.task, {**sig.options, **options})
@@ -213,10 +216,14 @@ class Planner:
             errback_on_header=bool(app.conf.task_allow_error_cb_on_chord_header), check=check_options,
         )  # fmt: skip
         etas: list[datetime] = []
-        for plan in plans:
-            plan.etas = etas
-            self._check(plan)
-            yield plan
+
+        def checked() -> Iterator[Plan]:
+            for plan in plans:
+                plan.etas = etas
+                self._check(plan)
+                yield plan
+
+        return Slices(checked())
 
 
 def _call_of_wire(

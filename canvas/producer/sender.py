@@ -204,19 +204,31 @@ class Sender(Planner):
     ) -> Any:
         """Send ``sig`` in slices, each before the next is read. Returns the handle of its result.
 
-        When a member cannot be read or sent, those of the slices before are sent: as with Celery, a chord's body then
-        never runs.
+        When a member cannot be read or sent, those of the slices before are sent: a chord then ends in FAILURE, and
+        a note of the exception has their number.
         """
-        for plan in self.slices(sig, args, kwargs, options):
-            result = self.send(sig, plan, options)
+        slices = self.slices(sig, args, kwargs, options)
+        try:
+            for plan in slices:
+                result = self.send(sig, plan, options)
+        except BaseException as exc:
+            if (end := slices.ending(exc)) is not None:
+                self.send(end, self.plan(end, (), {}, {}), {"add_to_parent": False})
+            raise
         return result
 
     async def astream(
         self, sig: Signature[Any], args: Iterable[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]
     ) -> Any:
         """``stream`` on an event loop; the iterator is read on the loop's thread."""
-        for plan in self.slices(sig, args, kwargs, options):
-            result = await self.asend(sig, plan, options)
+        slices = self.slices(sig, args, kwargs, options)
+        try:
+            for plan in slices:
+                result = await self.asend(sig, plan, options)
+        except BaseException as exc:
+            if (end := slices.ending(exc)) is not None:
+                await self.asend(end, self.plan(end, (), {}, {}), {"add_to_parent": False})
+            raise
         return result
 
     @property

@@ -19,6 +19,8 @@ def app(request, own_server, redis_server, tmp_path):
     if request.param == "shards":
         broker, more = None, {"broker_shards": {own_server.url(0): ["celery"], redis_server.url(0): ["*"]}}
     backend = f"db+sqlite:///{tmp_path}/results" if request.param == "sqlite" else own_server.url(1)
+    if request.param == "postgres":
+        backend = request.getfixturevalue("postgres").new_database()
     if request.param == "memory":
         broker = backend = "memory://cancelled-calls"
     app = Canvas("cancelled", broker=broker, backend=backend, set_as_current=False, **more)
@@ -41,7 +43,7 @@ def calls(app):
     }
 
 
-@pytest.mark.parametrize("app", ["redis", "shards", "sqlite", "memory"], indirect=True)
+@pytest.mark.parametrize("app", ["redis", "shards", "sqlite", "postgres", "memory"], indirect=True)
 async def test_none_goes_on_when_it_is_cancelled(app):
     for name, call in calls(app).items():
         for steps in range(40):
@@ -71,7 +73,20 @@ async def test_a_group_of_many_messages_is_sent_whole_or_not_at_all(app):
             admin.purge(queue)
 
 
-@pytest.mark.parametrize("app", ["redis", "sqlite"], indirect=True)
+@pytest.mark.parametrize("app", ["redis"], indirect=True)
+async def test_a_task_that_has_cancelled_itself_goes_on_with_no_call(app):
+    for name, call in calls(app).items():
+
+        async def cancelled(call=call):
+            asyncio.current_task().cancel()
+            await call()
+
+        task = asyncio.create_task(cancelled())
+        await asyncio.wait({task}, timeout=10)
+        assert task.cancelled(), name
+
+
+@pytest.mark.parametrize("app", ["redis", "sqlite", "postgres"], indirect=True)
 async def test_the_others_get_their_own_results(app):
     chance = random.Random(7)
     ids = [str(number) for number in range(30)]

@@ -157,9 +157,16 @@ class RedisClient:
         except ERRORS as exc:
             raise as_ours(exc, self.where()) from None
 
+    async def _client_of_task(self, retry: bool) -> Any:
+        """The client of the event loop, for a task that is not cancelled."""
+        from canvas.drivers.redis.connection.event_loops import take_cancellation
+
+        await take_cancellation()
+        return self.loop_client(retry)
+
     async def acall(self, name: str, keys: Sequence[str], arguments: Sequence[Any], text_of: TextOf = script) -> Any:
         """``call`` on an event loop, once."""
-        client = self.loop_client(retry=False)
+        client = await self._client_of_task(retry=False)
         text, digest = text_of(name)
         try:
             with self.loop_errors(NoScript):
@@ -170,13 +177,13 @@ class RedisClient:
 
     async def acommand(self, *words: Any, retry: bool = True) -> Any:
         """``command`` on an event loop."""
-        client = self.loop_client(retry)
+        client = await self._client_of_task(retry)
         with self.loop_errors():
             return await client.execute_command(*words)
 
     async def apipeline(self, commands: Iterable[Sequence[Any]]) -> list[Any]:
         """``pipeline`` on an event loop, once."""
-        pipe = self.loop_client(retry=False).pipeline(transaction=False)
+        pipe = (await self._client_of_task(retry=False)).pipeline(transaction=False)
         for words in commands:
             pipe.execute_command(*words)
         with self.loop_errors():

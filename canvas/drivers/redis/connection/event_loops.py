@@ -24,6 +24,14 @@ def cancellation_kept() -> Iterator[None]:
             raise asyncio.CancelledError
 
 
+async def take_cancellation() -> None:
+    """Raise CancelledError if this task has cancelled itself and has not been interrupted by it yet: redis-py's
+    ``asyncio.wait_for()`` would forget that, too."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        await asyncio.sleep(0)
+
+
 class LoopClients:
     """A client for calls that are repeated, and one for those that are not, on each event loop."""
 
