@@ -219,7 +219,7 @@ def direct_call(task: Any, request: Any) -> Iterator[None]:
     try:
         yield
     except BaseException as exc:
-        retry = task.autoretry(exc)
+        retry = task.retry_after(exc)
         if retry is None:
             raise
         raise retry from exc

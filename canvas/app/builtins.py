@@ -88,7 +88,7 @@ def _retried_as(caller: Task[Any], function: Task[Any]) -> Iterator[RetriedCall]
     except TaskPredicate:
         raise
     except Exception as exc:
-        retry = function.autoretry(exc, caller)
+        retry = function.retry_after(exc, caller)
         if retry is not None:
             raise retry from exc
         _send_again(caller, call)

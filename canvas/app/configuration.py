@@ -39,6 +39,10 @@ class ConfiguredApp(Services):
             exc.add_note(f"Settings are read from {source!r}, which config_from_object() names")
             raise
         conf.bind_to(self.reconfigure)
+        if type(conf.__dict__["_source"]).__module__ == "django.conf":
+            from canvas.integrations.django_changes import follow  # imported late: it needs Django
+
+            follow(conf)
         return conf
 
     def _source_of_loader(self) -> Any:
@@ -47,12 +51,12 @@ class ConfiguredApp(Services):
 
     def config_from_object(
         self, obj: Any, silent: bool = False, force: bool = False, namespace: str | None = None
-    ) -> None:
+    ) -> Config | None:
         """Take settings from ``obj``: a module, an object, a mapping, or the dotted name of one. Values that were
         assigned to ``conf`` stay.
 
         ``namespace``: the beginning of the names that count (``"CELERY"``: ``CELERY_TASK_ACKS_LATE``). ``force``: read
-        it now, not at first use.
+        it now, not at first use. Returns the settings, if they are read now or were before.
 
         Raises ConfigurationError for unknown or ill-typed settings, and ImportError for a name without a module, unless
         ``silent``.
@@ -72,6 +76,7 @@ class ConfiguredApp(Services):
             for name in SETTINGS:
                 if before is not None and conf[name] != before[name]:
                     self.reconfigure(name)
+        return self.__dict__.get("conf")
 
     def config_from_envvar(self, variable_name: str, silent: bool = False, force: bool = False) -> bool:
         """Take settings from the module that the environment variable ``variable_name`` names. Returns whether it names

@@ -50,6 +50,10 @@ class SendingApp(TaskDefinitions):
         return self.registry
 
     @property
+    def _tasks(self) -> TaskRegistry:
+        return self.registry
+
+    @property
     def timezone(self) -> tzinfo:
         """The time zone of the setting ``timezone``. Default: UTC, or that of the machine without ``enable_utc``.
         Assign a name or a tzinfo to change it."""
@@ -99,12 +103,12 @@ class SendingApp(TaskDefinitions):
     def exec_options(self, name: str) -> Mapping[str, Any]:
         """The options that the attributes of a registered task give its messages; none for another name."""
         task = self.tasks.get(name)
-        return task.exec_options() if task is not None else {}
+        return task.attribute_options() if task is not None else {}
 
     def models_of(self, name: str) -> Models | None:
         """The pydantic models of a task that is registered here, if it has any."""
         task = self.tasks.get(name)
-        return None if task is None else task.models
+        return None if task is None else task.pydantic_models
 
     def apply_signature(
         self, sig: Signature[Any], args: Iterable[Any], kwargs: Mapping[str, Any], options: Mapping[str, Any]

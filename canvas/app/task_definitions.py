@@ -45,13 +45,13 @@ def task_of_function(
         check_bound(name, function)
     if options.get("pydantic"):
         strict, context, dump = (options.get(key) for key in _OF_PYDANTIC)
-        attributes["models"] = Models(function, bind, bool(strict), context, dump)
-        run = attributes["models"].wrapped()
+        attributes["pydantic_models"] = Models(function, bind, bool(strict), context, dump)
+        run = attributes["pydantic_models"].wrapped()
     warn_of_task_options(name, attributes, base)
     made = {
         "name": name,
         "abstract": False,
-        "bound": bind,
+        "takes_itself": bind,
         "run": run if bind else staticmethod(run),
         "__wrapped__": staticmethod(function),
         "__doc__": function.__doc__,

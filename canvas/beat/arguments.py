@@ -51,7 +51,7 @@ def unfit_arguments(app: SenderApp, entry: Entry) -> str | None:
         task = app.tasks.get(name)
         if task is not None:
             try:
-                task.check_arguments(args, kwargs)
+                task.check_typing(args, kwargs)
             except TypeError as exc:
                 return str(exc)
     return None

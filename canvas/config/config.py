@@ -12,26 +12,22 @@ from types import ModuleType
 from typing import Any
 
 from canvas.caller_warnings import ends_in_caller, warn_caller
-from canvas.config.kinds import WRONG, checked, expected, parsed
+from canvas.config.changes import changes
+from canvas.config.kinds import WRONG, checked
 from canvas.config.settings import SETTINGS, hint, nearest, nearest_zone
 from canvas.config.sources import (
     BY_OLD_NAME,
     ZONE_OF_DJANGO,
     ReadSettings,
     imported,
+    is_read,
     prefix_of,
     settings_of_environment,
     settings_of_object,
 )
+from canvas.config.variables import OF_CELERY, check_variables, wrong
 from canvas.errors import InvalidSetting, NoSetting, UnknownSetting
-from canvas.masking import is_secret, masked_setting
-
-_OF_CELERY = ("broker_url", *(f"broker_{way}_url" for way in ("read", "write")), "result_backend")
-"""Settings that Celery reads from the environment, after ``CELERY_``."""
-_OF_THE_COMMAND = frozenset({"app", "workdir", "no_color", "log_level"})
-"""Names after ``CANVAS_`` that the command line reads."""
-_LINKS = ("tcp://", "udp://")
-"""The value that Kubernetes puts into ``<SERVICE>_PORT`` of each service."""
+from canvas.masking import masked_setting
 
 
 @ends_in_caller("__setattr__", "__setitem__", "update")
@@ -47,7 +43,15 @@ class Config(ReadSettings):
         for name, setting in SETTINGS.items():
             default = setting.default
             self.__dict__[name] = default.copy() if isinstance(default, dict | list) else default
-        own: dict[str, Any] = {"_given": {}, "_assigned": {}, "_before": {}, "_others": {}, "_pinned": {}}
+        own: dict[str, Any] = {
+            "_given": {},
+            "_assigned": {},
+            "_before": {},
+            "_others": {},
+            "_pinned": {},
+            "_found": {},
+            "_later": set(),
+        }
         self.__dict__.update(own, _namespace_prefix="", _source=None, _zone=None, _changed=_ignored)
 
     @classmethod
@@ -65,11 +69,11 @@ class Config(ReadSettings):
         obj = imported(obj) if isinstance(obj, str) else obj
         from_object = settings_of_object(obj, prefix) if obj is not None else {}
         from_environment = settings_of_environment(environ)
-        conf.__dict__.update(_namespace_prefix=prefix, _source=obj)
+        conf.__dict__.update(_namespace_prefix=prefix, _source=obj, _found=from_object)
         for found in (from_object, from_environment, overrides):
             if "strict_settings" in found:
                 conf._set("strict_settings", found["strict_settings"], "the configuration")
-        conf._check_variables(environ)
+        check_variables(environ, conf.__dict__["strict_settings"])
         for name, value in from_object.items():
             if name in SETTINGS or name in BY_OLD_NAME or prefix or isinstance(obj, Mapping):
                 conf._set(name, value, "the configuration object")
@@ -79,15 +83,36 @@ class Config(ReadSettings):
             conf._set(name, value, f"environment variable CANVAS_{name.upper()}")
         for name, value in overrides.items():
             conf._set(name, value, "a keyword argument")
-        conf.__dict__["_zone"] = conf.get(ZONE_OF_DJANGO)
-        for name in _OF_CELERY:
+        conf.__dict__.update(
+            _zone=conf.get(ZONE_OF_DJANGO), _later={*map(conf._named, {**from_environment, **overrides})}
+        )
+        for name in OF_CELERY:
             if environ.get(f"CELERY_{name.upper()}", "").strip():
                 conf.pin(name, environ[f"CELERY_{name.upper()}"])
         return conf
 
+    def source_changed(self, changed: str) -> None:
+        """Take what has changed in the configuration object, except for settings of later sources. ``changed``: a name
+        there. Raises InvalidSetting."""
+        if not is_read(changed, self._namespace_prefix):
+            return
+        before, found = self._found, settings_of_object(self._source, self._namespace_prefix)
+        self.__dict__["_found"] = found
+        for name, value in changes(before, found):
+            named = self._named(name)
+            if named == ZONE_OF_DJANGO or named in self._later or named in self._assigned:
+                continue
+            if value is not WRONG:
+                self._set(named, value, "the configuration object")
+            elif named in SETTINGS:
+                self._set(named, SETTINGS[named].default, "its default")
+                self._given.pop(named)
+            else:
+                self._others.pop(named, None)
+
     def __getstate__(self) -> dict[str, Any]:
         """The state of a copy: the settings, without their app and the object that they came from."""
-        return {**self.__dict__, "_changed": _ignored, "_source": None}
+        return {**self.__dict__, "_changed": _ignored, "_source": None, "_found": {}}
 
     def bind_to(self, changed: Callable[[str], None]) -> None:
         """Call ``changed`` with the name of each setting that is set from now on."""
@@ -101,7 +126,7 @@ class Config(ReadSettings):
             return
         kept = checked(setting.kind, value)
         if kept is WRONG:
-            raise InvalidSetting(f"{_wrong(name, value)} from {source}{nearest_zone(name, value)}")
+            raise InvalidSetting(f"{wrong(name, value)} from {source}{nearest_zone(name, value)}")
         kept = self._pinned.get(name, kept)
         self.__dict__[name] = kept
         self._given[name] = kept
@@ -140,26 +165,6 @@ class Config(ReadSettings):
         self._pinned.pop(name, None)
         self._set(name, value, f"environment variable CELERY_{name.upper()}")
         self._pinned[name] = self.__dict__[name]
-
-    def _check_variables(self, environ: Mapping[str, str]) -> None:
-        """Warn of variables that look like misspelt settings, and of settings whose text cannot be read."""
-        for variable, text in environ.items():
-            start = next((start for start in ("CANVAS_", "CELERY_") if variable.startswith(start)), None)
-            name = variable[len(start) :].lower() if start else ""
-            if not name or not text or text.startswith(_LINKS) or name in _OF_THE_COMMAND:
-                continue
-            if name not in SETTINGS:
-                near = nearest(name, SETTINGS if start == "CANVAS_" else _OF_CELERY)
-                if near:
-                    self._slip(variable, f"{start}{near.upper()}")
-            elif start == "CANVAS_" and parsed(SETTINGS[name].kind, text) is WRONG:
-                warn_caller(f"{_wrong(name, text)} from environment variable {variable}, which is ignored")
-
-    def _slip(self, variable: str, near: str) -> None:
-        text = f"unknown setting from environment variable {variable}; did you mean {near}?"
-        if self.__dict__["strict_settings"]:
-            raise UnknownSetting(text)
-        warn_caller(f"{text} It is ignored")
 
     def __setattr__(self, name: str, value: Any) -> None:
         self._assign(name, value, "an assignment")
@@ -292,9 +297,3 @@ class Config(ReadSettings):
 
 
 def _ignored(name: str) -> None: ...
-
-
-def _wrong(name: str, value: Any) -> str:
-    address = name.endswith(("_url", "_backend"))  # it may hold a password
-    shown = f"a value of type {type(value).__name__}" if is_secret(name) or address else repr(value)[:100]
-    return f"{name}: expected {expected(SETTINGS[name].kind)}; got {shown}"

@@ -26,8 +26,16 @@ def settings_of_object(obj: Any, prefix: str) -> dict[str, Any]:
     if isinstance(obj, Mapping):
         found = {str(name): value for name, value in obj.items()}
     else:
-        found = {name: getattr(obj, name) for name in dir(obj) if not name.startswith("_")}
+        # Django's settings name some in dir() that they do not have, and raise for others that no setting is read from.
+        names = [name for name in dir(obj) if not name.startswith("_") and (not prefix or is_read(name, prefix))]
+        every = {name: getattr(obj, name, WRONG) for name in names}
+        found = {name: value for name, value in every.items() if value is not WRONG}
     return _of_namespace(found, prefix) if prefix else found
+
+
+def is_read(name: str, prefix: str) -> bool:
+    """Whether a name in an object with settings may stand for one: it has the prefix, or is one's bare or old name."""
+    return not prefix or name.startswith(prefix) or name in SETTINGS or name in BY_OLD_NAME
 
 
 def _of_namespace(found: Mapping[str, Any], prefix: str) -> dict[str, Any]:

@@ -27,4 +27,4 @@ def as_received(
         place = find_unencodable(task, given, serializer)
         raise EncodeError(f"{task}[{task_id}]: {place or task}: {exc}") from exc
     received = codecs.decode(data, content_type, accept=(content_type,))
-    return received[0], received[1]
+    return received[0] or (), received[1] or {}

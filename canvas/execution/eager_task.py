@@ -82,8 +82,8 @@ class EagerTasks:
         args, kwargs, merged = sig.merged_with(args, kwargs, options)
         task = sig.own_type or app.tasks[sig.task]
         if sent:
-            task.check_arguments(args, kwargs)
-            merged = {**task.exec_options(), **merged}
+            task.check_typing(args, kwargs)
+            merged = {**task.attribute_options(), **merged}
             about = task.name, merged.setdefault("task_id", app.new_id())
             serializer = merged.get("serializer") or app.conf.task_serializer
             args, kwargs = as_received(app.models_of, about, args, kwargs, serializer)

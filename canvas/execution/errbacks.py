@@ -33,7 +33,7 @@ def is_new_style(app: ErrbackApp, sig: Signature[Any]) -> bool:
     """New style: a task registered here, made of a function and not bound, that takes more than one positional
     argument in addition to those that the signature stores."""
     task = app.tasks.get(sig.task)
-    if task is None or task.bound or sig.subtask_type is not None or not hasattr(task, "__wrapped__"):
+    if task is None or task.takes_itself or sig.subtask_type is not None or not hasattr(task, "__wrapped__"):
         return False
     try:
         if sig.immutable:
@@ -49,7 +49,7 @@ def is_new_style(app: ErrbackApp, sig: Signature[Any]) -> bool:
 
 def _takes_several(task: Any, function: Callable[..., Any]) -> bool:
     """Whether it takes more than one positional argument. Raises TypeError or ValueError if Python cannot tell."""
-    parameters = inspect.signature(function, follow_wrapped=task.models is not None).parameters.values()
+    parameters = inspect.signature(function, follow_wrapped=task.pydantic_models is not None).parameters.values()
     if any(p.kind is p.VAR_POSITIONAL for p in parameters):
         return True
     return sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters) > 1

@@ -134,7 +134,7 @@ def _failed(task: Task[Any], request: Request, exc: Exception) -> Outcome:
     text = traceback_text(exc)
     if task.autoretry_for:
         try:
-            retry = task.autoretry(exc)
+            retry = task.retry_after(exc)
         except Exception as last:  # noqa: BLE001 - no retry is left, or the call cannot be made again
             return Failure(last, traceback_text(last), isinstance(last, exception_classes(task.throws)))
         if retry is not None:

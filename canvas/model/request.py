@@ -6,6 +6,7 @@ from typing import Any
 from canvas.model.message import Message
 
 _DEFAULTS: dict[str, Any] = {
+    "_protected": 0,
     "args": None,
     "called_directly": True,
     "callbacks": None,
@@ -39,6 +40,7 @@ _DEFAULTS: dict[str, Any] = {
     "runs": None,
     "shadow": None,
     "task": None,
+    "taskset": None,
     "timelimit": None,
     "utc": None,
     "stamped_headers": None,
@@ -58,7 +60,7 @@ class _Fields(type):
     """Gives the class the names of its instances' fields, which mocks with ``spec=`` look for."""
 
     def __dir__(cls) -> list[str]:
-        return sorted({*super().__dir__(), *_DEFAULTS, *_LIMITS, "children", "taskset"})
+        return sorted({*super().__dir__(), *_DEFAULTS, *_LIMITS, "children"})
 
 
 class _Stored:
@@ -142,14 +144,16 @@ class Request(_Stored, metaclass=_Fields):
             return _DEFAULTS[name]
         if name in _LIMITS:
             return _limit_of(self.timelimit, _LIMITS.index(name))
-        if name == "taskset":
-            return None
         raise AttributeError(f"the request has no field or header {name!r}")
 
     @property
     def came_as_message(self) -> bool:
         """Whether the call came as a message, so that its outcome is settled."""
         return self._message is not None
+
+    @property
+    def _children(self) -> list[Any]:
+        return self.children
 
     def get(self, name: str, default: Any = None) -> Any:
         """A field or header, or ``default``."""

@@ -46,5 +46,5 @@ def send_task(
         return app.send_task(name, args, kwargs, task_type=None, **options)
     # An option without a value is passed too, as Celery does: `setdefault` in a `send_task` then keeps it so.
     return app.send_task(
-        name, args, kwargs, task_type=task, **{**dict.fromkeys(_PASSED), **task.exec_options(), **options}
+        name, args, kwargs, task_type=task, **{**dict.fromkeys(_PASSED), **task.attribute_options(), **options}
     )

@@ -16,13 +16,12 @@ from canvas.drivers.ports.broker import Broker
 from canvas.drivers.ports.codec import FilledIn
 from canvas.drivers.retry_policy import Delays, check_policy, delays
 from canvas.errors import CanvasError, ConfigurationError, EncodeError, InvalidTaskError
-from canvas.model.call_options import ATTRIBUTES
 from canvas.model.compiled import TaskCall
 from canvas.model.ids import Lineage, new_id
 from canvas.model.message import EncodedMessage, Publish
 from canvas.primitives.signature import Signature
 from canvas.producer.option_checks import check_options
-from canvas.producer.prepared_messages import NO_LINKS
+from canvas.producer.prepared_messages import NO_LINKS, option_values
 from canvas.result import AsyncResult
 from canvas.task.task import Task
 from canvas.text import short_repr
@@ -47,8 +46,7 @@ if TYPE_CHECKING:
         def use_own_messages(self) -> None: ...
 
 
-_decisive = attrgetter(*ATTRIBUTES, "ignore_result", "unique_for", "models")
-_hooks = attrgetter("shadow_name", "signature", "exec_options", "AsyncResult")
+_hooks = attrgetter("shadow_name", "signature", "attribute_options", "AsyncResult")
 _OWN_HOOKS: Final = _hooks(Task)
 _FIXED: Final = frozenset({"queue", "exchange", "routing_key", "priority", "ignore_result", "time_limit"})
 """Options that calls of one form have in common."""
@@ -193,7 +191,7 @@ class PlainCalls:
             return None
         args, kwargs = tuple(args or ()), kwargs or {}
         if task is not None:
-            task.check_arguments(args, kwargs)
+            task.check_typing(args, kwargs)
         task_id = new_id()
         try:
             shown = short_repr(kwargs, levels=self._levels) if kwargs else "{}"
@@ -249,19 +247,21 @@ class PlainCalls:
         if self._pid != getpid() or self._version != self._router.version:
             self._forms, self._pid, self._version = {}, getpid(), self._router.version
         form = self._forms.get(key)
-        if form is None or form.decisive != (None if known is None else _decisive(known)):
+        if form is None or form.decisive != (
+            None if known is None else (option_values(known), known.unique_for, known.pydantic_models)
+        ):
             if len(self._forms) >= _FORMS_KEPT:
                 self._forms.clear()
             form = self._forms[key] = self._form(name, options, known)
         return form
 
     def _form(self, name: str, options: Mapping[str, Any], task: Task[Any] | None) -> PlainForm:
-        decisive = None if task is None else _decisive(task)
+        decisive = None if task is None else (option_values(task), task.unique_for, task.pydantic_models)
         fixed = {option: value for option, value in options.items() if option in _FIXED}
-        merged = {**(task.exec_options() if task is not None else {}), **fixed}
+        merged = {**(task.attribute_options() if task is not None else {}), **fixed}
         if self._app.signer.signs or not self._router.routes_by_name:
             return PlainForm(decisive)
-        special = task is not None and (task.models is not None or task.unique_for or task.soft_time_limit)
+        special = task is not None and (task.pydantic_models is not None or task.unique_for or task.soft_time_limit)
         if special or merged.get("compression") or merged.get("expires") is not None:
             return PlainForm(decisive)
         if merged.get("serializer") not in (None, "json"):

@@ -167,7 +167,7 @@ class Planner:
                     # Mostly without a call: each step of a chain passes.
                     low, high = task.arity
                     if call.kwargs or not low <= len(call.args) <= high:
-                        task.check_arguments(call.args, call.kwargs)
+                        task.check_typing(call.args, call.kwargs)
                 if task.soft_time_limit or call.options.get("soft_time_limit"):
                     check_limits(task, call.options)
             if check_embedded:

@@ -1,17 +1,15 @@
 """Messages of one task that differ in ids and arguments only: their form is written once, and filled in for each."""
 
 from collections.abc import Callable, Mapping
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from canvas.errors import EncodeError
-from canvas.model.call_options import ATTRIBUTES
 from canvas.model.compiled import TaskCall
 from canvas.model.ids import Lineage
 from canvas.model.message import EncodedMessage, Message, Publish
 from canvas.model.workflow_run import RUN_HEADER, STAMP
 from canvas.producer.routing import Route, Router
-from canvas.task.task import EXEC_OPTIONS, Task
+from canvas.task.task import ATTRIBUTE_OPTIONS, OF_SOME, Task
 from canvas.text import PLAIN, short_repr
 from canvas.wire.depth import LONG_TEXT, check_depth
 from canvas.wire.task_message import embed_of, readable
@@ -26,7 +24,6 @@ VARYING: Final = ("task_id", "root_id", "parent_id", "group_id", "group_index", 
 _REPRS: Final = ("argsrepr", "kwargsrepr")
 _OF_NODES: Final = (RUN_HEADER, STAMP)
 """Options that only the nodes of workflows have, which have forms of their own."""
-_attributes_of = attrgetter(*ATTRIBUTES, "ignore_result")
 _MARKS: Final = {name: f"\x01{name}\x01" for name in (*VARYING, *_REPRS, *_OF_NODES)}
 """The texts that stand for them in a form."""
 _LINKS: Final = frozenset({"chain", "link", "link_error"})
@@ -47,6 +44,14 @@ Make = Callable[[TaskCall, Mapping[str, Any], Lineage], tuple[Message, Route]]
 """Makes a message in the general way, and routes it."""
 
 
+def option_values(task: Task[Any]) -> tuple[Any, ...]:
+    """The values of attributes that are options of its calls: they differ after a program has changed one."""
+    own = task.__dict__
+    # Each message that is sent passes: a task without such an attribute has no further calls.
+    later = None if OF_SOME.isdisjoint(own) else [own.get(name) for name in OF_SOME]
+    return task.option_values(task), later
+
+
 class AttributeOptions:
     """The options that tasks' attributes give, kept until a program changes one of these."""
 
@@ -54,13 +59,13 @@ class AttributeOptions:
         self._kept: dict[str, tuple[tuple[Any, ...], Mapping[str, Any]]] = {}
 
     def of(self, task: Task[Any]) -> Mapping[str, Any]:
-        """As ``task.exec_options()`` gives them; they are not to be changed."""
-        if type(task).exec_options is not EXEC_OPTIONS:
-            return task.exec_options()
-        name, values = task.name, _attributes_of(task)
+        """As ``task.attribute_options()`` gives them; they are not to be changed."""
+        if type(task).attribute_options is not ATTRIBUTE_OPTIONS:
+            return task.attribute_options()
+        name, values = task.name, option_values(task)
         kept = self._kept.get(name)
         if kept is None or kept[0] != values:
-            kept = self._kept[name] = values, task.exec_options()
+            kept = self._kept[name] = values, task.attribute_options()
         return kept[1]
 
 

@@ -158,7 +158,7 @@ class Sender(Planner):
         do not fit the function."""
         from canvas.producer.own_apply_async import send_task
 
-        task.check_arguments(tuple(args or ()), kwargs or {})
+        task.check_typing(tuple(args or ()), kwargs or {})
         return send_task(self._app, task.name, args, kwargs, options)
 
     def _announce(self, messages: list[BuiltMessage]) -> None:

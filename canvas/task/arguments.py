@@ -65,7 +65,7 @@ class CheckedCalls(TaskOptions, Generic[P, R]):
         """The work. Subclasses of ``Task`` define it; ``@app.task`` takes the function."""
         raise TypeError(f"{type(self).__name__} defines no run(); expected the task's work there")
 
-    def check_arguments(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    def check_typing(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """Raise TypeError, as calling it would, when the arguments don't fit the function."""
         if not (self.app.strict_typing if self.typing is None else self.typing):
             return
@@ -81,7 +81,7 @@ class CheckedCalls(TaskOptions, Generic[P, R]):
 
     def _hint(self, kwargs: Mapping[str, Any]) -> str:
         """The end of the error of a call that does not fit: a likely reason; empty without one."""
-        if self.bound:
+        if self.takes_itself:
             return " (bind=True: the function's first parameter is the task)"
         parameters = self._checked_signature.parameters
         option = next((name for name in kwargs if name in NAMES and name not in parameters), None)
@@ -114,7 +114,7 @@ class CheckedCalls(TaskOptions, Generic[P, R]):
         return inspect.signature(self.run)
 
     @cached_property
-    def parameters(self) -> Mapping[str, inspect.Parameter] | None:
+    def call_parameters(self) -> Mapping[str, inspect.Parameter] | None:
         """The function's parameters by name; ``None`` if Python does not know them."""
         try:
             return self.call_signature.parameters
@@ -124,7 +124,7 @@ class CheckedCalls(TaskOptions, Generic[P, R]):
     @cached_property
     def _checked_signature(self) -> inspect.Signature:
         """The arguments that a call may pass: a decorator may add some to the function's, or leave some out."""
-        return inspect.signature(self.run, follow_wrapped=self.models is not None)
+        return inspect.signature(self.run, follow_wrapped=self.pydantic_models is not None)
 
     @property
     def __header__(self) -> Callable[..., Any]:
@@ -167,9 +167,9 @@ class Composable(CheckedCalls[P, R]):
         """``signature(args, kwargs, **options)``; type checkers do not look at the arguments, as they do in ``s``."""
         check_signature(self, options)
         options.setdefault("app", self.app)
-        if self.models is not None:
+        if self.pydantic_models is not None:
             kwargs, *rest = more or ({},)
-            args, given = self.models.plain(tuple(args or ()), dict(kwargs or {}))
+            args, given = self.pydantic_models.plain(tuple(args or ()), dict(kwargs or {}))
             more = (given, *rest)
         return Signature(self, args, *more, **options)  # type: ignore[return-value]
 
@@ -198,13 +198,15 @@ class Composable(CheckedCalls[P, R]):
     def s(self, **kwargs: Any) -> "Call[R]": ...
     def s(self, *args: Any, **kwargs: Any) -> Any:
         """The call as a value."""
-        if self.models is not None:
-            args, kwargs = self.models.plain(args, kwargs)
+        if self.pydantic_models is not None:
+            args, kwargs = self.pydantic_models.plain(args, kwargs)
         return Signature(self.name, args, kwargs, app=self.app, type=self)
 
     def si(self, *args: P.args, **kwargs: P.kwargs) -> "Call[R]":
         """The call as a value that takes no result of a task before it."""
-        plain: tuple[Any, Any] = (args, kwargs) if self.models is None else self.models.plain(args, kwargs)
+        plain: tuple[Any, Any] = (
+            (args, kwargs) if self.pydantic_models is None else self.pydantic_models.plain(args, kwargs)
+        )
         return Signature(self.name, *plain, immutable=True, app=self.app, type=self)  # type: ignore[return-value]
 
     def map(self, it: Iterable[Any]) -> xmap:

@@ -3,12 +3,13 @@
 from typing import Any, Protocol
 
 from canvas.config.config import Config
-from canvas.context import current_app, has_current_app, request_of, requests_of
+from canvas.context import current_app, has_current_app, request_of
 from canvas.errors import ConfigurationError, MaxRetriesExceededError, OperationalError
 from canvas.model.call_options import ATTRIBUTES
 from canvas.task.annotations import annotate
 from canvas.task.limits import KeyFunction
 from canvas.task.pydantic_models import Models
+from canvas.task.request_stack import RequestStack
 
 
 class Binder(Protocol):
@@ -27,7 +28,16 @@ class CurrentApp:
     """The app of a task that is not registered: the current one, or ``None``."""
 
     def __get__(self, task: Registered | None, owner: type | None = None) -> Any:
+        if task is not None and "app" in task.__dict__:
+            return task.__dict__["app"]
         return current_app() if has_current_app() else None
+
+
+class GetApp:
+    """``task._get_app()``, and ``cls._get_app()`` in plug-ins' class methods: the task's app, or the current one."""
+
+    def __get__(self, task: Registered | None, owner: type[Any]) -> Any:
+        return lambda: (owner if task is None else task).app
 
 
 class _FromSettings:
@@ -66,28 +76,6 @@ FROM_CONFIG = {
     "store_errors_even_if_ignored": "task_store_errors_even_if_ignored",
 }
 """Attributes that take a setting's value while the task leaves them at ``None``."""
-
-
-class RequestStack:
-    """``Task.request_stack``: the requests of a task's calls, the innermost on top."""
-
-    def __init__(self, task: Any) -> None:
-        self._task = task
-
-    @property
-    def top(self) -> Any:
-        """The request of the call that runs; ``None`` if none does."""
-        return request_of(self._task)
-
-    @property
-    def stack(self) -> list[Any]:
-        return requests_of(self._task)
-
-    def push(self, request: Any) -> None:
-        self._task.push_request(**vars(request))
-
-    def pop(self) -> None:
-        self._task.pop_request()
 
 
 class SettingsApp(Protocol):
@@ -148,7 +136,7 @@ class TaskOptions:
     """Store its failures although ``ignore_result`` is on."""
     serializer: str | None = from_settings()
     """The serializer of its messages: ``json``, ``msgpack``, ``yaml`` or ``pickle``."""
-    compression: str | None = None
+    compression: str | None
     """The compression of its messages."""
     time_limit: float | None = from_settings()
     """Seconds after which it is ended (prefork and asyncio pools)."""
@@ -172,13 +160,14 @@ class TaskOptions:
     """Seconds after sending, or a datetime, until which it must have started."""
     priority: int | None = from_settings()
     """The priority of its messages."""
-    queue: str | None = None
-    """The queue of its messages."""
-    exchange: str | None = None
+    queue: str | None
+    """The queue of its messages. As in Celery, a task has this attribute, ``exchange``, ``routing_key``,
+    ``compression`` and ``delivery_mode`` only if it is given them."""
+    exchange: str | None
     """The exchange of its messages."""
-    routing_key: str | None = None
+    routing_key: str | None
     """The routing key of its messages."""
-    delivery_mode: Any = None
+    delivery_mode: Any
     """RabbitMQ: 1 transient, 2 persistent."""
     store_eager_result: bool | None = from_settings()
     """With ``task_always_eager``: store its result."""
@@ -186,8 +175,8 @@ class TaskOptions:
     """The most characters of its result that logs and events show."""
     app = CurrentApp()
     """The app it is registered in; of a task that is not registered, the current one."""
-    bound: bool = False
-    models: Models | None = None
+    takes_itself: bool = False
+    pydantic_models: Models | None = None
     """The pydantic models of its arguments and its result, if any."""
     Request: Any = "celery.worker.request:Request"
     """The class of the worker's requests, or its name: a subclass of ``celery.worker.request.Request`` with hooks."""
@@ -218,7 +207,6 @@ class TaskOptions:
 
     from_config = tuple(FROM_CONFIG.items())
     """The attributes that settings give, with the settings' names."""
-
     __v2_compat__, __trace__ = False, None
 
     @property
@@ -226,9 +214,7 @@ class TaskOptions:
         """Whether it is bound to an app."""
         return "app" in self.__dict__
 
-    def _get_app(self) -> Any:
-        """The app, under the name by which plug-ins ask for it."""
-        return self.app
+    _get_app, _app = GetApp(), CurrentApp()
 
     def _get_current_object(self) -> Any:
         """The task itself: in Celery, a decorated function is a proxy."""

@@ -8,6 +8,7 @@ from types import UnionType
 from typing import Any, Final, NoReturn, get_args
 
 from canvas.caller_warnings import DuplicateTaskNameWarning, warn_caller
+from canvas.model.call_options import ATTRIBUTES
 from canvas.task.attributes import exception_classes
 from canvas.text import nearest_name
 
@@ -55,7 +56,7 @@ def check_definition(function: Any, name: Any, base: Any, root: type) -> None:
 def warn_of_task_options(task: str, options: Mapping[str, Any], base: type) -> None:
     """Warn of each option of a task that its class does not have and that looks like another one misspelt, and of
     values that fail once they are used: at a retry, or when the task raises."""
-    known = frozenset(name for name in dir(base) if not name.startswith("_")) | _TASK
+    known = frozenset(name for name in dir(base) if not name.startswith("_")) | _TASK | {*ATTRIBUTES}
     for name in options:
         if name not in known:
             near = nearest_name(name, known)

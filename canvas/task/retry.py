@@ -33,7 +33,7 @@ class RetriedTask(Protocol):
     def request(self) -> Request: ...
 
     @property
-    def parameters(self) -> Mapping[str, inspect.Parameter] | None: ...
+    def call_parameters(self) -> Mapping[str, inspect.Parameter] | None: ...
 
     def signature(self, args: Iterable[Any] | None = None, *more: Any, **options: Any) -> Signature[Any]: ...
 
@@ -72,7 +72,7 @@ def retry(
         _raise_from_current(cause or Retry("Task can be retried", None))
     if not eta and countdown is None:
         countdown = task.default_retry_delay
-    args, kwargs = merged_arguments(task.parameters, (request.args, request.kwargs), args, kwargs)
+    args, kwargs = merged_arguments(task.call_parameters, (request.args, request.kwargs), args, kwargs)
     if limit is not None and request.retries + 1 > limit:
         _give_up(task, cause, args, kwargs)
     again = {**options, "countdown": countdown, "eta": eta, "retries": request.retries + 1}

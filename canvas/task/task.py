@@ -20,12 +20,17 @@ from canvas.task.limits import check_limits
 if TYPE_CHECKING:
     from canvas.result import AsyncResult, EagerResult
 
-_attributes_of = attrgetter(*ATTRIBUTES)
+
+OF_SOME = frozenset({"queue", "exchange", "routing_key", "compression", "delivery_mode"})
+"""Options that, as in Celery, only those tasks have as attributes that are given them."""
+_OF_ALL = (*(name for name in ATTRIBUTES if name not in OF_SOME), "ignore_result")
 
 
 @ends_in_caller("__or__", "update_state", "adelay", "aapply_async")
 class Task(Composable[P, R]):
     """Base of all tasks. ``@app.task`` makes one subclass and one instance of it per function."""
+
+    option_values = attrgetter(*_OF_ALL)
 
     @property
     def sends_itself(self) -> bool:
@@ -58,6 +63,8 @@ class Task(Composable[P, R]):
         """Make it ``app``'s, filling unset attributes from the app's settings. Raises ConfigurationError."""
         super().bind(app)
         check_limits(self)
+        given = [name for name in OF_SOME if hasattr(type(self), name)]
+        self.__dict__["option_values"] = attrgetter(*_OF_ALL, *given)
 
     def delay(self, *args: P.args, **kwargs: P.kwargs) -> "AsyncResult[R]":
         """``apply_async(args, kwargs)``."""
@@ -129,10 +136,9 @@ class Task(Composable[P, R]):
         sig = self.signature(args, kwargs)
         return self.app.apply_eagerly(sig, (), {}, {**options, **given(named)})  # type: ignore[no-any-return]
 
-    def exec_options(self) -> dict[str, Any]:
+    def attribute_options(self) -> dict[str, Any]:
         """Message options that this task's attributes give."""
-        values = zip(ATTRIBUTES, _attributes_of(self), strict=True)
-        options = {name: value for name, value in values if value is not None}
+        options = {name: value for name in ATTRIBUTES if (value := getattr(self, name, None)) is not None}
         return options | {"ignore_result": bool(self.ignore_result)}
 
     @property
@@ -141,6 +147,10 @@ class Task(Composable[P, R]):
         the same task's call around it. If the task is not running, it is a request that belongs to the task."""
         request = request_of(self)
         return request if request is not None else self._own_request
+
+    def _get_request(self) -> Request:
+        """``request``, for plug-ins that override the property."""
+        return self.request
 
     @cached_property
     def _own_request(self) -> Request:
@@ -195,7 +205,7 @@ class Task(Composable[P, R]):
 
         return retry(self, args, kwargs, exc, throw, eta, countdown, max_retries, options)
 
-    def autoretry(self, exc: BaseException, caller: "Task[Any] | None" = None) -> Retry | None:
+    def retry_after(self, exc: BaseException, caller: "Task[Any] | None" = None) -> Retry | None:
         """The Retry to raise instead of ``exc``, if the task's ``autoretry_for`` names it; otherwise ``None``.
         ``caller`` has called it as a function: its call is retried. Raises ``exc`` once ``max_retries`` is passed.
         """
@@ -255,5 +265,5 @@ class Task(Composable[P, R]):
         return f"<@task: {self.name}{owner}>"
 
 
-APPLY_ASYNC, EXEC_OPTIONS, RESULT_OF_TASKS = Task.apply_async, Task.exec_options, Task.AsyncResult
+APPLY_ASYNC, ATTRIBUTE_OPTIONS, RESULT_OF_TASKS = Task.apply_async, Task.attribute_options, Task.AsyncResult
 """A class of tasks that has another ``AsyncResult`` makes the results of its tasks with that."""

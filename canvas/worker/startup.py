@@ -133,6 +133,6 @@ def _known_queues(app: Canvas) -> Iterator[str]:
         if isinstance(queue, str):
             yield queue
     for task in app.tasks.values():
-        queue = task.exec_options().get("queue")
+        queue = task.attribute_options().get("queue")
         if isinstance(queue, str):
             yield queue

@@ -71,6 +71,7 @@ def define_requests(app):
         )
         found = {name: getattr(request, name) for name in names}
         found["root_id"] = found["root_id"] == request.id
+        found["arguments"] = repr((request.args, request.kwargs, request._protected, request.taskset))
         found["unknown"] = [
             name for name in ("priority", "queue", "countdown", "compression") if hasattr(request, name)
         ]

@@ -51,7 +51,7 @@ def test_options_and_binding(app):
     assert (bound.queue, bound.max_retries, bound.acks_late) == ("q", 7, app.conf.task_acks_late)
     app.finalize()
     assert bound.acks_late is True
-    assert bound.exec_options() == {"queue": "q", "priority": 3, "serializer": "json", "ignore_result": True}
+    assert bound.attribute_options() == {"queue": "q", "priority": 3, "serializer": "json", "ignore_result": True}
 
 
 def test_a_base_class_and_a_class_of_ones_own(app):

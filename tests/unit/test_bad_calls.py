@@ -191,7 +191,7 @@ def test_arguments_that_do_not_fit_have_celerys_words(number, args, kwargs):
     for kind, options in ((Canvas, {"broker": "memory://"}), (celery.Celery, {"broker": "memory://"})):
         task = kind("words", set_as_current=False, **options).task(_functions()[number], name="words")
         try:
-            task.check_arguments(args, kwargs) if kind is Canvas else task.__header__(*args, **kwargs)
+            task.check_typing(args, kwargs) if kind is Canvas else task.__header__(*args, **kwargs)
         except TypeError as exc:
             said.append(str(exc))
         else:

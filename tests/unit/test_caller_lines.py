@@ -134,7 +134,7 @@ def test_an_error_within_canvas_keeps_its_frames(monkeypatch):
     def broken(*_args):
         return {}["a mistake of canvas"]
 
-    monkeypatch.setattr("canvas.task.arguments.CheckedCalls.check_arguments", broken)
+    monkeypatch.setattr("canvas.task.arguments.CheckedCalls.check_typing", broken)
     assert [frame.name for frame in frames(MISTAKES["delay"])][-1] == "broken"
 
 

@@ -102,6 +102,62 @@ def test_a_lazy_task_and_its_options(app):
     assert ours._get_exec_options() == other._get_exec_options()
 
 
+@pytest.mark.parametrize("name", ["queue", "exchange", "routing_key", "compression", "delivery_mode"])
+def test_attributes_of_those_tasks_that_are_given_them(app, name):
+    """Plug-ins read them with a default: ``getattr(task, "queue", app.conf.task_default_queue)``."""
+    theirs = celery.Celery("theirs", broker="memory://", set_as_current=False)
+
+    def task():
+        """A task."""
+
+    for of in (app, theirs):
+        without, given = (
+            of.task(name=one, shared=False, **more)(task) for one, more in (("a", {}), ("b", {name: "x"}))
+        )
+        assert (getattr(without, name, "none"), getattr(given, name)) == ("none", "x")
+        assert (without._app, without._get_app(), of._tasks["a"]) == (of, of, without)
+        assert without._get_request() == without.request
+
+
+def test_class_methods_of_tasks_have_the_current_app(app):
+    theirs = celery.Celery("theirs", broker="memory://", set_as_current=False)
+    for of, base in ((app, Task), (theirs, celery.Task)):
+        of.set_current()
+        found = type("Own", (base,), {})._get_app()
+        assert found.main == of.main
+        assert found.config_from_object({"task_default_queue": "q"}, force=True).task_default_queue == "q"
+
+
+def test_a_class_of_tasks_may_use_the_names_of_other_libraries_for_itself(app):
+    """canvas' own public names on tasks: each more is one that classes of Celery's users may have taken."""
+    known = {
+        "aapply_async", "adelay", "arity", "attribute_options", "call_parameters", "call_signature", "check_typing",
+        "concurrency_key", "concurrency_limit", "pydantic_models", "rate_limit_scope", "retry_after", "sends_itself",
+        "option_values", "takes_itself", "unique_conflict", "unique_for", "unique_key", "unique_until",
+    }  # fmt: skip
+    retries = {"autoretry_for", "dont_autoretry_for", *(
+        f"retry_{name}" for name in ("backoff", "backoff_max", "jitter", "kwargs")
+    )}  # fmt: skip
+    public = {name for name in dir(Task) if name[0] != "_"}
+    # Celery's class has this one once an app is bound.
+    assert public - {*dir(celery.Task), "store_eager_result"} == known | retries
+
+    class Base(Task):
+        models, parameters, bound, autoretry = {"a": 1}, ["b"], "c", True
+
+        def check_arguments(self):
+            return self.models, self.parameters, self.bound, self.autoretry
+
+        exec_options = check_arguments
+
+    @app.task(base=Base, bind=True, shared=False, name="own")
+    def own(self, x=None):
+        return self.check_arguments()
+
+    assert own.delay(1).id
+    assert own.apply((2,)).get() == ({"a": 1}, ["b"], "c", True)
+
+
 @pytest.mark.parametrize(
     "url",
     ["redis://h:77/3", "redis://", "redis://u:p%40@h/", "redis://:pw@h:2/1?socket_timeout=9", "redis://h/?db=4",

@@ -94,7 +94,7 @@ class NodeDefinitions(OtherMethods):
             given = tuple(task_sig["args"])
             if task is not None:
                 try:
-                    task.check_arguments((*[None] * taken, *given), task_sig["kwargs"])
+                    task.check_typing((*[None] * taken, *given), task_sig["kwargs"])
                 except TypeError as exc:
                     raise TypeError(f"{self.name}: {name}: {exc}") from None
 

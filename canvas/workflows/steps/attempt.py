@@ -114,7 +114,7 @@ class Attempt(ABC):
             merged.update(stamps)
         task = self._app.tasks.get(sig["task"])
         if task is not None:
-            task.check_arguments(given, sig["kwargs"])
+            task.check_typing(given, sig["kwargs"])
         return TaskCall(sig["task"], given, sig["kwargs"], merged)
 
     def _stamps(self, node: RunNode) -> dict[str, Any]:
