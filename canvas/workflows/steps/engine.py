@@ -16,16 +16,7 @@ from canvas.model.message import Message
 from canvas.model.record import Record
 from canvas.model.settlement import MailboxStep, ReadyChord
 from canvas.model.workflow_definition import NodeDefinition
-from canvas.model.workflow_run import (
-    ANY,
-    CANCEL,
-    RUN_HEADER,
-    SKIPPED,
-    KnownInput,
-    NodeRef,
-    RunNode,
-    task_id_of,
-)  # fmt: skip
+from canvas.model.workflow_run import ANY, CANCEL, RUN_HEADER, SKIPPED, KnownInput, NodeRef, RunNode, task_id_of
 from canvas.producer.outbox import NodeEnd, Outbox
 from canvas.producer.send_errors import problem_of
 from canvas.telemetry import emit
