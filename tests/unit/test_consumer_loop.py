@@ -12,6 +12,7 @@ from canvas.drivers.ports.values import Lease
 from canvas.model.message import Publish
 from canvas.model.settlement import Settlement
 from canvas.testing.contract import eventually
+from canvas.worker.consumer import repeated_calls
 from canvas.worker.consumer.buffer import NoWork
 from canvas.worker.consumer.loop import InlineLoop, ThreadedLoop
 from canvas.worker.consumer.loop_parts import LoopParts
@@ -114,6 +115,22 @@ def test_an_inline_loop_asks_the_broker_in_work_for_loop_only(driver, rounds):
     loop.work_for_loop()
     assert [facts["leased"] for facts in rounds] == [1]
     assert loop.next_work().payload == b"0"
+
+
+def test_messages_that_a_late_request_leases_after_an_outage_are_given_back(driver, monkeypatch):
+    """It was given up, and reaches the broker when the leases have been compared already."""
+    monkeypatch.setattr(repeated_calls, "_COMPARED_AGAIN", (0.2, 0.4))
+    loop = InlineLoop(parts(driver, 1))
+    loop._batch.leases_uncertain = True
+    loop.work_for_loop()
+    send(driver, 1)
+    assert len(driver.broker.lease(Lease("w", ["q"], 1))) == 1
+
+    def work():
+        loop.work_for_loop()
+        return None if (found := loop.next_work()) is NoWork.YET else found
+
+    assert eventually(work).payload == b"0"
 
 
 def test_a_loop_whose_rounds_are_slow_leases_less_ahead(driver, rounds):

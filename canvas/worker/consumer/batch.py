@@ -19,7 +19,7 @@ from canvas.worker.consumer.buffer import DueBatch, KeptMessages, PrefetchBuffer
 from canvas.worker.consumer.loop_parts import LoopParts
 from canvas.worker.consumer.loop_sleep import STUCK_AFTER
 from canvas.worker.consumer.prefetch import QueueChange
-from canvas.worker.consumer.repeated_calls import Concluding, Unsettled, WaitingAck, report_sent
+from canvas.worker.consumer.repeated_calls import Comparisons, Concluding, Unsettled, WaitingAck, report_sent
 from canvas.worker.consumer.shortcuts import acks_ahead, report_round
 
 T = TypeVar("T")
@@ -57,7 +57,6 @@ class SettleBatch(Concluding):
         self.expect: Callable[[bytes], object] | None = None
         self.early_acked: set[str] = set()
         self.leases_uncertain = False
-        """The broker was unreachable: it may have come back as a copy that has forgotten how some leases ended."""
         self._driver, self._leased, self._leases, self._wait = parts.driver, parts.leased, parts.leases, parts.wait
         self._inbox = parts.wait.node_inbox
         self._one_slot = one_slot
@@ -66,6 +65,7 @@ class SettleBatch(Concluding):
         self._reported: tuple[int, float] | None = None
         self._reported_at = 0.0
         self._unsettled = Unsettled()
+        self._comparisons = Comparisons()
 
     def make(self) -> bool:
         """Settle and lease. False when there was nothing to do."""
@@ -76,9 +76,10 @@ class SettleBatch(Concluding):
             change.done.set()
         if self._unsettled.waiting:
             self._take_unsettled()
-        if self.leases_uncertain and not self._unsettled.partial:
-            self.leases_uncertain = False
-            self.attempt(lambda: self._driver.recovery.release_unknown(self.worker, self._leases))
+        if (self.leases_uncertain or self._comparisons.left) and not self._unsettled.partial:
+            uncertain, self.leases_uncertain = self.leases_uncertain, False
+            if self._comparisons.due(uncertain):
+                self.attempt(lambda: self._driver.recovery.release_unknown(self.worker, self._leases))
         if self.submitted:
             self.hand_out_submitted()
         self._release_prefetched()
@@ -90,8 +91,7 @@ class SettleBatch(Concluding):
         return True
 
     def over(self) -> bool:
-        """Whether everything is settled, once it is to stop; the leases of messages that have not started are
-        returned."""
+        """Whether everything is settled, once it is to stop. Gives back the messages that have not started."""
         if self.kept is not None:
             self.unstarted.extend(self.kept.withdraw())
         self._give_back()

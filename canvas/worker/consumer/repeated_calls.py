@@ -21,6 +21,8 @@ WaitingAck: TypeAlias = tuple[Settlement, "SimpleQueue[bool]"]
 _LOOKS_EVERY = 0.1
 _TRIED_EVERY = 1.0
 """Seconds between two attempts to settle what is unsettled."""
+_COMPARED_AGAIN = (10.0, 60.0, 300.0)
+"""Seconds after an outage. A system sends the last bytes of a closed connection again for some minutes at most."""
 _LONGEST_PAUSE = 2.0
 """Seconds for which a worker may go on waiting when the broker is back."""
 
@@ -87,6 +89,26 @@ class Persistent:
         until, before = time.monotonic() + seconds, self.stopping
         while (left := until - time.monotonic()) > 0 and self.stopping == before:
             time.sleep(min(left, _LOOKS_EVERY))
+
+
+class Comparisons:
+    """When to compare the leases that the broker lists with those that this process holds: after each outage, and some
+    times later. A request that was given up may reach the broker minutes later, and lease messages."""
+
+    def __init__(self) -> None:
+        self.left: deque[float] = deque()
+        """When to compare again, by the monotonic clock."""
+
+    def due(self, uncertain: bool) -> bool:
+        """Whether to compare now; ``uncertain``: an outage is just over."""
+        now = time.monotonic()
+        if uncertain:
+            self.left = deque(now + seconds for seconds in _COMPARED_AGAIN)
+        elif now < self.left[0]:
+            return False
+        else:
+            self.left.popleft()
+        return True
 
 
 class Unsettled:

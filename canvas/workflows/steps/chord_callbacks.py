@@ -16,6 +16,7 @@ from canvas.producer.outbox import Outbox
 from canvas.telemetry import emit
 from canvas.wire import typed_json
 from canvas.wire.signing import end_of, mail_of, part_of
+from canvas.workflows.run_records import outlive
 from canvas.workflows.services import WorkflowServices
 from canvas.workflows.steps.engine import RunEngine, advance_all, end_lost
 from canvas.workflows.store import RunStore
@@ -61,6 +62,8 @@ def join_end(
             advance.fail_step(callback["step"], RunLost(state_gone(ready)))
         else:
             step = callback["step"]
+            if step[0] == "start" and attempt:
+                outlive(app, runs, run)  # who began this attempt may have died before it did so
             parts = parts_of(app, ready, mail_of(run, str(step[3])) if step[0] == "woken" else None)
             advance.resume_step(step, [(int(part.task_id), part.state, part.result) for part in parts])
     except (RunLost, DecodeError) as exc:

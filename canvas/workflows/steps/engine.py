@@ -21,7 +21,6 @@ from canvas.producer.outbox import NodeEnd, Outbox
 from canvas.producer.send_errors import problem_of
 from canvas.telemetry import emit
 from canvas.text import safe_repr
-from canvas.workflows.run_records import outlive
 from canvas.workflows.services import WorkflowServices
 from canvas.workflows.steps.attempt import FIRST, run_limit, upstream_failure
 from canvas.workflows.steps.child_runs import (
@@ -101,8 +100,6 @@ class RunEngine(NodeAttempt):
         kind, number = step[0], step[1] if len(step) > 1 else 0
         match kind:
             case "start":
-                if self._attempt:
-                    outlive(self._app, self._runs, self._run)  # who began the attempt may have died before it did so
                 self.begin(number or None)
             case "node":
                 self._start(number, [KnownInput(*part) for part in parts])
