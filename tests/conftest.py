@@ -21,10 +21,12 @@ settings.load_profile("fixed")
 
 
 FIRST = (
+    "sql/test_sql_contract.py", "sql/test_sql_results.py", "contract/test_contract.py",
     "interop/test_differential.py", "worker/test_child_processes.py", "worker/test_process_life.py",
     "worker/test_stops.py", "worker/test_worker.py", "worker/test_idle.py", "chaos/",
     "interop/test_django.py", "interop/test_workflow_differential.py", "interop/test_remote_control.py", "worker/", "test_",
-    "unit/test_cli", "interop/", "contract/", "architecture/",
+    "unit/test_cli", "docs/test_tutorials.py", "unit/test_linear_work.py", "architecture/test_ceilings.py", "sql/",
+    "interop/", "contract/", "architecture/",
 )  # fmt: skip
 """What takes longest starts first: a file that starts last keeps one process busy while the others have ended."""
 
