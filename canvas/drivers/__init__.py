@@ -50,10 +50,10 @@ def open_driver(
 ) -> Driver:
     """Broker and results at these URLs. Nothing is connected before its first use.
 
-    ``state_url``: the server of what a broker of messages alone does not keep; the results' by default.
+    ``state_url``: the server of the state that a broker of messages alone does not keep; the results' by default.
     ``state_options``: of the server at ``state_url``. ``broker_shards``: several servers, each with the patterns of its
-    queues, in place of ``broker_url``. ``store``: the results, in place of ``result_url``. Raises
-    ConfigurationError for a scheme that no driver serves.
+    queues, in place of ``broker_url``. ``store``: the results, in place of ``result_url``. Raises ConfigurationError
+    for a scheme that no driver serves.
     """
     scheme, result_scheme = _scheme(broker_url), _scheme(result_url)
     broker_options, result_options = broker_options or {}, result_options or {}

@@ -50,8 +50,8 @@ def delivery_count(codec: MessageCodec, payload: bytes) -> int:
 
 
 def as_new(codec: MessageCodec, payload: bytes) -> bytes:
-    """A dead letter's message as it goes back into its queue: its deliveries are counted anew. Bytes that are not a
-    task's message stay as they are."""
+    """A dead letter's message as it goes back into its queue: its count of deliveries begins again. Bytes that are
+    not a task's message stay as they are."""
     if not task_id_of(codec, payload):
         return payload
     return redelivered(codec, payload, canvas_delivery_count=1, canvas_unregistered_retries=0)

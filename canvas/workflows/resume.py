@@ -24,7 +24,7 @@ from canvas.workflows.steps.earlier_attempts import FRESH, NOT_UNDONE
 from canvas.workflows.steps.engine import RunEngine
 
 _KEEPS_PARTS = frozenset({"task", "map", "loop", "flow", "pages"})
-"""Kinds of nodes that use what an earlier attempt has done of them."""
+"""Kinds of nodes that use the parts which an earlier attempt has done."""
 _IN_PARTS = frozenset({"map", "loop", "pages"})
 """Kinds of nodes that run a task for each of their items, rounds or pages."""
 

@@ -282,7 +282,8 @@ def resume_in_place(
 
 
 def end_overdue(app: WorkflowServices, run: str, attempt: int) -> str:
-    """Cancel an attempt whose timeout has passed; returns what happened, for the task's result."""
+    """Cancel an attempt whose timeout has passed. Returns ``"cancelled"``, ``"had ended"`` or ``"forgotten"``, for the
+    task's result."""
     try:
         found = Run.find(app, run)
     except RunLost:

@@ -128,8 +128,8 @@ def _error_of(call: Callable[[], None]) -> Exception | None:
 
 
 def _keep(signal: Signal, certain: bool) -> None:
-    """Keep a signal for which no node waits; ``certain``: the store's reply, which shows this, was not lost. Raises
-    what ``Run.signal`` raises."""
+    """Keep a signal for which no node waits; ``certain``: the store's reply, which shows this, was not lost. Raises as
+    ``Run.signal``."""
     run, name, _, step, _ = signal
     app = run.app
     if certain and _has_ended(run):

@@ -72,7 +72,7 @@ class RunStore:
     @property
     def _results(self) -> "RunRecords":
         if self._driver is None:
-            from canvas.drivers.ports.capabilities import missing  # imported late: only to say what is wrong
+            from canvas.drivers.ports.capabilities import missing  # imported late: only for an error
 
             raise missing("runs")
         return self._driver

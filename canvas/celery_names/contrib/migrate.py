@@ -120,7 +120,7 @@ def move(
     """Move the messages that ``predicate(body, message)`` is true for.
 
     It returns a queue of kombu, a pair of exchange and routing key, or another true value for those given here.
-    ``transform`` changes what it returned. ``source``: queues, or their names; by default those of the app.
+    ``transform`` changes the value that it returned. ``source``: queues, or their names; by default those of the app.
     ``callback(state, body, message)`` is called after each move, of which there are at most ``limit``; its state counts
     the moves, and the state that is returned counts the messages. Further arguments are those of ``start_filter``.
     Raises ConfigurationError without kombu.

@@ -51,7 +51,7 @@ def dumps(data: Any, serializer: str | None = None) -> tuple[str, str, Any]:
 def loads(
     data: Any, content_type: str, content_encoding: str, accept: Collection[str] | None = None, force: bool = False
 ) -> Any:
-    """The data in what ``dumps`` has written. Raises DecodeError, and ContentDisallowed for a type that ``accept`` does
+    """The data that ``dumps`` has written. Raises DecodeError, and ContentDisallowed for a type that ``accept`` does
     not allow; without it, JSON and text are allowed."""
     if content_type == "text/plain" or (content_type == codecs.RAW and not codecs.registered(codecs.RAW)):
         return data.decode() if content_type == "text/plain" and isinstance(data, bytes) else data

@@ -44,7 +44,7 @@ class Outgoing:
 
 
 def kombu_publish(app: Canvas, producer: Any, outgoing: Outgoing, extra: Mapping[str, Any]) -> Any:
-    """Send a message by a producer of kombu. Returns what ``producer.publish`` returns.
+    """Send a message by a producer of kombu. Returns the result of ``producer.publish``.
 
     ``extra``: ``declare``, ``timeout`` and ``confirm_timeout`` of ``publish``. Without ``declare`` the queue of the
     message is declared.

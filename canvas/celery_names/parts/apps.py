@@ -76,7 +76,7 @@ def bugreport(app: Canvas | None = None) -> str:
 
 
 def appstr(app: Canvas) -> str:
-    """An app for people: its name and its id."""
+    """A text that names an app: its name and its id."""
     return f"{app.main or '__main__'} at {id(app):#x}"
 
 

@@ -1,4 +1,4 @@
-"""``app.loader``: where tasks and settings come from. A loader of a user's has hooks that workers call."""
+"""``app.loader``: where tasks and settings come from. A user's loader has hooks that workers call."""
 
 import importlib
 import os

@@ -114,4 +114,4 @@ def setup_worker_optimizations(app: "Canvas", hostname: str | None = None) -> No
 
 
 def reset_worker_optimizations(app: "Canvas | None" = None) -> None:
-    """Undo what Celery's workers patch into ``Task``: nothing, since canvas patches no class."""
+    """Nothing: it undoes the patches of Celery's workers to ``Task``, and canvas patches no class."""

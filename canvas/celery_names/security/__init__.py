@@ -58,6 +58,6 @@ def setup_security(
 
 def disable_untrusted_serializers(whitelist: Iterable[str] | None = None) -> None:
     """Have kombu, where it is installed, read JSON and the serializers of ``whitelist`` only. An app of canvas reads
-    what its setting ``accept_content`` names."""
+    the serializers that its setting ``accept_content`` names."""
     with suppress(ImportError):
         of_kombu("kombu.serialization:disable_insecure_serializers")(whitelist)

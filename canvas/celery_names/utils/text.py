@@ -99,7 +99,7 @@ def remove_repeating_from_task(task_name: str, s: str) -> str:
 def simple_format(
     s: str, keys: Mapping[str, str | Callable[[], str]], pattern: re.Pattern[str] = _KEY, expand: str = r"\1"
 ) -> str:
-    """``s`` with ``%k`` replaced by ``keys["k"]``, or what that returns, and ``%%`` by ``%``.
+    """``s`` with ``%k`` replaced by ``keys["k"]``, or its result if that is a function, and ``%%`` by ``%``.
 
     ``pattern`` finds keys, and ``expand`` is the template of a key. Raises ValueError for an unknown key.
     """

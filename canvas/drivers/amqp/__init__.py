@@ -1,4 +1,5 @@
-"""Messages in RabbitMQ, over AMQP 0-9-1; what RabbitMQ does not keep is on a state server. Needs the extra ``amqp``."""
+"""Messages in RabbitMQ, over AMQP 0-9-1; the state that RabbitMQ does not keep is on a state server. Needs the extra
+``amqp``."""
 
 from collections.abc import Mapping
 from typing import Any

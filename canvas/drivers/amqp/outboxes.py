@@ -23,7 +23,7 @@ _AT_ONCE = 500
 _SMALL = 1 << 20
 """Bytes of a message, in the form of an outbox, that every broker takes."""
 _REFUSED_FOR = 0.1
-"""Seconds after which a worker that settles tasks tries to send what RabbitMQ has refused."""
+"""Seconds after which a worker that settles tasks tries to send the messages that RabbitMQ has refused."""
 _REPORTED_EVERY = 30.0
 NEVER = float("inf")
 _FORWARDS_WITHIN = 15.0

@@ -23,7 +23,7 @@ _SURELY_TAKEN = 1 << 20
 _MOST_BYTES = re.compile(r"larger than (?:configured )?max size (\d+)")
 """In RabbitMQ's answer to a message that is too large."""
 _NOWHERE = "canvas.nowhere"
-"""A routing key without a queue: what is sent there is dropped."""
+"""A routing key without a queue: messages that are sent there are dropped."""
 _MOST_DELIVERIES = 10
 """RabbitMQ 4 drops a message at its 21st delivery, unless its queue has another limit."""
 
@@ -147,7 +147,7 @@ class Topology:
         return self._argument(queue, "x-single-active-consumer") is True
 
     def most_deliveries(self, queue: str) -> int:
-        """The deliveries of a message after which it has to be put into a queue anew: RabbitMQ drops it after a few
+        """The deliveries of a message after which it has to be put into a queue again: RabbitMQ drops it after a few
         more."""
         limit = self._argument(queue, "x-delivery-limit")
         return max(1, min(_MOST_DELIVERIES, limit - 1)) if isinstance(limit, int) else _MOST_DELIVERIES

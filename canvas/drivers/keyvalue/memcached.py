@@ -35,7 +35,7 @@ _DEFAULTS = {"connect_timeout": 5.0, "timeout": 5.0, "no_delay": True}
 _NOT_OURS = ("behaviors", "binary", "default_noreply", "retry_attempts", "retry_delay", "retry_for", "do_not_retry_for",
              "use_pooling", "hasher", "serde", "serializer", "deserializer", "ignore_exc", "max_pool_size",
              "pool_idle_timeout", "lock_generator")  # fmt: skip
-"""Options of ``cache_backend_options`` for other clients, or for what canvas does in its own way."""
+"""Options of ``cache_backend_options`` for other clients, or for things that canvas does in its own way."""
 _CAS_TRIES = 1_000
 _TOO_LARGE = b"object too large"
 

@@ -21,7 +21,8 @@ class KeyValues(Protocol):
         """Keep a value for ``seconds``; ``None``: without an end."""
 
     def change(self, key: str, change: Callable[[bytes | None], bytes | None], seconds: int | None) -> bool:
-        """Set what ``change`` returns for the present value; ``False``, and nothing is set, when that is ``None``.
+        """Set the value that ``change`` returns for the present one; ``False``, and nothing is set, when that is
+        ``None``.
 
         Atomic as far as the store can; ``change`` may be called several times.
         """

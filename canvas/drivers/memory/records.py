@@ -20,7 +20,7 @@ class Kept(NamedTuple):
 
 
 class _Chord:
-    """A chord's parts and what it waits for."""
+    """A chord: its size, its parts, and whether it is ready."""
 
     def __init__(self) -> None:
         self.size: int | None = None

@@ -29,13 +29,13 @@ _CURES: Mapping[Capability, str] = {
 
 
 def missing(needed: Capability, feature: str = "") -> ConfigurationError:
-    """The error of a ``feature`` that needs more than a driver can do: what is missing, and what to set. It is a
-    NoResultBackend for what a result backend would give."""
+    """The error of a ``feature`` that needs more than a driver can do. It names the missing part, and the setting to
+    change. It is a NoResultBackend where a result backend would do."""
     kind = NoResultBackend if needed in STORE_OF_ALL else ConfigurationError
     return kind(_CURES[needed].format(feature=feature))
 
 
 def require(found: Collection[Capability], needed: Capability, feature: str) -> None:
-    """Raise the error of ``missing`` where a driver lacks what ``feature`` needs."""
+    """Raise the error of ``missing`` where a driver lacks a capability that ``feature`` needs."""
     if needed not in found:
         raise missing(needed, feature)

@@ -1,7 +1,7 @@
 """The state that a broker which only carries messages needs of another server.
 
 RabbitMQ holds a message until it is acked, and knows nothing else about it. The state server knows which worker has
-leased the message, and keeps what a settlement sends until the broker has it.
+leased the message, and keeps the messages that a settlement sends until the broker has them.
 """
 
 from collections.abc import Callable, Sequence
@@ -110,7 +110,7 @@ class MessageAdmin(Protocol):
 class StateParts(NamedTuple):
     """The parts that a state server's URL opens, for a broker that carries messages and keeps no other state.
 
-    They are those of a broker on that server, except that what they would put into a queue goes into an outbox.
+    They are those of a broker on that server, except that messages which they would put into a queue go into an outbox.
     """
 
     messages: MessageState

@@ -18,7 +18,8 @@ class Watch(Protocol):
     def next(self, timeout: float | None) -> tuple[str, bytes] | None:
         """The next ``(task_id, record)``; ``None`` when ``timeout`` seconds pass without one.
 
-        What was stored before the watch began, or while a connection was down, is delivered too (once or more).
+        Records that were stored before the watch began, or while a connection was down, are returned too (once or
+        more).
         """
 
     def drop(self, task_id: str) -> None:

@@ -13,7 +13,7 @@ MISSED_FOR = 3.0
 """Seconds after its heartbeat has expired until a silent worker counts as dead. A live worker tries each second to
 reach a server that was unreachable."""
 MAY_COME_BACK = 60.0
-"""Seconds in which a worker that counts as dead may still settle what it had begun, before others do."""
+"""Seconds in which a worker that counts as dead may still settle the tasks that it had begun, before others do."""
 FORGOTTEN_AFTER = 120.0
 """Seconds after which the lease of a worker that is not registered has no holder: every worker that lives registers
 itself with each heartbeat."""
@@ -38,7 +38,7 @@ class Lease(NamedTuple):
     worker: str
     """The worker id; tags are ``canvas:<worker>:<n>``."""
     queues: Sequence[str]
-    """In the order they are to be looked at; all of one priority step before any of the next."""
+    """The queues in the order in which they are read; all of one priority step before any of the next."""
     limit: int
     node: str = ""
     """Another worker id, whose ``wait`` may have moved messages aside; these come first."""
@@ -86,7 +86,7 @@ class DeadLetter(NamedTuple):
     time: float
     """Unix time, seconds, by the server's clock."""
     token: bytes = b""
-    """The broker's own name of it."""
+    """The broker's identifier of it, where it has one."""
 
 
 class Scheduled(NamedTuple):

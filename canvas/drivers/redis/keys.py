@@ -68,7 +68,7 @@ class BrokerKeys:
 
     def list_of(self, queue: str, priority: object) -> str:
         """The list of a queue for messages of a priority."""
-        # The priority of a message that is sent on is what its sender wrote, of whatever type.
+        # A message that is sent on has the priority that its sender wrote, which may be of any type.
         place = (queue, priority if isinstance(priority, int) else self.step_of(priority))
         found = self.lists.get(place)
         if found is None:

@@ -14,7 +14,7 @@ from canvas.model.settlement import ResultWrite
 UNUSED = "unused"
 """In a column's ``info``: this program does not use it."""
 _TEXT = Text().with_variant(LONGTEXT(), "mysql", "mariadb")
-"""Text of any size. MySQL's own ``TEXT``, and its ``BLOB``, hold 64 KB, which is what Celery's tables have there."""
+"""Text of any size. MySQL's own ``TEXT`` and ``BLOB``, which Celery's tables have there, hold 64 KB."""
 
 
 class TableSet(Protocol):

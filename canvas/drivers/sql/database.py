@@ -1,4 +1,4 @@
-"""The connections to one database, and what its errors mean."""
+"""The connections to one database, and the meaning of its errors."""
 
 import re
 import sys
@@ -46,7 +46,7 @@ _PAUSES = (0.05, 0.2, 0.5, 1.0)
 
 
 class Database:
-    """An engine made at its first use, and anew in each forked process; the tables are made with it."""
+    """An engine made at its first use, and again in each forked process; the tables are made with it."""
 
     def __init__(self, url: URL, tables: TableSet, options: Mapping[str, Any]) -> None:
         """``options``: as ``open_results`` takes them."""
@@ -152,7 +152,7 @@ class Database:
             # Every transaction has ended when its connection is returned.
             own = {"poolclass": KeptConnections, "pool_reset_on_return": None}
         if self.url.get_backend_name() in MYSQL:
-            # A transaction that has waited for a lock has to see what the one before it has written.
+            # A transaction that has waited for a lock has to see the changes of the one before it.
             own["isolation_level"] = "READ COMMITTED"
         connect_args = connect_arguments(self.url, self._options.get("connect_args") or {})
         engine = _engine(self.url, {**own, **self._options, "connect_args": connect_args})

@@ -1,4 +1,4 @@
-"""Remote control commands of a node, and what each replies (protocol.md §6)."""
+"""Remote control commands of a node, and their replies (protocol.md §6)."""
 
 import sys
 from collections.abc import Callable, Sequence

@@ -50,7 +50,7 @@ class Step:
         return True
 
     def create(self, parent: Any) -> Any:
-        """Override it to make what the step needs."""
+        """Override it to make the objects that the step needs."""
 
     def instantiate(self, name: Any, *args: Any, **kwargs: Any) -> Any:
         """An object of a class, given itself or its name. Raises ImportError."""
@@ -128,7 +128,8 @@ class ConsumerStep(StartStopStep):
 
 
 def ordered(chosen: Iterable[Any], parent: str) -> list[type[Step]]:
-    """Steps, those that they require among them, each after what it requires. ``parent`` names them in errors.
+    """Steps, together with those that they require, each after the steps that it requires. ``parent`` names them in
+    errors.
 
     Raises ConfigurationError for a class that is not a step, for a name that cannot be imported, and for a circle.
     """

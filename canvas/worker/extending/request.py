@@ -1,6 +1,6 @@
 """Requests with hooks of their own: ``Task.Request``.
 
-A class of a user's derives from ``Request`` and defines hooks: ``on_accepted``, ``on_timeout``, ``on_success``,
+A user's class derives from ``Request`` and defines hooks: ``on_accepted``, ``on_timeout``, ``on_success``,
 ``on_retry``, ``on_failure``. They are called in the process that runs the task.
 """
 
@@ -69,8 +69,8 @@ class Request(ReceivedRequest):
 def class_of(task: Task[Any]) -> type[Request] | None:
     """The class of a task's requests, if it is not canvas' own.
 
-    Raises ConfigurationError for a class that is not a Request, or that overrides what canvas does itself, and for a
-    Strategy.
+    Raises ConfigurationError for a class that is not a Request, or that overrides a method whose work canvas does
+    itself, and for a Strategy.
     """
     if task.Strategy not in (None, _STRATEGY) and batches_class(task) is None:
         raise ConfigurationError(

@@ -119,11 +119,11 @@ class Prefork:
         self._plan.concurrency = self._wanted
 
     def restart(self) -> None:
-        """Let every child finish what it runs, and another take its place. Safe from any thread."""
+        """Let every child finish its task, and another child take its place. Safe from any thread."""
         self._restart_asked = True
 
     def _retire(self, stay: int) -> None:
-        """Let the children that are not retiring, all but ``stay`` of them, finish what they run."""
+        """Let the children that are not retiring, all but ``stay`` of them, finish their tasks and end."""
         for one in self._children.staying[stay:]:
             one.retiring = True
             os.kill(one.pid, signal.SIGHUP)

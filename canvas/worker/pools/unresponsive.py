@@ -1,5 +1,5 @@
-"""Children that do not answer, start or end, because their task holds the interpreter: their parent finds out what they
-do, and kills them where it must."""
+"""Children that do not answer, start or end, because their task holds the interpreter: their parent finds out their
+state, and kills them where it must."""
 
 import time
 from typing import Any
@@ -16,7 +16,7 @@ from canvas.worker.pools.silent_child import running_tag, state_of_silent
 from canvas.worker.stopping import LEAVES_WITHIN
 
 _ANSWERED_WITHIN = 0.2
-"""Seconds in which a child that runs a task reports what it does; afterwards its parent finds that out itself."""
+"""Seconds in which a child that runs a task reports its state; afterwards its parent finds the state out itself."""
 _IDLE_ANSWERS_WITHIN = 3.0
 """The same for a child without a task: nothing holds its interpreter."""
 _GRACE = 1.0
@@ -47,7 +47,7 @@ class UnresponsiveChildren:
             one = children[pid]
             try:
                 state = state_of_silent(self._app, self._hostname, pid, one.worker, one.row)
-            except BrokerError as exc:  # what the other children do is known all the same
+            except BrokerError as exc:  # the states of the other children are known all the same
                 emit("broker.unreachable", error=str(exc))
                 continue
             found[pid] = {**state, "total": one.totals}

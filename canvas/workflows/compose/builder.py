@@ -27,7 +27,7 @@ _TIMES = ("countdown", "eta")
 class Workflow(PageComposition):
     """A graph of tasks. Handles that ``add``, ``map`` and ``branch`` return stand for results to come.
 
-    ``name`` is what lists of runs show. ``app`` runs it; by default the app of its first signature.
+    Lists of runs show ``name``. ``app`` runs it; by default the app of its first signature.
 
     >>> from canvas import Canvas
     >>> app = Canvas("etl", broker="memory://", backend="memory://")

@@ -10,7 +10,7 @@ from canvas.primitives.signature import Signature
 
 Path = tuple[Any, ...]
 _EMPTY: dict[type, Callable[[], Any]] = {list: list, tuple: list, dict: dict}
-"""By the type of an empty container, what makes its copy."""
+"""By the type of a container, the function that makes an empty copy."""
 Found = Callable[[Path, "Reference"], None]
 
 

@@ -1,1 +1,1 @@
-"""The next steps of a run: what a settlement adds for them when a node of the run ends."""
+"""The next steps of a run: the messages and records that a settlement adds when a node of the run ends."""

@@ -91,7 +91,7 @@ def sample(x: Sequence[Any], n: int, k: int = 0) -> Iterator[Any]:
 
 
 def memdump(samples: int = 10, file: Any = None) -> None:
-    """Print what ``sample_mem`` has noted, and the memory now."""
+    """Print the sizes that ``sample_mem`` has noted, and the memory now."""
     if ps() is None:
         print("- rss: (psutil not installed).", file=file)
         return

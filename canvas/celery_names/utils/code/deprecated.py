@@ -1,4 +1,4 @@
-"""Names of ``celery.utils.deprecated``: warnings of what will be removed."""
+"""Names of ``celery.utils.deprecated``: warnings of things that will be removed."""
 
 import functools
 import warnings

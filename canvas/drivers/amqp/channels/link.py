@@ -1,6 +1,6 @@
 """One connection with one channel, whose frames are written and read here.
 
-One thread at a time sends, and one thread at a time takes what has been read; these may be two threads.
+One thread at a time sends, and one thread at a time takes the frames that were read; these may be two threads.
 """
 
 import logging
@@ -66,7 +66,8 @@ class Link:
         self._socket = connection.transport.sock
         self._socket.setblocking(False)
         self._io = threading.RLock()
-        """Held for a call of the socket, and while what it gave is parsed. TLS sockets are no use to two threads."""
+        """Held for a call of the socket, and while the bytes that it returned are parsed. Two threads cannot use a TLS
+        socket."""
         self.frame_max: int = connection.frame_max
         self._reader = FrameReader(self.frame_max)
         self._heartbeat = float(connection.heartbeat or 0)

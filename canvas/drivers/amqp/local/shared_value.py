@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class SharedDict:
-    """A mapping of text to what msgpack can write, in a file without a name."""
+    """A mapping of text to values that msgpack can write, in a file without a name."""
 
     def __init__(self) -> None:
         self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - it lives as long as this object

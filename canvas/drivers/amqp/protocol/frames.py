@@ -94,7 +94,7 @@ Event = Delivered | Got | Returned | Confirmed | Committed | OtherMethod
 def publish(
     channel: int, exchange: str, routing_key: str, content: Content, mandatory: bool = True, frame_max: int = FRAME_MAX
 ) -> bytes:
-    """The frames of ``basic.publish``. ``frame_max``: what the connection has agreed on, in bytes.
+    """The frames of ``basic.publish``. ``frame_max``: the largest frame that the connection has agreed on, in bytes.
 
     Raises EncodeError for a property that AMQP does not have or a value that it cannot write.
     """

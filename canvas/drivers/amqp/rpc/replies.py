@@ -1,4 +1,4 @@
-"""Results as messages: what a worker sends, and the options of the queues that take them."""
+"""Results as messages: the messages that a worker sends, and the options of the queues that take them."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple

@@ -39,7 +39,7 @@ def open_results(url: str, options: Mapping[str, Any]) -> StoreParts:
 
 
 def _slots(url: str, options: Mapping[str, Any]) -> list[tuple[str, SlotClient, str]]:
-    """The hash tags that are used, each with a client for its slot and what its keys start with."""
+    """The hash tags that are used, each with a client for its slot and the prefix of its keys."""
     cluster = Cluster(parse_cluster(url, options))
     prefix = str(options.get("global_keyprefix") or "")
     if "{" in prefix or "}" in prefix:

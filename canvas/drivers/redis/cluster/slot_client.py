@@ -168,7 +168,7 @@ class SlotClient(RedisClient):
             node.drop(connection)
 
     def pubsub(self) -> PubSub:
-        """Like ``RedisClient``, at any node: each passes on what the others publish."""
+        """Like ``RedisClient``, at any node: each passes on the messages that the others publish."""
         return self._at_any(lambda node: node.pubsub())
 
     def leave(self, subscription: PubSub) -> None:

@@ -130,7 +130,7 @@ class Cluster:
 def _host(given: str, about: Sequence[Any]) -> str:
     """The host of a node in CLUSTER SLOTS. ``""``: the one that was asked, as of a node that does not know its address.
 
-    ``about``: the node's id, and names and values of what else is known of it.
+    ``about``: the node's id, and names and values of further facts about it.
     """
     if given != _NO_NAME:
         return given

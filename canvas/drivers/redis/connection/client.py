@@ -46,7 +46,7 @@ class RedisClient:
     """Clients for one address, for threads and for event loops; new ones after a fork."""
 
     def __init__(self, address: Address, about: str = "") -> None:
-        """``about``: what the server is for, in messages."""
+        """``about``: the purpose of the server, in messages."""
         self.address = address
         self._about = f" ({about})" if about else ""
         self._pid = 0
@@ -74,7 +74,7 @@ class RedisClient:
             self._loops.close_inherited()
         if self._library is not None:
             close_sockets([self._library])
-        # When redis-py's objects are deleted they use what they share with the parent, such as its selector.
+        # When redis-py's objects are deleted they use objects that they share with the parent, such as its selector.
         self._inherited.append((self._connectors, self._loops, self._library, self._subscriptions))
         self._calls = self._held = self._loops = self._library = None
         self._connectors, self._subscriptions, self._pid = (), deque(), 0

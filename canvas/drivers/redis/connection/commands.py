@@ -105,7 +105,7 @@ class Commands:
             raise
         except OSError:
             self.absence.note()
-            self._forget()
+            self.close()
             raise
         finally:
             if kept:
@@ -148,14 +148,10 @@ class Commands:
             return False
         return True
 
-    def _forget(self) -> None:
-        """Close what is idle: where one connection failed, the others lead to the same server that is unreachable."""
+    def close(self) -> None:
+        """Close the idle connections. Where one connection failed, the others lead to the same unreachable server."""
         for connection, _ in taken_from(self._idle):
             self._connector.drop(connection)
-
-    def close(self) -> None:
-        """Close what is idle."""
-        self._forget()
 
 
 class WatchedCommands(Commands):

@@ -86,7 +86,8 @@ class PubSub:
         return True
 
     def again(self) -> bool:
-        """Before it is used again: read what still came for its last user; False when it was cut off meanwhile."""
+        """Before it is used again: read the messages that still came for its last user; False when it was cut off
+        meanwhile."""
         try:
             while self._connection.receive_within(0) is not NOTHING:
                 continue

@@ -6,7 +6,7 @@ from hashlib import sha1
 from pkgutil import get_data
 
 _CONTEXT = "context"
-"""The module that the others share. It stands in front of them as it is."""
+"""The module that the others share. Its text comes first, unchanged."""
 _USES = "-- Uses: "
 
 

@@ -67,7 +67,7 @@ class SharedSubscription:
         self.waiters: dict[bytes, list[_Waiter]] = {}
 
     def add(self, channels: list[bytes]) -> _Waiter:
-        """Watch these for one more waiter; what is stored already comes first."""
+        """Watch these for one more waiter, which first gets the records that are stored already."""
         waiter = _Waiter(channels)
         for channel in channels:
             self.waiters.setdefault(channel, []).append(waiter)

@@ -76,7 +76,7 @@ class Crossings:
         """Entries of lists, by when this process has first seen them."""
 
     def write(self, home: Partition, target: Partition, effects: Effects) -> Crossing:
-        """A crossing, for a step of ``home`` to append. Raises RefusedError for what cannot be written."""
+        """A crossing, for a step of ``home`` to append. Raises RefusedError for values that cannot be written."""
         words: dict[str, Any] = target.broker.packing.sent(effects.publishes, effects.deferrals)
         if effects.locks:
             words["locks"] = [[target.keys.unique(lock.key), lock.owner] for lock in effects.locks]

@@ -195,7 +195,8 @@ class PartitionedResults:
         self.record(Records(chord_starts=chord_starts, extensions=extensions))
 
     def record(self, records: Records) -> list[ReadyChord]:
-        """As ChordStore.record, atomic in each partition. Repeated after an error it completes what is missing."""
+        """As ChordStore.record, atomic in each partition. A repeated call after an error completes the missing
+        partitions."""
         sets = divided(self._layout.of_key, records)
         return [ready for number, one in sets for ready in self._every[number].record(one)]
 

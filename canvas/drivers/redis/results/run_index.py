@@ -111,7 +111,7 @@ class RedisRunIndex:
             yield from ((run.decode(), created) for run, created in self._in_all(entries, sets[1:]))
             if len(entries) < page:
                 return
-            # The next page begins with this score; what has been read of it is left out.
+            # The next page begins with this score; runs of it that were read already are left out.
             last = entries[-1][1]
             same = sum(created == last for _, created in entries)
             skip, highest = (skip + same if highest == repr(last) else same), repr(last)

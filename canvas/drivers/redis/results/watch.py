@@ -48,7 +48,7 @@ class RedisWatch:
             self._let_go(PubSub.close)  # the caller decides for how long it tries again
 
     def _open(self) -> None:
-        """Subscribe, wait for the confirmations, then read what is stored already."""
+        """Subscribe, wait for the confirmations, then read the records that are stored already."""
         pubsub = self._pubsub = self._link.pubsub()
         channels = list(self._channels)
         for start in range(0, len(channels), AT_ONCE):
@@ -63,7 +63,7 @@ class RedisWatch:
         self._read()
 
     def _read(self) -> None:
-        """Read what is stored already."""
+        """Read the records that are stored already."""
         self._read_at = time.monotonic()
         ids = list(self._channels.values())
         for start in range(0, len(ids), AT_ONCE):
@@ -119,7 +119,7 @@ class RedisWatch:
             self._read()
 
     def drop(self, task_id: str) -> None:
-        """Stop watching one id: what still comes for it is left out."""
+        """Stop watching one id: records that still come for it are left out."""
         self._channels.pop(self._keys.task(task_id).encode(), None)
 
     def _let_go(self, part: Callable[[PubSub], None]) -> None:

@@ -59,7 +59,7 @@ def fitting(messages: Sequence[Publish]) -> int:
 
 
 def pack(value: Any) -> bytes:
-    """msgpack, as the scripts read it. Raises RefusedError for what cannot be written."""
+    """msgpack, as the scripts read it. Raises RefusedError for values that cannot be written."""
     try:
         return msgpack.packb(value, use_bin_type=False)  # type: ignore[no-any-return]
     except (ValueError, TypeError, OverflowError) as exc:

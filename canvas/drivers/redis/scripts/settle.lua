@@ -147,7 +147,7 @@ local function settle_plain(settlements, verdicts)
     return false
 end
 
--- The function that settles what is in the general form. It is made only when it is needed, because that takes time.
+-- The function for settlements in the general form. It is made only when it is needed, because that takes time.
 local function general()
     local function is_held(s)
         if not s.tag or s.fence == 'none' then return true end

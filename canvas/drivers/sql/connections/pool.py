@@ -115,7 +115,7 @@ class KeptConnections(Pool):
             record.close()
 
     def status(self) -> str:
-        """How many connections there are, for people."""
+        """A text with the number of connections."""
         return f"connections: {len(self._alive) - self._places.qsize()} in use, {len(self._idle)} unused"
 
 
