@@ -92,10 +92,11 @@ def measure(case: str, count: int) -> None:
 
 
 def _spent(worker: int, server: int) -> Spent:
-    return Spent(time.process_time(), _processor_seconds(worker), _processor_seconds(server))
+    return Spent(time.process_time(), processor_seconds(worker), processor_seconds(server))
 
 
-def _processor_seconds(pid: int) -> float:
+def processor_seconds(pid: int) -> float:
+    """The processor time that a process has used, in seconds."""
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / 100
 

@@ -1,11 +1,12 @@
-"""Workflows that wait: bytes of a waiting run, signals a second, timers that are due at once, rounds of loops and runs
-inside of runs beside the links of a chain."""
+"""Workflows that wait: bytes of a waiting run, signals a second and their cost, timers that are due at once, rounds of
+loops and runs inside of runs beside the links of a chain."""
 
 import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 from benchmarks.arena import Arena, machine, median, seconds
+from benchmarks.large import processor_seconds
 from canvas import Canvas, Workflow, chain
 
 WAITING = 3_000
@@ -39,6 +40,23 @@ def signals(arena: Arena, app: Canvas) -> None:
     print(f"signals from an event loop, all at once: {len(loop) / seconds(lambda: asyncio.run(at_once())):,.0f}/s")
     for run in runs:
         run.get(timeout=120)
+
+
+def signals_alone(arena: Arena, app: Canvas) -> None:
+    """Print the processor time that signals cost their client and Redis; no worker runs."""
+    runs = [waiting(app).apply_async() for _ in range(WAITING)]
+
+    async def at_once() -> None:
+        await asyncio.gather(*(run.asignal("answer", 1) for run in runs))
+
+    server = arena.broker.info("server")["process_id"]
+    client, redis = time.process_time(), processor_seconds(server)
+    took = seconds(lambda: asyncio.run(at_once()))
+    client, redis = time.process_time() - client, processor_seconds(server) - redis
+    print(
+        f"signals from an event loop without a worker: {WAITING / took:,.0f}/s; "
+        f"{client / WAITING * 1e6:.0f} us of the client's processor time, {redis / WAITING * 1e6:.0f} us of Redis'"
+    )
 
 
 def timers(arena: Arena, app: Canvas) -> None:
@@ -98,6 +116,8 @@ def main() -> None:
             signals(arena, app)
             arena.flush()
             timers(arena, app)
+        arena.flush()
+        signals_alone(arena, app)
 
 
 if __name__ == "__main__":
