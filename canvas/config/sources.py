@@ -3,10 +3,11 @@
 import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from canvas.config.kinds import WRONG, parsed
-from canvas.config.settings import SETTINGS
+from canvas.config.settings import SETTINGS, Setting
+from canvas.errors import NoSetting
 
 BY_OLD_NAME = {setting.old: name for name, setting in SETTINGS.items() if setting.old}
 BY_OLD_NAME.update({name.upper(): name for name in SETTINGS if name.startswith("broker_")})
@@ -86,6 +87,14 @@ def _or_else(name: str, other: str) -> property:
     return property(found, doc=f"The setting, or else ``{other}``; as an item the setting alone.")
 
 
+class FoundOption(NamedTuple):
+    """A setting, by the parts of its name."""
+
+    namespace: str | None
+    key: str
+    type: Setting
+
+
 class ReadSettings(ABC):
     """The methods that read settings, under Celery's names too, made from two: one finds a value, one lists names."""
 
@@ -146,6 +155,27 @@ class ReadSettings(ABC):
         full = f"{namespace}_{name}".lower()
         named = (full, *(one for one in SETTINGS if one.partition("_")[2] == name.lower()))
         return getattr(self, next((one for one in named if self.get(one, WRONG) is not WRONG), name))
+
+    @property
+    def prefix(self) -> str | None:
+        """The start of the names of settings in the configuration object; ``None`` if they have none."""
+        return self.__dict__["_namespace_prefix"] or None
+
+    @property
+    def deprecated_settings(self) -> set[str]:
+        """Empty: canvas warns of no setting that Celery deprecates."""
+        return set()
+
+    def find_option(self, name: str, namespace: str = "") -> "FoundOption":
+        """The setting that is called ``name`` in a namespace, or else in any, or by its whole name. Raises NoSetting, a
+        KeyError."""
+        short, full = name.lower(), f"{namespace}_{name}".lower()
+        found = next((one for one in (full, *SETTINGS) if one in SETTINGS and one.partition("_")[2] == short), None)
+        if found is not None:
+            return FoundOption(found.partition("_")[0], short, SETTINGS[found])
+        if short not in SETTINGS:
+            raise NoSetting(name)
+        return FoundOption(None, short, SETTINGS[short])
 
     @property
     def timezone(self) -> Any:

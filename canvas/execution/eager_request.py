@@ -4,6 +4,7 @@ from typing import Any
 
 from canvas.context import current_request
 from canvas.errors import Reject, TaskRevokedError
+from canvas.execution.executor import traceback_text
 from canvas.model import states
 from canvas.model.ids import new_id
 from canvas.model.outcome import Failure, Ignored, Outcome, Rejected, ReplacedBy, Retried, Revoked, Success
@@ -77,10 +78,10 @@ def end_of(outcome: Outcome) -> tuple[str, Any, str | None]:
         case Retried(retry, text):
             return states.RETRY, retry.exc, text
         case Ignored(exc):
-            return states.IGNORED, exc, None
+            return states.IGNORED, exc, None if exc is None else traceback_text(exc)
         case ReplacedBy():
             return states.IGNORED, None, None
-        case Rejected(reason, requeue):
-            return states.REJECTED, Reject(reason, requeue), None
+        case Rejected(reason, requeue, exc):
+            return states.REJECTED, exc or Reject(reason, requeue), None if exc is None else traceback_text(exc)
         case Revoked(reason):
             return states.REVOKED, TaskRevokedError(reason), None

@@ -116,7 +116,7 @@ def _raised(task: Task[Any], request: Request, exc: Exception) -> Outcome:
         case Ignore():
             return Ignored(exc)
         case Reject():
-            return Rejected(exc.reason, exc.requeue)
+            return Rejected(exc.reason, exc.requeue, exc)
         case Retry(sig=None):
             return Failure(_retry_without_call(exc), traceback_text(exc))
         case Retry():

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from canvas.errors import Ignore, Retry
+from canvas.errors import Ignore, Reject, Retry
 
 
 class _Base:
@@ -143,6 +143,7 @@ class Rejected:
 
     reason: Any
     requeue: bool
+    exc: Reject | None = None
 
 
 @dataclass(frozen=True, slots=True)

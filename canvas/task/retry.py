@@ -69,12 +69,12 @@ def retry(
                 raise asked
             call.asked.append(asked)
             return asked
-        _raise_from_current(cause or Retry("Task can be retried", None))
+        _raise_from_current(cause or exc or Retry("Task can be retried", None))
     if not eta and countdown is None:
         countdown = task.default_retry_delay
     args, kwargs = merged_arguments(task.call_parameters, (request.args, request.kwargs), args, kwargs)
     if limit is not None and request.retries + 1 > limit:
-        _give_up(task, cause, args, kwargs)
+        _give_up(task, cause or exc, args, kwargs)
     again = {**options, "countdown": countdown, "eta": eta, "retries": request.retries + 1}
     sig = task.signature_from_request(None, args, kwargs, **again)
     due(sig.options, task.app)  # raises for a time that cannot be read
@@ -151,16 +151,16 @@ def _as_exception(exc: BaseException | type[BaseException] | str | None) -> Base
     return exc if isinstance(exc, BaseException) else None
 
 
-def _give_up(task: RetriedTask, exc: BaseException | None, args: Any, kwargs: Any) -> NoReturn:
-    if exc is not None:
+def _give_up(task: RetriedTask, exc: Any, args: Any, kwargs: Any) -> NoReturn:
+    if exc:
         _raise_from_current(exc)
     raise task.MaxRetriesExceededError(
         f"Can't retry {task.name}[{task.request.id}] args:{args} kwargs:{kwargs}", task_args=args, task_kwargs=kwargs
     )
 
 
-def _raise_from_current(exc: BaseException) -> NoReturn:
-    """Raise ``exc``, with the exception that is being handled as its cause."""
+def _raise_from_current(exc: Any) -> NoReturn:
+    """Raise ``exc``, with the exception that is being handled as its cause. A text raises TypeError, as in Celery."""
     current = sys.exc_info()[1]
     if current is None or current is exc:
         raise exc

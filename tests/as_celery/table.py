@@ -85,7 +85,7 @@ ATTRIBUTES_WITHOUT = {
     },
     "celery.app.events.Events": dict.fromkeys(("dispatcher_cls", "receiver_cls", "state_cls"), _NO_PARTS),
     "celery.app.utils.Settings": {
-        "swap_with": "`update`", "find_option": "`get`", "maybe_warn_deprecated_settings": "",
+        "swap_with": "`update`", "maybe_warn_deprecated_settings": "",
         "popitem": "`del conf.name`", "fromkeys": "`dict`", "key_t": "",
         "finalize": "",
     },

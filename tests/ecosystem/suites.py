@@ -37,16 +37,19 @@ SUITES = [
     Suite("opentelemetry-instrumentation-celery", "0.66b2", ("tests",), ("opentelemetry-test-utils",)),
     Suite("celery-diagnostics", "0.2.0", ("tests",)),
     Suite("celery-executor", "0.2.0", ("tests", "-o", "addopts=")),
+    Suite("celery-farm", "0.1.1", ("tests",)),
     Suite("celery-liveops", "0.1.0", ("tests",), ("fastapi", "httpx", "pytest-asyncio")),
     Suite("celery-multibeat-scheduler", "0.1.0", ("tests",)),
     Suite("celery-once-task", "1.0.0", ("tests",)),
     Suite("celery-ranch", "0.1.1", ("tests",)),
+    Suite("celery-saga", "0.1.1", ("tests",)),
     Suite("celery-svcs", "25.10.0", ("tests",)),
     Suite("celery-typed", "0.2.0", ("tests",)),
 ]
 WITHOUT_SUITE = {
     "celery-bloom": ("celery_bloom", "0.1.0"), "celery-board": ("celery_board", "0.1.0"),
-    "celery-dispatcher": ("celery_dispatcher", "1.0.0"),
+    "celery-dispatcher": ("celery_dispatcher", "1.0.0"), "celery-pubsub": ("celery_pubsub", "1.0.0"),
+    "celery-pulse": ("celery_pulse", "0.0.4"),
 }  # fmt: skip
 """Packages that publish no tests, or tests that fail with Celery, too: the module of each, and its version."""
 

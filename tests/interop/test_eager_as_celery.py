@@ -115,6 +115,33 @@ def test_what_a_request_knows(always_eager):
     assert list(calls("canvas")) == list(calls("celery"))
 
 
+def test_ends_without_a_value():
+    """Ignored and rejected results have a traceback; a reason in words is no exception to give up with."""
+    seen = {}
+    for library in LIBRARIES:
+        _, app = make(library)
+        errors = import_module(f"{library}.exceptions")
+
+        def ignored(self, errors=errors):
+            raise errors.Ignore("x")
+
+        def rejected(self, errors=errors):
+            raise errors.Reject("why", requeue=True)
+
+        def given_up(self):
+            self.retry(exc="words", max_retries=0)
+
+        tasks = [app.task(bind=True, shared=False)(function) for function in (ignored, rejected, given_up)]
+        seen[library] = found = []
+        for task in tasks:
+            result = task.apply()
+            found.append([result.state, repr(result.result), result.traceback.splitlines()[-1].rpartition(".")[2]])
+        with pytest.raises(TypeError, match="exceptions must derive from BaseException"):
+            tasks[2]()
+        app.close()
+    assert seen["canvas"] == seen["celery"]
+
+
 def test_wrong_arguments():
     """Of ``apply()`` they are the task's failure, as in a worker; of ``apply_async()`` the caller's."""
     for library in LIBRARIES:

@@ -122,7 +122,7 @@ def test_a_soft_limit_that_nobody_catches_is_the_failure(prefork):
     result = app.tasks["t.sleep"].apply_async((30,), soft_time_limit=1)
     with pytest.raises(Exception) as caught:
         result.get(timeout=20)
-    assert type(caught.value).__name__ == "SoftTimeLimitExceeded"
+    assert (type(caught.value).__name__, caught.value.args) == ("SoftTimeLimitExceeded", ())
 
 
 def test_a_hard_limit_ends_the_task_and_the_chain(prefork):

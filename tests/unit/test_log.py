@@ -6,6 +6,7 @@ import pytest
 
 from canvas import Canvas
 from canvas.log import ColorFormatter, TaskFormatter, get_task_logger
+from canvas.worker.logs import lines
 from canvas.worker.logs.other_workers import beside_celery
 from canvas.worker.logs.redirect import Redirected
 from canvas.worker.names import file_name, node_name
@@ -93,6 +94,12 @@ def test_a_stream_whose_lines_are_logged(caplog):
     assert {(record.name, record.levelno) for record in caplog.records} == {("celery.redirected", logging.ERROR)}
     with pytest.raises(OSError, match="fileno"):
         stream.fileno()
+
+
+def test_the_line_of_a_worker_that_is_ready_has_celerys_logger(caplog):
+    caplog.set_level(logging.INFO, "celery.apps.worker")
+    lines._ready("celery@here")
+    assert [(one.name, one.getMessage()) for one in caplog.records] == [("celery.apps.worker", "celery@here ready.")]
 
 
 @pytest.mark.parametrize(("runs", "level"), [(0, logging.INFO), (3, logging.WARNING)])

@@ -158,6 +158,23 @@ def test_a_class_of_tasks_may_use_the_names_of_other_libraries_for_itself(app):
     assert own.apply((2,)).get() == ({"a": 1}, ["b"], "c", True)
 
 
+def test_settings_are_found_by_parts_of_their_names(app):
+    theirs = celery.Celery("theirs", broker="memory://", set_as_current=False)
+    names = [("always_eager",), ("task_always_eager",), ("always_eager", "task"), ("url", "broker"), ("of_nobody",)]
+    found = []
+    for of in (app, theirs):
+        of.config_from_object({"APP_TASK_ALWAYS_EAGER": True}, namespace="APP")
+        found.append([of.conf.task_always_eager, of.conf.prefix, len(of.conf.deprecated_settings)])
+        for name in names:
+            try:
+                option = of.conf.find_option(*name)
+            except KeyError:
+                found[-1].append(None)
+            else:
+                found[-1].append((option.namespace, option.key, option.type.default))
+    assert found[0] == found[1]
+
+
 @pytest.mark.parametrize(
     "url",
     ["redis://h:77/3", "redis://", "redis://u:p%40@h/", "redis://:pw@h:2/1?socket_timeout=9", "redis://h/?db=4",

@@ -16,6 +16,7 @@ from canvas.worker.logs.task_lines import RECEIVED, TRACE, handle, task_finished
 from canvas.worker.stopping import exit_status
 
 _worker = logging.getLogger("celery.worker")
+_program = logging.getLogger("celery.apps.worker")
 
 
 _attached: list[Callable[[], None]] = []
@@ -101,7 +102,7 @@ def _back(**_: Any) -> None:
 
 
 def _ready(hostname: str, **_: Any) -> None:
-    _worker.info("%s ready.", hostname)
+    _program.info("%s ready.", hostname)
 
 
 def _stopping(how: str, **_: Any) -> None:

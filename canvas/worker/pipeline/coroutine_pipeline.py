@@ -101,7 +101,7 @@ class AwaitedPipeline:
 
         def interrupt(soft: float) -> None:
             emit("task.soft_timeout", message=job.message, limit=soft)
-            run.interrupt(SoftTimeLimitExceeded(soft))
+            run.interrupt(SoftTimeLimitExceeded())
 
         for call in (*self._prefetch_nodes(job), *steps.at_start(job)):
             await self._in_thread(call)

@@ -158,7 +158,7 @@ class TimeLimits:
         coroutine = running_by_thread.get(guard.thread)
         if coroutine is not None and not guard.interrupted:
             guard.interrupted, guard.soft_at = True, time.monotonic() + _WAITS_WITHIN
-            coroutine.interrupt(SoftTimeLimitExceeded(guard.soft), partial(self._is_wanted, guard))
+            coroutine.interrupt(SoftTimeLimitExceeded(), partial(self._is_wanted, guard))
         elif guard is self._current:
             self._sent += 1
             signal.pthread_kill(guard.thread, signal.SIGUSR1)
@@ -178,7 +178,7 @@ class TimeLimits:
         guard = self._current
         if guard is not None and guard.open and guard.soft_at is None:
             self._sent = 0
-            raise SoftTimeLimitExceeded(guard.soft)
+            raise SoftTimeLimitExceeded()
         if self._sent:
             self._sent -= 1  # its task has ended meanwhile
         else:
