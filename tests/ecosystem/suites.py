@@ -13,7 +13,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).parent.parent.parent
 KNOWN = tomllib.loads(Path(__file__).with_name("known.toml").read_text())
 """By suite: the tests that pass with Celery and fail on canvas, each with the reason."""
-TOOLS = ["celery[redis]==5.7.0", "ephem", "fakeredis", "freezegun", "hatchling", "pbr", "pytest<9", "pytest-django",
+TOOLS = ["celery[redis]==5.7.0", "ephem", "fakeredis", "freezegun", "hatch-vcs", "hatchling", "pbr", "pytest<9", "pytest-django",
          "pytest-timeout", "setuptools<81", "setuptools-scm", "wheel"]  # fmt: skip
 """Installed beside canvas: what the suites need, and what builds the sources."""
 
