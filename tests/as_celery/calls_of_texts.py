@@ -5,7 +5,7 @@
 import logging
 import pickle
 import types
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
@@ -15,6 +15,7 @@ UTC = ZoneInfo("UTC")
 MOMENT = datetime(2026, 3, 29, 1, 30, 15, 123456)
 AWARE = MOMENT.replace(tzinfo=UTC)
 BERLIN = ZoneInfo("Europe/Berlin")
+ELSEWHERE = MOMENT.replace(tzinfo=timezone(timedelta(hours=5)))
 
 TEXTS = {
     "saferepr.saferepr": [
@@ -102,6 +103,11 @@ TEXTS = {
     "time.make_aware": [lambda f: f(MOMENT, BERLIN), lambda f: f(AWARE, BERLIN), lambda f: f(dt=MOMENT, tz=UTC)],
     "time.maybe_make_aware": [lambda f: str(f(MOMENT)), lambda f: f(MOMENT, BERLIN), lambda f: f(AWARE, BERLIN), lambda f: str(f(MOMENT, naive_as_utc=False)), lambda f: f(MOMENT, tz=BERLIN, naive_as_utc=False)],
     "time.is_naive": [lambda f: [f(MOMENT), f(AWARE)]],
+    "time.timezone": [
+        lambda z: z.to_local(MOMENT, BERLIN), lambda z: z.to_local(MOMENT, BERLIN, BERLIN), lambda z: z.to_local(AWARE, BERLIN),
+        lambda z: z.to_local(ELSEWHERE, BERLIN), lambda z: str(z.to_local_fallback(MOMENT)), lambda z: str(z.to_local_fallback(AWARE)),
+        lambda z: z.to_local_fallback(ELSEWHERE),
+    ],
     "time.localize": [lambda f: f(AWARE, BERLIN), lambda f: f(dt=AWARE, tz=BERLIN), lambda f: f(MOMENT, UTC)],
     "time.delta_resolution": [lambda f: [f(MOMENT, delta) for delta in (timedelta(2), timedelta(hours=2), timedelta(minutes=2), timedelta(seconds=2), timedelta(0))]],
     "time.remaining": [

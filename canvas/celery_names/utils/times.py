@@ -130,13 +130,16 @@ class _Zones:
         return self.local if tzinfo is None else self.get_timezone(tzinfo)
 
     def to_local(self, dt: datetime, local: Any = None, orig: Any = None) -> datetime:
-        """``dt`` in the zone ``local``; without a zone of its own it is taken to be in ``orig``, or UTC."""
-        return make_aware(dt, orig or UTC).astimezone(self.tz_or_local(local))
+        """A time in UTC, or one without a zone, which is taken to be in ``orig``, or UTC, in the zone ``local``. One in
+        another zone is returned as it is."""
+        return localize(make_aware(dt, orig or self.utc) if is_naive(dt) else dt, self.tz_or_local(local))
 
     def to_system(self, dt: datetime) -> datetime:
         return dt.astimezone()
 
-    to_local_fallback = to_system
+    def to_local_fallback(self, dt: datetime) -> datetime:
+        """``localize`` in the local zone."""
+        return localize(dt, self.local)
 
 
 timezone = _Zones()

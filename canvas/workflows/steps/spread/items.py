@@ -13,8 +13,8 @@ class Outline(NamedTuple):
     size: int
     """How many tasks it runs: of its items, or of batches of them."""
     digest: str
-    items: int
-    """How many items it has."""
+    items: int = 0
+    """How many items it has; not known of a map over pages."""
 
 
 class Paged(Sequence[Any]):

@@ -198,13 +198,7 @@ class MapAttempt(LoopAttempt):
 
     def _outline(self, place: NodeRef) -> "Outline":
         """The outline of a map that has begun. Raises RunLost."""
-        size, digest, *count = self._kept(outline_id(place))
-        if count:
-            return Outline(size, digest, count[0])
-        # Versions before this one kept no count.
-        node = self._node(place.node)
-        batched = node.details.get("batch")
-        return Outline(size, digest, len(leaves(self._kept(items_id(place))[0], node.depth, "")) if batched else size)
+        return Outline(*self._kept(outline_id(place)))
 
     def _kept(self, record_id: str) -> Any:
         """A record that never changes. Raises RunLost."""
