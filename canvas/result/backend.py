@@ -43,7 +43,8 @@ class Backend:
         self.serializer: str = own or conf.result_serializer
         self.max_depth = int(conf.task_message_max_depth)
         """How deep records may be nested."""
-        self.accept = codecs.accepted({*(conf.result_accept_content or conf.accept_content or ()), self.serializer})
+        named = conf.result_accept_content or conf.accept_content or ()
+        self.accept = codecs.accepted([*named, own] if own else named)
         shared = results is not None and results.shared
         self.unlocks_chords = shared and (chords is None or bool(conf.result_chord_unlock))
         """Whether the task ``celery.chord_unlock`` ends chords, and no parts are counted."""

@@ -142,7 +142,8 @@ def test_each_form_of_results_is_read_both_ways(sqlite_url, form, writes):
 
 def test_a_row_that_is_no_result_is_reported(sqlite_url):
     for serializer in ("json", "pickle", "msgpack"):
-        app = Canvas("own", broker="memory://", backend=sqlite_url, set_as_current=False, result_serializer=serializer)
+        settings = {"result_serializer": serializer, "accept_content": ["json", serializer]}
+        app = Canvas("own", broker="memory://", backend=sqlite_url, set_as_current=False, **settings)
         with app:
             app.backend.store_result("sound", 1, states.SUCCESS)
             engine = create_engine(sqlite_url[3:])

@@ -111,3 +111,15 @@ def test_what_a_client_accepts_of_results(both, own_server, serializer):
     own_server.client(0).flushdb()
     settings = {"result_serializer": serializer, "accept_content": ["json"]}
     check(*both(url, **settings, result_accept_content=["json", serializer]))
+
+
+@pytest.mark.parametrize("store", ["redis", "file"])
+def test_what_a_client_does_not_accept_of_results(both, own_server, tmp_path, store):
+    """A client does not unpickle what anybody may have written: the serializer of its own results is not accepted
+    because of that."""
+    url = own_server.url(0) if store == "redis" else f"file://{tmp_path}"
+    for app, task_id in zip(both(url, result_serializer="pickle", accept_content=["json"]), "ot", strict=True):
+        app.backend.store_result(task_id, 1, "SUCCESS")
+        with pytest.raises(Exception, match="pickle") as caught:
+            app.AsyncResult(task_id).get(timeout=5)
+        assert type(caught.value).__name__ == "ContentDisallowed"

@@ -130,7 +130,11 @@ def test_the_failure_of_an_ancestor_may_be_of_our_own_kind(app):
 
 @pytest.mark.parametrize(
     ("settings", "success"),
-    [({}, True), ({"result_serializer": "msgpack"}, True), ({"result_compression": "gzip"}, False)],
+    [
+        ({}, True),
+        ({"result_serializer": "msgpack", "accept_content": ["msgpack"]}, True),
+        ({"result_compression": "gzip"}, False),
+    ],
 )
 def test_the_beginning_of_a_record_tells_of_success(app, settings, success):
     app = Canvas("res", broker="memory://res", backend="memory://res", **settings)
