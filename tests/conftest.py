@@ -4,6 +4,7 @@ Each session (with pytest-xdist each of its workers) starts its own servers on f
 """
 
 import gc
+import logging
 import signal
 
 import pytest
@@ -68,6 +69,19 @@ def _current_app_afterwards():
 
 of_each_test = pytest.fixture(autouse=True)(_current_app_afterwards)
 of_each_module = pytest.fixture(autouse=True, scope="module")(_current_app_afterwards)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def logging_of_each_module():
+    """A worker in the process of a test sets up the loggers of the root and of tasks; other files find them as before."""
+    loggers = [logging.getLogger(), logging.getLogger("celery.task")]
+    before = [(logger, [*logger.handlers], logger.level, logger.propagate) for logger in loggers]
+    yield
+    for logger, handlers, level, propagate in before:
+        for handler in [one for one in logger.handlers if one not in handlers]:
+            logger.removeHandler(handler)
+        logger.setLevel(level)
+        logger.propagate = propagate
 
 
 @pytest.fixture(scope="session")

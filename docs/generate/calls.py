@@ -9,7 +9,7 @@ from canvas.task.attributes import FROM_CONFIG, TaskOptions
 from docs.generate.markdown import code, prose, table
 
 INTERNAL = "Internal:"
-NOT_OPTIONS = {"name", "abstract", "bound", "models", "Request", "Strategy"}
+NOT_OPTIONS = {"name", "abstract", "takes_itself", "pydantic_models", "Request", "Strategy"}
 """Attributes of tasks that do not set how they run."""
 
 

@@ -18,7 +18,7 @@ def driver(redis_url):
 
 
 def settle(driver, *parts):
-    return driver.settler.settle([Settlement(None, parts=list(parts))]).verdicts[0].ready
+    return list(driver.settler.settle([Settlement(None, parts=list(parts))]).verdicts[0].ready)
 
 
 def test_parts_of_the_second_run_may_come_before_its_size(driver, redis_url):

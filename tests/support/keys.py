@@ -24,4 +24,4 @@ def assert_accounted_for(bench):
                 continue
             if in_results or not (client.type(name) == b"list" or STAYS.fullmatch(text)):
                 left.append(text)
-    assert left == []
+    assert left == [], left

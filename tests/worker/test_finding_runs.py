@@ -120,7 +120,7 @@ def test_the_index_expires_with_its_runs(app, bench):
         named(short, flow, "only")
         run = flow.apply_async(labels={"expires": "soon"}, run_key="once")
         run.get(timeout=20)
-        short.run_store.expire(run.id, [])
+        short.run_store.expire(run.id, [], (run.id, run.attempt))
         eventually(lambda: short.runs.of_key("short", "once") is None)
         assert short.runs(name="short") == []
         assert not [key for key in server.keys() if b"expires=soon" in key or b"name:short" in key]

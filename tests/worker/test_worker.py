@@ -146,7 +146,7 @@ def test_the_banner_and_a_wrong_flag(bench):
 def test_soft_limits_reach_tasks_in_threads(bench, app, pool):
     with start(bench, "-P", *pool) as worker:
         result = task(app, "busy").apply_async((60,), soft_time_limit=0.3)
-        with pytest.raises(SoftTimeLimitExceeded, match=r"0\.3"):
+        with pytest.raises(SoftTimeLimitExceeded, match=r"^SoftTimeLimitExceeded\(\)"):
             result.get(timeout=20)
         assert task(app, "busy").apply_async((0.2,), soft_time_limit=10).get(timeout=20) == "whole"
         assert task(app, "add").delay(1, 1).get(timeout=20) == 2

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache, partial
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -163,9 +163,8 @@ class TimeLimits:
             self._sent += 1
             signal.pthread_kill(guard.thread, signal.SIGUSR1)
         else:
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                ctypes.c_ulong(guard.thread), ctypes.py_object(_soft_class(guard.soft))
-            )
+            raised = ctypes.py_object(SoftTimeLimitExceeded)
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(guard.thread), raised)
 
     def _is_wanted(self, guard: TimeLimitGuard) -> bool:
         """Whether a soft limit that has passed must still be raised in the task; the caller raises it."""
@@ -183,17 +182,6 @@ class TimeLimits:
             self._sent -= 1  # its task has ended meanwhile
         else:
             dump(number, frame)
-
-
-@cache
-def _soft_class(seconds: float | None) -> type[SoftTimeLimitExceeded]:
-    """An asynchronous exception is made by Python from its class alone: one class for each number of seconds."""
-
-    def make(self: SoftTimeLimitExceeded) -> None:
-        SoftTimeLimitExceeded.__init__(self, seconds)
-
-    names = {"__init__": make, "__reduce__": lambda self: (SoftTimeLimitExceeded, (seconds,))}
-    return type("SoftTimeLimitExceeded", (SoftTimeLimitExceeded,), {**names, "__module__": "canvas.errors"})
 
 
 def _clear(thread: int) -> None:

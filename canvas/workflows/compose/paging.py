@@ -39,6 +39,7 @@ class PageComposition(ControlFlow):
                 asynchronous one, and yields lists of items: it runs to its end in one task, and the work begins then.
             work: A signature that takes an item before its other arguments, or a workflow with the input ``items``.
             start: The cursor of the first page.
+            after: Nodes that end before it starts.
             options: Those of ``map``, for the items of a page: ``concurrency``, ``batch``, ``stop_after``,
                 ``on_failure``, ``default``, ``compensate``.
 

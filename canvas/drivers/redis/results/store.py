@@ -140,11 +140,12 @@ class RedisResults:
         if not seconds:
             self.link.pipeline(commands)
             return
-        looks, when = f"{self.keys.runs}:until", time.time() + seconds
-        asked = [("ZADD", looks, "XX", when, run), ("ZSCORE", looks, run), ("HEXISTS", f"{self.keys.runs}:listed", run)]
-        *_, when_looked, listed = self.link.pipeline([*commands, *asked])
-        if listed and when_looked is None:  # it is not listed as one that has ended
-            self.link.command("ZADD", looks, when, run)
+        checks, runs, when = f"{self.keys.runs}:until", f"{self.keys.runs}:listed", time.time() + seconds
+        asked = [("ZADD", checks, "XX", when, run), ("ZSCORE", checks, run), ("HEXISTS", runs, run), ("TTL", runs)]
+        *_, checked, listed, left = self.link.pipeline([*commands, *asked])
+        if listed and checked is None:  # it is not listed as one that has ended
+            lasts = [("EXPIRE", checks, left)] if left >= 0 else []
+            self.link.pipeline([("ZADD", checks, when, run), *lasts])
 
     def _expire_attempt(
         self, run: str, seconds: int, task_ids: Sequence[str], record_seconds: int, latest: tuple[str, int]
