@@ -22,7 +22,7 @@ def test_a_program_that_has_another_parent_ends_with_the_process_that_has_starte
         [sys.executable, "-c", _RUN], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT, text=True
     )
     left = Path(f"/proc/{int(run.stdout.readline())}/cmdline")
-    assert "sleep" in left.read_text()
+    eventually(lambda: "sleep" in left.read_text())  # the shell has forked, and its child has started it
     kill(run.pid)
     run.communicate()
     eventually(lambda: not left.exists())
