@@ -6,6 +6,7 @@ Each session (with pytest-xdist each of its workers) starts its own servers on f
 import gc
 import logging
 import signal
+import sys
 
 import pytest
 from hypothesis import settings
@@ -60,11 +61,19 @@ def pytest_collection_finish():
 
 
 def _current_app_afterwards():
-    """An app that a test makes does not become the current app of other tests."""
+    """An app that a test makes, or runs a worker of, does not become the current app of other tests."""
     before = current_app() if has_current_app() else None
+    celerys = _celerys_current_apps()
     yield
     if before is not None:
         set_current_app(before)
+    if (state := sys.modules.get("celery._state")) is not None:
+        state._tls.current_app, state.default_app = celerys
+
+
+def _celerys_current_apps():
+    state = sys.modules.get("celery._state")
+    return (None, None) if state is None else (state._tls.current_app, state.default_app)
 
 
 of_each_test = pytest.fixture(autouse=True)(_current_app_afterwards)
