@@ -141,6 +141,15 @@ class RunRecordsContract(ContractSupport):
         later = [f"r{at}" for at in range(801, count, 2)]
         assert set(odd[: len(later)]) == set(later)
 
+    def test_a_run_that_changes_its_state_is_found_once(self, driver: Driver) -> None:
+        runs, query = self._runs(driver), RunQuery(name="etl")
+        self._start(driver, "run", RunListing("etl"), time.time())
+        changes = [("STARTED", "PENDING"), ("PENDING", "STARTED")] * 50
+        with ThreadPoolExecutor(1) as pool:
+            changing = [pool.submit(runs.list_run_as, "run", state, before) for state, before in changes]
+            while not changing[-1].done():
+                assert (len(runs.find_runs(query)), runs.count_runs(query)) == (1, 1)
+
     def test_a_run_is_listed_under_its_present_state(self, driver: Driver) -> None:
         runs = self._runs(driver)
 

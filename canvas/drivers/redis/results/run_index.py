@@ -52,10 +52,16 @@ class RedisRunIndex:
         """See ``RunRecords.find_runs``."""
         self._unlist_expired()
         found: dict[str, FoundRun] = {}
-        for state, sets in self._sets(query):
-            members = self._members(query, sets, min(query.limit, _PAGE) if len(sets) == 1 else _PAGE)
-            # A run that changes its state meanwhile is found twice; the states come in their order.
-            found |= {run: FoundRun(run, state, created) for run, created in islice(members, query.limit)}
+        if len(query.terms) < 2 and query.limit <= _PAGE:
+            every = self._sets(query)
+            pages = self._at_once([_page(query, sets[0], query.limit) for _, sets in every])
+            for (state, _), flat in zip(every, pages, strict=True):
+                found |= {run.decode(): FoundRun(run.decode(), state, created) for run, created in _entries(flat)}
+        else:
+            for state, sets in self._sets(query):
+                members = self._members(query, sets)
+                # A run that changes its state meanwhile is found twice; the states come in their order.
+                found |= {run: FoundRun(run, state, created) for run, created in islice(members, query.limit)}
         latest = sorted(found.values(), key=lambda one: one.created, reverse=True)
         return latest[: query.limit]
 
@@ -63,9 +69,9 @@ class RedisRunIndex:
         """See ``RunRecords.count_runs``."""
         self._unlist_expired()
         every = self._sets(query)
-        if all(len(sets) == 1 for _, sets in every):
-            return sum(self._link.pipeline([("ZCOUNT", sets[0], *_range(query)) for _, sets in every]))
-        return sum(1 for _, sets in every for _ in self._members(query, sets, _PAGE))
+        if len(query.terms) < 2:
+            return sum(self._at_once([("ZCOUNT", sets[0], *_range(query)) for _, sets in every]))
+        return len({run for _, sets in every for run, _ in self._members(query, sets)})
 
     def run_of_key(self, name: str, key: str) -> str | None:
         """See ``RunRecords.run_of_key``."""
@@ -88,28 +94,29 @@ class RedisRunIndex:
         while self._link.call("unlist_runs", [self._prefix], [_PAGE]) == _PAGE:
             continue
 
-    def _sets(self, query: RunQuery) -> list[tuple[str, list[str]]]:
-        """For each state that has runs, the sets whose common members the query asks for, the smallest first."""
-        terms = query.terms
-        states = {state: f"{self._prefix}:{state}" for state in query.states}
-        every = {state: [f"{base}:{term}" for term in terms] or [base] for state, base in states.items()}
-        keys = [key for sets in every.values() for key in sets]
-        if not keys:
-            return []
-        sizes = dict(zip(keys, self._link.pipeline([("ZCARD", key) for key in keys]), strict=True))
-        found = [(state, sets) for state, sets in every.items() if all(map(sizes.get, sets))]
-        return [(state, sorted(sets, key=sizes.__getitem__)) for state, sets in found]
+    def _at_once(self, commands: list[tuple[Any, ...]]) -> list[Any]:
+        """The replies to commands that see the index at one moment: no run is in two states, or in none."""
+        return self._link.pipeline(commands, transaction=True) if commands else []
 
-    def _members(self, query: RunQuery, sets: list[str], page: int) -> Iterator[tuple[str, float]]:
+    def _sets(self, query: RunQuery) -> list[tuple[str, list[str]]]:
+        """For each state the sets whose common members the query asks for, the smallest first. A state that has no runs
+        now may have one when it is read."""
+        states = {state: f"{self._prefix}:{state}" for state in query.states}
+        every = {state: [f"{base}:{term}" for term in query.terms] or [base] for state, base in states.items()}
+        if len(query.terms) < 2:
+            return list(every.items())
+        keys = [key for sets in every.values() for key in sets]
+        sizes = dict(zip(keys, self._link.pipeline([("ZCARD", key) for key in keys]), strict=True))
+        return [(state, sorted(sets, key=sizes.__getitem__)) for state, sets in every.items()]
+
+    def _members(self, query: RunQuery, sets: list[str]) -> Iterator[tuple[str, float]]:
         """The runs that are in all ``sets``, each with the time of its creation, the latest first."""
-        lowest, highest = _range(query)
+        _, highest = _range(query)
         skip = 0
         while True:
-            words = ("ZRANGE", sets[0], highest, lowest, "BYSCORE", "REV", "LIMIT", skip, page, "WITHSCORES")
-            flat = self._link.command(*words)
-            entries = [(run, float(score)) for run, score in zip(flat[::2], flat[1::2], strict=True)]
+            entries = _entries(self._link.command(*_page(query, sets[0], _PAGE, highest, skip)))
             yield from ((run.decode(), created) for run, created in self._in_all(entries, sets[1:]))
-            if len(entries) < page:
+            if len(entries) < _PAGE:
                 return
             # The next page begins with this score; runs of it that were read already are left out.
             last = entries[-1][1]
@@ -129,3 +136,14 @@ def _range(query: RunQuery) -> tuple[str, str]:
     """The lowest and the highest score, as Redis takes them."""
     lowest = "-inf" if query.since is None else repr(query.since)
     return lowest, "+inf" if query.until is None else f"({query.until!r}"
+
+
+def _page(query: RunQuery, key: str, size: int, highest: str | None = None, skip: int = 0) -> tuple[Any, ...]:
+    """The command that reads ``size`` entries of a set, the latest first: from the score ``highest`` on, without the
+    first ``skip``."""
+    lowest, latest = _range(query)
+    return ("ZRANGE", key, highest or latest, lowest, "BYSCORE", "REV", "LIMIT", skip, size, "WITHSCORES")
+
+
+def _entries(flat: list[Any]) -> list[tuple[bytes, float]]:
+    return [(run, float(score)) for run, score in zip(flat[::2], flat[1::2], strict=True)]
