@@ -7,6 +7,9 @@ from typing import Any
 
 _LIKE = 0.8
 PLAIN = frozenset({int, float, bool, type(None)})
+"""Types of values whose text is their ``repr``."""
+FEW = 8
+"""Lists and tuples of fewer plain values need no cut."""
 _BRACKETS: dict[type, tuple[str, str]] = {list: ("[", "]"), tuple: ("(", ")"), set: ("{", "}")}
 
 
@@ -17,7 +20,7 @@ def short_repr(value: Any, limit: int | None = 1024, levels: int = 3) -> str:
     written as ``<Unrepresentable …>``.
     """
     kind = type(value)
-    if (kind is tuple or kind is list) and len(value) < 8 and PLAIN.issuperset(map(type, value)):
+    if (kind is tuple or kind is list) and len(value) < FEW and PLAIN.issuperset(map(type, value)):
         return repr(value)
     if kind is dict and not value:
         return "{}"

@@ -247,16 +247,16 @@ class PlainCalls:
         if self._pid != getpid() or self._version != self._router.version:
             self._forms, self._pid, self._version = {}, getpid(), self._router.version
         form = self._forms.get(key)
-        if form is None or form.decisive != (
-            None if known is None else (option_values(known), known.unique_for, known.pydantic_models)
-        ):
+        decisive = None if known is None else (option_values(known), known.unique_for, known.pydantic_models)
+        if form is None or form.decisive != decisive:
             if len(self._forms) >= _FORMS_KEPT:
                 self._forms.clear()
-            form = self._forms[key] = self._form(name, options, known)
+            form = self._forms[key] = self._form(name, options, known, decisive)
         return form
 
-    def _form(self, name: str, options: Mapping[str, Any], task: Task[Any] | None) -> PlainForm:
-        decisive = None if task is None else (option_values(task), task.unique_for, task.pydantic_models)
+    def _form(
+        self, name: str, options: Mapping[str, Any], task: Task[Any] | None, decisive: tuple[Any, ...] | None
+    ) -> PlainForm:
         fixed = {option: value for option, value in options.items() if option in _FIXED}
         merged = {**(task.attribute_options() if task is not None else {}), **fixed}
         if self._app.signer.signs or not self._router.routes_by_name:

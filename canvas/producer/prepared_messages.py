@@ -10,7 +10,7 @@ from canvas.model.message import EncodedMessage, Message, Publish
 from canvas.model.workflow_run import RUN_HEADER, STAMP
 from canvas.producer.routing import Route, Router
 from canvas.task.task import ATTRIBUTE_OPTIONS, OF_SOME, Task
-from canvas.text import PLAIN, short_repr
+from canvas.text import FEW, PLAIN, short_repr
 from canvas.wire.depth import LONG_TEXT, check_depth
 from canvas.wire.task_message import embed_of, readable
 from canvas.wire.typed_json import LazyArray, MemoEncoder, Written, dumps, dumps_known
@@ -113,7 +113,7 @@ class PreparedMessages:
         if form.fill is None or lineage.priority is not None:
             return None
         task_id, args = options.get("task_id"), call.args
-        plain = len(args) < 8 and PLAIN.issuperset(map(type, args))  # ``short_repr`` looks at this too, in a call
+        plain = len(args) < FEW and PLAIN.issuperset(map(type, args))  # ``short_repr`` looks at this too, in a call
         values = (
             task_id,
             options.get("root_id") or lineage.root_id or task_id,

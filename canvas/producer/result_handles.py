@@ -28,10 +28,10 @@ def handle_of(app: HandleApp, ref: ResultRef) -> Any:
 
 def _handle(single: type[AsyncResult], group: type[GroupResult], tasks: Mapping[str, Task[Any]], ref: ResultRef) -> Any:
     handle: Any = None
-    line = [ref]
-    while line[-1].parent is not None:
-        line.append(line[-1].parent)
-    for node in reversed(line):
+    parent_ref = ref.parent
+    # A call for long lines only: each task and each chord that is sent passes.
+    line = (ref,) if parent_ref is None else (parent_ref, ref) if parent_ref.parent is None else ref.line()
+    for node in line:
         if node.members is None:
             task, parent = tasks.get(node.task or ""), handle
             if task is not None and type(task).AsyncResult is not RESULT_OF_TASKS:

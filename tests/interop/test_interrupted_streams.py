@@ -4,12 +4,13 @@ import asyncio
 
 import pytest
 
-from canvas import Canvas, chord, group
+from canvas import chord, group
 from canvas.graph import stream
 from canvas.graph.stream import SLICE
 from canvas.model.ids import new_id
 from canvas.testing.contract import eventually
 from canvas.testing.worker import start_worker
+from tests.support.noting import noting_app
 
 READ = 2 * SLICE
 """The second slice is sent when the first member of the third is read."""
@@ -29,21 +30,13 @@ def app(request, servers, redis_url):
     )
     if backend == "sql":
         backend = request.getfixturevalue("postgres").new_database()
-    app = Canvas("streams", broker=broker, backend=backend, set_as_current=False)
-    app.noted, app.ran = [], 0
+    app = noting_app("streams", broker, backend)
+    app.ran = 0
 
     @app.task(name="one")
     def one(value):
         app.ran += 1
         return value
-
-    @app.task(name="total")
-    def total(values):
-        return sum(values)
-
-    @app.task(name="note")
-    def note(task_id):
-        app.noted.append(task_id)
 
     yield app
     app.close()

@@ -2,9 +2,10 @@
 
 import pytest
 
-from canvas import Canvas, chord
+from canvas import chord
 from canvas.testing.contract import eventually
 from canvas.testing.worker import start_worker
+from tests.support.noting import noting_app
 
 PARTS = ["pickled", "compressed", "unknown", "pickled with values"]
 
@@ -12,20 +13,11 @@ PARTS = ["pickled", "compressed", "unknown", "pickled with values"]
 @pytest.fixture
 def app(request, broker, redis_url):
     broker = redis_url if broker == "redis" else request.getfixturevalue("rabbitmq").url()
-    app = Canvas("refusing", broker=broker, backend=redis_url, set_as_current=False)
-    app.noted = []
+    app = noting_app("refusing", broker, redis_url)
 
     @app.task(name="add")
     def add(x, y=0):
         return x + y
-
-    @app.task(name="total")
-    def total(values, more=None):
-        return sum(values)
-
-    @app.task(name="note")
-    def note(task_id):
-        app.noted.append(task_id)
 
     yield app
     app.close()

@@ -20,7 +20,7 @@ from canvas.workflows.store import RunStore
 SHORT = 0.25
 """Seconds; a task that ends sooner returns its part before anything can expire."""
 _STARTS_WITHIN = 6.0
-"""Seconds from a lease to the start of its first task, at most, and one: of several leases in a second one is said."""
+"""Seconds from a lease to the start of its first task, at most, and one more: leases are reported once a second."""
 _RENEWS_EVERY = 60.0
 """Seconds, at most. Celery's workers leave a mark behind a chord for 300 s, by which it is known to have ended."""
 WAITS_EVERY = 6 * 3_600.0

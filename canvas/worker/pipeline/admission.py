@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 from canvas.app.application import Canvas
 from canvas.errors import InvalidTaskError, WireError
-from canvas.model.message import LINKS_HEADER, NO_EMBED, Message
+from canvas.model.message import LINKS_HEADER, NO_EMBED, EncodedMessage, Message
 from canvas.task.task import Task
 from canvas.wire import task_message as wire
 from canvas.wire import typed_json
@@ -84,28 +84,18 @@ class MessageDecoder:
             sound: Any = {**body, "args": (), "kwargs": {}, **_sound_links(body)}
         else:
             sound = [(), {}, _sound_links(body[2])]
-        try:
-            found = wire.message_of(encoded.headers, sound)
-        except InvalidTaskError:
-            return None
-        found.properties, found.content_type = encoded.properties, encoded.content_type
-        return found
+        return _if_named(encoded, sound)
 
     def decode_headers(self, payload: bytes) -> Message | None:
         """A message whose body is refused or cannot be read, without arguments, if its headers name its task and its
         links. Raises WireError."""
         conf, encoded = self._conf, self._codec.decode(payload, self._conf.task_message_max_depth)
-        text, headers = encoded.headers.get(LINKS_HEADER), encoded.headers
+        text = encoded.headers.get(LINKS_HEADER)
         # A signature covers the body, too: headers alone may be forged.
         if not isinstance(text, str) or self._app.signer.signs:
             return None
         links = typed_json.loads(text.encode(), max_depth=conf.task_message_max_depth)
-        try:
-            found = wire.message_of(headers, [(), {}, _sound_links(links)])
-        except InvalidTaskError:
-            return None
-        found.properties, found.content_type = encoded.properties, encoded.content_type
-        return found
+        return _if_named(encoded, [(), {}, _sound_links(links)])
 
     def expect(self, payload: bytes) -> None:
         """Decode a message that is likely to be the next one: the process waits for the broker meanwhile. An error is
@@ -119,6 +109,16 @@ class MessageDecoder:
         if len(self._kept) >= _DECODED_AHEAD:
             self._kept.clear()
         self._kept[payload] = message
+
+
+def _if_named(encoded: EncodedMessage, body: Any) -> Message | None:
+    """The message with this body; ``None`` if it names no task."""
+    try:
+        found = wire.message_of(encoded.headers, body)
+    except InvalidTaskError:
+        return None
+    found.properties, found.content_type = encoded.properties, encoded.content_type
+    return found
 
 
 def _sound_links(links: Any) -> dict[str, Any]:

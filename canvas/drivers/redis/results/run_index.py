@@ -52,13 +52,13 @@ class RedisRunIndex:
         """See ``RunRecords.find_runs``."""
         self._unlist_expired()
         found: dict[str, FoundRun] = {}
+        every = self._sets(query)
         if len(query.terms) < 2 and query.limit <= _PAGE:
-            every = self._sets(query)
             pages = self._at_once([_page(query, sets[0], query.limit) for _, sets in every])
             for (state, _), flat in zip(every, pages, strict=True):
                 found |= {run.decode(): FoundRun(run.decode(), state, created) for run, created in _entries(flat)}
         else:
-            for state, sets in self._sets(query):
+            for state, sets in every:
                 members = self._members(query, sets)
                 # A run that changes its state meanwhile is found twice; the states come in their order.
                 found |= {run: FoundRun(run, state, created) for run, created in islice(members, query.limit)}
