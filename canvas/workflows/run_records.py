@@ -1,6 +1,6 @@
 """The records of a run, and how long they are kept after its end."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -62,7 +62,7 @@ def whole_run(app: WorkflowServices, runs: RunStore, run: str, ended: bool = Fal
     """A run, and each run inside of it, with the ids of its records; with ``ended`` only those inside that have ended.
     Raises RunLost for the run itself."""
     about, attempt = runs.metadata(run)
-    ids = record_ids(app, runs, run, attempt, runs.nodes(run, 0, about["nodes"]))
+    ids = kept_ids(app, runs, run, attempt, about)
     yield run, ids
     for child, record in runs_in_places(app, runs, ids):
         if not ended or record.status in states.READY_STATES:
@@ -70,13 +70,32 @@ def whole_run(app: WorkflowServices, runs: RunStore, run: str, ended: bool = Fal
                 yield from whole_run(app, runs, child, ended)
 
 
+def kept_ids(
+    app: WorkflowServices, runs: RunStore, run: str, attempt: int, about: Mapping[str, Any],
+    fields: Sequence[bytes | None] = (),
+) -> list[str]:  # fmt: skip
+    """``record_ids`` by the metadata of a run. Where each node runs one task, nodes are not read; if they are,
+    ``fields`` may be what ``RunStore.definitions`` has read. Raises RunLost."""
+    if about.get("tasks_only"):
+        return [run, grown_id(run), *_node_ids(run, attempt, range(1, about["nodes"] - 1))]
+    nodes = runs.definition(run, fields)[2] if fields else runs.nodes(run, 0, about["nodes"])
+    return record_ids(app, runs, run, attempt, nodes)
+
+
+def _node_ids(run: str, attempt: int, numbers: Iterable[int]) -> list[str]:
+    """The ids of the tasks of these nodes, in each attempt up to ``attempt``: for each what ``task_id_of`` gives."""
+    tried = range(attempt + 1)
+    return [f"{run}.{before}.{number}" for number in numbers for before in tried]
+
+
 def record_ids(app: WorkflowServices, runs: RunStore, run: str, attempt: int, nodes: Sequence[RunNode]) -> list[str]:
     """The ids of all records that may belong to a run, up to its ``attempt``."""
     shown = [number for number, node in enumerate(nodes) if not node.hidden]
-    places = [NodeRef(run, before, number) for number in shown for before in range(attempt + 1)]
+    special = [number for number in shown if nodes[number].kind in ("map", *IN_ROUNDS)]
+    places = [NodeRef(run, before, number) for number in special for before in range(attempt + 1)]
     maps = [place for place in places if nodes[place.node].kind == "map"]
     loops = [place for place in places if nodes[place.node].kind in IN_ROUNDS]
-    ids = [run, grown_id(run), *map(task_id_of, places)]
+    ids = [run, grown_id(run), *_node_ids(run, attempt, shown)]
     ids += [kept for place in (*maps, *loops) for kept in (items_id(place), outline_id(place))]
     for place, rounds in zip(loops, rounds_of(app, runs, loops), strict=True):
         ids += [task_id_of(item) for item in items_of(place, 2 * rounds)]

@@ -146,9 +146,10 @@ class RunStore:
             self._cache((run, attempt, place), list(nodes[first : first + NODES_PER_CHUNK]))
         return known
 
-    def metadata(self, run: str) -> tuple[dict[str, Any], int]:
-        """The run's metadata, with ``cancelled`` for the latest attempt, and that attempt's number. Raises RunLost."""
-        return self._metadata(run, self.persist(lambda: self._results.read_run(run, _METADATA)))
+    def metadata(self, run: str, fields: Sequence[bytes | None] = ()) -> tuple[dict[str, Any], int]:
+        """The run's metadata, with ``cancelled`` for the latest attempt, and that attempt's number; ``fields``: from
+        ``definitions``. Raises RunLost."""
+        return self._metadata(run, fields[:3] or self.persist(lambda: self._results.read_run(run, _METADATA)))
 
     def definition(self, run: str, fields: Sequence[bytes | None] = ()) -> tuple[dict[str, Any], int, list[RunNode]]:
         """``metadata``, and the nodes of the first attempt; ``fields``: from ``definitions``. Raises RunLost."""
@@ -294,5 +295,6 @@ def run_metadata(name: str, nodes: Sequence[RunNode], now: datetime, target: str
         "created": now.isoformat(),
         "nodes": len(nodes),
         "attempts": [0] * len(nodes),
+        "tasks_only": all(node.kind == "task" and not node.hidden for node in nodes[1:-1]),
         "compensated": [number for number, node in enumerate(nodes) if node.has_compensation],
     }

@@ -15,8 +15,8 @@ from canvas.workflows.run_records import (
     RECORDS_AT_ONCE,
     goes_on,
     is_end,
+    kept_ids,
     outlive,
-    record_ids,
     runs_in_places,
     whole_run,
 )
@@ -87,11 +87,11 @@ def _ended(
 ) -> _Ended | None:
     """A run that has ended, by its ``fields``; without ids of records if they are kept, because a run around it goes on
     and may need it: for a compensation, or another attempt. ``None`` for one that was resumed. Raises RunLost."""
-    about, latest, nodes = runs.definition(run, fields)
+    about, latest = runs.metadata(run, fields)
     if latest != attempt:
         return None
     kept = goes_on(app, runs, NodeRef.of(about.get("place")))
-    return _Ended(run, attempt, end, about, [] if kept else record_ids(app, runs, run, attempt, nodes))
+    return _Ended(run, attempt, end, about, [] if kept else kept_ids(app, runs, run, attempt, about, fields))
 
 
 def _expire(
