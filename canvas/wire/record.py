@@ -1,5 +1,6 @@
 """Result records ⇄ bytes: task meta, chord parts, groups (protocol.md §5)."""
 
+import re
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
@@ -14,6 +15,8 @@ from canvas.wire.task_message import MAX_BYTES
 _COMPRESSED = b"\x00celery-compressed\x00"
 """In front of a compressed record; the content type of the compression follows, and a NUL."""
 HEAD = 20
+_EMPTY_PART = re.compile(rb'\[1,"([\w.-]+)","SUCCESS",null\]')
+"""A part without a value, as ``encode_part`` writes it for a slot: most parts of large joins."""
 _FIELDS = frozenset({"task_id", "status", "result", "traceback", "children", "date_done", "group_id", "parent_id"})
 
 
@@ -148,7 +151,7 @@ def encode_part(
 ) -> bytes:
     """A chord part, ``[1, task_id, state, result]`` (semantics.md K4). Raises EncodeError as ``encode``."""
     if result is None and serializer == "json" and state == states.SUCCESS:
-        return b'[1,%b,"SUCCESS",null]' % typed_json.dumps(task_id)
+        return b'[1,%b,"SUCCESS",null]' % typed_json.dumps_known(task_id)
     failed = state in states.EXCEPTION_STATES and isinstance(result, BaseException)
     if serializer == "json" and not failed and not isinstance(result, Handle):
         value = typed_json.dumps(result)
@@ -163,6 +166,8 @@ def decode_part(
     data: bytes, *, serializer: str = "json", accept: Collection[str], max_depth: int = MAX_DEPTH
 ) -> tuple[str, str, Any]:
     """``(task_id, state, result)`` of a part; exception states give the exception."""
+    if serializer == "json" and "json" in accept and (empty := _EMPTY_PART.fullmatch(data)):
+        return empty[1].decode(), states.SUCCESS, None
     part = codecs.decode(data, codecs.named(serializer).content_type, accept=accept, max_depth=max_depth)
     if not isinstance(part, list | tuple) or len(part) != 4:
         raise DecodeError(f"chord part: expected [1, id, state, result]; got {part!r:.100}")

@@ -146,7 +146,7 @@ class WorkerProcess:
             emit("worker.clock_skew", seconds=offset)
         self._app.clock_offset = offset
         if len(leased.deliveries) > 1:
-            read_nodes_ahead(self._pipeline.runs, self._pipeline.decoder, leased.deliveries)
+            read_nodes_ahead(self._pipeline.runs, self._app.driver.broker.codec, leased.deliveries)
 
     def run(self, on_ready: Callable[[], None] | None = None) -> None:
         """Work until stopped by a signal or :meth:`stop`; give back, settle, leave."""

@@ -2,7 +2,7 @@
 
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,7 +12,7 @@ from canvas.config.run_lifetimes import RunLifetimes
 from canvas.errors import BrokerError, DecodeError, RunLost
 from canvas.model.ids import new_id
 from canvas.model.settlement import ReadyChord, RunWrite
-from canvas.model.workflow_run import NodeRef, RunNode
+from canvas.model.workflow_run import RunNode
 from canvas.wire import codecs
 from canvas.wire.run_compression import NODES_PER_CHUNK, deflate, encoded_chunks, inflate
 from canvas.wire.signing import UNSIGNED, Signer
@@ -191,11 +191,11 @@ class RunStore:
         except IndexError:
             raise RunLost(f"run {run} has no node {number}") from None
 
-    def read_ahead(self, places: Sequence[NodeRef]) -> None:
-        """Read the nodes of several runs together, as far as they are not in memory. Nodes that cannot be read now are
-        read again, and the error is reported, when they are needed."""
+    def read_ahead(self, chunks: Collection[tuple[str, int, int]]) -> None:
+        """Read chunks of several runs together (run, attempt and place of each), as far as they are not in memory.
+        Nodes that cannot be read now are read again, and the error is reported, when they are needed."""
         wanted: dict[tuple[int, int], list[str]] = {}
-        for run, attempt, chunk in {(one.run, one.attempt, one.node // NODES_PER_CHUNK) for one in places}:
+        for run, attempt, chunk in chunks:
             if (run, attempt, chunk) not in self._chunks and run not in self._unstored:
                 wanted.setdefault((attempt, chunk), []).append(run)
         with suppress(BrokerError):

@@ -1,24 +1,21 @@
 """Nodes of runs that are read before their tasks end, so that the settlement of these tasks need not wait for them."""
 
+import re
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Protocol
 
-from canvas.errors import InvalidTaskError, RunLost, WireError
-from canvas.model.message import Delivery, Message
+from canvas.drivers.ports.codec import MessageCodec
+from canvas.errors import RunLost
+from canvas.model.message import Delivery
 from canvas.model.workflow_run import RUN_HEADER, NodeRef
+from canvas.wire.run_compression import NODES_PER_CHUNK
 from canvas.workflows.store import RunStore
 
 _OUTS = 64
 """Nodes after one node that are read, at most."""
 _HEADER = RUN_HEADER.encode()
-
-
-class Decoder(Protocol):
-    """Decodes messages, and keeps those that it is given for their turn."""
-
-    def decode(self, payload: bytes) -> Message: ...
-    def keep(self, payload: bytes, message: Message) -> None: ...
+_PLACE = re.compile(rb'"%b": ?\["([ -!#-\[\]-~]+)", ?(\d{1,9}), ?(\d{1,9})[],]' % _HEADER)
+"""The header as JSON that needs no decoding; a text that only looks like it has unneeded nodes read."""
 
 
 def prefetch_nodes(runs: RunStore, place: NodeRef) -> None:
@@ -28,18 +25,19 @@ def prefetch_nodes(runs: RunStore, place: NodeRef) -> None:
             runs.node(place.run, place.attempt, out.node)
 
 
-def read_nodes_ahead(runs: RunStore, decoder: Decoder, deliveries: Sequence[Delivery]) -> None:
-    """Read the nodes whose messages were leased together, in one call for several runs. A message that cannot be
-    decoded is reported when its turn comes."""
-    places: list[NodeRef] = []
-    for delivery in deliveries:
-        if _HEADER not in delivery.payload:
-            continue
-        with suppress(WireError, InvalidTaskError):
-            message = decoder.decode(delivery.payload)
-            decoder.keep(delivery.payload, message)
-            place = NodeRef.of(message.headers.get(RUN_HEADER))
-            if place is not None:
-                places.append(place)
+def read_nodes_ahead(runs: RunStore, codec: MessageCodec, deliveries: Sequence[Delivery]) -> None:
+    """Read the nodes whose messages were leased together, in one call for several runs. The messages are not decoded:
+    as long as they wait for their turn, no objects stand for them."""
+    places = [place for one in deliveries if _HEADER in one.payload and (place := _place(one.payload, codec))]
     if len(places) > 1:
-        runs.read_ahead(places)
+        runs.read_ahead({(run.decode(), int(attempt), chunk) for run, attempt, chunk in set(places)})
+
+
+def _place(payload: bytes, codec: MessageCodec) -> tuple[bytes, bytes, int] | None:
+    """Run, attempt and chunk of the node that a message is for; ``None`` if its header says none."""
+    found = _PLACE.search(payload)
+    if found is not None:
+        run, attempt, number = found.groups()
+        return run, attempt, int(number) // NODES_PER_CHUNK
+    place = NodeRef.of(codec.headers_of(payload).get(RUN_HEADER))
+    return None if place is None else (place.run.encode(), b"%d" % place.attempt, place.node // NODES_PER_CHUNK)
