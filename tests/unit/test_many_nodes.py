@@ -3,7 +3,11 @@
 import pytest
 
 from canvas import Workflow
+from canvas.drivers.ports.values import Lease
 from canvas.signals import before_task_publish
+from canvas.workflows.run import Run
+from canvas.workflows.start import StartOptions, prepared
+from canvas.workflows.steps.attempt import FIRST
 
 
 class Counted(dict):
@@ -29,6 +33,17 @@ def test_names_of_nodes_of_one_task_are_found_with_few_looks(app, task):
     assert [entry.name for entry in flow.entries[:3]] == ["node", "node-2", "node-3"]
     assert flow.entries[-1].name == "node-500"
     assert Counted.looks <= 4 * 500
+
+
+def test_the_first_nodes_are_sent_before_the_messages_of_all_are_made(app, task):
+    flow = Workflow("wide", app)
+    for number in range(2 * FIRST + 1):
+        flow.add(task.s(number))
+    about, nodes = prepared(flow, app, StartOptions())
+    first = Run(app, "run", about, 0, nodes).first_settlement()
+    assert len(first.publishes) == FIRST
+    flow.apply_async()
+    assert len(app.driver.broker.lease(Lease("w", ("celery",), 1_000))) == 2 * FIRST + 1
 
 
 def test_a_name_that_was_given_is_passed_over(app, task):

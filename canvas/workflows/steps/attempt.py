@@ -24,6 +24,9 @@ from canvas.workflows.store import RunStore
 
 AT_ONCE = 500
 """The most nodes or items that one settlement starts."""
+FIRST = 128
+"""The most nodes that the first settlement of a run starts. Workers run these while the client makes the other
+messages."""
 
 
 class Attempt(ABC):

@@ -22,7 +22,7 @@ from canvas.producer.send_errors import problem_of
 from canvas.telemetry import emit
 from canvas.text import safe_repr
 from canvas.workflows.services import WorkflowServices
-from canvas.workflows.steps.attempt import run_limit, upstream_failure
+from canvas.workflows.steps.attempt import FIRST, run_limit, upstream_failure
 from canvas.workflows.steps.child_runs import (
     ChildRun,
     InnerWorkflow,
@@ -63,6 +63,8 @@ class RunEngine(NodeAttempt):
     def begin(self, timeout: float | None) -> None:
         """Start the attempt, to be cancelled after ``timeout`` seconds."""
         self._begins = True
+        if len(self._node(0).outs) > FIRST:
+            self._left = FIRST
         self._record_run(Record(self._run, states.STARTED, None, None, []))
         if self._attempt:
             self._follow_attempts()
