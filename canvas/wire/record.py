@@ -35,6 +35,12 @@ def encode(
 
     Raises EncodeError for a result that the serializer cannot write, or that is nested too deep to be read again.
     """
+    plain = record.status == states.SUCCESS and serializer == "json" and not (compress or only_set_fields)
+    if plain and record.date_done and record.children is not None and not (record.extra or record.traceback):
+        return encode_success(
+            record.task_id, record.result, record.children, record.date_done, record.group_id, record.parent_id,
+            max_depth,
+        )  # fmt: skip
     result = in_tuple_form(record.result, serializer)
     if record.status in states.EXCEPTION_STATES and isinstance(result, BaseException):
         result = encode_exception(result, serializer, max_depth)

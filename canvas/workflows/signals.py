@@ -4,13 +4,13 @@ from collections.abc import Callable, Sequence
 from contextvars import Context, copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
-from uuid import uuid4
 
 from canvas.caller_warnings import warn_caller
 from canvas.config.settings import nearest
 from canvas.drivers.ports.settler import PartlySettled
 from canvas.errors import CompositionError, OperationalError, RefusedError
 from canvas.model import states
+from canvas.model.ids import new_id
 from canvas.model.settlement import MailboxStep, Settlement, SettleResult, SpeculativeDispatch
 from canvas.model.workflow_run import NodeRef, task_id_of
 from canvas.task.payload_schema import checked_payload
@@ -58,7 +58,7 @@ def signal_to(run: "RunResults", name: str, payload: Any, key: str | None) -> Si
         payload = payload if schema is None else checked_payload(node.name, schema, payload)
     part = app.backend.encode_part(str(_FROM_SIGNAL), states.SUCCESS, payload)
     value = app.signer.seal(mail_of(run.id, mailbox), part)
-    step = MailboxStep(run.id, mailbox, "offer", f"signal {key or uuid4()}", value)
+    step = MailboxStep(run.id, mailbox, "offer", f"signal {key or new_id()}", value)
     return Signal(run, name, waits, step, copy_context())
 
 

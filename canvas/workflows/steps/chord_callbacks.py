@@ -103,8 +103,9 @@ def step_after_wait(
     outbox = Outbox(app)
     engine = RunEngine(app, runs, outbox, place.run, place.attempt, parent)
     ready = engine.woken_marker(place.node, "value", mailbox, value)
+    step = ["woken", place.node, "value", mailbox]
     try:
-        end = join_end(app, runs, outbox, ready, decoded_callback(app, ready))
+        end = join_end(app, runs, outbox, ready, {"run": place[:2], "step": step, "parent_id": parent})
     except Exception:  # noqa: BLE001 - it is met again, and reported, when the step is taken
         return []
     if outbox.mail or outbox.runs or outbox.chord_starts or outbox.deferrals:
