@@ -108,7 +108,7 @@ class Backend:
         """Seconds for which a chord is kept while it waits for parts; 0: without an end."""
         return alive_for(self.chord_expires)
 
-    @property
+    @cached_property
     def run_lives(self) -> int:
         """Seconds for which a workflow's run that has not ended is kept, with the records of its nodes; 0: without an
         end."""

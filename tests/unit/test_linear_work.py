@@ -34,7 +34,7 @@ def test_function_calls_of_a_node():
     while leased := here._broker.lease(Lease("steps", ("here",), 1)):
         assert here._settler.settle([here.count(lambda: here._pipeline.run(leased[0]))]).verdicts[0].held
     assert len(here.calls) == 20
-    assert min(here.calls) <= 114, f"{min(here.calls)} function calls from a node's message to its settlement"
+    assert min(here.calls) <= 111, f"{min(here.calls)} function calls from a node's message to its settlement"
 
 
 def chords_as_bodies(n, header=None, body=None):

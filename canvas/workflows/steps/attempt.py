@@ -189,6 +189,7 @@ class StepForm:
         """``group``: the chord that stands for the step."""
         self._app = app
         self._group = group
+        self._signs = app.signer.signs
         # The timeout of a run, which may be any number, stands in its first step.
         dumps = typed_json.dumps if step[0] == "start" else typed_json.dumps_known
         self._start = dumps({"run": attempt, "step": step})[:-1]
@@ -196,17 +197,17 @@ class StepForm:
     def part(self, slot: int, end: tuple[str, Any], size: int, parent: str | None) -> Part:
         """The input ``slot``, with the state and the value of its ``end``, as one of ``size`` parts. ``parent``: the id
         of the task that returns the part. Raises EncodeError."""
-        app, group, name = self._app, self._group, str(slot)
-        payload = app.backend.encode_part(name, *end)
-        if app.signer.signs:
-            payload = app.signer.seal(part_of(group), payload)
-        return Part(group, name, slot, payload, self.sealed(parent), app.backend.run_lives, size)
+        backend, group, name = self._app.backend, self._group, str(slot)
+        payload = backend.encode_part(name, *end)
+        if self._signs:
+            payload = self._app.signer.seal(part_of(group), payload)
+        return Part(group, name, slot, payload, self.sealed(parent), backend.run_lives, size)
 
     def sealed(self, parent: str | None) -> bytes:
         """The step as each part carries it."""
         around = b"}" if parent is None else b',"parent_id":%b}' % typed_json.dumps_known(parent)
-        signer, written = self._app.signer, self._start + around
-        return signer.seal(end_of(self._group), written) if signer.signs else written
+        written = self._start + around
+        return self._app.signer.seal(end_of(self._group), written) if self._signs else written
 
 
 def by_policy(node: RunNode, state: str, value: Any) -> tuple[str, Any]:
