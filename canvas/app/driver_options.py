@@ -1,6 +1,6 @@
 """The options that an app's settings give to its driver."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from canvas.config.config import Config
@@ -51,18 +51,18 @@ def _amqp_options(conf: Config) -> dict[str, Any]:
 
 
 def result_options(
-    conf: Config, target: "ResultTarget", database_settings: Sequence[str], queue: Callable[[], str]
+    conf: Config, target: "ResultTarget", database_settings: Sequence[str], reply_queue: Mapping[str, Any]
 ) -> dict[str, Any]:
     """The options of the results' ``target``; for Redis those of ``result_backend_transport_options`` come first.
 
-    ``database_settings``: the settings of a store in SQL. ``queue`` names the queue for ``rpc://`` results of this
-    process.
+    ``database_settings``: the settings of a store in SQL. ``reply_queue``: the fields of RpcOptions about the queue of
+    this process.
     """
     url = target.url or ""
     if target.is_rpc:
         codec = named(conf.result_serializer)
         return {
-            "queue": queue, "content_type": codec.content_type, "content_encoding": codec.content_encoding,
+            **reply_queue, "content_type": codec.content_type, "content_encoding": codec.content_encoding,
             "persistent": bool(conf.result_persistent), "expires": whole_seconds(conf.result_expires) or None,
         }  # fmt: skip
     if url.startswith(_REDIS_URLS):

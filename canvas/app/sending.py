@@ -98,6 +98,11 @@ class SendingApp(TaskDefinitions):
                 self._process_oid = (os.getpid(), ids.new_id())
             return self._process_oid[1]
 
+    @property
+    def reply_queue(self) -> dict[str, Any]:
+        """The fields of RpcOptions about that queue: its name, and whether this process has named it."""
+        return {"queue": lambda: self.process_oid, "named": lambda: self._process_oid[0] == os.getpid()}
+
     new_id = staticmethod(ids.new_id)
 
     def exec_options(self, name: str) -> Mapping[str, Any]:

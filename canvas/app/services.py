@@ -64,7 +64,7 @@ class ConnectedApp(ConfiguredApp, Protocol):
     """The parts of an app that its driver needs."""
 
     @property
-    def process_oid(self) -> str: ...
+    def reply_queue(self) -> Mapping[str, Any]: ...
 
     @property
     def result_target(self) -> "ResultTarget": ...
@@ -191,7 +191,7 @@ def make_driver(app: ConnectedApp) -> "Driver":
     url = broker_address(conf)
     return open_driver(
         url, target.url, broker_options=broker_options(conf, url),
-        result_options=result_options(conf, target, _DATABASE_SETTINGS, lambda: app.process_oid),
+        result_options=result_options(conf, target, _DATABASE_SETTINGS, app.reply_queue),
         state_url=conf.canvas_state, state_options=state_options(conf, _DATABASE_SETTINGS),
         broker_shards=checked_shards(conf), store=target.store,
     )  # fmt: skip

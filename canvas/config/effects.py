@@ -67,8 +67,8 @@ EFFECTS: Final[dict[str, str]] = {
     "redis_socket_connect_timeout": "Limits the seconds in which a connection to the result backend must open.",
     "redis_socket_keepalive": "Turns on TCP keepalive for the result backend.",
     "result_backend": "Names the store of results: a Redis URL, `db+postgresql://…`, `db+mysql://…`, "
-    "`db+sqlite:///…`, `django-db`, `cache+memcached://…`, `django-cache`, `file:///path`, `memory://`, or a "
-    "class, `module:Class`; with RabbitMQ also `rpc://`. Without one, results cannot be read and chords are "
+    "`db+sqlite:///…`, `django-db`, `cache+memcached://…`, `django-cache`, `file:///path`, `memory://`, `rpc://`, "
+    "or a class, `module:Class`. Without one, results cannot be read and chords are "
     "refused.",
     "result_persistent": "Lets `rpc://` results outlive a restart of RabbitMQ.",
     "result_compression": "Selects how results are compressed: `gzip`, `bzip2`, `lzma`, `brotli`, `zstd`.",

@@ -74,6 +74,11 @@ def open_driver(
             from canvas.drivers.redis import open_redis
 
         return open_redis(broker_url, str(result_url), broker_options=broker_options, result_options=result_options)
+    if scheme in _REDIS and result_scheme == "rpc" and store is None:
+        with gc_paused():
+            from canvas.drivers.redis import open_with_replies
+
+        return open_with_replies(broker_url, broker_options, result_options)
     if scheme in _AMQP:
         state = state_url, state_options or {}
         return _open_amqp(broker_url, broker_options, result_url, result_options, *state, store)
@@ -193,7 +198,7 @@ def _remedy(scheme: str, url: str, known: list[str]) -> str:
     if "://" not in url:
         return f": write redis://{masked_url(url)}/0" if ":" in url or url.isalnum() else ""
     if scheme == "rpc":
-        return ": it needs RabbitMQ as the broker. Set broker_url to an amqp:// URL, or result_backend to another one"
+        return ": it needs one Redis server, or RabbitMQ, as the broker. Set result_backend to another URL"
     if scheme in _ELSEWHERE or scheme.partition("+")[0] in _ELSEWHERE:
         return (
             ": canvas keeps messages in Redis or RabbitMQ, and results in Redis, in SQL (db+postgresql://, "

@@ -35,8 +35,8 @@ ANY_APPS: dict[str, int] = {}
 THREADS = {
     "canvas.beat.scheduler_classes.service": 1,
     "canvas.cli.demo.page": 1,
-    "canvas.drivers.amqp.rpc.reader": 1,
     "canvas.drivers.redis.partitions.away": 1,
+    "canvas.drivers.rpc.reader": 1,
     "canvas.drivers.sql.connections.announcements": 1,
     "canvas.execution.background": 1,
     "canvas.testing.worker": 1,

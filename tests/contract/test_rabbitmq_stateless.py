@@ -6,12 +6,12 @@ import time
 import amqp
 import pytest
 
-from canvas import Canvas, chord, group
+from canvas import Canvas
 from canvas.drivers import open_driver
 from canvas.drivers.amqp.local.shared_value import SharedDict
 from canvas.drivers.amqp.url import parse
 from canvas.drivers.ports.values import Lease
-from canvas.errors import ConfigurationError, NoResultBackend
+from canvas.errors import ConfigurationError
 from canvas.model.message import Publish
 from canvas.model.queue import Queue
 from canvas.model.settlement import DelayedPublish, ResultWrite, Settlement
@@ -153,26 +153,6 @@ def test_features_that_need_shared_state_are_refused_by_name(vhost, feature):
     with pytest.raises(ConfigurationError, match=r"of limited needs state .* set canvas_state"):
         check_limits(app)
     app.close()
-
-
-def test_what_rpc_results_cannot_do_is_refused_by_name(vhost):
-    app = Canvas("rpc", broker=vhost, backend="rpc://")
-    add = app.task(name="rpc.add")(lambda x, y=1: x + y)
-    with pytest.raises(NoResultBackend, match="this process has sent none"):
-        _ = app.AsyncResult("somewhere").state
-    with pytest.raises(NoResultBackend, match=r"a chord needs .* \(rpc:// counts none\)"):
-        chord([add.s(1), add.s(2)], add.s(3)).delay()
-    with pytest.raises(NoResultBackend, match=r"a chord needs .* \(rpc:// counts none\)"):
-        (add.s(1) | chord([add.s(2)], add.s())).delay()
-    sent = group(add.s(1), add.s(2)).delay()
-    with pytest.raises(NoResultBackend, match="keep no GroupResult"):
-        sent.save()
-    app.close()
-
-
-def test_rpc_needs_rabbitmq():
-    with pytest.raises(ConfigurationError, match="needs RabbitMQ as the broker"):
-        open_driver("redis://", "rpc://")
 
 
 def test_a_reply_to_a_client_that_is_gone_makes_no_queue(vhost, driver, channel):

@@ -1,4 +1,5 @@
-"""``rpc://`` results of canvas and real Celery 5.7, in all pairings, without a state server and with one."""
+"""``rpc://`` results of canvas and real Celery 5.7, in all pairings, by RabbitMQ, without a state server and with one,
+and by Redis."""
 
 import asyncio
 import time
@@ -9,11 +10,13 @@ import canvas
 from canvas.testing.contract import eventually
 from tests.interop.conftest import PAIRINGS, Pair
 from tests.support.apps import make
+from tests.support.ledger import Bench
 from tests.support.processes import WorkerProcess
 from tests.support.rabbit_bench import RabbitBench
 from tests.support.shapes import Shapes
 
 OURS = [pairing for pairing in PAIRINGS if "canvas" in pairing]
+BROKERS = ["rabbitmq", "redis"]
 
 
 class RpcBench(RabbitBench):
@@ -23,10 +26,27 @@ class RpcBench(RabbitBench):
         return self.url, "rpc://", self._ledger
 
 
+class RpcOnRedis(Bench):
+    """The same, with messages in Redis."""
+
+    def urls(self):
+        return self.server.url(0), "rpc://", self.server.url(2)
+
+
+def bench_of(request, server, broker):
+    if broker == "redis":
+        return RpcOnRedis(server)
+    return RpcBench(server, request.getfixturevalue("rabbitmq").url())
+
+
+@pytest.fixture(scope="module", params=BROKERS)
+def bench(request, own_server):
+    return bench_of(request, own_server, request.param)
+
+
 @pytest.fixture(scope="module", params=OURS, ids=lambda p: f"{p[0]}-client-{p[1]}-worker")
-def pair(request, own_server, rabbitmq):
+def pair(request, bench):
     client, worker = request.param
-    bench = RpcBench(own_server, rabbitmq.url())
     broker, backend, ledger = bench.urls()
     with WorkerProcess(worker, broker, backend, "-P", "threads", "-c", "4", "-n", "one@here", ledger=ledger):
         app = make(client, broker, backend, ledger=ledger)
@@ -68,11 +88,11 @@ def test_results_are_awaited(pair):
     assert asyncio.run(main()) == [1, 2, 3, 4, 5]
 
 
-def test_prefork_and_a_state_server(own_server, rabbitmq):
-    bench = RpcBench(own_server, rabbitmq.url())
+def test_prefork_and_a_state_server(bench):
     broker, backend, ledger = bench.urls()
+    state = bench.server.url(3)
     with (
-        WorkerProcess("canvas", broker, backend, "-P", "prefork", "-c", "2", ledger=ledger, state=own_server.url(3)),
+        WorkerProcess("canvas", broker, backend, "-P", "prefork", "-c", "2", ledger=ledger, state=state),
         make("canvas", broker, backend, ledger=ledger) as app,
     ):
         shapes = Shapes(canvas, app)
@@ -80,8 +100,7 @@ def test_prefork_and_a_state_server(own_server, rabbitmq):
         assert shapes.s("retried_once", 0.2, "value").apply_async().get(timeout=30) == "value"
 
 
-def test_results_that_came_before_the_first_look_are_read_at_once(own_server, rabbitmq):
-    bench = RpcBench(own_server, rabbitmq.url())
+def test_results_that_came_before_the_first_look_are_read_at_once(bench):
     broker, backend, ledger = bench.urls()
     app = make("canvas", broker, backend, ledger=ledger)
     key = bench.new_key()

@@ -63,6 +63,10 @@ class Proxy:
         for one in sockets:
             _reset(one)
 
+    def lead_to(self, port):
+        """Connect to another port from now on."""
+        self._target = port
+
     def silence(self):
         """Let nothing more through on the connections that are open, which stay open; new ones work."""
         with self._lock:

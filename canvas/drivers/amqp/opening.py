@@ -9,14 +9,16 @@ from canvas.drivers.amqp.local.settler import LocalSettler
 from canvas.drivers.amqp.local.state import LocalMessages, local_state
 from canvas.drivers.amqp.options import AmqpOptions
 from canvas.drivers.amqp.parts import AmqpAdmin, AmqpCoordination, AmqpRecovery, AmqpSchedules
-from canvas.drivers.amqp.rpc.replies import Replies, RpcOptions
-from canvas.drivers.amqp.rpc.results import RpcResults
+from canvas.drivers.amqp.rpc.queue import AmqpReplyQueue
+from canvas.drivers.amqp.rpc.replies import Replies
 from canvas.drivers.amqp.settler import AmqpSettler
 from canvas.drivers.amqp.url import Address
 from canvas.drivers.ports import Driver, StoreParts
 from canvas.drivers.ports.capabilities import BROKER_OF_ALL
 from canvas.drivers.ports.message_state import StateParts
 from canvas.drivers.ports.settler import Settler
+from canvas.drivers.rpc.replies import RpcOptions
+from canvas.drivers.rpc.results import RpcResults
 
 
 def opened(
@@ -29,7 +31,8 @@ def opened(
     replies = None
     if rpc is not None:
         sent = RpcOptions(**rpc)
-        replies, store = Replies(sent), StoreParts(RpcResults(broker, sent), None, None, frozenset())
+        replies = Replies(sent)
+        store = StoreParts(RpcResults(AmqpReplyQueue(broker, sent)), None, None, frozenset())
     results, chords, runs, found = store if store is not None else (None, None, None, frozenset())
     settler: Settler
     if isinstance(kept.messages, LocalMessages):

@@ -15,10 +15,11 @@ from canvas.drivers.amqp.channels.consumer_channel import Held
 from canvas.drivers.amqp.channels.publisher import frames_of
 from canvas.drivers.amqp.channels.session import REJECTED
 from canvas.drivers.amqp.contents import Outgoing
-from canvas.drivers.amqp.rpc.replies import Replies, reply_to_of
+from canvas.drivers.amqp.rpc.replies import Replies
 from canvas.drivers.ports.settler import Settler
 from canvas.drivers.ports.values import Lease, LeaseReply, SettleReply
 from canvas.drivers.retry_policy import Delays
+from canvas.drivers.rpc.replies import reply_to_of
 from canvas.drivers.stored_messages import requeued
 from canvas.drivers.tags import worker_of
 from canvas.errors import EncodeError, OperationalError

@@ -43,6 +43,20 @@ def open_redis(
     return Driver.of(parts, store, settler, "redis", two_step_schedules(parts, store))
 
 
+def open_with_replies(url: str, broker_options: Mapping[str, Any], rpc: Mapping[str, Any]) -> Driver:
+    """A broker whose results are messages; ``rpc``: the fields of RpcOptions."""
+    # Imported late: few apps on Redis have such results.
+    from canvas.drivers.redis.rpc.queue import RedisReplyQueue
+    from canvas.drivers.redis.rpc.settler import RpcSettler
+    from canvas.drivers.rpc.replies import RpcOptions
+    from canvas.drivers.rpc.results import RpcResults
+
+    broker = RedisBroker(RedisClient(parse(url, broker_options)), broker_options)
+    queue = RedisReplyQueue(broker, RpcOptions(**rpc))
+    store = StoreParts(RpcResults(queue), None, None, frozenset())
+    return Driver.of(_parts(broker), store, RpcSettler(broker, queue), "redis")
+
+
 def open_state(url: str, options: Mapping[str, Any], store: StoreParts | None) -> StateParts:
     """The state of messages that another broker carries, at a Redis URL; ``store``: where the results are."""
     # Imported late: only apps whose broker is not Redis need it.

@@ -12,10 +12,11 @@ from canvas.drivers.amqp.channels.publisher import Publication, frames_of
 from canvas.drivers.amqp.channels.session import REJECTED, Session
 from canvas.drivers.amqp.local.dead_letters import dead_letter
 from canvas.drivers.amqp.local.state import LocalMessages
-from canvas.drivers.amqp.rpc.replies import Replies, reply_to_of
+from canvas.drivers.amqp.rpc.replies import Replies
 from canvas.drivers.ports.capabilities import missing
 from canvas.drivers.ports.values import Lease, LeaseReply, SettleReply
 from canvas.drivers.retry_policy import Delays
+from canvas.drivers.rpc.replies import reply_to_of
 from canvas.drivers.stored_messages import requeued
 from canvas.drivers.tags import worker_of
 from canvas.errors import EncodeError, OperationalError

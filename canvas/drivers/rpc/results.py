@@ -3,20 +3,16 @@
 import atexit
 import os
 import threading
-import time
 import weakref
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, suppress
-from typing import NoReturn
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from typing import NoReturn, Protocol
 
-from canvas.drivers.amqp.broker import AmqpBroker
-from canvas.drivers.amqp.protocol.frames import Delivered
-from canvas.drivers.amqp.rpc.reader import ReplyReader
-from canvas.drivers.amqp.rpc.replies import Replies, RpcOptions
 from canvas.drivers.memory.records import MemoryRecords
 from canvas.drivers.memory.results import MemoryResults
 from canvas.drivers.ports.results import AsyncWatch, Watch
-from canvas.errors import BrokerError, NoResultBackend
+from canvas.drivers.rpc.reader import ReplyReader
+from canvas.errors import NoResultBackend
 from canvas.forks import in_forks
 from canvas.model.settlement import ResultWrite
 from canvas.wire.record import says_success
@@ -26,6 +22,31 @@ _FORGETS_EVERY = 1000
 """Results after which those that have expired are dropped."""
 
 
+class ReplyQueue(Protocol):
+    """The queue of this process for results, in a broker."""
+
+    expires: int | None
+    """Seconds for which a result is kept; ``None``: without an end."""
+    answer_within: float
+    """Seconds in which the broker answers."""
+
+    @property
+    def named(self) -> bool:
+        """Whether a task that this process sent may send its result to it."""
+
+    def begin(self) -> None:
+        """Start anew, as a new or a forked process does."""
+
+    def reader(self, keep: Callable[[object, bytes], None]) -> ReplyReader:
+        """The reader, not yet started. ``keep`` takes the task id and the record of each message."""
+
+    def publish(self, stores: Sequence[ResultWrite]) -> None:
+        """Send records to the queues that they name; others are dropped."""
+
+    def delete(self) -> None:
+        """Delete the queue, if it exists."""
+
+
 class RpcResults:
     """The ResultStore of ``canvas.drivers.ports``, as far as this process sends the tasks."""
 
@@ -33,59 +54,37 @@ class RpcResults:
     shared = False
     serializer = None
 
-    def __init__(self, broker: AmqpBroker, options: RpcOptions) -> None:
-        self._broker = broker
-        self._options = options
-        self._replies = Replies(options)
-        self._lock = threading.Lock()
+    def __init__(self, queue: ReplyQueue) -> None:
+        self._queue = queue
         self._begin()
-        broker.before_publishing = self.declare
         in_forks(self._begin)
         atexit.register(_close, weakref.ref(self), os.getpid())
 
     def _begin(self) -> None:
-        """Start without a queue, as a new or a forked process does."""
         self._lock = threading.Lock()
         self._records = MemoryRecords()
         self._kept = MemoryResults(self._records)
         self._reader: ReplyReader | None = None
-        self._declared = 0.0
         self._count = 0
-
-    def declare(self) -> None:
-        """Make the queue for the results of this process, before its first task is sent. Raises OperationalError."""
-        expires = self._options.expires
-        if self._declared and (not expires or time.monotonic() - self._declared < expires / 2):
-            return
-        self._make()
-
-    def _make(self) -> int:
-        """Make the queue. Returns how many results are in it."""
-        name, arguments = self._options.queue(), self._options.arguments()
-        found = self._broker.topology.call(
-            lambda channel: channel.queue_declare(name, durable=True, auto_delete=False, arguments=arguments)
-        )
-        self._declared = time.monotonic()
-        return int(found.message_count)
+        self._queue.begin()
 
     def _reading(self) -> MemoryResults:
         """The results that have come, once those that were in the queue have been read."""
-        if not self._declared:
+        if not self._queue.named:
             raise NoResultBackend(
                 "rpc:// results go to the process that sent the task, and this process has sent none: get the result "
                 f"there, or {_CURE}"
             )
         with self._lock:
             if self._reader is None:
-                reader = ReplyReader(lambda: self._broker.link(heartbeat=True), self._make, self._keep)
-                self._reader = reader.start(self._options.queue())
-        self._reader.wait_until_ready(self._broker.options.answer_within)
+                self._reader = self._queue.reader(self._keep).start()
+            reader = self._reader
+        reader.wait_until_ready(self._queue.answer_within)
         return self._kept
 
-    def _keep(self, message: Delivered) -> None:
-        task_id, payload = message.content.properties.get("correlation_id"), message.content.body
+    def _keep(self, task_id: object, payload: bytes) -> None:
         if isinstance(task_id, str):
-            self._kept.store([ResultWrite(task_id, payload, self._options.expires, says_success(payload))])
+            self._kept.store([ResultWrite(task_id, payload, self._queue.expires, says_success(payload))])
             self._count += 1
             if self._count % _FORGETS_EVERY == 0:
                 with self._records.lock:
@@ -113,7 +112,7 @@ class RpcResults:
 
     def store(self, stores: Sequence[ResultWrite]) -> None:
         """Send records to the queues that they name; others are dropped."""
-        self._broker.publisher.publish(self._replies.publications(stores))
+        self._queue.publish(stores)
 
     def forget(self, task_ids: Sequence[str]) -> None:
         self._kept.forget(task_ids)
@@ -143,13 +142,9 @@ class RpcResults:
         """Delete the queue."""
         with self._lock:
             reader, self._reader = self._reader, None
-            declared, self._declared = self._declared, 0.0
         if reader is not None:
             reader.close()
-        if declared:
-            with suppress(BrokerError):  # RabbitMQ deletes it when it has not been used for long
-                self._broker.topology.call(lambda channel: channel.queue_delete(self._options.queue()))
-            self._broker.topology.close()
+        self._queue.delete()
 
 
 def _close(reference: "weakref.ref[RpcResults]", pid: int) -> None:
