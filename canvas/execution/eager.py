@@ -168,7 +168,7 @@ class EagerRun:
             result = self._failed_body(body, failed, nested, options.get("task_id"))
         # The result of a chord that is applied alone has the header as parent, whatever its body is.
         if members or alone:
-            (result if alone else _root(result)).parent = _unwrap_single(header)
+            (result if alone else _root(result)).parent = _unwrap_single(header) if alone else header
         return result
 
     def _failed_body(self, body: Signature[Any], failed: Any, nested: bool, body_id: str | None) -> Any:

@@ -99,7 +99,10 @@ class CeleryEmitter:
 
     def _member(self, member: Member) -> Wire:
         units = units_from(member.head)
-        return self._signature(units[0]) if len(units) == 1 else self._chain(units, member.options)
+        if len(units) > 1:
+            return self._chain(units, member.options)
+        sig, before = self._signature(units[0]), units[0].empty_header
+        return sig if before is None or sig["subtask_type"] != "group" else _after_nothing(before, sig)
 
     def _chain(self, units: list[Unit], options: dict[str, Any]) -> Wire:
         """A chain in wire form. A Celery worker links a chain's errbacks to its steps, and would link them twice to the
@@ -204,6 +207,13 @@ class CeleryEmitter:
         if fork.results is None:
             fork.results = [self._results(one.head.line or units_from(one.head)) for one in fork.members]
         return fork.results
+
+
+def _after_nothing(header_id: str, body: Wire) -> Wire:
+    """A group that is the body of a chord without header: as a group, it would dissolve into the one around."""
+    header = signature_dict("celery.group", (), {"tasks": []}, {"task_id": header_id}, "group", False)
+    kwargs = {"kwargs": {}, "header": header, "body": body}
+    return signature_dict("celery.chord", (), kwargs, {"task_id": header_id}, "chord", False)
 
 
 def _assign_group(body: Wire, group_id: str) -> None:

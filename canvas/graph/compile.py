@@ -62,15 +62,15 @@ def _compiled(sig: Signature[Any], call: PartialCall, rest: list[Any] | None, lo
         return Plan(result=ResultRef(segment.head.id, None, []))
     plan = CeleryEmitter(sig.get("subtask_type") == "chain", rest).emit(segment.head)
     assert plan.result is not None
-    first = _first_sent(plan.result)
+    head = _first(plan.result)
+    first = _as_sent(head)
     if plan.calls:
         plan.trail = first
     # The result of applying a chord has the header as parent, whatever its body is (semantics.md C2, R8).
     if segment.kind == "group":
         plan.result = first
     elif segment.kind == "chord":
-        empty = first.parent is not None and first.parent.members == []
-        plan.result = replace(plan.result, parent=first.parent if empty else first)
+        plan.result = replace(plan.result, parent=first if segment.head.empty_header is None else head.parent)
     return plan
 
 
@@ -87,11 +87,16 @@ def graph_of(sig: Signature[Any], new_id: Callable[[], str]) -> "Graph":
     return digraph(lowering.nodes)
 
 
-def _first_sent(result: ResultRef) -> ResultRef:
-    """The task or group that starts the run: its sender counts it among its children (semantics.md R9)."""
+def _first(result: ResultRef) -> ResultRef:
+    """The task or group that starts the run; before it there may be a header of nothing."""
     head = result
     while head.parent is not None and (head.parent.parent is not None or head.parent.members != []):
         head = head.parent
+    return head
+
+
+def _as_sent(head: ResultRef) -> ResultRef:
+    """The result that the sender of a run counts among its children; ``head`` starts the run (semantics.md R9)."""
     if head.members is not None and len(head.members) == 1 and head.members[0].members is not None:
         # A group of one that ends in a group has that group's result (semantics.md G12).
         return head.members[0]

@@ -138,6 +138,40 @@ def test_what_follows_a_chord_that_ends_in_a_group_of_one(pairs, body, header):
         compare_eager(pairs, tree, {"args": ["first"]})
 
 
+HEADLESS = [Chord([], Group([Leaf()])), Chord([], Group([Leaf(), Leaf()])), Chord([], Group([Chain([Leaf(), Leaf()])]))]
+
+
+@pytest.mark.parametrize("member", HEADLESS, ids=["one task", "two tasks", "chain"])
+def test_a_chord_without_a_header_that_ends_in_a_group(pairs, member):
+    """Alone in a header, its group is the parent of the result, and not the header of nothing. Sent by a later step, it
+    stays one member, with one value."""
+    for tree in (
+        Chord([member], Spread("map", 1)),
+        Chord([member], Group([Leaf()])),
+        Chord([], Chord([member], Leaf())),
+        Chain([Leaf(), Chord([member], Chain([Leaf(), Leaf()]))]),
+        Chain([Leaf(), Group([member, Leaf()]), Leaf()]),
+        Chord([Leaf()], Chord([member, Leaf()], Leaf())),
+        Chord([Leaf()], Group([member, Leaf()])),
+        Chord([Chain([Leaf(), Chord([member, Leaf()], Leaf())]), Leaf()], Leaf()),
+    ):
+        compare(pairs, tree, {})
+        compare_eager(pairs, tree, {})
+
+
+@pytest.mark.parametrize("beside", [[], [Leaf()]], ids=["alone", "beside a task"])
+def test_a_group_that_a_member_without_a_header_ends_in_is_one_child(pairs, beside):
+    """A worker of Celery notes it twice, whoever sends it: by itself, and as or in the group around."""
+    tree = Chain([Leaf(), Chord([HEADLESS[1], *beside], Leaf())])
+    for pair in pairs:
+        number(tree)
+        run = uuid.uuid4().hex
+        write(tree, pair, run).apply_async()
+        ids = {note["tag"]: note["id"] for note in settled(pair, run, len(leaves(tree)))}
+        noted = json.dumps(pair.record(ids["0"])["children"]).count(ids["1"])
+        assert noted == (2 if pair.worker == "celery" else 1)
+
+
 FAILING = [Leaf(), Leaf(fails=True, errback=True), Leaf(errback=True)]
 
 

@@ -26,7 +26,39 @@ SHAPES = {
     "a chord, a group and a task": lambda c, x, empty: c.chain(
         c.chord([x.s()], x.s()), c.group(x.s(), x.s()), x.s()
     ),
+    "a header of an empty chord": lambda c, x, empty: c.chord([empty()], x.s()),
+    "a header of two empty chords": lambda c, x, empty: c.chord([empty(), empty()], x.s()),
+    "a header of an empty chord that ends in a group": lambda c, x, empty: c.chord([headless(c, x)], x.s()),
+    "a header of an empty chord that ends in a group, and a task": lambda c, x, empty: c.chord(
+        [headless(c, x), x.s()], x.s()
+    ),
+    "a header of a group of an empty chord that ends in a group": lambda c, x, empty: c.chord(
+        [c.group(headless(c, x))], x.s()
+    ),
+    "a header of a chain of an empty chord that ends in a group": lambda c, x, empty: c.chord(
+        [c.chain(x.s(), headless(c, x))], x.s()
+    ),
+    "a header of a chord whose header is an empty chord that ends in a group": lambda c, x, empty: c.chord(
+        [c.chord([headless(c, x)], c.group(x.s(), x.s()))], x.s()
+    ),
+    "an iterator as header": lambda c, x, empty: c.chord((one for one in [headless(c, x)]), x.s()),
+    "a group of an empty chord that ends in a group": lambda c, x, empty: c.group(headless(c, x)),
+    "an empty chord whose body is a group of one": lambda c, x, empty: c.chord([], c.group(headless(c, x))),
+    "an empty chord whose body is a chord": lambda c, x, empty: c.chord([], c.chord([x.s()], x.s())),
+    "an empty chord whose body has a header of an empty chord": lambda c, x, empty: c.chord(
+        [], c.chord([headless(c, x)], x.s())
+    ),
+    "an empty chord whose body is an empty chord": lambda c, x, empty: c.chord([], empty()),
+    "a body that is an empty chord": lambda c, x, empty: c.chord([x.s()], empty()),
+    "a body that is an empty chord that ends in a group": lambda c, x, empty: c.chord([x.s()], headless(c, x)),
+    "a task, then a header of an empty chord that ends in a group": lambda c, x, empty: c.chain(
+        x.s(), c.chord([headless(c, x)], x.s())
+    ),
 }  # fmt: skip
+
+
+def headless(library, task):
+    return library.chord([], library.group(task.s(), task.s()))
 
 
 def parents(library, app, make):
