@@ -128,6 +128,23 @@ def front(bench, tmp_path):
         yield front
 
 
+def test_results_by_messages_need_the_rights_that_the_page_adds(guarded):
+    bench, urls, ledger = guarded
+    admin = bench.server.client()
+    added = rules("rpc", bench.server)
+    admin.execute_command("ACL", "SETUSER", "sender", *added)
+    admin.execute_command("ACL", "SETUSER", "worker", added[0].lstrip("("))
+    admin.acl_log_reset()
+    with WorkerProcess("canvas", urls["worker"][0], "rpc://", "-P", "threads", "-c", "2", ledger=ledger):
+        app = make("canvas", urls["sender"][0], "rpc://", ledger=ledger)
+        add = task(app, "add")
+        assert group(add.s(n, n) for n in range(9)).apply_async().get(timeout=30) == [2 * n for n in range(9)]
+        app.close()
+    assert admin.acl_log() == []
+    with pytest.raises(redis.exceptions.NoPermissionError):
+        redis.Redis.from_url(urls["sender"][0]).lrange("celery", 0, -1)
+
+
 def test_clients_and_workers_of_both_kinds_meet_over_tls(bench, app, front):
     urls = front.url(0), front.url(1)
     clients = [make(library, *urls) for library in ("canvas", "celery")]
