@@ -282,7 +282,6 @@ class TaskDefinitions(ConfiguredApp):
         check_packages(packages)
         if packages is None and self._django is not None:
             packages = self._django.packages
-
         discover = partial(import_related_modules, packages, related_name)
         if force:
             discover()
@@ -290,11 +289,12 @@ class TaskDefinitions(ConfiguredApp):
             self._discover.append(discover)
 
     def import_task_modules(self) -> None:
-        """Import the modules that ``include``, ``imports`` and ``autodiscover_tasks`` name."""
+        """Import the modules that ``include``, ``imports`` and ``autodiscover_tasks`` name. They may set settings."""
         if self._django is not None:
             self._django.set_up()
         emit("app.importing", app=self)
         import_modules((*(self.conf.include or ()), *(self.conf.imports or ())))
         while self._discover:
             self._discover.pop(0)()
+        self.conf.source_changed()
         self.finalize()

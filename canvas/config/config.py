@@ -91,10 +91,10 @@ class Config(ReadSettings):
                 conf.pin(name, environ[f"CELERY_{name.upper()}"])
         return conf
 
-    def source_changed(self, changed: str) -> None:
+    def source_changed(self, changed: str | None = None) -> None:
         """Take what has changed in the configuration object, except for settings of later sources. ``changed``: a name
-        there. Raises InvalidSetting."""
-        if not is_read(changed, self._namespace_prefix):
+        there, if one alone is known to have changed. Raises InvalidSetting."""
+        if self._source is None or (changed is not None and not is_read(changed, self._namespace_prefix)):
             return
         before, found = self._found, settings_of_object(self._source, self._namespace_prefix)
         self.__dict__["_found"] = found
@@ -235,16 +235,16 @@ class Config(ReadSettings):
         return len(SETTINGS) + len(self._others)
 
     def setdefault(self, name: str, default: Any = None) -> Any:
-        """A setting that was given; ``default``, and so it is from now on, for one that was not."""
-        name = self._named(name)
-        if name not in self._given and (name in SETTINGS or self._find(name) is WRONG):
+        """The value of a name, as of every setting. One without a value gets ``default``."""
+        if self._find(name) is WRONG:
             self._assign(name, default, "setdefault()")
         return self._find(name)
 
     def add_defaults(self, settings: Mapping[str, Any]) -> None:
-        """Set those of ``settings`` that have no value yet."""
+        """Set those of ``settings`` that were not given yet."""
         for name, value in settings.items():
-            self.setdefault(name, value)
+            if not self.value_set_for(name) and (self._named(name) in SETTINGS or self._find(name) is WRONG):
+                self._assign(name, value, "add_defaults()")
 
     def update(self, *sources: Mapping[str, Any] | Iterable[tuple[str, Any]], **settings: Any) -> None:
         """Set many at once, from mappings or pairs."""

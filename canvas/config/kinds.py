@@ -89,6 +89,13 @@ def _number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def _mapping(value: Any) -> Any:
+    """A dict stays the same object: what the program changes in it later takes effect, as with Celery."""
+    if isinstance(value, dict) or value is None:
+        return value
+    return dict(value) if isinstance(value, Mapping) else WRONG
+
+
 def _duration(value: Any) -> Any:
     if isinstance(value, timedelta):
         return value if value >= timedelta() else WRONG
@@ -175,7 +182,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "names": _names,
     "serializers": _serializers,
     "timezone": _timezone,
-    "dict": lambda value: dict(value) if isinstance(value, Mapping) else (None if value is None else WRONG),
+    "dict": _mapping,
     "duration": _duration,
     "unknown": lambda value: value if value in ("dead_letter", "requeue") else WRONG,
     "unknown_in_run": lambda value: value if value in ("wait", "fail") else WRONG,

@@ -170,8 +170,11 @@ def test_settings_are_a_mapping_with_celerys_manners(app):
         _ = conf.no_such
     assert dict(conf.items())["task_default_queue"] == "celery"
     assert len(conf) == len(conf.values()) == len(conf.keys())
-    assert conf.setdefault("task_default_queue", "mine") == "mine"
-    assert conf.setdefault("task_default_queue", "other") == "mine"
+    assert conf.setdefault("task_default_queue", "other") == "celery"
+    assert (conf.setdefault("of_mine", "kept"), conf.setdefault("of_mine", "other")) == ("kept", "kept")
+    conf.add_defaults({"task_default_queue": "mine", "of_mine": "other"})
+    conf.add_defaults({"task_default_queue": "other"})
+    assert conf.of_mine == "kept"
     assert copy.deepcopy(conf).task_default_queue == "mine"
     conf.redis_password = "secret"
     assert "redis_password: '********'" in conf.humanize()
