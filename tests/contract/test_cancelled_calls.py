@@ -14,7 +14,8 @@ MANY = 1_500
 
 @pytest.fixture
 def app(request, own_server, redis_server, tmp_path):
-    own_server.client().flushall()
+    for server in (own_server, redis_server):
+        server.client().flushall()
     broker, more = own_server.url(0), {}
     if request.param == "shards":
         broker, more = None, {"broker_shards": {own_server.url(0): ["celery"], redis_server.url(0): ["*"]}}
