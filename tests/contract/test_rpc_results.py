@@ -120,7 +120,7 @@ def test_a_connection_cut_at_each_call_loses_no_result(redis_url, redis_server):
     following = [next(cuts)]
 
     def on_request(request):
-        if request.words and following[0] and request.words[0].decode().upper() == following[0]:
+        if request.name == following[0]:
             following[0] = next(cuts, "")
             proxy.cut()
 

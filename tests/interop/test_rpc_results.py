@@ -33,15 +33,11 @@ class RpcOnRedis(Bench):
         return self.server.url(0), "rpc://", self.server.url(2)
 
 
-def bench_of(request, server, broker):
-    if broker == "redis":
-        return RpcOnRedis(server)
-    return RpcBench(server, request.getfixturevalue("rabbitmq").url())
-
-
 @pytest.fixture(scope="module", params=BROKERS)
 def bench(request, own_server):
-    return bench_of(request, own_server, request.param)
+    if request.param == "redis":
+        return RpcOnRedis(own_server)
+    return RpcBench(own_server, request.getfixturevalue("rabbitmq").url())
 
 
 @pytest.fixture(scope="module", params=OURS, ids=lambda p: f"{p[0]}-client-{p[1]}-worker")

@@ -19,7 +19,6 @@ from canvas.drivers.amqp.rpc.replies import Replies
 from canvas.drivers.ports.settler import Settler
 from canvas.drivers.ports.values import Lease, LeaseReply, SettleReply
 from canvas.drivers.retry_policy import Delays
-from canvas.drivers.rpc.replies import reply_to_of
 from canvas.drivers.stored_messages import requeued
 from canvas.drivers.tags import worker_of
 from canvas.errors import EncodeError, OperationalError
@@ -115,7 +114,7 @@ class AmqpSettler:
         destinations = self._broker.destinations
         outgoing = destinations.outgoing(publishes, s.deferrals)
         if self._replies is not None and s.stores:
-            outgoing += destinations.checked(self._replies.outgoing(s.stores, reply_to_of(delivery)))
+            outgoing += destinations.checked(self._replies.outgoing(s.stores, delivery))
         written = frames_of(destinations.publications(outgoing))
         kept = s._replace(
             publishes=_into(outbox, outgoing),

@@ -1,6 +1,6 @@
 """The messages that carry results, and the options of the queues that take them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from canvas.drivers.kombu_envelope import ENVELOPE
@@ -29,6 +29,14 @@ class RpcOptions(NamedTuple):
         """AMQP's number for ``persistent``."""
         return 2 if self.persistent else 1
 
+    def addressed(self, stores: Sequence[ResultWrite], delivery: Delivery | None) -> list[tuple[str, ResultWrite]]:
+        """The records that are sent, each after its queue: the one that it names, or that of the sender of
+        ``delivery``."""
+        if not stores:
+            return []
+        reply_to = _reply_to_of(delivery)
+        return [(queue, store) for store in stores if (queue := store.reply_to or reply_to)]
+
     def envelope(self, store: ResultWrite, queue: str) -> bytes:
         """The message of a record, in kombu's envelope."""
         properties = {"correlation_id": store.task_id, "delivery_mode": self.delivery_mode, "priority": 0}
@@ -36,7 +44,7 @@ class RpcOptions(NamedTuple):
         return ENVELOPE.encode(message, "", queue)
 
 
-def reply_to_of(delivery: Delivery | None) -> str:
+def _reply_to_of(delivery: Delivery | None) -> str:
     """The queue in which the sender of a message waits for the result; empty where it does not wait."""
     if delivery is None:
         return ""

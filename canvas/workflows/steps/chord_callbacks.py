@@ -19,6 +19,7 @@ from canvas.wire.signing import end_of, mail_of, part_of
 from canvas.workflows.run_records import outlive
 from canvas.workflows.services import WorkflowServices
 from canvas.workflows.steps.engine import RunEngine, advance_all, end_lost
+from canvas.workflows.steps.waits import woken_step
 from canvas.workflows.store import RunStore
 
 
@@ -103,7 +104,7 @@ def step_after_wait(
     outbox = Outbox(app)
     engine = RunEngine(app, runs, outbox, place.run, place.attempt, parent)
     ready = engine.woken_marker(place.node, "value", mailbox, value)
-    step = ["woken", place.node, "value", mailbox]
+    step = woken_step(place.node, "value", mailbox)
     try:
         end = join_end(app, runs, outbox, ready, {"run": place[:2], "step": step, "parent_id": parent})
     except Exception:  # noqa: BLE001 - it is met again, and reported, when the step is taken

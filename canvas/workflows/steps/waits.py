@@ -59,6 +59,11 @@ def mailbox_of(node: RunNode) -> str:
     return signal_mailbox(str(node.details["signal"])) if node.kind == "wait" else ""
 
 
+def woken_step(number: int, purpose: Purpose, mailbox: str) -> list[Any]:
+    """The step of a run after a node's wait has ended."""
+    return ["woken", number, purpose, mailbox]
+
+
 class WaitingAttempt(Attempt, ABC):
     """An attempt whose nodes wait."""
 
@@ -71,7 +76,7 @@ class WaitingAttempt(Attempt, ABC):
     def _woken_by(self, number: int, purpose: Purpose, mailbox: str) -> tuple[str, bytes]:
         """The chord that is ready when a node's wait has ended: its group id and its callback."""
         group = f"{self._run}.{self._attempt}.{number}.{purpose}"
-        return group, self._sealed_step(group, ["woken", number, purpose, mailbox])
+        return group, self._sealed_step(group, woken_step(number, purpose, mailbox))
 
     def woken_marker(self, number: int, purpose: Purpose, mailbox: str, value: bytes) -> ReadyChord:
         """The ready chord of a node's wait that has ended with this ``value``."""

@@ -16,7 +16,6 @@ from canvas.drivers.amqp.rpc.replies import Replies
 from canvas.drivers.ports.capabilities import missing
 from canvas.drivers.ports.values import Lease, LeaseReply, SettleReply
 from canvas.drivers.retry_policy import Delays
-from canvas.drivers.rpc.replies import reply_to_of
 from canvas.drivers.stored_messages import requeued
 from canvas.drivers.tags import worker_of
 from canvas.errors import EncodeError, OperationalError
@@ -82,8 +81,8 @@ class LocalSettler:
         found = []
         if publishes or s.deferrals:
             found = destinations.publications(destinations.outgoing(publishes, s.deferrals))
-        if s.stores and self._replies is not None:
-            found += self._replies.publications(s.stores, reply_to_of(delivery))
+        if self._replies is not None:
+            found += self._replies.publications(s.stores, delivery)
         for one in found:
             self._broker.topology.check_size(len(one.content.body))
         if delivery is not None and s.disposal == "dead_letter":

@@ -7,7 +7,7 @@ from contextlib import suppress
 from canvas.drivers.kombu_envelope import ENVELOPE
 from canvas.drivers.redis.broker import RedisBroker
 from canvas.drivers.rpc.reader import ReplyReader
-from canvas.drivers.rpc.replies import RpcOptions, reply_to_of
+from canvas.drivers.rpc.replies import RpcOptions
 from canvas.errors import BrokerError, DecodeError, OperationalError
 from canvas.model.message import Delivery, Publish
 from canvas.model.settlement import ResultWrite
@@ -15,14 +15,12 @@ from canvas.model.settlement import ResultWrite
 _log = logging.getLogger(__name__)
 _AT_ONCE = 500
 """Results that are read in one call."""
-_ANSWER_WITHIN = 10.0
-"""Seconds in which the results that came before the first look are read."""
 
 
 class RedisReplyQueue:
     """The ReplyQueue of ``canvas.drivers.rpc``."""
 
-    answer_within = _ANSWER_WITHIN
+    answer_within = 10.0
 
     def __init__(self, broker: RedisBroker, options: RpcOptions) -> None:
         self.expires = options.expires
@@ -44,13 +42,11 @@ class RedisReplyQueue:
         self._broker.publish(publishes)
         self.limit(publishes)
 
-    def publishes(self, stores: Iterable[ResultWrite], delivery: Delivery | None = None) -> list[Publish]:
-        """The messages. Each goes to the list that its record names, or to that of the sender of ``delivery``."""
-        reply_to = reply_to_of(delivery)
+    def publishes(self, stores: Sequence[ResultWrite], delivery: Delivery | None = None) -> list[Publish]:
+        """The messages, as ``RpcOptions.addressed`` addresses them."""
         return [
             Publish("", queue, 0, self._options.envelope(store, queue))
-            for store in stores
-            if (queue := store.reply_to or reply_to)
+            for queue, store in self._options.addressed(stores, delivery)
         ]
 
     def limit(self, publishes: Iterable[Publish]) -> None:
