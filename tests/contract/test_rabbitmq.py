@@ -23,3 +23,8 @@ def driver(vhost, redis_server, redis_url):
 
 class TestRabbitMQ(OnRabbitMQ, DriverContract):
     """One server for results and for the state of messages."""
+
+    def test_broadcasts_that_no_queue_takes_are_not_reported(self, driver, caplog):
+        driver.bus.broadcast("celeryev", self.envelope("event"), "worker.online")
+        driver.bus.broadcast("celery.pidbox", self.envelope("command"))
+        assert caplog.messages == []

@@ -27,7 +27,7 @@ class AmqpBus:
 
     def broadcast(self, exchange: str, payload: bytes, routing_key: str = "") -> None:
         self._declare(exchange, topics=bool(routing_key))
-        self._broker.publisher.publish([Publication(exchange, routing_key, to_content(payload))])
+        self._broker.publisher.publish([Publication(exchange, routing_key, to_content(payload), mandatory=False)])
 
     def _declare(self, exchange: str, topics: bool) -> None:
         """A durable exchange of topics for events, and one that reaches all workers for commands, as Celery's."""
