@@ -6,7 +6,7 @@ STAYS = re.compile(
     r"""
       _kombu\.binding.*                         # queues and how they are reached
     | unacked | unacked_index                   # what workers hold
-    | canvas:(workers(:silent_since)?|leases:.*|early_acked:.*|orphans:(workers|reasons)|prefetched:.*)
+    | canvas:(workers(:silent_since|:live_until)?|leases:.*|early_acked:.*|orphans:(workers|reasons)|prefetched:.*)
     | canvas:delayed(:messages)? | canvas:concurrency:(limits|waiting:.*|permits:.*)
     | canvas:(outbox|detached:.*) | canvas:dead_letters:.* | canvas:revoked(:version)?
     """,

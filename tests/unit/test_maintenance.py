@@ -45,10 +45,10 @@ def counted(driver):
     return counts
 
 
-def node(app, **options):
+def node(app, workers=("mine",), **options):
     app.conf.update(worker_lease_heartbeat=10.0, worker_lease_ttl=3600.0)
     heartbeats = LeaseHeartbeats(
-        app.driver.recovery, app.conf, lambda: ["mine"], ["q"], lambda: None, lambda worker, renewal: None
+        app.driver.recovery, app.conf, lambda: list(workers), ["q"], lambda: None, lambda worker, renewal: None
     )
     return Maintenance(app.driver, heartbeats, None, **options)
 
@@ -83,6 +83,26 @@ def test_the_duties_of_many_are_shared(app, clock):
     assert found["enqueue_due"] == 0
     assert found["next_due"] == pytest.approx(0.1, rel=0.3)
     assert found["recover_dead_workers"] == pytest.approx(0.05, rel=0.3)
+
+
+def test_children_of_a_node_do_not_make_its_turns_rare(app, clock):
+    counts = counted(app.driver)
+    run(node(app, [f"child-{number}" for number in range(80)]), clock, 60)
+    assert counts["next_due"] == pytest.approx(60, rel=0.1)
+    assert counts["recover_dead_workers"] == pytest.approx(30, rel=0.1)
+
+
+def test_turns_are_frequent_again_when_most_workers_are_gone(app, clock):
+    """The one that is left does not wait for the turn that it has drawn as one of many."""
+    memory = app.driver.broker._memory
+    memory.clock = lambda: clock[0]
+    memory.workers.update({f"worker-{number}": 30.0 for number in range(8000)})
+    counts, duties = counted(app.driver), node(app)
+    run(duties, clock, 29)
+    assert counts["recover_dead_workers"] == counts["next_due"] == 1
+    run(duties, clock, 20)
+    assert counts["recover_dead_workers"] >= 4
+    assert counts["next_due"] >= 8
 
 
 def defer(app, clock, times):

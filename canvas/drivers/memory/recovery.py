@@ -19,9 +19,11 @@ class MemoryRecovery:
         self._memory = memory
 
     def heartbeat(self, worker: str, queues: Sequence[str], ttl: float) -> HeartbeatReply:
-        known = worker in self._memory.workers
-        self._memory.workers[worker] = self._memory.clock() + ttl
-        return HeartbeatReply(len(self._memory.workers), known)
+        memory, now = self._memory, self._memory.clock()
+        with memory.lock:
+            known = worker in memory.workers
+            memory.workers[worker] = now + ttl
+            return HeartbeatReply(sum(until >= now for until in memory.workers.values()), known)
 
     def rest(self, worker: str) -> bool:
         memory = self._memory

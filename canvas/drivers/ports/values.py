@@ -113,6 +113,6 @@ class HeartbeatReply(NamedTuple):
     """The broker's reply to a heartbeat."""
 
     workers: int
-    """How many workers there are, including the dead ones that are not recovered yet."""
+    """How many workers send heartbeats, this one included."""
     known: bool
     """Whether this one was known already."""

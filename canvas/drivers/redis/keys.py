@@ -40,6 +40,8 @@ class BrokerKeys:
         """hash id → list and payload; entries go when they are enqueued."""
         self.workers = f"{prefix}canvas:workers"
         """hash worker → lists it consumes; an entry goes when the worker is unregistered or recovered."""
+        self.live_until = f"{prefix}canvas:workers:live_until"
+        """zset worker → unix time at which its last heartbeat expires; an entry goes with the worker's registration."""
         self.silent_since = f"{prefix}canvas:workers:silent_since"
         """hash worker → unix time since which it has sent no heartbeat; an entry goes with its next heartbeat, or with
         the worker's registration."""

@@ -54,7 +54,7 @@ class LeaseRecovery:
         keys = self._keys
         lists = json.dumps([keys.queue_list(queue, step) for step in keys.steps for queue in queues])
         alive = [keys.heartbeat(worker), keys.workers, keys.silent_since]
-        held = [keys.leases(worker), keys.unacked_index, keys.early_acked(worker), keys.orphans]
+        held = [keys.leases(worker), keys.unacked_index, keys.early_acked(worker), keys.orphans, keys.live_until]
         self._link.absence.beat(ttl)
         arguments = [worker, int(ttl * 1000), lists]
         workers, known = self._link.call("heartbeat", [*alive, *held], arguments, once=not self.retries_heartbeats)
@@ -63,7 +63,8 @@ class LeaseRecovery:
     def rest(self, worker: str) -> bool:
         keys = self._keys
         held = [keys.leases(worker), keys.early_acked(worker)]
-        gone = [keys.heartbeat(worker), keys.redelivered_running(worker), keys.workers, keys.silent_since]
+        gone = [keys.heartbeat(worker), keys.redelivered_running(worker)]
+        gone += [keys.workers, keys.silent_since, keys.live_until]
         return bool(self._link.call("unregister_idle", [*held, *gone], [worker]))
 
     def unregister(self, worker: str) -> None:
@@ -141,7 +142,7 @@ class LeaseRecovery:
         heartbeats."""
         keys = self._keys
         of_it = [keys.heartbeat(worker), keys.workers, keys.silent_since, keys.leases(worker), keys.early_acked(worker)]
-        of_all = [keys.orphans, keys.recovered]
+        of_all = [keys.orphans, keys.recovered, keys.live_until]
         arguments = [worker, int(silent), pack(list(tags)), orphans_in, _ORPHANS_FOR, entry, FIRST_LOOK, 2 * LOOKED_FOR]
         return bool(self._link.call("forget_worker", [*of_it, *of_all, *self._goes_with(worker)], arguments))
 

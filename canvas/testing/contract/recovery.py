@@ -38,8 +38,8 @@ class RecoveryContract(ContractSupport):
 
     def test_recovery_releases_the_leases_of_dead_workers(self, driver: Driver) -> None:
         assert driver.recovery.heartbeat("dead", ["q"], 0.05) == (1, False)
-        assert driver.recovery.heartbeat("alive", ["q"], 60) == (2, False)
-        assert driver.recovery.heartbeat("alive", ["q"], 60) == (2, True)
+        assert not driver.recovery.heartbeat("alive", ["q"], 60).known
+        assert driver.recovery.heartbeat("alive", ["q"], 60).known
         driver.broker.publish([self.publish("a"), self.publish("b")])
         self._lease(driver, 1, worker="dead")
         self._lease(driver, 1, worker="alive")
@@ -48,6 +48,16 @@ class RecoveryContract(ContractSupport):
         assert self.ids(back) == ["a"]
         headers = driver.broker.codec.headers_of(back[0].payload)
         assert (headers["redelivered"], headers["canvas_delivery_count"]) == (True, 2)
+
+    def test_a_heartbeat_tells_how_many_workers_live(self, driver: Driver) -> None:
+        alive = ["one", "two", "three"]
+        assert [driver.recovery.heartbeat(worker, ["q"], 60).workers for worker in alive] == [1, 2, 3]
+        driver.recovery.heartbeat("dead", ["q"], 0.05)
+        eventually(lambda: driver.recovery.heartbeat("one", ["q"], 60) == (3, True))
+        assert driver.recovery.rest("two")
+        assert driver.recovery.heartbeat("one", ["q"], 60).workers == 2
+        driver.recovery.unregister("three")
+        assert driver.recovery.heartbeat("one", ["q"], 60).workers == 1
 
     def test_a_malformed_delivery_count_prevents_no_release(self, driver: Driver) -> None:
         strange_counts: list[Any] = ["many", -1, [], 1e400]

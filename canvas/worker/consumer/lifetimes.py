@@ -8,6 +8,7 @@ from functools import partial
 
 from canvas.app.application import Canvas
 from canvas.errors import CanvasError
+from canvas.execution.background import NEVER
 from canvas.model.settlement import Keep, Settlement
 from canvas.worker.settlement.job import Job
 from canvas.worker.settlement.kept_chords import keeps
@@ -89,3 +90,27 @@ class Lifetimes:
         self._kept = kept
         if found:
             self._app.driver.settler.settle([Settlement(None, fence="none", keeps=list(found.values()))])
+
+
+class Looks:
+    """When a process looks after what its tasks and runs need."""
+
+    def __init__(self, look: Callable[[], float]) -> None:
+        """``look`` returns the seconds until it is due again."""
+        self._look = look
+        self._next = 0.0
+        self._asked = NEVER
+
+    def ask(self, at: float) -> None:
+        """Look at that time, by the monotonic clock, if not before. Safe from any thread."""
+        self._asked = min(self._asked, at)
+
+    def next(self) -> float:
+        """When to look again."""
+        return min(self._next, self._asked)
+
+    def tick(self, now: float) -> None:
+        """Look, where it is due."""
+        if now >= self.next():
+            self._asked = NEVER
+            self._next = now + self._look()

@@ -4,6 +4,7 @@ complete chords whose worker died first."""
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from math import inf
 from random import uniform
 
 from canvas.config.config import Config
@@ -14,7 +15,7 @@ from canvas.drivers.ports.values import HeartbeatReply
 from canvas.execution.background import NEVER, BackgroundService, Repeated
 from canvas.model.settlement import Orphan, ReadyChord
 from canvas.telemetry import emit
-from canvas.worker.consumer.lifetimes import SHORT
+from canvas.worker.consumer.lifetimes import SHORT, Looks
 from canvas.worker.monitoring.shared_memory import Renewal
 
 _ENQUEUE_EVERY = 0.05
@@ -30,18 +31,39 @@ _SWEEP_EVERY = 2.0
 _STALE_AFTER = 3.0
 """Seconds after which a chord that is ready is stale: the worker that made it ready has not completed it."""
 _FEW = 8
-"""Up to this many workers, each does the duties for all at the full rate. More workers divide them, so that a large
-fleet asks no more of the broker than a small one."""
+"""Up to this many nodes, each does the duties for all at the full rate. More nodes divide them, so that a large fleet
+asks no more of the broker than a small one."""
+
+
+class Turns:
+    """A node's turns at a duty that some node of the fleet should do regularly. They are random, so that the nodes do
+    not take them all at once."""
+
+    def __init__(self, share: Callable[[], float]) -> None:
+        """``share``: what these seconds are multiplied by now."""
+        self._share = share
+        self._drawn = 1.0
+
+    def draw(self) -> None:
+        """A turn is over: draw when the next one comes."""
+        self._drawn = uniform(0.5, 1.5)
+
+    def stretched(self, seconds: float) -> float:
+        """Seconds from one turn to the next. They are fewer where nodes have gone since the turn."""
+        share = self._share()
+        return seconds if share == 1.0 else seconds * share * self._drawn
 
 
 class DueMessages:
     """Moves deferred messages into their queues when they are due."""
 
-    def __init__(self, broker: Broker, looks: bool) -> None:
+    def __init__(self, broker: Broker, looks: bool, share: Callable[[], float] = lambda: 1.0) -> None:
         """``looks``: also for what others have deferred; else only for what is expected within moments, before a
-        process that looks can know of it."""
+        process that looks can know of it. ``share``: see :class:`Turns`."""
         self._broker = broker
         self._looks = looks
+        self._turns = Turns(share)
+        self._looked = 0.0
         self._expected: deque[float] = deque()
         self._next = 0.0 if looks else NEVER
         self._held_back = False
@@ -59,10 +81,10 @@ class DueMessages:
         """When there may be something to do again."""
         while self._expected:
             self._next = min(self._next, self._expected.popleft())
-        return self._next
+        return min(self._next, self._looked + self._turns.stretched(_LOOK_EVERY)) if self._looks else self._next
 
-    def tick(self, now: float, shared: Callable[[float], float]) -> None:
-        """Move what is due; ``shared`` stretches a time by the number of workers that share the duty."""
+    def tick(self, now: float) -> None:
+        """Move what is due."""
         if now < self.next():
             return
         due_in = 0.0 if self._held_back else self._broker.next_due()
@@ -73,34 +95,11 @@ class DueMessages:
             self._held_back = due_in is not None and due_in <= 0
             soonest, latest = _HELD_BACK_EVERY
             self._again_in = max(soonest, self._again_in / 2) if moved >= _MANY else min(latest, self._again_in * 1.5)
-        look = shared(_LOOK_EVERY) if self._looks else NEVER
+        self._turns.draw()
+        look = self._turns.stretched(_LOOK_EVERY) if self._looks else NEVER
         if due_in is not None and (self._looks or due_in < 2 * _LOOK_EVERY):
-            look = min(look, max(due_in, shared(_ENQUEUE_EVERY if due_in > 0 else self._again_in)))
-        self._next = now + look
-
-
-class Looks:
-    """When a process looks after what its tasks and runs need."""
-
-    def __init__(self, look: Callable[[], float]) -> None:
-        """``look`` returns the seconds until it is due again."""
-        self._look = look
-        self._next = 0.0
-        self._asked = NEVER
-
-    def ask(self, at: float) -> None:
-        """Look at that time, by the monotonic clock, if not before. Safe from any thread."""
-        self._asked = min(self._asked, at)
-
-    def next(self) -> float:
-        """When to look again."""
-        return min(self._next, self._asked)
-
-    def tick(self, now: float) -> None:
-        """Look, where it is due."""
-        if now >= self.next():
-            self._asked = NEVER
-            self._next = now + self._look()
+            look = min(look, max(due_in, self._turns.stretched(_ENQUEUE_EVERY if due_in > 0 else self._again_in)))
+        self._looked, self._next = now, now + look
 
 
 def renew(recovery: Recovery, worker: str, queues: list[str], ttl: float) -> tuple[HeartbeatReply, Renewal]:
@@ -127,7 +126,8 @@ class LeaseHeartbeats:
         self._declare = declare
         self._renewed = renewed
         self._known: set[str] = set()
-        self._share = 1.0
+        self.share = 1.0
+        """How many times as long as in a small fleet this node waits from one turn at a shared duty to the next."""
         self.next = 0.0
         """When the next heartbeat is due, by the monotonic clock."""
 
@@ -135,17 +135,19 @@ class LeaseHeartbeats:
         """Renew the workers, where it is due."""
         if now < self.next:
             return
-        forgotten = [worker for worker in self._workers() if self._renew(worker)]
+        workers = self._workers()
+        forgotten = [worker for worker in workers if self._renew(worker, len(workers))]
         if forgotten:
             emit("worker.reregistered", worker=", ".join(forgotten))
             self._declare()
         self.next = now + self._every
 
-    def _renew(self, worker: str) -> bool:
-        """Send a worker's heartbeat. Returns whether the broker had forgotten that worker."""
+    def _renew(self, worker: str, of_node: int) -> bool:
+        """Send the heartbeat of one of the workers ``of_node``. Returns whether the broker had forgotten it."""
         reply, renewal = renew(self._recovery, worker, self._queues, self._ttl)
         self._renewed(worker, renewal)
-        self._share = max(1.0, reply.workers / _FEW)
+        # Only nodes do the duties. The others count as if they had as many workers each as this one.
+        self.share = max(1.0, reply.workers / of_node / _FEW)
         forgotten = not reply.known and worker in self._known
         self._known.add(worker)
         return forgotten
@@ -157,11 +159,6 @@ class LeaseHeartbeats:
     def rested(self, worker: str) -> None:
         """The broker was asked to forget this worker."""
         self._known.discard(worker)
-
-    def shared(self, seconds: float) -> float:
-        """Seconds until this node's next turn at a duty that some worker of the fleet should do every ``seconds``. They
-        are random, so that the workers do not take their turns all at once."""
-        return seconds if self._share == 1.0 else seconds * self._share * uniform(0.5, 1.5)
 
 
 class Maintenance:
@@ -183,8 +180,9 @@ class Maintenance:
         self._submit = submit
         self.lifetimes = Looks(lifetimes)
         self._delegate = delegate
-        self._next_sweep = 0.0
-        self._due = DueMessages(driver.broker, looks=True)
+        self._turns = Turns(lambda: heartbeats.share)
+        self._swept = -inf
+        self._due = DueMessages(driver.broker, looks=True, share=lambda: heartbeats.share)
         self.tick = Repeated("maintenance", self._do_due, after_failure=heartbeats.renew_again)
         """Do what is due. Returns the seconds until something is due again. An unreachable broker is tried again."""
 
@@ -195,13 +193,17 @@ class Maintenance:
     def _do_due(self) -> float:
         now = time.monotonic()
         self._heartbeats.tick(now)
-        self._due.tick(now, self._heartbeats.shared)
-        if now >= self._next_sweep:
+        self._due.tick(now)
+        if now >= self._next_sweep():
             self._sweep()
-            self._next_sweep = now + self._heartbeats.shared(_SWEEP_EVERY)
+            self._swept = now
+            self._turns.draw()
         self.lifetimes.tick(now)
-        due = min(self._heartbeats.next, self._next_sweep, self.lifetimes.next(), self._due.next())
+        due = min(self._heartbeats.next, self._next_sweep(), self.lifetimes.next(), self._due.next())
         return max(0.0, due - time.monotonic())
+
+    def _next_sweep(self) -> float:
+        return self._swept + self._turns.stretched(_SWEEP_EVERY)
 
     def _sweep(self) -> None:
         recovery = self._driver.recovery
@@ -237,7 +239,7 @@ class ChildMaintenance:
 
     def _do_due(self) -> float:
         now = time.monotonic()
-        self._due.tick(now, lambda seconds: seconds)
+        self._due.tick(now)
         self.lifetimes.tick(now)
         return max(0.0, min(self.lifetimes.next(), self._due.next()) - time.monotonic())
 

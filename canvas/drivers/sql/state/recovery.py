@@ -51,14 +51,15 @@ class SqlRecovery:
         self._database.absence.beat(ttl)
 
         def work(connection: Connection) -> HeartbeatReply:
-            values = {"expires_at": read_clock(connection) + ttl, "silent_since": None}
+            now = read_clock(connection)
+            values = {"expires_at": now + ttl, "silent_since": None}
             known = bool(connection.execute(update(workers).where(workers.c.worker == worker).values(values)).rowcount)
             if not known:
                 connection.execute(upsert(connection, workers, ["worker"], list(values)), {"worker": worker, **values})
             back = update(leases).where(leases.c.worker == worker, leases.c.early_acked, leases.c.reason == "")
             connection.execute(back.values(orphaned_at=None))
-            count = connection.execute(select(func.count()).select_from(workers)).scalar_one()
-            return HeartbeatReply(count, known)
+            live = select(func.count()).select_from(workers).where(workers.c.expires_at > now)
+            return HeartbeatReply(connection.execute(live).scalar_one(), known)
 
         return self._database.change(work)
 
