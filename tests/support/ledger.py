@@ -13,6 +13,9 @@ from tests.support.keys import assert_accounted_for
 class Bench:
     """One server: broker in db 0, results in db 1, the ledger of executions in db 2."""
 
+    settings = {}
+    """Of its workers, as ``WorkerProcess`` takes them."""
+
     def __init__(self, server):
         self.server = server
         self.broker = redis_client.Redis.from_url(server.url(0))

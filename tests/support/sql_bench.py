@@ -4,7 +4,7 @@ from contextlib import contextmanager
 
 import redis
 from sqlalchemy import MetaData, create_engine, func, select
-from sqlalchemy.exc import NoSuchTableError
+from sqlalchemy.exc import InvalidRequestError
 
 from canvas.testing.contract import eventually
 from tests.support.apps import make
@@ -46,7 +46,7 @@ class SqlBench(Bench):
         try:
             found = MetaData()
             found.reflect(self.engine, only=[f"canvas_{table}"])
-        except NoSuchTableError:
+        except InvalidRequestError:
             return 0
         rows = found.tables[f"canvas_{table}"]
         query = select(func.count()).select_from(rows).where(*(rows.c[name] == value for name, value in where.items()))

@@ -19,7 +19,7 @@ SAMPLED = [*(pytest.param(pool, marks=pytest.mark.slow) for pool in POOLS[:2]), 
 
 def start(bench, *arguments, library="canvas", **options):
     broker, backend, ledger = bench.urls()
-    return WorkerProcess(library, broker, backend, *arguments, ledger=ledger, **options)
+    return WorkerProcess(library, broker, backend, *arguments, ledger=ledger, **{**bench.settings, **options})
 
 
 def served_app(*arguments, **options):

@@ -1,0 +1,129 @@
+"""Nothing lost and nothing twice with messages in RabbitMQ, their state on one server and results on another."""
+
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+import pytest
+import redis
+
+from canvas.testing.contract import eventually
+from tests.chaos.storm import POOLS
+from tests.chaos.test_kills import KILLS
+from tests.chaos.test_rabbitmq import RabbitStorm, ran_in
+from tests.chaos.test_rabbitmq_and_sql import Instant, another_takes_over
+from tests.chaos.verdict import CALM, values_of
+from tests.chaos.workload import assert_nothing_is_left, assert_ran_once, workload
+from tests.support import sql_bench
+from tests.support.apps import make
+from tests.support.memcached import MemcachedServer
+from tests.support.rabbit_bench import ByteProxy, RabbitBench, through
+from tests.support.redis_server import RedisServer
+from tests.support.seeds import seeds
+from tests.worker.commands import start
+
+pytestmark = pytest.mark.slow
+_STEPS = "canvas.drivers.two_step:TwoStepSettler"
+_RABBIT = "canvas.drivers.amqp.settler:AmqpSettler"
+SERVERS = ["redis, postgresql", "redis, memcached", "postgresql, redis"]
+"""Of the state, and of results."""
+INSTANTS = [
+    Instant("before results", f"{_STEPS}._record", "before", 3),
+    Instant("results stored, nothing settled", f"{_STEPS}._record", "after", 4),
+    Instant("settled, its messages not sent", f"{_RABBIT}._transact", "before", 5),
+    Instant("messages sent, before the next", f"{_RABBIT}._transact", "after", 5),
+    Instant("before a chord's body", f"{_STEPS}.dispatch_chord", "before"),
+    Instant("a chord's body is in the outbox", f"{_STEPS}.dispatch_chord", "after"),
+]
+WEATHER = {"kills": KILLS, "stalls": ("stall", "kill"), "connections": ("cut_broker", "cut_broker", "kill")}
+
+
+class StateOnRedis(RabbitBench):
+    """The state is in Redis, and results are at another URL."""
+
+    def __init__(self, server, broker, ledger, backend):
+        super().__init__(server, broker, ledger)
+        self.settings = {"state": server.url(1)}
+        self._backend = backend
+
+    def urls(self):
+        broker, _, ledger = super().urls()
+        return broker, self._backend, ledger
+
+    @contextmanager
+    def client(self):
+        with client_of(self) as app:
+            yield app
+
+    def assert_nothing_is_left(self, app):
+        assert_nothing_is_left(self)
+
+
+class StateOnPostgres(sql_bench.SqlBench):
+    """The state is in PostgreSQL, and results are in Redis."""
+
+    def __init__(self, broker, database, ledger, server):
+        super().__init__(broker, database, ledger)
+        self.settings = {"state": database}
+        self._backend = server.url(1)
+        self.results = redis.Redis.from_url(self._backend)
+
+    def urls(self):
+        broker, _, ledger = super().urls()
+        return broker, self._backend, ledger
+
+    @contextmanager
+    def client(self):
+        with client_of(self) as app:
+            yield app
+
+    def assert_nothing_is_left(self, app):
+        sql_bench.assert_nothing_is_left(self, app)
+
+
+def client_of(bench):
+    broker, backend, ledger = bench.urls()
+    return make("canvas", broker, backend, ledger=ledger, canvas_state=bench.settings["state"])
+
+
+@pytest.fixture
+def bench(request, rabbitmq, servers):
+    state, results = servers.split(", ")
+    database = request.getfixturevalue("postgres").new_database() if "postgresql" in servers else ""
+    url = rabbitmq.url()
+    with (
+        RedisServer() as server, RedisServer() as ledger, MemcachedServer() as memcached,
+        ByteProxy(urlsplit(url).port) as proxy,
+    ):  # fmt: skip
+        broker = through(url, proxy)
+        if state == "redis":
+            bench = StateOnRedis(server, broker, ledger, database if results == "postgresql" else memcached.url)
+        else:
+            bench = StateOnPostgres(broker, database, ledger, server)
+        bench.proxy = proxy
+        yield bench
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("instant", INSTANTS, ids=lambda one: one.name)
+@pytest.mark.parametrize("servers", SERVERS)
+def test_a_worker_dies_and_another_takes_over(bench, app, instant):
+    another_takes_over(bench, app, instant, POOLS[2])
+    bench.assert_nothing_is_left(app)
+
+
+@pytest.mark.random
+@pytest.mark.timeout(400 + CALM)
+@pytest.mark.parametrize("seed", seeds(1, 2))
+@pytest.mark.parametrize("how", WEATHER)
+@pytest.mark.parametrize("servers", SERVERS)
+def test_every_workflow_ends_with_its_value(bench, app, how, seed):
+    key, rounds = bench.new_key(), 12
+    with RabbitStorm(bench, seed, WEATHER[how], 0.3) as storm:
+        sent = workload(app, key, rounds)
+        values = values_of(sent, bench, key, storm, 200)
+    assert values == [value for _, value in sent]
+    assert storm.blows > 0
+    with start(bench, "-P", "solo", "-n", "late@%h"):
+        eventually(lambda: app.driver.admin.queue_length("celery") == 0)
+    assert_ran_once(bench, key, rounds, ran_in(bench, key) if "cut_broker" in WEATHER[how] else storm.killed)
+    bench.assert_nothing_is_left(app)
