@@ -1,6 +1,7 @@
 """A compiled workflow: the messages to send now, the chords they start, the results to come."""
 
 from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -103,6 +104,8 @@ class Plan:
     """For a slice of a chord: the chord, without its size."""
     etas: list[datetime] | None = None
     """For a slice of a composite: the etas of the earlier slices, to which those of this slice are added."""
+    has_own: bool = False
+    """Whether a task that it calls has an ``apply_async`` of its own."""
 
     def __str__(self) -> str:
         """A line for each message that is sent at once, with the tasks after it, and for each chord."""
@@ -112,3 +115,7 @@ class Plan:
         if self.result is not None:
             lines.append(f"  result: {self.result.id}")
         return "\n".join(lines)
+
+
+gathering: ContextVar[list[Plan] | None] = ContextVar("canvas_gathering", default=None)
+"""While a worker makes a settlement: the plans of what a program's own ``apply_async`` sends, which belong to it."""

@@ -137,10 +137,15 @@ class Outbox:
     ) -> ResultRef | None:  # fmt: skip
         """Send the messages of a signature, which may be in wire form, at unix time ``due`` if given.
 
-        Returns the task or group that starts with them. Raises what planning and encoding raise.
+        Returns the task or group that starts with them. Raises what planning and encoding raise, and what a task's own
+        ``apply_async`` raises.
         """
-        plan = self._parts.sender.plan_wire(sig, args, options)
+        sender = self._parts.sender
+        plan = sender.plan_wire(sig, args, options)
+        gathered = sender.gathered(plan, lineage) if plan.has_own or sender.app_sends_itself else ()
         self.send_plan(plan, lineage, due)
+        for one in gathered:
+            self.send_plan(one, lineage, due)
         return plan.trail
 
     def send_plan(self, plan: Plan, lineage: Lineage, due: float | None = None) -> None:

@@ -4,8 +4,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from canvas.model.call_options import ATTRIBUTES
-from canvas.model.compiled import Plan, TaskCall
+from canvas.model.compiled import Plan, TaskCall, gathering
+from canvas.model.ids import Lineage
+from canvas.primitives.signature import Signature
 from canvas.producer.planner import SenderApp
+from canvas.producer.result_handles import handle_of
 
 _PASSED = (*ATTRIBUTES, "immediate", "mandatory", "task_id", "producer", "link", "link_error", "shadow")
 """Options that ``send_task`` gets with a value or without."""
@@ -35,6 +38,31 @@ def send_own(app: SenderApp, plan: Plan, own: list[TaskCall]) -> Any:
         if plan.result is not None and plan.result.parent is None and plan.result.id == call.options["task_id"]:
             return result
     return None
+
+
+def gather_own(app: SenderApp, plan: Plan, own: list[TaskCall], lineage: Lineage) -> list[Plan]:
+    """Have such calls sent by a worker that settles: the plans of what they send, for its settlement."""
+    plans: list[Plan] = []
+    for call in own:
+        options = call.options
+        options["root_id"] = options.get("root_id") or lineage.root_id
+        options["parent_id"] = options.get("parent_id") or lineage.parent_id
+        if options.get("priority") is None and lineage.priority is not None:
+            options["priority"] = lineage.priority
+    token = gathering.set(plans)
+    try:
+        send_own(app, plan, own)
+    finally:
+        gathering.reset(token)
+    return plans
+
+
+def gather(app: SenderApp, sig: Signature[Any], plan: Plan, plans: list[Plan]) -> Any:
+    """Add a plan to what is gathered, in place of sending it. Returns the handle of its result."""
+    own = take_own(app, plan) if sig.get("subtask_type") is not None else []
+    plans.append(plan)
+    alone = send_own(app, plan, own)
+    return handle_of(app, plan.result) if alone is None and plan.result is not None else alone
 
 
 def send_task(

@@ -16,7 +16,7 @@ from canvas.drivers.ports.broker import Broker
 from canvas.drivers.ports.codec import FilledIn
 from canvas.drivers.retry_policy import Delays, check_policy, delays
 from canvas.errors import CanvasError, ConfigurationError, EncodeError, InvalidTaskError
-from canvas.model.compiled import TaskCall
+from canvas.model.compiled import TaskCall, gathering
 from canvas.model.ids import Lineage, new_id
 from canvas.model.message import EncodedMessage, Publish
 from canvas.primitives.signature import Signature
@@ -228,6 +228,7 @@ class PlainCalls:
         app, listeners, known = self._app, telemetry.listeners, self._tasks.get(name)
         if (
             current_request() is not None
+            or gathering.get() is not None
             or "message.publishing" in listeners
             or "message.published" in listeners
             or (app.own_messages is not None and app.own_messages.customised)

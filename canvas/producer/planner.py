@@ -21,7 +21,7 @@ from canvas.producer.option_checks import CONNECTIONS, TEXT_OPTIONS, check_limit
 from canvas.producer.routing import Router
 from canvas.result import AsyncResult, GroupResult
 from canvas.result.backend import Backend
-from canvas.task.task import Task
+from canvas.task.task import APPLY_ASYNC, Task
 
 if TYPE_CHECKING:
     from canvas.graph.stream import Slices
@@ -160,9 +160,14 @@ class Planner:
         app = self._app
         tasks, ends_chords = self._tasks, app.backend.ends_chords
         check_embedded = not (ends_chords and app.router.creates_missing)
+        looked_at = None
         for call in plan.calls:
             task = tasks.get(call.task)
             if task is not None:
+                if task is not looked_at:
+                    looked_at = task
+                    if type(task).apply_async is not APPLY_ASYNC or "apply_async" in task.__dict__:
+                        plan.has_own = True
                 if typed:
                     # Mostly without a call: each step of a chain passes.
                     low, high = task.arity

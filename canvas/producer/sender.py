@@ -1,16 +1,18 @@
 """Send a plan: build its messages, start its chords, publish, give the handle of its result."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from math import ceil
-from typing import Any, TypeVar
+from types import ModuleType
+from typing import Any
 
 from canvas import telemetry
 from canvas.context import current_request
 from canvas.drivers.retry_policy import Delays, check_policy, delays
 from canvas.errors import EncodeError
-from canvas.model.compiled import Plan, TaskCall
+from canvas.model.compiled import Plan, TaskCall, gathering
 from canvas.model.gc_pause import PAUSE_FROM, gc_paused
 from canvas.model.ids import Lineage
 from canvas.model.message import BuiltMessage, Message
@@ -19,11 +21,9 @@ from canvas.primitives.cycles import refuse_cycles
 from canvas.primitives.signature import Signature
 from canvas.producer.planner import Planner, SenderApp
 from canvas.producer.result_handles import handle_of
-from canvas.task.task import APPLY_ASYNC, Task
+from canvas.task.task import Task
 from canvas.telemetry import emit
 from canvas.wire.moments import instant
-
-T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -47,12 +47,24 @@ class Sender(Planner):
         super().__init__(app)
         self._retry_policy = app.conf.changed().get("task_publish_retry_policy")
         """The policy that the settings give; ``None`` where they give none."""
+        self.app_sends_itself = app.sends_itself
+        """Whether the app's own ``send_task`` sends what a worker sends."""
+
+    @cached_property
+    def _own_sending(self) -> ModuleType:
+        # Imported late: few programs override apply_async or send_task.
+        from canvas.producer import own_apply_async
+
+        return own_apply_async
 
     def send(self, sig: Signature[Any], plan: Plan, options: Mapping[str, Any]) -> Any:
         """Send ``plan``, which starts ``sig``. Returns the handle of its result, ``None`` for an empty chain.
 
         Raises EncodeError, OperationalError, NoResultBackend, DuplicateTask.
         """
+        plans = gathering.get()
+        if plans is not None:
+            return self._own_sending.gather(self._app, sig, plan, plans)
         sending = self._prepared(sig, plan, options)
         owner = self._publish(sending)
         if owner is not None:
@@ -63,42 +75,34 @@ class Sender(Planner):
         return self._sent(sending) if alone is None else alone
 
     async def asend(self, sig: Signature[Any], plan: Plan, options: Mapping[str, Any]) -> Any:
-        """``send`` on an event loop."""
+        """``send`` on an event loop, which has imported asyncio already."""
+        import asyncio
+
         sending = self._prepared(sig, plan, options)
         if sending.lock is not None or sending.chords:
-            owner = await _in_thread(lambda: self._publish(sending))
+            owner = await asyncio.to_thread(self._publish, sending)
             if owner is not None:
                 return self._existing_result(plan, owner)
         elif sending.messages:
             messages = [out.publish for out in sending.messages]
             await self._app.driver.broker.apublish(messages, self.delays(sending.options, sending.plan.calls))
-        alone = await _in_thread(lambda: self._send_own(sending)) if sending.own else None
+        alone = await asyncio.to_thread(self._send_own, sending) if sending.own else None
         if self._app.conf.task_send_sent_event:
-            await _in_thread(lambda: self._announce(sending.messages))
+            await asyncio.to_thread(self._announce, sending.messages)
         return self._sent(sending) if alone is None else alone
 
     def _prepared(self, sig: Signature[Any], plan: Plan, options: Mapping[str, Any]) -> Sending:
-        app = self._app
-        own: list[TaskCall] = []
-        if sig.get("subtask_type") is not None and (app.sends_itself or self._any_sends_itself(plan)):
-            # Imported late: few programs override apply_async or send_task.
-            from canvas.producer.own_apply_async import take_own
-
-            own = take_own(app, plan)
+        in_composite = sig.get("subtask_type") is not None and (self._app.sends_itself or plan.has_own)
+        own = self._own_sending.take_own(self._app, plan) if in_composite else []
         messages, chords = self.encode(plan)
         return Sending(plan, options, messages, chords, self._lock(plan), own)
 
-    def _any_sends_itself(self, plan: Plan) -> bool:
-        tasks, looked_at = self._tasks, None
-        for call in plan.calls:
-            if call.task != looked_at:
-                looked_at = call.task
-                task = tasks.get(looked_at)
-                if task is None or (type(task).apply_async is APPLY_ASYNC and "apply_async" not in task.__dict__):
-                    continue
-                if task.sends_itself:
-                    return True
-        return False
+    def gathered(self, plan: Plan, lineage: Lineage) -> list[Plan]:
+        """Have the tasks, or the app, send those calls of a plan that they send themselves: the plans of what they
+        send. The calls are no longer in ``plan``."""
+        own = self._own_sending.take_own(self._app, plan)
+        plans: list[Plan] = self._own_sending.gather_own(self._app, plan, own, lineage)
+        return plans
 
     def _lock(self, plan: Plan) -> tuple[UniqueLock, float] | None:
         if len(plan.calls) != 1 or plan.chords:
@@ -139,27 +143,21 @@ class Sender(Planner):
         return existing_result(self._app, plan, owner)
 
     def _send_own(self, sending: Sending) -> Any:
-        from canvas.producer.own_apply_async import send_own
-
-        return send_own(self._app, sending.plan, sending.own)
+        return self._own_sending.send_own(self._app, sending.plan, sending.own)
 
     def send_by_name(self, sig: Signature[Any], plan: Plan, options: Mapping[str, Any]) -> Any:
         """Have the app's own ``send_task`` send the signature of a task, with the options that its task gives."""
-        from canvas.producer.own_apply_async import send_task
-
         call = plan.calls[0]
         own = {"task_id": options.get("task_id") or (sig.get("options") or {}).get("task_id")}
-        return send_task(self._app, call.task, call.args, call.kwargs, {**call.options, **own})
+        return self._own_sending.send_task(self._app, call.task, call.args, call.kwargs, {**call.options, **own})
 
     def send_call(
         self, task: Task[Any], args: Iterable[Any] | None, kwargs: Mapping[str, Any] | None, options: Mapping[str, Any]
     ) -> Any:
         """Have the app's own ``send_task`` send a task's own call, as it was made. Raises TypeError for arguments that
         do not fit the function."""
-        from canvas.producer.own_apply_async import send_task
-
         task.check_typing(tuple(args or ()), kwargs or {})
-        return send_task(self._app, task.name, args, kwargs, options)
+        return self._own_sending.send_task(self._app, task.name, args, kwargs, options)
 
     def _announce(self, messages: list[BuiltMessage]) -> None:
         for out in messages:
@@ -285,11 +283,3 @@ class Sender(Planner):
 
 def _etas(messages: list[BuiltMessage]) -> list[datetime]:
     return [instant(out.eta, "eta") for out in messages if out.eta is not None]
-
-
-async def _in_thread(call: Callable[[], T]) -> T:
-    """``call`` on a thread: the event loop is not blocked."""
-    # Imported late: a program on an event loop has imported it already; all others do without.
-    import asyncio
-
-    return await asyncio.to_thread(call)

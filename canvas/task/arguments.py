@@ -40,7 +40,7 @@ def check_call(task: str, args: Any, kwargs: Any) -> None:
 def check_bound(name: str, function: Any) -> None:
     """Raise TypeError for the function of a task with ``bind=True`` that cannot take the task as its first argument."""
     try:
-        parameters = inspect.signature(function).parameters.values()
+        parameters = inspect.signature(function, follow_wrapped=False).parameters.values()
     except (TypeError, ValueError):
         return  # Python does not know its parameters
     if not any(one.kind in (*_BY_POSITION, inspect.Parameter.VAR_POSITIONAL) for one in parameters):

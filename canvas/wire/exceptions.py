@@ -27,13 +27,25 @@ _BILLIARD_NAMES = frozenset({"WorkerLostError", "SoftTimeLimitExceeded", "TimeLi
 
 def encode_exception(exc: BaseException, serializer: str = "json", max_depth: int = MAX_DEPTH) -> Any:
     """``{"exc_type", "exc_message", "exc_module"}``; arguments that cannot be written become their repr. In pickles the
-    exception itself, or its nearest base class, where it can be pickled."""
+    exception itself, or its nearest base class, where it can be pickled.
+
+    Elsewhere an exception that readers cannot make again is its nearest base class that can be pickled, if there is
+    one: who catches that class gets it.
+    """
     if serializer == "pickle":
         pickled = pickleable(exc)
         if pickled is not None:
             return pickled
     if isinstance(exc, RemoteError):
         return {"exc_type": exc.exc_type, "exc_message": list(exc.exc_args), "exc_module": exc.exc_module}
+    fields = _fields(exc, serializer, max_depth)
+    if isinstance(exc, Exception) and isinstance(decode_exception(fields), RemoteError):
+        base = pickleable(exc)
+        return fields if base is None or type(base) is type(exc) else _fields(base, serializer, max_depth)
+    return fields
+
+
+def _fields(exc: BaseException, serializer: str, max_depth: int) -> dict[str, Any]:
     kind = type(exc)
     # By type's own means, which a class of the user's cannot break.
     module, name = (type.__getattribute__(kind, field) for field in ("__module__", "__qualname__"))

@@ -78,6 +78,22 @@ def test_requests_can_be_pushed_and_their_fields_set(app):
         retries.pop_request()
 
 
+def test_a_bound_task_may_be_a_decorated_function_without_a_parameter(app):
+    """The decorator's function takes the task, and leaves it out."""
+
+    def function():
+        return "done"
+
+    @functools.wraps(function)
+    def decorated(self, *args, **kwargs):
+        return self.name, function(*args, **kwargs)
+
+    task = app.task(decorated, bind=True, name="decorated")
+    assert task.apply().get() == ("decorated", "done")
+    with pytest.raises(TypeError, match="function\\(\\) takes none"):
+        app.task(function, bind=True)
+
+
 def test_shared_tasks_are_bound_before_there_is_an_app():
     code = """
 from canvas import shared_task

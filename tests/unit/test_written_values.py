@@ -15,7 +15,7 @@ import kombu.exceptions
 import pytest
 import yaml
 from celery import Celery
-from celery.utils.serialization import UnpickleableExceptionWrapper
+from celery.utils.serialization import UnpickleableExceptionWrapper, get_pickleable_exception
 from kombu.utils import json as kombu_json
 
 from canvas import Canvas, Signature, chain, chord, errors, group
@@ -190,6 +190,28 @@ def test_failures_as_celery_writes_and_reads_them(exc, serializer):
         assert kept.__dict__ == theirs["result"].__dict__
     elif theirs is not None:
         assert repr(kept) == repr(theirs["result"])
+
+
+class Refusal(ValueError):
+    """What a program catches."""
+
+
+class Refused(Refusal):
+    def __init__(self, code, *, why):
+        super().__init__(f"{code}: {why}")
+
+
+@pytest.mark.parametrize("serializer", ["json", "msgpack", "yaml", "pickle"])
+def test_an_exception_that_cannot_be_made_again_is_its_base_class(serializer):
+    """As on a Celery worker: who catches that class gets it, from either library."""
+    exc, backend = Refused(3, why="z"), celerys(serializer)
+    sent = get_pickleable_exception(exc)
+    theirs = backend.decode_result(backend.encode({"status": "FAILURE", "result": backend.prepare_exception(sent)}))
+    ours = record.encode(Record("i", states.FAILURE, exc), serializer=serializer)
+    kept = record.decode(ours, serializer=serializer, accept=[serializer]).result
+    assert [(type(one), one.args) for one in (kept, backend.decode_result(ours)["result"], theirs["result"])] == [
+        (Refusal, ("3: z",))
+    ] * 3
 
 
 def test_pickled_attributes_come_back():
