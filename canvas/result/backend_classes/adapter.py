@@ -8,7 +8,8 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from canvas.drivers.polling import BlockingReads
 from canvas.drivers.ports import StoreParts
-from canvas.errors import CanvasError, OperationalError, RefusedError
+from canvas.drivers.third_party.failures import failure_of
+from canvas.errors import CanvasError
 from canvas.forks import in_forks
 from canvas.interruptions import raise_interruption
 from canvas.model import states
@@ -20,8 +21,6 @@ from canvas.result.handles import result_from_tuple
 from canvas.wire import record as wire
 
 T = TypeVar("T")
-_MISTAKES = (TypeError, AttributeError, NameError, NotImplementedError, LookupError, ValueError, AssertionError)
-"""Exceptions that would come again."""
 
 
 class UserBackend(Protocol):
@@ -108,10 +107,8 @@ class StoreOfBackend(BlockingReads):
             raise
         except Exception as exc:
             raise_interruption(exc)
-            what = f"result backend {type(backend).__name__}: {type(exc).__name__}: {exc}"
-            if isinstance(exc, _MISTAKES) and not backend.exception_safe_to_retry(exc):
-                raise RefusedError(what) from exc
-            raise OperationalError(what) from exc
+            where = f"result backend {type(backend).__name__}"
+            raise failure_of(exc, where, backend.exception_safe_to_retry(exc)) from exc
 
     def get(self, task_ids: Sequence[str], retry: bool = True) -> list[bytes | None]:
         return [self._written(task_id, meta) for task_id, meta in zip(task_ids, self._read(task_ids), strict=True)]

@@ -11,7 +11,9 @@ from canvas.drivers.ports.capabilities import Capability
 from canvas.drivers.ports.chords import ChordStore
 from canvas.drivers.ports.results import ResultStore
 from canvas.drivers.ports.runs import RunRecords
-from canvas.errors import ConfigurationError
+from canvas.drivers.third_party.described_store import describe
+from canvas.drivers.third_party.failures import described
+from canvas.errors import ConfigurationError, RefusedError
 
 _PATH = re.compile(r"([A-Za-z_]\w*(?:\.\w+)*)(?::|\.)([A-Za-z_]\w*)")
 _NO_BACKEND = "A Celery backend cannot be used as it is"
@@ -68,14 +70,12 @@ def open_entry(name: str, part: str, url: str, options: Mapping[str, Any]) -> An
 def store_of(make: Any, name: str, url: str, options: Mapping[str, Any]) -> StoreParts:
     """The parts of the store that ``make(url, options)`` returns: a StoreParts, or one object that is a
     ``ResultStore``; if it has ``start_chords`` also a ``ChordStore``, and if it has ``save_run`` a ``RunRecords`` too.
-    Raises ConfigurationError for one that lacks anything of these."""
-    try:
-        store = make(url, options)
-    except TypeError as exc:
-        raise ConfigurationError(
-            f"result_backend {name!r} is called with a URL and options: {exc}. {_NO_BACKEND}"
-        ) from exc
+    Raises ConfigurationError for one that lacks anything of these, and OperationalError where its server is
+    unreachable."""
+    store = _made(make, name, url, options)
     if isinstance(store, StoreParts):
+        for part in {id(part): part for part in store[:3] if part is not None}.values():
+            describe(part, name)
         return store
     _check(store, ResultStore, name)
     counts, keeps_runs = hasattr(store, "start_chords"), hasattr(store, "save_run")
@@ -83,10 +83,22 @@ def store_of(make: Any, name: str, url: str, options: Mapping[str, Any]) -> Stor
         _check(store, ChordStore, name)
     if keeps_runs:
         _check(store, RunRecords, name)
+    describe(store, name)
     found: set[Capability] = {"results", "chords"}
     found |= {"parts"} if counts else set()
     found |= {"runs"} if keeps_runs else set()
     return StoreParts(store, store if counts else None, store if keeps_runs else None, frozenset(found))
+
+
+def _made(make: Any, name: str, url: str, options: Mapping[str, Any]) -> Any:
+    try:
+        with described(f"result backend {name!r}"):
+            return make(url, options)
+    except RefusedError as exc:
+        if isinstance(exc.__cause__, TypeError):
+            what = f"result_backend {name!r} is called with a URL and options: {exc.__cause__}. {_NO_BACKEND}"
+            raise ConfigurationError(what) from exc.__cause__
+        raise ConfigurationError(str(exc)) from exc
 
 
 def _check(store: Any, port: type, name: str) -> None:
