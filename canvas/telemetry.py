@@ -11,7 +11,8 @@ task.received                  message, hostname, request, task
 task.discarding                message: in place of task.received, of a task that is revoked or has expired
 task.started                   message, hostname, task, waited (s since its lease)
 task.finished                  message, outcome, runtime (s), hostname, task, request
-task.over                      the same, of a task that ran, after every listener of task.finished and ``after_return``
+task.unsuccessful              the same, before task.finished, of a task that ended in anything but success
+task.over                      as task.finished, of a task that ran, after its listeners and ``after_return``
 task.rejected                  as task.finished, after task.over, of a task that rejected its message for good; the
                                outcome is the failure that is stored
 eager.started                  message, hostname, task: of a call that runs here and now

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from canvas.config.config import Config
-from canvas.model.settlement import whole_seconds
+from canvas.config.lifetimes import whole_seconds
 from canvas.wire.codecs import named
 
 if TYPE_CHECKING:

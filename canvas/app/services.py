@@ -215,7 +215,7 @@ def make_run_store(app: RunsApp) -> "RunStore":
 
 def open_run_store(app: RunsApp, persist: Callable[[Callable[[], Any]], Any]) -> "RunStore":
     """The data of workflows' runs, read and written by calls that ``persist`` makes."""
-    from canvas.config.run_lifetimes import run_lifetimes
+    from canvas.config.lifetimes import run_lifetimes
     from canvas.workflows.store import RunStore
 
     conf = app.conf

@@ -3,9 +3,9 @@
 from canvas.beat.entries import Entry
 from canvas.beat.state import EntryState
 from canvas.beat.tick_messages import TICK_STAMP, BeatApp
+from canvas.config.lifetimes import whole_seconds
 from canvas.errors import ConfigurationError, RunLost
 from canvas.model import states
-from canvas.model.settlement import whole_seconds
 
 
 def check_overlap(app: BeatApp, entry: Entry) -> None:

@@ -32,6 +32,7 @@ class _Envelope(msgspec.Struct, forbid_unknown_fields=True):
 _MARK = "\x01tag\x01"
 """Stands for the body and the delivery tag in a message that is to be filled in."""
 _BODY = b'"body":'
+_new = tuple.__new__
 _decode_plain = msgspec.json.Decoder(_Envelope).decode
 _RANDOM = ~(0xF << 76 | 0x3 << 62)
 _VERSION_4 = 0x4 << 76 | 0x2 << 62
@@ -103,7 +104,10 @@ class EnvelopeCodec:
             else:
                 if plain.properties.get("body_encoding") == "base64":
                     encoding = str(plain.content_encoding)
-                    return EncodedMessage(plain.body, plain.content_type, encoding, plain.headers, plain.properties)
+                    return _new(
+                        EncodedMessage,
+                        (plain.body, plain.content_type, encoding, plain.headers, plain.properties),
+                    )
         return self._decode_any(payload, max_depth)
 
     def _decode_any(self, payload: bytes, max_depth: int) -> EncodedMessage:

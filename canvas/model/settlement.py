@@ -1,29 +1,9 @@
 """Everything one finished task does to the world, as data, before any of it is done."""
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
 from typing import Any, Literal, NamedTuple
 
 from canvas.model.message import Delivery, Message, Publish
-
-ABANDONED_AFTER = 30 * 86_400
-"""Seconds without any progress after which a chord or a run counts as abandoned: its state expires then."""
-
-
-def alive_for(*expires: int) -> int:
-    """Seconds to keep the state of a chord or run that is still alive, if it is kept for ``expires`` seconds after its
-    end; 0: without an end. It is longer, because a message may wait, and a task may run, for an unknown time."""
-    return max(ABANDONED_AFTER, *expires) if all(expires) else 0
-
-
-def whole_seconds(duration: float | timedelta | None) -> int:
-    """A duration of the settings in seconds; 0: without an end."""
-    return int(duration.total_seconds() if isinstance(duration, timedelta) else duration or 0)
-
-
-def longer(one: int, other: int) -> int:
-    """The longer of two times to keep something; 0 is without an end."""
-    return max(one, other) if one and other else 0
 
 
 class ResultWrite(NamedTuple):
@@ -44,8 +24,7 @@ class ResultWrite(NamedTuple):
     """Fields of the task that a store may show with its record: ``argsrepr``, ``kwargsrepr``, ``periodic_task_name``.
     Only with ``result_extended``."""
     reply_to: str = ""
-    """The queue of the process that waits for it, for results that are messages; empty: that of the delivery which is
-    settled with it."""
+    """The queue of the process that waits for it, for results that are messages; empty: the one its delivery names."""
 
 
 class ChordExtension(NamedTuple):
@@ -216,6 +195,8 @@ class Settlement(NamedTuple):
     """The ack before the task runs, for at-most-once tasks."""
     stores: Sequence[ResultWrite] = ()
     parts: Sequence[Part] = ()
+    speculative: Sequence[SpeculativeDispatch] = ()
+    """Ends of chords that a driver may apply in the same step; it returns the ready chords that it does not end."""
     chord_starts: Sequence[ChordStart] = ()
     chord_extensions: Sequence[ChordExtension] = ()
     keeps: Sequence[Keep] = ()
@@ -230,13 +211,28 @@ class Settlement(NamedTuple):
     """Locks of unique tasks that end with it."""
     mail: Sequence[MailboxStep] = ()
     """Changes of mailboxes, in their order."""
-    speculative: Sequence[SpeculativeDispatch] = ()
-    """Ends of chords that a driver may apply in the same step; it returns the ready chords that it does not end."""
     sent: Sequence[Callable[[], Message]] = ()
     """The messages to report once they have left. No driver reads it."""
     runs: Sequence[RunWrite] = ()
     """Written before everything else."""
     ending: TaskEnding = "own"
+
+
+_SET_BY_PLAIN = 6
+_NOTHING_MORE: tuple[Any, ...] = Settlement(None)[_SET_BY_PLAIN:]
+
+
+def plain_success(
+    delivery: Delivery, fence: Fence, stores: Sequence[ResultWrite], parts: Sequence[Part],
+    speculative: Sequence[SpeculativeDispatch],
+) -> Settlement:  # fmt: skip
+    """A settlement that has no other fields. Its class would look up a default for each of the others."""
+    return tuple.__new__(Settlement, (delivery, fence, False, stores, parts, speculative, *_NOTHING_MORE))
+
+
+def has_nothing_more(settlement: Settlement) -> bool:
+    """Whether the fields that ``plain_success`` does not set have their defaults."""
+    return settlement[_SET_BY_PLAIN:] == _NOTHING_MORE
 
 
 Ending = Literal["body", "failure", "record", "removal"]
@@ -298,3 +294,7 @@ class SettleResult(NamedTuple):
     unsettled: bool = False
     """Its server is away while others answer: it has to be settled again."""
     nothing_sent: bool = False
+
+
+DONE = SettleResult(True)
+"""The reply to a settlement that was held, and that completed no chord."""

@@ -176,8 +176,8 @@ class Outbox:
     ) -> Settlement:
         """All of them as the settlement of ``delivery``."""
         return Settlement(
-            delivery, fence, False, self.stores, self.parts, self.chord_starts, self.chord_extensions, self.keeps,
-            self.publishes, self.deferrals, self.disposal, self.reason, (), (), self.mail, speculative, self.sent,
+            delivery, fence, False, self.stores, self.parts, speculative, self.chord_starts, self.chord_extensions,
+            self.keeps, self.publishes, self.deferrals, self.disposal, self.reason, (), (), self.mail, self.sent,
             self.runs,
         )  # fmt: skip
 

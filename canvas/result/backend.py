@@ -3,18 +3,18 @@
 import time
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cached_property
 from operator import eq
 from typing import TYPE_CHECKING, Any
 
 from canvas.caller_warnings import ends_in_caller
 from canvas.config.config import Config
-from canvas.config.run_lifetimes import lifetimes
+from canvas.config.lifetimes import alive_for, lifetimes, whole_seconds
 from canvas.model import states
 from canvas.model.ids import new_id
 from canvas.model.record import Record, RecordClock, children_of
-from canvas.model.settlement import ChordExtension, ResultWrite, alive_for, whole_seconds
+from canvas.model.settlement import ChordExtension, ResultWrite
 from canvas.model.workflow_run import RUN_HEADER
 from canvas.wire import codecs
 from canvas.wire import record as wire
@@ -39,6 +39,8 @@ class Backend:
         self._clock = clock
         self._second: tuple[int, Any, str, str] = (0, None, "", "")
         """The latest second that was written, the zone, and the text of both."""
+        self._expires: tuple[object, int | None] = (None, None)
+        """The latest setting by which a success expires, and its seconds."""
         own = results.serializer if results is not None else None
         self.serializer: str = own or conf.result_serializer
         self.max_depth = int(conf.task_message_max_depth)
@@ -209,9 +211,11 @@ class Backend:
         around = children, date_done, group_id, parent_id
         payload = wire.encode_success(task_id, result, *around, self.max_depth, date_start)
         expires = self.run_lives if in_run else self._conf.result_expires
-        # As whole_seconds, without another call for each task.
-        seconds = expires.total_seconds() if isinstance(expires, timedelta) else expires
-        return ResultWrite(task_id, payload, int(seconds) if seconds else None, True)
+        before, seconds = self._expires
+        if expires is not before:
+            seconds = whole_seconds(expires) or None
+            self._expires = expires, seconds
+        return ResultWrite(task_id, payload, seconds, True)
 
     def has_succeeded(self, task_id: str) -> bool:
         """Whether a success is stored, in a form that the driver may not read."""

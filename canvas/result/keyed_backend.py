@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from canvas.caller_warnings import ends_in_caller
+from canvas.config.lifetimes import whole_seconds
 from canvas.masking import masked_url
 from canvas.model import states
-from canvas.model.settlement import ResultWrite, whole_seconds
+from canvas.model.settlement import ResultWrite
 from canvas.result.backend import Backend
 from canvas.text import as_text
 

@@ -85,10 +85,13 @@ def encode_success(
         value = typed_json.dumps(result.as_tuple() if isinstance(result, Handle) else result)
         if len(value) >= max_depth:
             check_depth(value, max_depth, EncodeError, around=1)
-    group, parent, task = typed_json.dumps_each((group_id, parent_id, task_id))
-    around = b',"group_id":' + group if group_id else b""
-    if parent_id:
-        around += b',"parent_id":' + parent
+    if group_id is None is parent_id:
+        around, task = b"", typed_json.dumps_known(task_id)
+    else:
+        group, parent, task = typed_json.dumps_each((group_id, parent_id, task_id))
+        around = b',"group_id":' + group if group_id else b""
+        if parent_id:
+            around += b',"parent_id":' + parent
     if date_start:
         around += b',"date_start":"%b"' % date_start.encode()
     return b'{"status":"SUCCESS","result":%b,"traceback":null,"children":%b,"date_done":"%b"%b,"task_id":%b}' % (

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from canvas.app.application import Canvas
-from canvas.config.run_lifetimes import LASTING
+from canvas.config.lifetimes import LASTING, whole_seconds
 from canvas.drivers.memory import broker_parts, joined, store_parts
 from canvas.drivers.memory.queues import MemoryQueues
 from canvas.drivers.memory.records import MemoryRecords
@@ -21,7 +21,7 @@ from canvas.drivers.ports.values import Lease
 from canvas.errors import ConfigurationError, WorkflowFailed
 from canvas.model import states
 from canvas.model.message import Delivery, Publish
-from canvas.model.settlement import ReadyChord, ResultWrite, SettleResult, whole_seconds
+from canvas.model.settlement import ReadyChord, ResultWrite, SettleResult
 from canvas.model.workflow_run import AWAITING_SIGNAL, RunNode
 from canvas.result import AsyncResult, EagerResult
 from canvas.wire.record import says_success

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakValueDictionary
 
-from canvas.config.run_lifetimes import RunLifetimes
+from canvas.config.lifetimes import RunLifetimes
 from canvas.errors import BrokerError, DecodeError, RunLost
 from canvas.model.ids import new_id
 from canvas.model.settlement import ReadyChord, RunWrite

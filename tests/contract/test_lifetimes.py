@@ -3,9 +3,10 @@
 import celery
 import pytest
 
+from canvas.config.lifetimes import ABANDONED_AFTER, alive_for, longer
 from canvas.drivers import open_driver
 from canvas.drivers.ports.values import Lease
-from canvas.model.settlement import ABANDONED_AFTER, ChordStart, Keep, ResultWrite, Settlement, alive_for, longer
+from canvas.model.settlement import ChordStart, Keep, ResultWrite, Settlement
 from canvas.testing.contract import chord_end, eventually, part, publish
 from canvas.worker.settlement.kept_chords import chords_in
 from tests.contract.test_redis_beside_celery import Request

@@ -6,9 +6,9 @@ import pytest
 
 import canvas.workflows.store
 from canvas import Workflow
+from canvas.config.lifetimes import ABANDONED_AFTER
 from canvas.errors import BrokerError
 from canvas.model.record import Record
-from canvas.model.settlement import ABANDONED_AFTER
 from canvas.telemetry import attach
 from canvas.workflows.progress.run_expiry import retire
 from tests.support.apps import make

@@ -109,3 +109,19 @@ def test_a_full_disk_is_said_on_standard_error(loggers, capfd):
     assert "--- Logging error ---" in said
     assert "No space left on device" in said
     assert "'too much'" in said
+
+
+@pytest.mark.parametrize(
+    ("level", "expected"), [("INFO", ["succeeded in", "raised unexpected"]), ("ERROR", ["raised"])]
+)
+def test_the_lines_of_tasks_follow_the_level(bench, level, expected):
+    broker, backend, ledger = bench.urls()
+    app = make("canvas", broker, backend, ledger=ledger)
+    with WorkerProcess("canvas", broker, backend, "-P", "solo", "-l", level, ledger=ledger) as worker:
+        good = app.signature("t.ident", (1,)).delay()
+        assert good.get(timeout=20) == 1
+        bad = app.signature("t.fail", (1,)).delay()
+        worker.wait_for(bad.id)
+        assert bad.get(timeout=20, propagate=False)
+        ends = [line for line in worker.log if "Task t." in line and " received" not in line]
+        assert [word for line, word in zip(ends, expected, strict=True) if word in line] == expected

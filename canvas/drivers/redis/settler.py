@@ -16,7 +16,7 @@ from canvas.drivers.redis.scripts.arguments import (
     pack,
     pack_each,
 )
-from canvas.drivers.redis.scripts.replies import DONE, verdict_of, with_refused
+from canvas.drivers.redis.scripts.replies import verdict_of, with_refused
 from canvas.drivers.redis.scripts.settle_call import (
     LeaseSources,
     PassThrough,
@@ -29,7 +29,7 @@ from canvas.drivers.retry_policy import Delays
 from canvas.drivers.tags import worker_of
 from canvas.errors import RefusedError
 from canvas.model.message import Publish
-from canvas.model.settlement import ChordDispatch, ChordStart, ReadyChord, Settlement, SettleResult
+from canvas.model.settlement import DONE, ChordDispatch, ChordStart, ReadyChord, Settlement, SettleResult
 
 
 class RedisSettler:

@@ -13,7 +13,7 @@ from canvas import telemetry
 from canvas.drivers.ports.values import Lease, LeaseReply, SettleReply
 from canvas.errors import BrokerError
 from canvas.model.message import Delivery
-from canvas.model.settlement import ChordDispatch, Orphan, ReadyChord, RefusedEnd, Settlement, SettleResult
+from canvas.model.settlement import DONE, ChordDispatch, Orphan, ReadyChord, RefusedEnd, Settlement, SettleResult
 from canvas.telemetry import emit
 from canvas.worker.consumer.buffer import DueBatch, KeptMessages, PrefetchBuffer, Work
 from canvas.worker.consumer.loop_parts import LoopParts
@@ -145,13 +145,13 @@ class SettleBatch(Concluding):
 
     def _take_finished(self) -> tuple[list[Settlement | ChordDispatch], list[WaitingAck]]:
         batch: list[Settlement | ChordDispatch] = []
-        while self.finished and len(batch) < self.policy.batch:
-            item = self.finished.popleft()
+        finished, forget, most = self.finished, self._leases.pop, self.policy.batch
+        while finished and len(batch) < most:
             self._outstanding -= 1
-            if item is not None:
+            if (item := finished.popleft()) is not None:
                 batch.append(item)
-                if isinstance(item, Settlement) and item.delivery is not None:
-                    self._leases.pop(item.delivery.tag, None)
+                if type(item) is Settlement and item.delivery is not None:
+                    forget(item.delivery.tag, None)
         answers = [self.acks.popleft() for _ in range(len(self.acks))] if self.acks else []
         return batch, answers
 
@@ -199,7 +199,8 @@ class SettleBatch(Concluding):
             else:
                 answer.put(verdict.held)
         for settlement, verdict in zip(settlements, verdicts[acks + len(soon) :], strict=True):
-            self._concluded(settlement, verdict)
+            if verdict is not DONE or settlement.sent:
+                self._concluded(settlement, verdict)
 
     def _take_leased(self, lease: Lease | None, leased: LeaseReply | None, settled: int) -> None:
         """Hand out the messages of a lease, if there was one, in a round that has ``settled`` some."""
@@ -208,11 +209,10 @@ class SettleBatch(Concluding):
             self.hand_out_submitted()
         deliveries = leased.deliveries if leased is not None else []
         known = leased is None or not deliveries or self._now_leased(leased)
-        for delivery in deliveries:
-            self._outstanding += 1
-            self._leases[delivery.tag] = delivery
-            # Messages that may be revoked are kept from the slots.
-            (self.buffer.put if known else self.unstarted.append)(delivery)
+        self._outstanding += len(deliveries)
+        self._leases.update((delivery.tag, delivery) for delivery in deliveries)
+        # Messages that may be revoked are kept from the slots.
+        (self.buffer.extend if known else self.unstarted.extend)(deliveries)
         now, before = time.monotonic(), self._seconds_per_message
         if lease is not None:
             if self._inbox is not None:

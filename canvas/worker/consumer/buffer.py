@@ -1,6 +1,7 @@
 """The messages that are leased and not yet taken by a slot."""
 
 from collections import deque
+from collections.abc import Iterable
 from enum import Enum, auto
 from itertools import islice
 from queue import Empty, SimpleQueue
@@ -56,6 +57,12 @@ class PrefetchBuffer:
     def put(self, item: Work | None) -> None:
         self._items.append(item)
         self._tickets.put(None)
+
+    def extend(self, items: Iterable[Work]) -> None:
+        put = self._tickets.put
+        for item in items:
+            self._items.append(item)
+            put(None)
 
     def get(self, timeout: float | None = None) -> Work | None:
         """The first; raises ``queue.Empty`` when there is none after ``timeout`` seconds."""

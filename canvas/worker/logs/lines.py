@@ -28,11 +28,10 @@ def listen(registered: Collection[str] = ()) -> None:
     global _registered
     while _attached:
         _attached.pop()()
-    _attached.extend(
-        attach(listener, event)
-        for event, listener, logger, level in [*_LINES, *CONTROL_LINES, *DEBUG_LINES]
-        if logger.isEnabledFor(level)
-    )
+    lines = [*_LINES, *CONTROL_LINES, *DEBUG_LINES]
+    if not TRACE.isEnabledFor(logging.INFO):
+        lines.append(("task.unsuccessful", task_finished, TRACE, logging.ERROR))
+    _attached.extend(attach(listener, event) for event, listener, logger, level in lines if logger.isEnabledFor(level))
     _unknown_logged.clear()
     _registered = registered
 
@@ -249,7 +248,7 @@ def _crashed(worker: str, exc: BaseException, **_: Any) -> None:
 _LINES: list[tuple[str, Callable[..., None], logging.Logger, int]] = [
     ("task.received", task_received, RECEIVED, logging.INFO),
     ("task.discarding", task_received, RECEIVED, logging.INFO),
-    ("task.finished", task_finished, TRACE, logging.ERROR),
+    ("task.finished", task_finished, TRACE, logging.INFO),
     ("task.timeout", _task_timeout, _worker, logging.ERROR),
     ("task.soft_timeout", _task_soft_timeout, _worker, logging.WARNING),
     ("task.terminated", _task_terminated, _worker, logging.INFO),

@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 from canvas.app.application import Canvas
-from canvas.config.run_lifetimes import LASTING
+from canvas.config.lifetimes import LASTING
 from canvas.context import leave_request
 from canvas.errors import NotRegistered
 from canvas.execution.executor import execute
@@ -46,7 +46,7 @@ class InProcessPipeline(TaskPipeline):
         hostname = app.hostname
         active = ActiveTasks(hostname, SharedMemory().open_row())
         throttle = Throttle(app.driver, app.conf, hostname, call_once)
-        runs, reports = app.open_run_store(call_once), TaskReports(hostname, "eager.finished", "eager.over")
+        runs, reports = app.open_run_store(call_once), TaskReports(hostname, "eager.finished", "eager.over", "")
         runs.lifetimes = LASTING
         super().__init__(app, hostname, _NoEarlyAcks(), None, revocations, active, throttle, runs)
         self.reports = reports

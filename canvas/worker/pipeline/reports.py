@@ -19,11 +19,14 @@ _OVER = "task.over"
 class TaskReports:
     """The reports of one node."""
 
-    def __init__(self, hostname: str, finished: str = "task.finished", over: str = _OVER) -> None:
+    def __init__(
+        self, hostname: str, finished: str = "task.finished", over: str = _OVER, unsuccessful: str = "task.unsuccessful"
+    ) -> None:
         """``finished``: the event of a task that has ended. ``over``: the event after that one's listeners and
-        ``after_return``."""
+        ``after_return``. ``unsuccessful``: the event before ``finished`` of a task without success."""
         self._hostname = hostname
         self._finished = finished
+        self._unsuccessful = unsuccessful
         self.over_event = over
 
     def received(self, job: Job) -> None:
@@ -41,8 +44,10 @@ class TaskReports:
 
     def finished(self, job: Job, outcome: Outcome) -> None:
         """The task has ended, or will not run."""
-        if self._finished in telemetry.listeners:
-            handling(outcome, lambda: emit(self._finished, **self._facts(job, outcome)))
+        events = (self._finished,) if type(outcome) is Success else (self._unsuccessful, self._finished)
+        for event in events:
+            if event in telemetry.listeners:
+                handling(outcome, partial(emit, event, **self._facts(job, outcome)))
 
     def finished_here(self, job: Job, outcome: Outcome) -> Reject | None:
         """The task has ended in this process: the hook of the outcome, ``finished``, then ``after_return``. Returns the
@@ -54,11 +59,10 @@ class TaskReports:
             and kind.on_retry is Task.on_retry
             and kind.after_return is Task.after_return
         ):
-            if self._finished in telemetry.listeners:
-                if type(outcome) is Success:
-                    emit(self._finished, **self._facts(job, outcome))
-                else:
-                    self.finished(job, outcome)
+            if type(outcome) is not Success:
+                self.finished(job, outcome)
+            elif self._finished in telemetry.listeners:
+                emit(self._finished, **self._facts(job, outcome))
             return None
         task, request = job.task, job.request
         facts = task, request, job.message.args, job.message.kwargs, outcome

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, TypeAlias, final
@@ -42,26 +42,21 @@ def _text_of(second: int) -> str:
 
 
 @final
-@dataclass(slots=True, eq=False)
 class Job:
-    """A delivery that may run."""
+    """A delivery that may run. Most fields keep the values of the class: to set them for each task would take time."""
 
-    delivery: Delivery
-    message: Message
-    request: Request
     task: Any
     """The registered task; ``None`` where this worker has none of the message's name."""
-    fence: Fence
-    node: NodeRef | None = None
+    node: NodeRef | None
     """The node of a workflow's run that it is, if it is one."""
     keys: LimitKeys = NO_KEYS
-    to_ack: bool = False
+    to_ack = False
     """Its message is to be acked before its task runs."""
     hard: float | None = None
     """The hard time limit, seconds."""
     soft: float | None = None
     """The soft time limit, seconds."""
-    broken_off: bool = False
+    broken_off = False
     """Its task ended in an exception that no code catches, such as SystemExit: no hook is called."""
     began: float | None = None
     """Unix time at which its task started."""
@@ -69,11 +64,22 @@ class Job:
     """While the task runs, this ends it from another thread, if the pool may end the whole process for that."""
     end_signal: int | None = None
     """The number of the signal that a command named to end its task."""
-    ignores_result: bool = False
+    ignores_result = False
     """Its result is not stored: the call says so, or else the task when it was admitted."""
-    reported: bool = False
+    reported = False
     """Its end is reported to hooks and signals; that happens once."""
-    started: float = field(default_factory=time.perf_counter)
+
+    def __init__(
+        self, delivery: Delivery, message: Message, request: Request, task: Any, fence: Fence,
+        node: NodeRef | None = None,
+    ) -> None:  # fmt: skip
+        self.delivery = delivery
+        self.message = message
+        self.request = request
+        self.task = task
+        self.fence = fence
+        self.node = node
+        self.started = time.perf_counter()
 
     @property
     def has_plain_success(self) -> bool:

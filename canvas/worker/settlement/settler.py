@@ -15,7 +15,7 @@ from canvas.model import states
 from canvas.model.ids import Lineage
 from canvas.model.outcome import Failure, Ignored, Outcome, Rejected, ReplacedBy, Retried, Revoked, Success
 from canvas.model.record import Record, in_tuple_form
-from canvas.model.settlement import ResultWrite, Settlement
+from canvas.model.settlement import ResultWrite, Settlement, plain_success
 from canvas.model.workflow_run import RUN_HEADER, NodeRef
 from canvas.producer.outbox import ChordMembership, NodeEnd, Outbox, PartOrigin
 from canvas.producer.send_errors import problem_of
@@ -98,7 +98,7 @@ class Settler:
         rejected = report(done, outcome)
         ends = self._speculative.ends_of(end.parts) if end.joins_task else ()
         if rejected is None and not done.request.retries_sent and not done.request.additions:
-            return Settlement(done.delivery, done.fence, False, stores, end.parts, speculative=ends)
+            return plain_success(done.delivery, done.fence, stores, end.parts, ends)
         outbox = Outbox(self._app)
         outbox.stores, outbox.parts = stores, list(end.parts)
         self._add_of_hooks(done, outbox, outcome, rejected)

@@ -29,6 +29,7 @@ from canvas.model.settlement import (
     RunWrite,
     Settlement,
     SpeculativeDispatch,
+    has_nothing_more,
 )
 
 DEAD_LETTERS_KEPT = 10_000
@@ -288,13 +289,12 @@ class ScriptArguments:
 def is_plain(s: Settlement, carried: bool = False) -> bool:
     """Whether a settlement is an ack and a stored success, and nothing else but its message, if that is ``carried``, or
     one part of a chord."""
-    return (
-        len(s.stores) == 1
-        and s.stores[0].payload.startswith(_SUCCESS)
-        and s.delivery is not None
-        and s.fence == "lease"
-        and s.disposal == "ack"
-        and not (s.early_ack or s.chord_starts or s.chord_extensions or s.keeps or s.deferrals)
-        and (len(s.parts) <= 1 and not s.publishes if not carried else not s.parts)
-        and not (s.releases_permits or s.releases_locks or s.mail or s.speculative or s.runs)
-    )
+    delivery, fence, early_ack, stores, parts, speculative = s[:6]
+    if len(stores) != 1 or len(parts) > 1 - carried or not stores[0].payload.startswith(_SUCCESS):
+        return False
+    if delivery is None or fence != "lease" or early_ack or speculative:
+        return False
+    if has_nothing_more(s):
+        return True
+    kept = s.chord_starts or s.chord_extensions or s.keeps or s.mail or s.runs or s.releases_permits or s.releases_locks
+    return not (s.disposal != "ack" or kept or s.deferrals or (s.publishes and not carried))

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from canvas.errors import RefusedError
-from canvas.model.settlement import ReadyChord, SettleResult
+from canvas.model.settlement import DONE, ReadyChord, SettleResult
 
 
 def ready_of(found: Sequence[Any]) -> ReadyChord:
@@ -13,7 +13,6 @@ def ready_of(found: Sequence[Any]) -> ReadyChord:
     return ReadyChord(group_id.decode(), callback, parts, structure, bool(lost))
 
 
-DONE = SettleResult(True)
 _NOT_HELD = SettleResult(False)
 
 

@@ -20,6 +20,7 @@ from canvas.model.settlement import ChordDispatch, Settlement
 
 _ORDERS_KEPT = 256
 """Orders of queues whose lists are kept: a worker that takes turns has as many as it has queues."""
+_new = tuple.__new__
 
 
 class LeaseSources(NamedTuple):
@@ -200,7 +201,7 @@ def _deliveries(taken: Sequence[Sequence[Any]], prefix: str, number: int, carrie
     for *payloads, name in taken:
         queue, first = name.decode(), number + len(found)
         found += [
-            Delivery(f"{prefix}{n}", queue, carried if payload is None else payload, at)
+            _new(Delivery, (f"{prefix}{n}", queue, carried if payload is None else payload, at))
             for n, payload in enumerate(payloads, first)
         ]
     return found

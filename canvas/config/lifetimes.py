@@ -1,10 +1,29 @@
-"""How long the settings keep runs of workflows, and the records of their nodes."""
+"""How long the settings keep results, chords, runs of workflows, and the records of their nodes."""
 
+from datetime import timedelta
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from canvas.config.config import Config
-from canvas.model.settlement import alive_for, longer, whole_seconds
+
+ABANDONED_AFTER = 30 * 86_400
+"""Seconds without any progress after which a chord or a run counts as abandoned: its state expires then."""
+
+
+def alive_for(*expires: int) -> int:
+    """Seconds to keep the state of a chord or run that is still alive, if it is kept for ``expires`` seconds after its
+    end; 0: without an end. It is longer, because a message may wait, and a task may run, for an unknown time."""
+    return max(ABANDONED_AFTER, *expires) if all(expires) else 0
+
+
+def whole_seconds(duration: float | timedelta | None) -> int:
+    """A duration of the settings in seconds; 0: without an end."""
+    return int(duration.total_seconds() if isinstance(duration, timedelta) else duration or 0)
+
+
+def longer(one: int, other: int) -> int:
+    """The longer of two times to keep something; 0 is without an end."""
+    return max(one, other) if one and other else 0
 
 
 class RunLifetimes(NamedTuple):
