@@ -174,7 +174,10 @@ class WorkflowFailed(TaskError):
 
 
 class NodeTimeout(TaskError):
-    """A node of a workflow had not ended in its time."""
+    """A node of a workflow had not ended in its time; the second argument is its task id, for ``flow.timeout``."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class LoopExhausted(TaskError):

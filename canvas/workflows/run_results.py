@@ -14,6 +14,7 @@ from canvas.model.workflow_run import IN_ROUNDS, NodeRef, RunNode, last_nodes, t
 from canvas.result import AsyncResult
 from canvas.result.wait_rules import awaiting, deadline
 from canvas.workflows.compose.other_names import OtherMethods
+from canvas.workflows.progress.causes import to_blame
 from canvas.workflows.progress.celery_workers import items_of_celery, nodes_of_celery
 from canvas.workflows.progress.unfinished import timeout_error
 from canvas.workflows.run_records import page_work
@@ -173,13 +174,19 @@ class RunResults(OtherMethods):
             why = f": it had not ended after its timeout of {self.about['timeout']:g} s" if overdue else ""
             return TaskRevokedError(f"run {self.id} of {self.name!r} was cancelled{why}{named}")
         failed = WorkflowFailed(self.id, "a node failed")
-        for number, record in zip(self._numbers.values(), self._records(list(self._numbers.values())), strict=True):
+        records = self._records(list(range(len(self.nodes))))
+        states_now = [
+            None if one is None else node_state(node, one) for node, one in zip(self.nodes, records, strict=True)
+        ]
+        blamed = to_blame(self.nodes, states_now)
+        for number in self._numbers.values():
+            record = records[number]
             if record is None or self.nodes[number].continue_on_failure:
                 continue
             if record.status == states.IGNORED:
                 name = self.nodes[number].name
                 failed = WorkflowFailed(self.id, f"{name}: the task raised Ignore, so that the node has no result")
-            if node_state(self.nodes[number], record) in (states.FAILURE, states.REVOKED):
+            if states_now[number] in (states.FAILURE, states.REVOKED) and (number in blamed or not blamed):
                 failed.add_note(f"node {self.nodes[number].name}")
                 try:
                     record.throw()

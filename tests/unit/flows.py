@@ -3,6 +3,7 @@
 import pytest
 
 from canvas import Canvas, Workflow
+from canvas.errors import NodeTimeout
 from canvas.graph.run_nodes import run_nodes
 from canvas.graph.workflow_embeddings import WorkflowEmbeddings
 
@@ -40,6 +41,10 @@ def flows_app():
     @app.task(name="fail", shared=False)
     def fail(*args):
         raise ValueError("boom")
+
+    @app.task(name="late", shared=False)
+    def late():
+        raise NodeTimeout("it was late")
 
     @app.task(name="grow", shared=False, bind=True)
     def grow(self, depth):

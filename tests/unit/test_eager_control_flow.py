@@ -6,6 +6,7 @@ import pytest
 
 from canvas import Workflow
 from canvas.errors import Ignore, LoopExhausted, NodeTimeout, WorkflowFailed
+from canvas.workflows.progress.causes import causes
 from tests.unit.flows import fixtures, flows_app, inner, sig
 
 app, flow = fixtures(flows_app)
@@ -102,3 +103,70 @@ def test_a_node_whose_task_raises_ignore_is_named(app, flow):
     flow.add(sig(app, "ident", flow.add(ignored.s())))
     with pytest.raises(WorkflowFailed, match="ignored: the task raised Ignore, so that the node has no result"):
         flow.apply().get()
+
+
+def test_the_error_of_a_run_is_that_of_the_node_that_has_failed_it(app, flow):
+    kept = flow.add(sig(app, "late"), on_failure="continue", default=1, name="kept")
+    limited = flow.timeout(flow.add(sig(app, "late"), name="limited"), 60, otherwise=2)
+    done = flow.add(sig(app, "ident", 1), after=limited, when="all_done", name="done")
+    flow.add(sig(app, "fail", kept, done), name="last")
+    run = flow.apply()
+    with pytest.raises(ValueError, match="boom"):
+        run.get()
+    assert "node last" in run.get(propagate=False).__cause__.__notes__
+
+
+def test_a_node_named_as_the_cause_is_not_one_whose_failure_was_taken_for_its_default(app, flow):
+    kept = flow.add(sig(app, "late"), on_failure="continue", default=1, name="kept")
+    flow.add(sig(app, "add", kept, flow.add(sig(app, "fail"), name="failed")), name="last")
+    run = flow.apply()
+    assert causes(run.nodes, {node.name: node.state for node in run.status().nodes}) == {"last": "failed"}
+
+
+@pytest.mark.parametrize("instead", ["a value", "a signature"])
+def test_a_limit_inside_of_a_node_is_not_its_own(app, flow, instead):
+    inner = Workflow("inner", app)
+    inner.wait_for("never", timeout=5, name="waits")
+    otherwise = 1 if instead == "a value" else sig(app, "ident", 1)
+    flow.timeout(flow.add(inner), 3_600, otherwise=otherwise)
+    with pytest.raises(NodeTimeout, match="waits: signal 'never' had not come"):
+        flow.apply().get()
+    slow = Workflow("slow", app)
+    slow.timeout(slow.add(sleeper(app)), 5)
+    outer = Workflow("outer", app)
+    outer.timeout(outer.add(slow), 3_600, otherwise=otherwise)
+    with pytest.raises(NodeTimeout, match="sleeper had not ended 5 s after its start"):
+        outer.apply().get()
+    outer.timeout(outer.add(sleeper(app), name="own"), 5, otherwise=otherwise, name="own in time")
+    assert outer.apply()["own in time"].get() == 1
+
+
+def sleeper(app):
+    """A workflow that lasts a minute."""
+    flow = Workflow("sleeper", app)
+    flow.sleep(60)
+    return flow
+
+
+def test_a_round_whose_condition_failed_asks_it_again(app, flow):
+    app.conf.task_always_eager = app.conf.task_store_eager_result = True
+    steps, asked = [], []
+
+    @app.task(name="step", shared=False)
+    def step(x):
+        steps.append(x)
+        return x + 1
+
+    @app.task(name="until", shared=False)
+    def until(x):
+        asked.append(x)
+        if asked == [1, 2]:
+            raise ValueError("boom")
+        return x > 2
+
+    flow.loop(step.s(), 0, until=until.s(), at_most=9, name="loop")
+    run = flow.apply_async()
+    with pytest.raises(ValueError, match="boom"):
+        run.get()
+    assert run.resume()
+    assert (run.get(), steps, asked) == (3, [0, 1, 2], [1, 2, 2, 3])

@@ -46,6 +46,13 @@ def goes_on_inside(node: RunNode) -> bool:
     return node.sig["subtask_type"] is None and _OF_OUTCOME.isdisjoint(node.sig["options"])
 
 
+def goes_on_inside_parts(node: RunNode) -> bool:
+    """Whether another attempt continues the runs in the places of a node's items, or of its rounds."""
+    sig = node.sig
+    plain = sig is not None and sig["subtask_type"] is None and _OF_OUTCOME.isdisjoint(sig["options"])
+    return plain and "batch" not in node.details
+
+
 def check_depth(app: WorkflowServices, depth: int, name: str) -> None:
     """Raise CompositionError where workflows are nested too deeply."""
     most = int(app.conf.workflow_max_depth)

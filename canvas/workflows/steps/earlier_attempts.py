@@ -7,7 +7,7 @@ from typing import Any
 
 from canvas.errors import EncodeError
 from canvas.model import states
-from canvas.model.workflow_run import NodeRef, task_id_of
+from canvas.model.workflow_run import NodeRef, child_run_of, task_id_of
 from canvas.wire import codecs, typed_json
 from canvas.workflows.run_records import items_of, outlines
 from canvas.workflows.services import WorkflowServices
@@ -56,6 +56,19 @@ class Earlier:
                 for item, record in zip(missing, records, strict=True)
                 if record is not None and record.status in self._final
             }
+        return known
+
+    def inside(self, items: Iterable[int]) -> dict[int, str]:
+        """The runs of workflows that have begun in the places of these items."""
+        known: dict[int, str] = {}
+        wanted = list(items)
+        for place in self._attempts:
+            places = list(items_of(place, self._size))
+            missing = [item for item in wanted if item not in known]
+            runs = [child_run_of(task_id_of(places[item])) for item in missing]
+            records: list[Any] = self._runs.persist(partial(self._app.backend.get_records, runs)) if runs else []
+            found = zip(missing, runs, records, strict=True)
+            known |= {item: run for item, run, record in found if record is not None}
         return known
 
 

@@ -7,14 +7,26 @@ step, which was stored in the same step that sent the condition.
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from canvas.errors import LoopExhausted, RunLost
 from canvas.model import states
+from canvas.model.ids import Lineage
 from canvas.model.record import Record
-from canvas.model.workflow_run import NodeRef, RunNode, bind_inputs, extract, items_id, outline_id
+from canvas.model.workflow_run import (
+    RESUME_RUN,
+    NodeRef,
+    RunNode,
+    bind_inputs,
+    child_run_of,
+    extract,
+    items_id,
+    outline_id,
+    task_id_of,
+)
 from canvas.producer.send_errors import problem_of
 from canvas.workflows.run_records import outlines
+from canvas.workflows.steps.child_runs import goes_on_inside_parts, outcome_of_node
 from canvas.workflows.steps.earlier_attempts import digest_of, usable_before
 from canvas.workflows.steps.node_rules import FAILED
 from canvas.workflows.steps.waits import WaitingAttempt
@@ -23,8 +35,34 @@ _VALUE, _ANSWER = 0, 1
 """The tasks of a round."""
 
 
+class _Begun(NamedTuple):
+    """Where another attempt at a loop begins."""
+
+    at: int
+    """The round."""
+    value: Any
+    """The value that its step takes, or with ``stepped`` the value of its step, about which the condition is asked."""
+    stepped: bool = False
+    run: str | None = None
+    """The run of a workflow that has begun in this round."""
+
+
 class LoopAttempt(WaitingAttempt):
     """An attempt that runs loops."""
+
+    def _resume_child(self, child: str, outcome: dict[str, Any], path: str | None = None) -> None:
+        """Go on with the run that an earlier attempt had in a place; with ``path`` from this node of it."""
+        # A task that runs twice begins one attempt: the one after this.
+        again = {} if path is None else {"from_node": path, "attempt": self._runs.metadata(child)[1]}
+        sig = self._app.signature(RESUME_RUN, (child, outcome), again, ignore_result=True)
+        self._outbox.send(sig, Lineage(self._run, self._parent))
+
+    def _go_on_with_part(self, part: NodeRef, earlier: str) -> None:
+        """Go on with the run that an earlier attempt had in the place of an item or of a round."""
+        record = Record(task_id_of(part), states.STARTED, None, None, [], parent_id=self._parent)
+        record.extra = {"child": earlier}
+        self._outbox.record(record, in_run=True)
+        self._resume_child(earlier, outcome_of_node(self._app, part, earlier))
 
     def _loop(self, number: int, node: RunNode, values: Sequence[Any]) -> None:
         """Start a loop: its first round, or the one after the last that an earlier attempt has ended."""
@@ -40,24 +78,53 @@ class LoopAttempt(WaitingAttempt):
             self._outbox.record(Record(items_id(place), states.STARTED, sig, None, []), in_run=True)
         digest = digest_of([sig, node.details["until"], value], self._app.backend.serializer)
         self._outbox.record(Record(outline_id(place), states.STARTED, [0, digest], None, []), in_run=True)
-        first, value = self._rounds_before(place, digest, value)
-        self._round(number, node, first, value, sig)
+        begun = self._begun_before(place, digest, value)
+        if begun.stepped:
+            self._record(number, states.STARTED, None, rounds=begun.at + 1)
+            self._ask_again(number, begun)
+        elif begun.run is not None:
+            self._record(number, states.STARTED, None, rounds=begun.at + 1)
+            self._go_on_with_part(self._step_in(number, begun.at), begun.run)
+        else:
+            self._round(number, node, begun.at, begun.value, sig)
 
-    def _rounds_before(self, place: NodeRef, digest: str, start: Any) -> tuple[int, Any]:
-        """How many rounds the latest earlier attempt at the same loop has ended, and the value of its last."""
-        alone = self._node(place.node).details["until"] is None
-        for earlier in usable_before(self._runs, place):
-            if outlines(self._app, self._runs, [earlier])[0] != (0, digest):
-                continue
-            (own,) = self._read([earlier])
-            begun = 0 if own is None else int(own.extra.get("rounds", 0))
-            for at in range(begun - 1, max(begun - 3, -1), -1):
-                step, last = self._read(
-                    [earlier._replace(item=2 * at), earlier._replace(item=2 * at + (_VALUE if alone else _ANSWER))]
-                )
-                if step is not None and last is not None and last.status == states.SUCCESS == step.status:
-                    return at + 1, step.result
-        return 0, start
+    def _begun_before(self, place: NodeRef, digest: str, start: Any) -> "_Begun":
+        """How far the earlier attempts at the same loop have come."""
+        node, usable = self._node(place.node), usable_before(self._runs, place)
+        found = zip(usable, outlines(self._app, self._runs, usable), strict=True)
+        same = [earlier for earlier, outline in found if outline == (0, digest)]
+        begun = next(filter(None, (self._rounds_in(earlier) for earlier in same)), _Begun(0, start))
+        if same and not begun.stepped and goes_on_inside_parts(node) and begun.at < int(node.details["at_most"]):
+            runs = [child_run_of(task_id_of(self._step_in(place.node, begun.at, one.attempt))) for one in same]
+            records = self._runs.persist(lambda: self._app.backend.get_records(runs))
+            known = [run for run, record in zip(runs, records, strict=True) if record is not None]
+            begun = begun._replace(run=next(iter(known), None))
+        return begun
+
+    def _rounds_in(self, earlier: NodeRef) -> "_Begun | None":
+        """How far an earlier attempt has come; ``None`` if none of its own rounds has ended its step."""
+        alone = self._node(earlier.node).details["until"] is None
+        (own,) = self._read([earlier])
+        rounds = 0 if own is None else int(own.extra.get("rounds", 0))
+        for at in range(rounds - 1, max(rounds - 3, -1), -1):
+            step, answer = self._read([earlier._replace(item=2 * at), earlier._replace(item=2 * at + _ANSWER)])
+            if step is not None and step.status == states.SUCCESS:
+                ended = alone or (answer is not None and answer.status == states.SUCCESS)
+                return _Begun(at + ended, step.result, not ended)
+        return None
+
+    def _step_in(self, number: int, at: int, attempt: int | None = None) -> NodeRef:
+        """The place of the step of a round."""
+        size = 2 * int(self._node(number).details["at_most"])
+        return NodeRef(self._run, self._attempt if attempt is None else attempt, number, 2 * at + _VALUE, size)
+
+    def _ask_again(self, number: int, begun: "_Begun") -> None:
+        """Ask the condition about the value of a round whose step an earlier attempt has ended."""
+        step = self._step_in(number, begun.at)
+        record = Record(task_id_of(step), states.SUCCESS, begun.value, None, [], parent_id=self._parent)
+        record.extra = {"canvas": ""}
+        self._outbox.record(record, in_run=True)
+        self._round_item(step, states.SUCCESS, begun.value)
 
     def _round(self, number: int, node: RunNode, at: int, value: Any, sig: dict[str, Any] | None = None) -> None:
         """Start round ``at`` with this value, or end the loop if there is none left."""

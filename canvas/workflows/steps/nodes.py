@@ -66,7 +66,7 @@ class NodeAttempt(PagesAttempt):
 
     def _choose(self, number: int, node: RunNode, inputs: Inputs) -> None:
         if node.details.get("timed_out"):
-            arm = int(_has_timed_out(inputs[0]))
+            arm = int(self._has_timed_out(inputs[0]))
         else:
             _, slot, pick = node.binds[0]
             value = extract(value_of(inputs[slot]), pick, slot, self._source_of(number))
@@ -101,7 +101,7 @@ class NodeAttempt(PagesAttempt):
         of_node, *instead = inputs
         if instead and instead[0].state != SKIPPED:
             of_node = instead[0]
-        elif "value" in node.details and _has_timed_out(of_node):
+        elif "value" in node.details and self._has_timed_out(of_node):
             of_node = KnownInput(0, states.SUCCESS, node.details["value"])
         if of_node.state == states.SUCCESS:
             self._succeed(number, of_node.value)
@@ -109,6 +109,13 @@ class NodeAttempt(PagesAttempt):
             self._skip(number)
         else:
             self._fail(number, upstream_failure(node.name, of_node.value))
+
+    def _has_timed_out(self, one: KnownInput) -> bool:
+        """Whether a node of this run has failed because of its own limit, and not because of a limit inside of it."""
+        if one.state not in FAILED or type(one.value).__name__ != NodeTimeout.__name__:
+            return False
+        _, *place = one.value.args
+        return bool(place) and str(place[0]).rsplit(".", 2)[0] == self._run
 
     def _flow(self, number: int, node: RunNode, inputs: Inputs) -> None:
         """Start the run of a workflow in a node's place, or go on with that of an earlier attempt."""
@@ -162,11 +169,6 @@ _STARTS: Mapping[str, Callable[[NodeAttempt, int, RunNode, Inputs], None]] = {
 
 def _values(inputs: Inputs) -> list[Any]:
     return [value_of(one) for one in inputs]
-
-
-def _has_timed_out(one: KnownInput) -> bool:
-    """Whether a node has failed because of its own limit."""
-    return one.state in FAILED and type(one.value).__name__ == NodeTimeout.__name__
 
 
 def _same(choice: Any, value: Any) -> bool:

@@ -13,10 +13,8 @@ from typing import Any, NamedTuple
 
 from canvas.errors import CompositionError, RunLost
 from canvas.model import states
-from canvas.model.ids import Lineage
 from canvas.model.record import Record
 from canvas.model.workflow_run import (
-    RESUME_RUN,
     NodeRef,
     RunNode,
     bind_inputs,
@@ -109,13 +107,6 @@ class PagesAttempt(LineAttempt):
         self._note(number, progress, progress.page + 1 + (page[NEXT] is not None), child)
         if page[NEXT] is not None:
             self._ask_ahead(work, progress.page + 1, page[NEXT])
-
-    def _resume_child(self, child: str, outcome: dict[str, Any], path: str | None = None) -> None:
-        """Go on with the run that an earlier attempt had in a place; with ``path`` from this node of it."""
-        # A task that runs twice begins one attempt: the one after this.
-        again = {} if path is None else {"from_node": path, "attempt": self._runs.metadata(child)[1]}
-        sig = self._app.signature(RESUME_RUN, (child, outcome), again, ignore_result=True)
-        self._outbox.send(sig, Lineage(self._run, self._parent))
 
     def _ask_ahead(self, place: NodeRef, page: int, cursor: Any) -> None:
         """Ask for a page while the one before it is worked on."""

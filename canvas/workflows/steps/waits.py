@@ -203,7 +203,8 @@ class WaitingAttempt(Attempt, ABC):
             if self._has_not_ended(place.node):
                 self._timer(place.node, purpose, due)
         else:
-            self._resolve(place.node, purpose, _TIMED_OUT, *_at_timeout(node, purpose), mailbox)
+            end = _at_timeout(node, purpose, self._id(place.node))
+            self._resolve(place.node, purpose, _TIMED_OUT, *end, mailbox)
 
     def _has_not_ended(self, number: int) -> bool:
         """Whether the node and its attempt are in progress."""
@@ -232,9 +233,9 @@ def cancelled_wait(app: WorkflowServices, place: NodeRef, node: RunNode) -> Mail
     return resolution(app, place, "value", _CANCELLED, states.REVOKED, error, mailbox_of(node))
 
 
-def _at_timeout(node: RunNode, purpose: Purpose) -> tuple[str, Any]:
+def _at_timeout(node: RunNode, purpose: Purpose, task_id: str) -> tuple[str, Any]:
     if purpose == "end":
-        error = NodeTimeout(f"{node.name} had not ended {node.limit:g} s after its start")
+        error = NodeTimeout(f"{node.name} had not ended {node.limit:g} s after its start", task_id)
         return states.FAILURE, error
     if node.kind == "sleep":
         return states.SUCCESS, None

@@ -163,13 +163,11 @@ class LineAttempt(MapAttempt):
 
     def _start_unit(self, place: NodeRef, state: str, value: Any) -> None:
         """Start a unit with the list of its items; ``state``: whether all of these are there."""
-        node, at, whole = self._node(place.node), place.item or 0, place._replace(item=None, size=None)
+        node, whole = self._node(place.node), place._replace(item=None, size=None)
         if state in FAILED:
             self._item(place, states.FAILURE, upstream_failure(node.name, value))
             return
-        known = self._of_earlier(whole, at)
-        if known:
-            self._item(place, *known[at])
+        if self._goes_on_with_item(node, place):
             return
         values = self._kept(items_id(whole))[1] if len(node.binds) > 1 else []
         item = value if "batch" in node.details else value[0]

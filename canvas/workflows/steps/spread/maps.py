@@ -22,6 +22,7 @@ from canvas.model.workflow_run import (
 from canvas.primitives.mapping import batch
 from canvas.producer.send_errors import problem_of
 from canvas.workflows.steps.attempt import by_policy
+from canvas.workflows.steps.child_runs import goes_on_inside_parts
 from canvas.workflows.steps.earlier_attempts import Earlier, digest_of
 from canvas.workflows.steps.loops import LoopAttempt
 from canvas.workflows.steps.node_rules import FAILED
@@ -109,10 +110,15 @@ class MapAttempt(LoopAttempt):
         starting = min(len(items), node.details.get("concurrency") or len(items))
         last = min(starting, first + max(self._left, 1))
         known = earlier.ended(range(first, last))
+        begun = earlier.inside(
+            [at for at in range(first, last) if at not in known] if goes_on_inside_parts(node) else []
+        )
         for at in range(first, last):
             place = NodeRef(self._run, self._attempt, number, at, len(items))
             if at in known:
                 self._item_later(place, *known[at])
+            elif at in begun:
+                self._go_on_with_part(place, begun[at])
             else:
                 self._start_item(node, sig, items[at], place, self._item_later)
         self._left -= last - first
@@ -163,9 +169,7 @@ class MapAttempt(LoopAttempt):
             return
         self._left -= 1
         node, whole = self._node(place.node), place._replace(item=None, size=None)
-        known = self._of_earlier(whole, at)
-        if known:
-            self._item(place, *known[at])
+        if self._goes_on_with_item(node, place):
             return
         _, values = self._kept(items_id(whole))
         items = self._kept(page_id(whole, at // PAGE))
@@ -189,12 +193,20 @@ class MapAttempt(LoopAttempt):
             self._left -= 1
             self._item_part(place._replace(item=item), states.REVOKED, error)
 
-    def _of_earlier(self, place: NodeRef, at: int) -> dict[int, tuple[str, Any]]:
-        """The end of an item that has ended in an earlier attempt."""
+    def _goes_on_with_item(self, node: RunNode, place: NodeRef) -> bool:
+        """Use what an earlier attempt at this item has come to: its end, or the run that has begun in its place."""
         if place.attempt == 0:
-            return {}
-        outline = self._outline(place)
-        return Earlier.of(self._app, self._runs, place, outline.size, outline.digest).ended([at])
+            return False
+        at, whole = place.item or 0, place._replace(item=None, size=None)
+        outline = self._outline(whole)
+        earlier = Earlier.of(self._app, self._runs, whole, outline.size, outline.digest)
+        known = earlier.ended([at])
+        begun = {} if known or not goes_on_inside_parts(node) else earlier.inside([at])
+        if known:
+            self._item(place, *known[at])
+        elif begun:
+            self._go_on_with_part(place, begun[at])
+        return bool(known or begun)
 
     def _outline(self, place: NodeRef) -> "Outline":
         """The outline of a map that has begun. Raises RunLost."""
