@@ -1,5 +1,6 @@
 """The meaning of exceptions that result stores of other packages raise."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -8,13 +9,17 @@ from canvas.interruptions import raise_interruption
 
 MISTAKES = (TypeError, AttributeError, NameError, NotImplementedError, LookupError, ValueError, AssertionError)
 """Exceptions that would come again."""
+_BEYOND_SIZE = re.compile(r"too ?(large|big|long)|exceed\w* (the )?max", re.IGNORECASE)
+"""In the names and texts of exceptions about a value that a server does not take."""
 
 
 def failure_of(exc: Exception, where: str, passes: bool = False) -> BrokerError:
     """The error of a call of a store: it is unreachable, and may be tried again, unless the exception is a mistake of
-    the program. ``passes``: the store itself says that the call may succeed later."""
-    kind = OperationalError if passes or not isinstance(exc, MISTAKES) else RefusedError
-    return kind(f"{where}: {type(exc).__name__}: {exc}")
+    the program or is about the size of a value. ``passes``: the store itself says that the call may succeed later."""
+    what = f"{type(exc).__name__}: {exc}"
+    comes_again = isinstance(exc, MISTAKES) or _BEYOND_SIZE.search(what) is not None
+    kind = RefusedError if comes_again and not passes else OperationalError
+    return kind(f"{where}: {what}")
 
 
 @contextmanager
