@@ -31,9 +31,20 @@ app, flow = fixtures(flows_app)
         (lambda flow, app: flow.map(flow, over=[1]), "flow: cycle: workflow 'flow' would be a node of itself"),
         (lambda flow, app: flow.map(Workflow("w", app), over=[1]), "w: expected workflow 'w' to have one input"),
         (lambda flow, app: flow.map(inner(app), over=[1], batch=2), "inner: batch: expected the signature of one task"),
+        (
+            lambda flow, app: flow.map(sig(app, "ident"), [1], stop_after=2, on_failure="continue"),
+            "ident: stop_after: a failed item has the default and does not count",
+        ),
+        (
+            lambda flow, app: flow.map(sig(app, "ident"), [1]).map(
+                sig(app, "ident"), stop_after=2, on_failure="continue"
+            ),
+            "ident-2: stop_after: a failed item has the default and does not count",
+        ),
         (lambda flow, app: flow.loop(inner(app), 1, at_most=2, inputs={"z": 1}), "'inner' has no input 'z'; it has x"),
         (lambda flow, app: flow.timeout(flow.sleep(1), 1), "it is a node of kind sleep"),
         (lambda flow, app: flow.loop(sig(app, "ident"), 1, at_most=0), "ident: at_most: expected how often"),
+        (lambda flow, app: flow.loop(sig(app, "ident"), 1, at_most=None), "ident: at_most: .* got None"),
         (lambda flow, app: flow.loop(sig(app, "ident"), 1, at_most=True), "ident: at_most: expected how often"),
         (lambda flow, app: flow.loop(sig(app, "ident"), object(), at_most=1), "ident: "),
         (lambda flow, app: flow.loop(sig(app, "ident"), 1, at_most=1, until=3), "until: expected a signature"),

@@ -58,12 +58,12 @@ class MapComposition(InnerWorkflows):
         if type(depth) is not int or depth < 1:
             raise CompositionError(f"{entry.name}: depth: expected a whole number above 0; got {depth!r:.100}")
         entry.depth = depth
+        self._policy(entry, on_failure, default, compensate)
         self._spread(entry, sig, {"concurrency": concurrency, "batch": batch, "stop_after": stop_after})
         slot = self._slot(entry, over, "data")
         entry.sig = self._bound(entry, sig)
         entry.binds.insert(0, InputBinding((), slot, over.pick))
         self._check_arguments(entry.name, sig, 1)
-        self._policy(entry, on_failure, default, compensate)
         self._rule(entry, when)
         self._order(entry, after)
         return MapNode(self, self._append(entry, sig))
@@ -101,6 +101,7 @@ class MapComposition(InnerWorkflows):
         if before.kind != "map" or mapped.pick:
             raise CompositionError(f"{entry.name}: expected a map of this workflow; got {mapped!r}; use flow.map")
         entry.fed_by, entry.depth = [*before.fed_by, mapped.number], before.depth
+        self._policy(entry, on_failure, default, compensate)
         self._spread(entry, sig, {"concurrency": concurrency, "batch": batch, "stop_after": stop_after})
         self._slot(entry, mapped, "data")
         entry.sig = self._bound(entry, sig)
@@ -111,7 +112,6 @@ class MapComposition(InnerWorkflows):
             )
         entry.binds.insert(0, InputBinding((), 0))
         self._check_arguments(entry.name, sig, 1)
-        self._policy(entry, on_failure, default, compensate)
         self._order(entry, after)
         for source in entry.sources[1:]:
             self._feeders_need(entry, Reference(self, source.number), source.edge)
@@ -135,6 +135,11 @@ class MapComposition(InnerWorkflows):
             if type(number) is not int or number < 1:
                 raise CompositionError(f"{entry.name}: {name}: expected a whole number above 0; got {number!r:.100}")
             entry.details[name] = number
+        if entry.details.get("stop_after") and entry.continue_on_failure:
+            raise CompositionError(
+                f"{entry.name}: stop_after: a failed item has the default and does not count: leave out stop_after, or "
+                'on_failure="continue"'
+            )
         if entry.details.get("batch") and (sig.subtask_type is not None or entry.inner is not None):
             got = repr(sig) if entry.inner is None else repr(entry.inner)
             raise CompositionError(f"{entry.name}: batch: expected the signature of one task; got {got:.100}")
