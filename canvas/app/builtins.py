@@ -1,6 +1,6 @@
 """The tasks that every worker has, under Celery's names (semantics.md M1–M5)."""
 
-from collections.abc import Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from inspect import isasyncgenfunction, iscoroutinefunction
@@ -31,6 +31,9 @@ class TaskApp(SignatureApp, Protocol):
 
 class Decorator(Protocol):
     """``app.task``."""
+
+    registry: Any
+    Task: Any
 
     def task(self, *args: Any, **options: Any) -> Any: ...
 
@@ -209,22 +212,33 @@ def run_workflow(self: Task[Any], value: Any, name: str, inputs: dict[str, Any])
     return InnerWorkflow({**inputs, name: value})
 
 
+_OPTIONS: dict[str, Any] = {"shared": False, "lazy": False, "bind": True}
+_UNLIMITED = {"max_retries": None}
+_CALLERS_AND_CELERYS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
+    "celery.accumulate": (accumulate, {}), "celery.map": (xmap, {}), "celery.starmap": (xstarmap, {}),
+    "celery.chunks": (spread_chunks, {}), "celery.chord_unlock": (unlock_chord, {**_UNLIMITED, "ignore_result": True}),
+    BATCH: (run_batch, _UNLIMITED), YIELDED_PAGE: (yielded_page, _UNLIMITED),
+    **{name: (backend_cleanup, {}) for name in CLEANUPS},
+}  # fmt: skip
+"""The built-in tasks of Celery, and the tasks that call a program's tasks: their functions and options."""
+
+
 def register(app: Decorator) -> None:
     """Give ``app`` the built-in tasks."""
-    options: dict[str, Any] = {"shared": False, "lazy": False, "base": Task}
-    app.task(name="celery.accumulate", bind=True, **options)(accumulate)
-    app.task(name="celery.map", bind=True, **options)(xmap)
-    app.task(name="celery.starmap", bind=True, **options)(xstarmap)
-    app.task(name=BATCH, bind=True, max_retries=None, **options)(run_batch)
-    app.task(name="celery.chunks", bind=True, **options)(spread_chunks)
-    app.task(name=CANCEL, bind=True, **options)(cancel_run)
-    app.task(name=WAKE, bind=True, **options)(wake)
-    app.task(name=CANCEL_NODES, bind=True, **options)(cancel_nodes)
-    app.task(name=RUN_OUTCOME, bind=True, **options)(run_outcome)
-    app.task(name=RESUME_RUN, bind=True, **options)(resume_run)
-    app.task(name=YIELDED_PAGE, bind=True, max_retries=None, **options)(yielded_page)
-    app.task(name=RUN_WORKFLOW, bind=True, **options)(run_workflow)
-    unlocking = {"ignore_result": True, "max_retries": None}
-    app.task(name="celery.chord_unlock", bind=True, **unlocking, **options)(unlock_chord)
-    for name in CLEANUPS:
-        app.task(name=name, bind=True, **options)(backend_cleanup)
+    for name, (function, options) in _CALLERS_AND_CELERYS.items():
+        app.task(name=name, base=Task, **_OPTIONS, **options)(function)
+    app.task(name=CANCEL, base=Task, **_OPTIONS)(cancel_run)
+    app.task(name=WAKE, base=Task, **_OPTIONS)(wake)
+    app.task(name=CANCEL_NODES, base=Task, **_OPTIONS)(cancel_nodes)
+    app.task(name=RUN_OUTCOME, base=Task, **_OPTIONS)(run_outcome)
+    app.task(name=RESUME_RUN, base=Task, **_OPTIONS)(resume_run)
+    app.task(name=RUN_WORKFLOW, base=Task, **_OPTIONS)(run_workflow)
+
+
+def take_base(app: Decorator) -> None:
+    """Make Celery's built-in tasks, and the tasks that call a program's tasks, again with the app's own base class of
+    tasks, as Celery does: receivers of signals expect this class of each task."""
+    for name, (function, options) in _CALLERS_AND_CELERYS.items() if app.Task is not Task else ():
+        if getattr(app.registry.get(name), "__wrapped__", None) is function:
+            del app.registry[name]
+            app.task(name=name, base=app.Task, **_OPTIONS, **options)(function)

@@ -130,7 +130,7 @@ class SendingApp(TaskDefinitions):
                 plan = sender.plan(sig, args, kwargs, options)
             except RecursionError as exc:
                 raise too_deep(sig) from exc
-            if kind is None and self.sends_itself:
+            if kind is None and self.sends_itself and not sender.is_composite(sig):
                 return sender.send_by_name(sig, plan, options)
             return sender.send(sig, plan, options)
         except CanvasError as exc:

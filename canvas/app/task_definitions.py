@@ -6,7 +6,7 @@ from functools import cached_property, partial
 from inspect import isfunction
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from canvas.app import shared_tasks
+from canvas.app import builtins, shared_tasks
 from canvas.app.configuration import ConfiguredApp
 from canvas.app.discovery import check_packages, import_modules, import_related_modules
 from canvas.app.registry import TaskRegistry, task_name
@@ -225,9 +225,8 @@ class TaskDefinitions(ConfiguredApp):
 
     def finalize(self, auto: bool = False) -> None:
         """Bind every task to the settings. The app does so automatically (``auto``) at first use. ``on_configure`` and
-        ``on_after_configure`` are sent before, ``on_after_finalize`` after.
-
-        Raises RuntimeError for ``auto`` when the app was made with ``autofinalize=False``.
+        ``on_after_configure`` are sent before, ``on_after_finalize`` after. Raises RuntimeError for ``auto`` in an app
+        that was made with ``autofinalize=False``.
         """
         with self._lock:
             if self.finalized or self._finalizing:
@@ -237,6 +236,7 @@ class TaskDefinitions(ConfiguredApp):
             self._finalizing = True
             try:
                 self._configure()
+                builtins.take_base(self)
                 while self._unbound:
                     self._unbound.pop().bind(self)
                 self.finalized = True

@@ -7,7 +7,7 @@ from canvas.model.call_options import ATTRIBUTES
 from canvas.model.compiled import Plan, TaskCall, gathering
 from canvas.model.ids import Lineage
 from canvas.primitives.signature import Signature
-from canvas.producer.planner import SenderApp
+from canvas.producer.planner import Planner, SenderApp
 from canvas.producer.result_handles import handle_of
 
 _PASSED = (*ATTRIBUTES, "immediate", "mandatory", "task_id", "producer", "link", "link_error", "shadow")
@@ -59,7 +59,7 @@ def gather_own(app: SenderApp, plan: Plan, own: list[TaskCall], lineage: Lineage
 
 def gather(app: SenderApp, sig: Signature[Any], plan: Plan, plans: list[Plan]) -> Any:
     """Add a plan to what is gathered, in place of sending it. Returns the handle of its result."""
-    own = take_own(app, plan) if sig.get("subtask_type") is not None else []
+    own = take_own(app, plan) if Planner.is_composite(sig) else []
     plans.append(plan)
     alone = send_own(app, plan, own)
     return handle_of(app, plan.result) if alone is None and plan.result is not None else alone

@@ -120,12 +120,12 @@ class Planner:
         name = sig["task"]
         if not isinstance(name, str):
             raise InvalidTaskError(f"expected the name of a task; got {name!r:.100}{advice(name)}")
-        app, kind = self._app, sig.get("subtask_type")
+        app = self._app
         if options or sig["options"]:
             together = {**sig["options"], **options}
             check_options(sig["task"], together)
             warn_of_call_options(sig["task"], together)
-        if kind in _COMPOSITES or type(sig).__name__ == "chunks":
+        if self.is_composite(sig):
             # Imported late: programs that send single tasks only do without the compiler.
             from canvas.graph.compile import compile
 
@@ -139,8 +139,13 @@ class Planner:
             if sig.route_name is not None:
                 options = {"route_name": sig.route_name, **options}
             plan = plan_task(sig, args, kwargs, options, app.new_id)
-        self._check(plan, typed)
+        self._check(plan, typed, received or self.is_composite(sig))
         return plan
+
+    @staticmethod
+    def is_composite(sig: Signature[Any]) -> bool:
+        """Whether a signature is sent as the calls of others."""
+        return sig.get("subtask_type") in _COMPOSITES or type(sig).__name__ == "chunks"
 
     def plan_wire(self, sig: Any, args: tuple[Any, ...], options: Mapping[str, Any]) -> Plan:
         """``plan`` of a signature, which may be in wire form."""
@@ -151,24 +156,25 @@ class Planner:
             return self.plan(signature_from_dict(sig, self._app), args, {}, options, received=True)
         result = ResultRef(call.options["task_id"], None, None, call.task)
         plan = Plan([call], [], result, result)
-        self._check(plan)
+        self._check(plan, before_own=True)
         return plan
 
-    def _check(self, plan: Plan, typed: bool = True) -> None:
+    def _check(self, plan: Plan, typed: bool = True, before_own: bool = False) -> None:
+        """``before_own``: a task's own ``apply_async`` is still to get its call, and may change it."""
         if not plan.calls:
             return
         app = self._app
         tasks, ends_chords = self._tasks, app.backend.ends_chords
         check_embedded = not (ends_chords and app.router.creates_missing)
-        looked_at = None
+        looked_at, own = None, False
         for call in plan.calls:
             task = tasks.get(call.task)
             if task is not None:
                 if task is not looked_at:
                     looked_at = task
-                    if type(task).apply_async is not APPLY_ASYNC or "apply_async" in task.__dict__:
-                        plan.has_own = True
-                if typed:
+                    own = type(task).apply_async is not APPLY_ASYNC or "apply_async" in task.__dict__
+                    plan.has_own = plan.has_own or own
+                if typed and not (own and before_own):
                     # Mostly without a call: each step of a chain passes.
                     low, high = task.arity
                     if call.kwargs or not low <= len(call.args) <= high:
@@ -225,7 +231,7 @@ class Planner:
         def checked() -> Iterator[Plan]:
             for plan in plans:
                 plan.etas = etas
-                self._check(plan)
+                self._check(plan, before_own=True)
                 yield plan
 
         return Slices(checked())

@@ -92,8 +92,9 @@ class Sender(Planner):
         return self._sent(sending) if alone is None else alone
 
     def _prepared(self, sig: Signature[Any], plan: Plan, options: Mapping[str, Any]) -> Sending:
-        in_composite = sig.get("subtask_type") is not None and (self._app.sends_itself or plan.has_own)
-        own = self._own_sending.take_own(self._app, plan) if in_composite else []
+        own: list[TaskCall] = []
+        if (self._app.sends_itself or plan.has_own) and self.is_composite(sig):
+            own = self._own_sending.take_own(self._app, plan)
         messages, chords = self.encode(plan)
         return Sending(plan, options, messages, chords, self._lock(plan), own)
 

@@ -1,13 +1,14 @@
 """A worker on a thread of the test's process."""
 
 import threading
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 from uuid import uuid4
 
 from canvas.app.application import Canvas
-from canvas.errors import ConfigurationError, TimeoutError
+from canvas.errors import BrokerError, ConfigurationError, TimeoutError
 from canvas.telemetry import attach
 from canvas.worker.extending.controller import Worker
 from canvas.worker.node import plan_node, run_node
@@ -15,6 +16,8 @@ from canvas.worker.options import NodeSetup, WorkerOptions
 
 _POOLS = ("solo", "threads")
 _READY_WITHIN = 30.0
+_TAKEN_WITHIN = 2.0
+"""Seconds in which a worker that is to stop still takes messages: as long as Celery's waits for the next one."""
 
 
 class _Running:
@@ -51,9 +54,21 @@ class _Running:
             raise TimeoutError(f"start_worker: the worker has not started within {_READY_WITHIN:g} seconds")
         return self._worker
 
+    def _take_what_was_sent(self) -> None:
+        """Wait until its queues are empty: tests read the results of their last calls after the block, too."""
+        until, admin = time.monotonic() + _TAKEN_WITHIN, self._app.driver.admin
+        with suppress(BrokerError):
+            while self._thread.is_alive() and any(
+                admin.queue_length(queue, retry=False) for queue in self._plan.queues
+            ):
+                if time.monotonic() > until:
+                    return
+                time.sleep(0.01)
+
     def stop(self, within: float) -> None:
         self._detach()
         if self._worker is not None:
+            self._take_what_was_sent()
             self._worker.stop()
         self._thread.join(within)
         if self._thread.is_alive():

@@ -87,3 +87,49 @@ async def test_what_a_task_sends_by_itself_belongs_to_it(app, marking):
     assert outer.apply(task_id="root").get() == 1
     awaited.apply(task_id="root")
     assert [(one["root_id"], one["parent_id"]) for one in sent(app)] == [("root", "root")] * 4
+
+
+def test_an_own_apply_async_may_change_arguments_that_do_not_fit(app):
+    """Its arguments are checked once it has sent them on, in composites as alone."""
+
+    class Reducing(Task):
+        def apply_async(self, args=None, kwargs=None, **options):
+            return super().apply_async(args[:1], {}, **options)
+
+    @app.task(base=Reducing)
+    def one(x):
+        return x
+
+    def fit(sig):
+        return sig.apply_async() is not None
+
+    assert fit(one.s(1, label="a")) and fit(canvas.group(one.s(1, 2), one.s(3, label="b")))
+    assert len(sent(app)) == 3
+    with pytest.raises(TypeError, match="missing"):
+        canvas.group(one.s(), one.s()).apply_async()
+
+
+def test_an_own_send_task_sends_every_chunk():
+    class Own(Canvas):
+        def send_task(self, name, args=None, kwargs=None, **options):
+            return super().send_task(name, args, kwargs, **{**options, "headers": {"marked": name}})
+
+    app = Own("names", broker="memory://names", backend="memory://names")
+    add = app.task(name="add")(lambda x, y: x + y)
+    result = add.chunks([(1, 2), (3, 4), (5, 6)], 2).apply_async()
+    assert len(result.results) == 2
+    assert marks(app) == ["celery.starmap"] * 2
+    app.close()
+
+
+def test_built_in_tasks_have_the_base_class_of_the_app():
+    """Receivers of signals may use what the class adds."""
+
+    class Base(Task):
+        tenant = "blue"
+
+    app = Canvas("names", broker="memory://names", backend="memory://names", task_cls=Base)
+    app.finalize()
+    assert {app.tasks[name].tenant for name in ("celery.map", "celery.starmap", "celery.chunks")} == {"blue"}
+    assert app.task(lambda x: x + 1, name="more").map([1, 2]).apply().get() == [2, 3]
+    app.close()
