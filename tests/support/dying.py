@@ -1,5 +1,6 @@
 """A process that kills itself as it calls a method of its driver, before or after the call has its effect."""
 
+import itertools
 import multiprocessing
 import os
 import signal
@@ -7,9 +8,9 @@ import signal
 from tests.support.apps import make
 
 
-def killed_at(bench, instant, step):
+def killed_at(bench, instant, step, count=1):
     """Take a step in a process that dies at ``instant``: a part of the driver, its method, and ``before`` or ``after``.
-    Returns the exit code."""
+    ``count``: the how manieth call of the method it is. Returns the exit code."""
     broker, backend, ledger = bench.urls()
 
     def body():
@@ -18,10 +19,14 @@ def killed_at(bench, instant, step):
         target = getattr(app.driver, part)
         whole = getattr(target, method)
 
+        calls = itertools.count(1)
+
         def dying(*args, **kwargs):
-            if when == "after":
-                whole(*args, **kwargs)
-            os.kill(os.getpid(), signal.SIGKILL)
+            last = next(calls) == count
+            result = whole(*args, **kwargs) if when == "after" or not last else None
+            if last:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return result
 
         setattr(target, method, dying)
         step(app)
