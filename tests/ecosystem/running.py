@@ -44,11 +44,12 @@ def client(script, env, as_celery=True, cwd=PROJECTS, python=sys.executable):
 
 
 @contextmanager
-def running(project, command, *words, env, folder, ready, cwd=PROJECTS, python=sys.executable):
+def running(project, command, *words, env, folder, ready, cwd=PROJECTS, python=sys.executable, library="canvas"):
     """A command of a project that runs until the block has ended: a worker, or beat. Its log has ``ready`` once it has
     started. Gives the path of the log."""
     path = folder / f"{project}.log"
-    line = [python, "-m", "canvas", "celery", "-A", project, command, "-l", "INFO", *words]
+    program = ["canvas", "celery"] if library == "canvas" else ["celery"]
+    line = [python, "-m", *program, "-A", project, command, "-l", "INFO", *words]
     with path.open("w") as log:
         process = subprocess.Popen(line, cwd=cwd, env=env, stdout=log, stderr=subprocess.STDOUT)
     try:
