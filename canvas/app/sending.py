@@ -177,6 +177,12 @@ class SendingApp(TaskDefinitions):
 
         return apply_eagerly(self, sig, args, kwargs, dict(options))
 
+    def apply_task(self, sig: Signature[Any], options: Mapping[str, Any]) -> Any:
+        """``apply_eagerly`` of one task, by the ``apply`` of all tasks."""
+        from canvas.execution.eager import apply_task
+
+        return apply_task(self, sig, dict(options))
+
     def plan(
         self,
         sig: Signature[Any],

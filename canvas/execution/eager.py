@@ -48,6 +48,12 @@ def apply_eagerly(app: EagerApp, sig: Signature[Any], args: tuple[Any, ...], kwa
     return EagerRun(app).run(sig, args, kwargs, options, alone=True)
 
 
+def apply_task(app: EagerApp, sig: Signature[Any], options: Options) -> Any:
+    """The EagerResult of one task, by the ``apply`` of all tasks: that of the task's own class may have called it."""
+    refuse_cycles(sig)
+    return EagerRun(app).tasks.call(sig, (), {}, given(options))
+
+
 def send_eagerly(app: EagerApp, sig: Signature[Any], args: tuple[Any, ...], kwargs: Options, options: Options) -> Any:
     """``apply_async`` under ``task_always_eager``. A call of one task that is not registered here is sent.
 
@@ -80,7 +86,7 @@ class EagerRun:
             return self._group(sig, args, kwargs, options)
         if isinstance(sig, chord):
             return self._chord(sig, args, kwargs, options, alone)
-        return self.tasks.call(sig, args, kwargs, options)
+        return self.tasks.run(sig, args, kwargs, options)
 
     def _chain(self, sig: Signature[Any], args: tuple[Any, ...], kwargs: Options, options: Options, alone: bool) -> Any:
         if not sig.members():

@@ -24,7 +24,7 @@ from canvas.result import EagerResult
 from canvas.result.backend import Backend
 from canvas.result.bases import ResultApp
 from canvas.task.pydantic_models import Models
-from canvas.task.task import Task
+from canvas.task.task import APPLY, Task
 from canvas.telemetry import emit
 
 Run = Callable[[Signature[Any], tuple[Any, ...], Options, Options], Any]
@@ -66,6 +66,10 @@ def send(app: EagerApp, sig: Signature[Any], args: tuple[Any, ...], kwargs: Opti
     return app.sender.send(sig, app.sender.plan(sig, args, kwargs, options), options)
 
 
+def _applies_itself(task: Task[Any]) -> bool:
+    return type(task).apply is not APPLY or "apply" in task.__dict__
+
+
 class EagerTasks:
     """Runs single tasks in this process."""
 
@@ -73,6 +77,14 @@ class EagerTasks:
         """``run`` runs the callbacks and errbacks of the tasks, which may be composites."""
         self._app = app
         self._run = run
+
+    def run(self, sig: Signature[Any], args: tuple[Any, ...], kwargs: Options, options: Options) -> EagerResult:
+        """The result of the task. Its own ``apply``, if it has one, makes it."""
+        task = sig.own_type or self._app.tasks[sig.task]
+        if not _applies_itself(task):
+            return self.call(sig, args, kwargs, options)
+        args, kwargs, merged = sig.merged_with(args, kwargs, options)
+        return task.apply(args, kwargs, **merged)
 
     def call(
         self, sig: Signature[Any], args: tuple[Any, ...], kwargs: Options, options: Options, sent: bool = False
@@ -87,6 +99,8 @@ class EagerTasks:
             about = task.name, merged.setdefault("task_id", app.new_id())
             serializer = merged.get("serializer") or app.conf.task_serializer
             args, kwargs = as_received(app.models_of, about, args, kwargs, serializer)
+            if _applies_itself(task):
+                return task.apply(args, kwargs, **merged)
         request = eager_request(app.hostname, task, args, kwargs, merged)
         token = enter_request(request)
         try:
@@ -95,7 +109,7 @@ class EagerTasks:
             leave_request(token)
         if isinstance(outcome, Retried) and outcome.retry.sig is not None:
             again = {"retries": request.retries + 1, "task_id": request.id, "link": merged.get("link")}
-            return self.call(outcome.retry.sig.clone(), (), {}, {**again, "link_error": merged.get("link_error")})
+            return self.run(outcome.retry.sig.clone(), (), {}, {**again, "link_error": merged.get("link_error")})
         state, value, text = end_of(outcome)
         return EagerResult(request.id, value, state, traceback=text, name=task.name)
 
@@ -179,7 +193,11 @@ class EagerTasks:
         if is_elsewhere(self._app, sig):
             send(self._app, sig, (value,), {}, {})
         elif alone and self._app.conf.task_always_eager and not is_composite(sig):
-            self.call(sig, (value,), {}, {}, sent=True)
+            task = sig.own_type or self._app.tasks[sig.task]
+            if task.sends_itself:
+                sig.apply_async((value,))
+            else:
+                self.call(sig, (value,), {}, {}, sent=True)
         else:
             self._run(sig, (value,), {}, {})
 

@@ -134,7 +134,7 @@ class Task(Composable[P, R]):
             "logfile": logfile, "loglevel": loglevel, "headers": headers,
         }  # fmt: skip
         sig = self.signature(args, kwargs)
-        return self.app.apply_eagerly(sig, (), {}, {**options, **given(named)})  # type: ignore[no-any-return]
+        return self.app.apply_task(sig, {**options, **given(named)})  # type: ignore[no-any-return]
 
     def attribute_options(self) -> dict[str, Any]:
         """Message options that this task's attributes give."""
@@ -265,5 +265,6 @@ class Task(Composable[P, R]):
         return f"<@task: {self.name}{owner}>"
 
 
-APPLY_ASYNC, ATTRIBUTE_OPTIONS, RESULT_OF_TASKS = Task.apply_async, Task.attribute_options, Task.AsyncResult
+APPLY, APPLY_ASYNC = Task.apply, Task.apply_async
+ATTRIBUTE_OPTIONS, RESULT_OF_TASKS = Task.attribute_options, Task.AsyncResult
 """A class of tasks that has another ``AsyncResult`` makes the results of its tasks with that."""
