@@ -25,11 +25,11 @@ from canvas.workflows.progress.async_run import AsyncRun
 from canvas.workflows.progress.celery_workers import nodes_of_celery
 from canvas.workflows.resume import NOTHING, Again, RunAttempt, node_of_path, resume, run_again_from, without_expiry
 from canvas.workflows.run_keys import check_same
+from canvas.workflows.run_records import run_metadata
 from canvas.workflows.services import WorkflowServices
 from canvas.workflows.signals import pending_signals, send_signal
 from canvas.workflows.steps.child_runs import child_before, refuse_inside
 from canvas.workflows.steps.chord_callbacks import go_on_here
-from canvas.workflows.store import run_metadata
 
 _log = logging.getLogger(__name__)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -227,3 +228,16 @@ def page_source(place: NodeRef, page: int) -> NodeRef:
 def page_work(place: NodeRef, page: int) -> NodeRef:
     """The place of the task that ends as the run of that page does."""
     return place._replace(item=2 * page + 1, size=1)
+
+
+def run_metadata(name: str, nodes: Sequence[RunNode], now: datetime, target: str = "canvas") -> dict[str, Any]:
+    """The metadata of a new run."""
+    return {
+        "name": name,
+        "target": target,
+        "created": now.isoformat(),
+        "nodes": len(nodes),
+        "attempts": [0] * len(nodes),
+        "tasks_only": all(node.kind == "task" and not node.hidden for node in nodes[1:-1]),
+        "compensated": [number for number, node in enumerate(nodes) if node.has_compensation],
+    }

@@ -13,9 +13,9 @@ from canvas.model.workflow_run import RunNode
 from canvas.workflows.labels import stored_labels
 from canvas.workflows.run import Run
 from canvas.workflows.run_keys import MISMATCHES, checked_key, digest_of_nodes
+from canvas.workflows.run_records import run_metadata
 from canvas.workflows.services import WorkflowServices
 from canvas.workflows.steps.child_runs import input_value
-from canvas.workflows.store import run_metadata
 
 TARGETS = ("canvas", "celery")
 

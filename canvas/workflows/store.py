@@ -4,7 +4,6 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakValueDictionary
 
@@ -67,6 +66,7 @@ class RunStore:
         self._unstored: WeakValueDictionary[str, _Unstored] = WeakValueDictionary()
         self._chunks: OrderedDict[tuple[str, int, int], list[RunNode]] = OrderedDict()
         self._unchanging: OrderedDict[str, Any] = OrderedDict()
+        self._abouts: OrderedDict[str, tuple[bytes, dict[str, Any]]] = OrderedDict()
         self._over: deque[tuple[float, str, int, int]] = deque(maxlen=_ENDED)
 
     @property
@@ -170,7 +170,13 @@ class RunStore:
             if known is not None:
                 return {**known.about, "cancelled": False}, known.attempt
             raise RunLost(f"there is no run {run!r}: it never existed, or it has expired (workflow_run_expires)")
-        return {**self._decode(f"run {run}", about), "cancelled": cancelled == attempt}, int(attempt)
+        read, decoded = self._abouts.get(run, (None, {}))
+        if read != about:  # it grows with the run, and seldom changes
+            decoded = self._decode(f"run {run}", about)
+            self._abouts[run] = about, decoded
+            while len(self._abouts) > _UNCHANGING:
+                self._abouts.popitem(last=False)
+        return {**decoded, "cancelled": cancelled == attempt}, int(attempt)
 
     def is_overdue(self, run: str, attempt: int) -> bool:
         """Whether an attempt was cancelled because its time was over."""
@@ -285,16 +291,3 @@ class RunStore:
         """Raises SignatureError, DecodeError."""
         kept = inflate(self._signer.open(place, kept))
         return codecs.decode(kept, codecs.named(self._serializer).content_type, accept={self._serializer})
-
-
-def run_metadata(name: str, nodes: Sequence[RunNode], now: datetime, target: str = "canvas") -> dict[str, Any]:
-    """The metadata of a new run."""
-    return {
-        "name": name,
-        "target": target,
-        "created": now.isoformat(),
-        "nodes": len(nodes),
-        "attempts": [0] * len(nodes),
-        "tasks_only": all(node.kind == "task" and not node.hidden for node in nodes[1:-1]),
-        "compensated": [number for number, node in enumerate(nodes) if node.has_compensation],
-    }

@@ -9,9 +9,8 @@ from canvas.model import states
 from canvas.model.record import Record
 from canvas.model.workflow_run import NodeRef
 from canvas.producer.outbox import Outbox
-from canvas.workflows.run_records import grown_id
+from canvas.workflows.run_records import grown_id, run_metadata
 from canvas.workflows.steps.compensation import has_grown, mark_grown
-from canvas.workflows.store import run_metadata
 
 
 @pytest.fixture(scope="module")

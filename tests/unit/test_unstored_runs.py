@@ -6,7 +6,7 @@ from canvas import Canvas
 from canvas.errors import RunLost
 from canvas.model.settlement import Settlement
 from canvas.model.workflow_run import RunNode
-from canvas.workflows.store import run_metadata
+from canvas.workflows.run_records import run_metadata
 
 
 @pytest.fixture
@@ -42,3 +42,16 @@ def test_the_nodes_of_the_worker_whose_settlement_is_stored_count(app):
     app.driver.settler.settle([Settlement(None, fence="none", runs=[write])])
     del known
     assert runs.node("run", 0, 1).name == "theirs"
+
+
+def test_metadata_that_has_not_changed_is_decoded_once(app):
+    store, run = app.run_store, "large"
+    store.save(run, about(app), nodes("x"))
+    first, _ = store.metadata(run)
+    again, _ = store.metadata(run)
+    assert again == first and again is not first
+    assert again["attempts"] is first["attempts"], "it was decoded again"
+    assert store.mark(run, 0, "cancelled")
+    assert store.metadata(run)[0] == {**first, "cancelled": True}
+    assert store.begin_attempt(run, 0, {**first, "attempts": [1]}, nodes("x"), None)
+    assert store.metadata(run)[0]["attempts"] == [1]

@@ -26,10 +26,11 @@ from canvas.model.workflow_run import (
     task_id_of,
 )
 from canvas.producer.outbox import Outbox
+from canvas.workflows.run_records import run_metadata
 from canvas.workflows.services import WorkflowServices
 from canvas.workflows.steps.earlier_attempts import usable_before
 from canvas.workflows.steps.node_rules import value_of
-from canvas.workflows.store import RunStore, run_metadata
+from canvas.workflows.store import RunStore
 
 INSIDE = "inside"
 """The key in a run's metadata under which, by the number of a node, is the node from which the run in its place runs

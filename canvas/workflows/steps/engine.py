@@ -21,6 +21,7 @@ from canvas.producer.outbox import NodeEnd, Outbox
 from canvas.producer.send_errors import problem_of
 from canvas.telemetry import emit
 from canvas.text import safe_repr
+from canvas.workflows.run_records import run_metadata
 from canvas.workflows.services import WorkflowServices
 from canvas.workflows.steps.attempt import FIRST, run_limit, upstream_failure
 from canvas.workflows.steps.child_runs import (
@@ -35,7 +36,7 @@ from canvas.workflows.steps.compensation import begin_to_undo, mark_grown, place
 from canvas.workflows.steps.node_rules import FAILED, inputs_of, verdict
 from canvas.workflows.steps.nodes import NodeAttempt
 from canvas.workflows.steps.waits import mailbox_of, wait_id
-from canvas.workflows.store import RunStore, run_metadata
+from canvas.workflows.store import RunStore
 
 
 class RunEngine(NodeAttempt):
