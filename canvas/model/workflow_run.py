@@ -73,12 +73,12 @@ class NodeRef(NamedTuple):
     @classmethod
     def of(cls, value: Any) -> "NodeRef | None":
         """The node reference in a header; ``None`` for any other value."""
-        if not isinstance(value, list | tuple) or len(value) not in (3, 5):
+        if not isinstance(value, list | tuple) or (size := len(value)) not in (3, 5):
             return None
-        run, attempt, node, *item = value
-        known = type(run) is str and type(attempt) is type(node) is int and attempt >= 0 and node >= 0
-        whole = not item or (_INTEGERS.issuperset(map(type, item)) and min(item) >= 0)
-        return cls(run, attempt, node, *item) if known and whole else None
+        run, attempt, node = value[:3]
+        known = type(run) is str and type(attempt) is type(node) is int and attempt >= 0 <= node
+        whole = size == 3 or (_INTEGERS.issuperset(map(type, value[3:])) and min(value[3:]) >= 0)
+        return cls(*value) if known and whole else None
 
 
 class InputBinding(NamedTuple):

@@ -160,7 +160,9 @@ def encode_part(
 ) -> bytes:
     """A chord part, ``[1, task_id, state, result]`` (semantics.md K4). Raises EncodeError as ``encode``."""
     if result is None and serializer == "json" and state == states.SUCCESS:
-        return b'[1,%b,"SUCCESS",null]' % typed_json.dumps_known(task_id)
+        # The slots of large joins are numbers.
+        written = b'"%b"' % task_id.encode() if task_id.isdecimal() else typed_json.dumps_known(task_id)
+        return b'[1,%b,"SUCCESS",null]' % written
     failed = state in states.EXCEPTION_STATES and isinstance(result, BaseException)
     if serializer == "json" and not failed and not isinstance(result, Handle):
         value = typed_json.dumps(result)

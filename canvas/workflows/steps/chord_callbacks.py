@@ -11,7 +11,7 @@ from canvas.model.settlement import (
     SettleResult,
     SpeculativeDispatch,
 )
-from canvas.model.workflow_run import NodeRef
+from canvas.model.workflow_run import KnownInput, NodeRef
 from canvas.producer.outbox import Outbox
 from canvas.telemetry import emit
 from canvas.wire import typed_json
@@ -45,10 +45,18 @@ def decoded_callback(app: WorkflowServices, ready: ReadyChord) -> dict[str, Any]
     raise DecodeError(f"the end of chord {ready.group_id}: expected its body; got {callback!r:.100}")
 
 
-def parts_of(app: WorkflowServices, ready: ReadyChord, place: str | None = None) -> list[Part]:
-    """The parts of the members; ``place``: for which they are signed, if not for their chord. Raises DecodeError."""
-    backend, place = app.backend, place or part_of(ready.group_id)
+def parts_of(app: WorkflowServices, ready: ReadyChord) -> list[Part]:
+    """The parts of the members. Raises DecodeError."""
+    backend, place = app.backend, part_of(ready.group_id)
     return [Part(*backend.decode_part(app.signer.open(place, value))) for value in ready.parts]
+
+
+def _inputs(app: WorkflowServices, ready: ReadyChord, place: str) -> list[KnownInput]:
+    """The parts of a step of a run; ``place``: for which they are signed, if not for their chord. Raises
+    DecodeError."""
+    decode, signer, place = app.backend.decode_part, app.signer, place or part_of(ready.group_id)
+    payloads = [signer.open(place, part) for part in ready.parts] if signer.signs else ready.parts
+    return [KnownInput(int(slot), state, value) for slot, state, value in map(decode, payloads)]
 
 
 def join_end(
@@ -65,8 +73,7 @@ def join_end(
             step = callback["step"]
             if step[0] == "start" and attempt:
                 outlive(app, runs, run)  # who began this attempt may have died before it did so
-            parts = parts_of(app, ready, mail_of(run, str(step[3])) if step[0] == "woken" else None)
-            advance.resume_step(step, [(int(part.task_id), part.state, part.result) for part in parts])
+            advance.resume_step(step, _inputs(app, ready, mail_of(run, str(step[3])) if step[0] == "woken" else ""))
     except (RunLost, DecodeError) as exc:
         end_lost(outbox, run, attempt, exc)
     advance_all(app, runs, outbox, callback["parent_id"])

@@ -94,7 +94,7 @@ class RunEngine(NodeAttempt):
         group = f"{self._run}.{self._attempt}.start"
         return ReadyChord(group, self._sealed_step(group, ["start", timeout]), [], None)
 
-    def resume_step(self, step: Sequence[Any], parts: Sequence[tuple[int, str, Any]]) -> None:
+    def resume_step(self, step: Sequence[Any], parts: Sequence[KnownInput]) -> None:
         """Take the step that a ready chord of the run stands for.
 
         ``step``: the kind of the step, and its arguments. ``parts``: input, state and value of each part."""
@@ -103,7 +103,7 @@ class RunEngine(NodeAttempt):
             case "start":
                 self.begin(number or None)
             case "node":
-                self._start(number, [KnownInput(*part) for part in parts])
+                self._start(number, parts)
             case "woken":
                 self._woken(number, step[2], *parts[0])
             case "items" | "failures" | "lane" | "map" | "unit":
