@@ -125,7 +125,9 @@ class Planner:
             together = {**sig["options"], **options}
             check_options(sig["task"], together)
             warn_of_call_options(sig["task"], together)
-        if self.is_composite(sig):
+        # As ``is_composite``: a call would be made for every task.
+        composite = sig.get("subtask_type") in _COMPOSITES or type(sig).__name__ == "chunks"
+        if composite:
             # Imported late: programs that send single tasks only do without the compiler.
             from canvas.graph.compile import compile
 
@@ -139,7 +141,7 @@ class Planner:
             if sig.route_name is not None:
                 options = {"route_name": sig.route_name, **options}
             plan = plan_task(sig, args, kwargs, options, app.new_id)
-        self._check(plan, typed, received or self.is_composite(sig))
+        self._check(plan, typed, received or composite)
         return plan
 
     @staticmethod
