@@ -45,6 +45,10 @@ SUITES = [
     Suite("celery-saga", "0.1.1", ("tests",)),
     Suite("celery-svcs", "25.10.0", ("tests",)),
     Suite("celery-typed", "0.2.0", ("tests",)),
+    Suite("celery-chain-router", "0.2.0", ("tests",)),
+    Suite("celery-healthcheck", "0.3.0", ("tests",)),
+    Suite("celeryflow", "0.2.0", ("tests",), ("pyyaml",)),
+    Suite("pyramid-tasks", "0.4.0", ("tests",)),
 ]
 WITHOUT_SUITE = {
     "celery-bloom": ("celery_bloom", "0.1.0"), "celery-board": ("celery_board", "0.1.0"),

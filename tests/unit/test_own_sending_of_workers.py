@@ -3,6 +3,7 @@
 import pytest
 
 from canvas import Canvas, Task, chain, chord, group
+from canvas.signals import task_postrun, task_prerun
 from canvas.testing.worker import start_worker
 
 
@@ -118,3 +119,46 @@ def test_the_send_task_of_an_apps_class():
     first, second = result.parent.parent, result.parent
     assert app.names == [("plain", None, None), ("marked", first.id, first.id), ("plain", first.id, second.id)]
     app.close()
+
+
+class Tenants(Canvas):
+    """As tenant-schemas-celery: what is sent belongs to the tenant of the context, which is that of a task that runs."""
+
+    contexts: list
+
+    def send_task(self, name, args=None, kwargs=None, **options):
+        headers = {"tenant": self.contexts[-1], **(options.pop("headers", None) or {})}
+        return super().send_task(name, args, kwargs, headers=headers, **options)
+
+
+def test_a_body_belongs_to_the_tenant_of_its_header():
+    """It is sent when the context of the last task of the header is gone."""
+    app = Tenants("own", broker="memory://tenants", backend="memory://tenants")
+
+    @app.task(bind=True, name="tenant")
+    def tenant(self, *values):
+        return [self.request.headers["tenant"], *values]
+
+    def enter(task, **about):
+        app.contexts.append(task.request.headers["tenant"])
+
+    def leave(**about):
+        app.contexts.pop()
+
+    task_prerun.connect(enter)
+    task_postrun.connect(leave)
+    app.contexts = ["blue"]
+    sent = [
+        chord([tenant.s(), tenant.s()], tenant.s()).delay(),
+        chain(tenant.s(), group(tenant.s(), tenant.s()), tenant.s(), tenant.s()).delay(),
+        chord([tenant.s(), tenant.s()], chain(tenant.s(), tenant.s())).delay(),
+        chord([tenant.s()], tenant.s().set(headers={"tenant": "green"})).delay(),
+    ]
+    app.contexts = ["public"]
+    try:
+        with start_worker(app):
+            assert [result.get(timeout=20)[0] for result in sent] == ["blue", "blue", "blue", "green"]
+    finally:
+        task_prerun.disconnect(enter)
+        task_postrun.disconnect(leave)
+        app.close()

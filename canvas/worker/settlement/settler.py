@@ -20,6 +20,7 @@ from canvas.model.workflow_run import RUN_HEADER, NodeRef
 from canvas.producer.outbox import ChordMembership, NodeEnd, Outbox, PartOrigin
 from canvas.producer.send_errors import problem_of
 from canvas.telemetry import emit
+from canvas.worker.settlement.body_headers import body_of
 from canvas.worker.settlement.callbacks import callback_groups
 from canvas.worker.settlement.cascade import TerminalState, fail_remaining
 from canvas.worker.settlement.chord import dispatch, dispatch_speculatively, foreseen
@@ -264,9 +265,9 @@ class Settler:
             fail_remaining(outbox, chain, TerminalState(state, exc, text or None, self._origin(done)))
 
     def _part(self, done: Job, outbox: Outbox, state: str, result: Any) -> None:
-        chord, group_id = done.message.embed["chord"], done.message.headers.get("group")
-        if chord and group_id:
-            place = ChordMembership(done.message.id, group_id, done.message.headers.get("group_index"), chord)
+        body, group_id = body_of(self._app, done), done.message.headers.get("group")
+        if body and group_id:
+            place = ChordMembership(done.message.id, group_id, done.message.headers.get("group_index"), body)
             outbox.part(place, state, result, self._origin(done))
 
     def _origin(self, done: Job) -> PartOrigin:
