@@ -13,7 +13,6 @@ WITHOUT = {
     "celery.contrib.testing.manager": "has canvas.testing; tests of programs that kill workers need Celery's",
     "celery.events.cursesmon": "shows events by canvas events",
     "celery.events.dumper": "shows events by canvas events",
-    "celery.utils.graph": "uses networkx for graphs",
     "celery.utils.quorum_queues": "has workers that take quorum queues without a setting",
     "celery.utils.static": "has no pictures",
     "celery.worker.heartbeat": "sends heartbeats itself; --heartbeat-interval and --without-heartbeat change them",

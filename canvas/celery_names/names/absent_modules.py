@@ -38,7 +38,6 @@ NAMES_OF = {
     "celery.contrib.testing.manager": "Manager ManagerMixin Sentinel",
     "celery.events.cursesmon": "CursesMonitor evtop",
     "celery.events.dumper": "Dumper evdump humanize_type",
-    "celery.utils.graph": "CycleError DOT DependencyGraph GraphFormatter",
     "celery.utils.quorum_queues": "detect_quorum_queues",
     "celery.utils.static": "get_file logo",
     "celery.worker.heartbeat": "Heart",

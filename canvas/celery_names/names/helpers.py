@@ -30,6 +30,7 @@ HELPERS: dict[str, Members] = {
         f"{UTILS}.code.debug", "blockdetection cry hfloat humanbytes mem_rss memdump ps sample sample_mem"
     ),
     "celery.utils.deprecated": of(f"{UTILS}.code.deprecated", "Callable Property warn"),
+    "celery.utils.graph": of(f"{UTILS}.code.graph", "CycleError DOT DependencyGraph GraphFormatter"),
     "celery.utils.sysinfo": of(
         f"{UTILS}.code.debug", "AUTO_CONCURRENCY available_cpu_count df is_auto_concurrency load_average"
     ),
