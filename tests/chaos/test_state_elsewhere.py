@@ -6,26 +6,28 @@ from urllib.parse import urlsplit
 import pytest
 import redis
 
+from canvas import chain
 from canvas.testing.contract import eventually
 from tests.chaos.storm import POOLS
 from tests.chaos.test_kills import KILLS
 from tests.chaos.test_rabbitmq import RabbitStorm, ran_in
 from tests.chaos.test_rabbitmq_and_sql import Instant, another_takes_over
 from tests.chaos.verdict import CALM, values_of
-from tests.chaos.workload import assert_nothing_is_left, assert_ran_once, workload
+from tests.chaos.workload import assert_each_ran_once, assert_nothing_is_left, assert_ran_once, workload
 from tests.support import sql_bench
 from tests.support.apps import make
 from tests.support.memcached import MemcachedServer
 from tests.support.rabbit_bench import ByteProxy, RabbitBench, through
 from tests.support.redis_server import RedisServer
 from tests.support.seeds import seeds
-from tests.worker.commands import start
+from tests.worker.commands import start, task
 
 pytestmark = pytest.mark.slow
 _STEPS = "canvas.drivers.two_step:TwoStepSettler"
 _RABBIT = "canvas.drivers.amqp.settler:AmqpSettler"
 SERVERS = ["redis, postgresql", "redis, memcached", "postgresql, redis"]
 """Of the state, and of results."""
+WITH_REPLIES = ["redis, rpc", "postgresql, rpc"]
 INSTANTS = [
     Instant("before results", f"{_STEPS}._record", "before", 3),
     Instant("results stored, nothing settled", f"{_STEPS}._record", "after", 4),
@@ -61,11 +63,11 @@ class StateOnRedis(RabbitBench):
 class StateOnPostgres(sql_bench.SqlBench):
     """The state is in PostgreSQL, and results are in Redis."""
 
-    def __init__(self, broker, database, ledger, server):
+    def __init__(self, broker, database, ledger, server, results):
         super().__init__(broker, database, ledger)
         self.settings = {"state": database}
-        self._backend = server.url(1)
-        self.results = redis.Redis.from_url(self._backend)
+        self._backend = "rpc://" if results == "rpc" else server.url(1)
+        self.results = redis.Redis.from_url(server.url(1))
 
     def urls(self):
         broker, _, ledger = super().urls()
@@ -96,9 +98,10 @@ def bench(request, rabbitmq, servers):
     ):  # fmt: skip
         broker = through(url, proxy)
         if state == "redis":
-            bench = StateOnRedis(server, broker, ledger, database if results == "postgresql" else memcached.url)
+            places = {"postgresql": database, "memcached": memcached.url, "rpc": "rpc://"}
+            bench = StateOnRedis(server, broker, ledger, places[results])
         else:
-            bench = StateOnPostgres(broker, database, ledger, server)
+            bench = StateOnPostgres(broker, database, ledger, server, results)
         bench.proxy = proxy
         yield bench
 
@@ -126,4 +129,33 @@ def test_every_workflow_ends_with_its_value(bench, app, how, seed):
     with start(bench, "-P", "solo", "-n", "late@%h"):
         eventually(lambda: app.driver.admin.queue_length("celery") == 0)
     assert_ran_once(bench, key, rounds, ran_in(bench, key) if "cut_broker" in WEATHER[how] else storm.killed)
+    bench.assert_nothing_is_left(app)
+
+
+def lines(app, key, rounds):
+    """Chains, delayed tasks and retries, each with the value it must have: results as messages know no chords."""
+    traced, twice, sent = task(app, "traced"), task(app, "traced_twice"), []
+    for base in range(rounds):
+        sent.append((chain(traced.s(base, key), traced.s(key), traced.s(key), traced.s(key)).delay(), base + 4))
+        sent.append((traced.apply_async((base, key), countdown=0.5), base + 1))
+        sent.append((chain(twice.s(base, key), traced.s(key)).delay(), base + 2))
+    return sent
+
+
+@pytest.mark.random
+@pytest.mark.timeout(400 + CALM)
+@pytest.mark.parametrize("seed", seeds(1, 2))
+@pytest.mark.parametrize("how", WEATHER)
+@pytest.mark.parametrize("servers", WITH_REPLIES)
+def test_results_that_are_messages_come(bench, app, how, seed):
+    key, rounds = bench.new_key(), 30
+    with RabbitStorm(bench, seed, WEATHER[how], 0.3) as storm:
+        sent = lines(app, key, rounds)
+        values = values_of(sent, bench, key, storm, 200)
+    assert values == [value for _, value in sent]
+    assert storm.blows > 0
+    with start(bench, "-P", "solo", "-n", "late@%h"):
+        eventually(lambda: app.driver.admin.queue_length("celery") == 0)
+    killed = ran_in(bench, key) if "cut_broker" in WEATHER[how] else storm.killed
+    assert_each_ran_once(bench, key, rounds * 9, killed)
     bench.assert_nothing_is_left(app)
