@@ -45,7 +45,7 @@ def test_every_message_ends(bench, app, tmp_path, seed, cases, pool):
         for _ in range(cases // BATCH):
             sent = [mutator.next() for _ in range(BATCH)]
             bench.broker.lpush("celery", *sent)
-            eventually(lambda: _is_quiet(bench), 120)
+            eventually(lambda: is_quiet(bench), 120)
             assert unaccounted(bench, sent) == []
             bench.broker.delete("canvas:dead_letters:celery", "canvas:delayed", "canvas:delayed:messages")
             bench.results.flushdb()
@@ -241,7 +241,7 @@ def _has_result(bench, raw):
         return False
 
 
-def _is_quiet(bench):
+def is_quiet(bench):
     """Nothing waits, and nothing runs, now or within a second."""
     waiting = sum(bench.broker.llen(f"celery{step}") for step in ("", "\x06\x163", "\x06\x166", "\x06\x169"))
     soon = bench.broker.zcount("canvas:delayed", "-inf", bench.broker.time()[0] + 5)

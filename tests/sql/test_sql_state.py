@@ -2,6 +2,7 @@
 
 import sqlite3
 import time
+import uuid
 from contextlib import closing
 
 import pytest
@@ -9,6 +10,7 @@ from sqlalchemy import create_engine, inspect, text
 
 from canvas import Canvas
 from canvas.drivers import open_driver
+from canvas.drivers.ports.chords import Records
 from canvas.drivers.ports.message_state import Arrival
 from canvas.drivers.ports.schedules import EntryWrite
 from canvas.drivers.redis import open_state as open_redis_state
@@ -16,7 +18,7 @@ from canvas.drivers.sql import open_state
 from canvas.errors import ConfigurationError, OperationalError, RefusedError
 from canvas.model.message import Delivery, Publish
 from canvas.model.settlement import ResultWrite, Settlement, UniqueLock
-from canvas.testing.contract import envelope, eventually
+from canvas.testing.contract import envelope, eventually, part
 from tests.support.message_state import into_outbox, losing_answers
 from tests.support.proxy import Proxy
 from tests.worker.commands import invoked
@@ -207,3 +209,13 @@ def test_a_database_that_is_away_is_tried_again():
     with pytest.raises(OperationalError, match=r"user:\*\*\*?@127.0.0.1") as raised:
         state.check()
     assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize("value", [{"a": 1}, "\ud800", {"a": "\ud800"}, ["a"]], ids=repr)
+def test_a_value_that_no_column_takes_is_refused(url, value):
+    """A message that anybody has sent may bring it as the id of its group. A worker goes on after it."""
+    driver = open_driver(f"memory://{uuid.uuid4()}", url)
+    with pytest.raises(RefusedError, match="database"):
+        driver.chords.record(Records(parts=[part(value, "a", 0)]))
+    assert driver.results.get(["a"]) == [None]
+    driver.close()

@@ -36,6 +36,8 @@ _NOT_DEFINED_IN_MYSQL = (1146, 1054)
 """MySQL's error numbers for the same."""
 _MADE_SMALL = re.compile("Data too long for column '(result|traceback|children|args|kwargs|stamps)'")
 """MySQL's error about a column that holds values of any size where canvas has made it."""
+_NOT_WRITTEN = re.compile("cannot adapt type|Error binding parameter|type '.*' is not supported")
+"""The errors of drivers about a type of values that they do not write. About others they raise Python's exceptions."""
 _NOT_LET_IN = (
     "password authentication failed", "no password supplied", "no pg_hba.conf entry", "does not exist",
     "Access denied for user", "Unknown database",
@@ -125,6 +127,8 @@ class Database:
                 broken_off_by = interruption(error, before)
                 if broken_off_by is not None:
                     raise broken_off_by from None
+                if _NOT_WRITTEN.search(str(error.orig if isinstance(error, exc.DBAPIError) else error)):
+                    raise RefusedError(f"database {self._shown}: {_reason(error)}") from error
                 if not _passes(error):
                     raise self._described(error) from error
                 if (engine := self._engine) is not None and (what := beyond_packet(engine, error)):
@@ -133,6 +137,9 @@ class Database:
                     self.absence.note()
                 failures += 1
                 raise OperationalError(f"database {self._shown}: {_reason(error)}") from error
+            except (TypeError, OverflowError, UnicodeError) as error:
+                raise_interruption(error)
+                raise RefusedError(f"database {self._shown}: {type(error).__name__}: {error}") from error
 
         return tried(attempt, _PAUSES if retry else ())
 
