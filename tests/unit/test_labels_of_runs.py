@@ -190,3 +190,24 @@ def test_without_a_result_backend_no_run_is_found():
 
 def test_the_options_of_a_run_are_those_that_the_builder_knows():
     assert tuple(StartOptions.__dataclass_fields__) == _START_OPTIONS
+
+
+@pytest.mark.parametrize("ends", ["fails", "is cancelled", "runs again"])
+def test_a_key_gives_its_run_however_that_has_ended(app, ends):
+    key = {"run_key": "monday"}
+    if ends == "is cancelled":
+        flow = Workflow("waits", app)
+        flow.sleep(60)
+        flow.add(app.tasks["ident"].s(1), after=flow["sleep"])
+        run = flow.apply(timeout=5, **key)
+    else:
+        flow = Workflow("values", app)
+        first = flow.add(app.tasks["ident"].s({"one": 1}), name="first")
+        flow.add(app.tasks["ident"].s(first["two" if ends == "fails" else "one"]))
+        run = flow.apply(**key)
+    if ends == "runs again":
+        assert run.again("first")
+    state = {"fails": "FAILURE", "is cancelled": "CANCELLED", "runs again": "SUCCESS"}[ends]
+    found = flow.apply(**key)
+    assert (found.id, found.query(), run.query()) == (run.id, state, state)
+    assert app.runs.of_key(flow.name, "monday").id == run.id
