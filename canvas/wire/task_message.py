@@ -100,6 +100,8 @@ def decode(
             task, task_id = headers.get("task"), headers.get("id")
             if type(task) is not str or type(task_id) is not str or not (task and task_id and task_id.isascii()):
                 task, task_id = _names(task, task_id)
+            if headers.get("group") is not None:
+                _check_group(task, headers["group"])
             if embed != NO_EMBED:
                 embed = embed_from(embed)
             return Message(task, task_id, args, kwargs, embed, headers, properties, content_type)
@@ -190,21 +192,21 @@ def _sig_list(value: Any) -> list[Any] | None:
 
 def message_of(headers: dict[str, Any], body: Any) -> Message:
     """A task's message of either protocol, without properties. Raises DecodeError, InvalidTaskError."""
-    return _v1(headers, body) if isinstance(body, dict) else _v2(headers, body)
+    found = _v1(headers, body) if isinstance(body, dict) else _v2(headers, body)
+    _check_group(found.task, found.headers.get("group"))
+    return found
+
+
+def _check_group(task: str, group: Any) -> None:
+    if group is not None and not isinstance(group, str):
+        raise InvalidTaskError(f"group of {task}: expected text; got {group!r:.100}")
 
 
 def _v2(headers: dict[str, Any], body: Any) -> Message:
     if not isinstance(body, _LISTS) or len(body) != 3:
         raise DecodeError(f"body: expected [args, kwargs, embed]; got {body!r:.100}")
     task, task_id = _names(headers.get("task"), headers.get("id"))
-    return Message(
-        task,
-        task_id,
-        _args(body[0]),
-        _kwargs(body[1]),
-        embed_from(body[2]),
-        headers,
-    )
+    return Message(task, task_id, _args(body[0]), _kwargs(body[1]), embed_from(body[2]), headers)
 
 
 def _v1(headers: dict[str, Any], body: dict[str, Any]) -> Message:
@@ -216,16 +218,9 @@ def _v1(headers: dict[str, Any], body: dict[str, Any]) -> Message:
     args = _args(() if body.get("args") is None else body["args"])
     kwargs = _kwargs({} if body.get("kwargs") is None else body["kwargs"])
     merged = {
-        **known,
-        "task": task,
-        "id": task_id,
-        "group": group,
-        "root_id": None,
-        "parent_id": None,
-        "argsrepr": short_repr(args),
-        "kwargsrepr": short_repr(kwargs),
-        **headers,
-    }
+        **known, "task": task, "id": task_id, "group": group, "root_id": None, "parent_id": None,
+        "argsrepr": short_repr(args), "kwargsrepr": short_repr(kwargs), **headers,
+    }  # fmt: skip
     merged["retries"] = merged.get("retries") or 0
     return Message(task, task_id, args, kwargs, embed, merged, protocol=1)
 

@@ -69,6 +69,8 @@ def wrap(content, headers=None, **outer):
         (wrap([[], {}, {}], headers=[]), "headers"), (wrap({"id": "x"}, {}), "task"),
         (wrap([[], {}, {}], {"task": "t", "id": "i", "compression": "what"}), "compression"),
         (wrap([[], {}, {}], {"task": "t", "id": 7}), "id of t"),
+        (wrap([[], {}, {}], {"task": "t", "id": "i", "group": {"a": 1}}), "group of t"),
+        (wrap({"task": "t", "id": "i", "taskset": ["g"]}, {}), "group of t"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )  # fmt: skip
