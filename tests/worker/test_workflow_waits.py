@@ -85,6 +85,8 @@ def test_signals_before_their_waits_are_kept_in_order(bench, app, flow):
     bench.open(gate)
     assert run.get(timeout=20) == ["end", [1, 2], {}]
     assert run.signals() == {"nobody waits": [3]}
+    eventually(lambda: 0 < bench.results.ttl(f"canvas:run:{run.id}") <= app.conf.workflow_run_expires)
+    assert run.signals() == {"nobody waits": [3]}, "it expires with the run, and not before"
 
 
 def test_a_signal_of_one_key_counts_once(app, flow):
