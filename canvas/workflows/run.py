@@ -25,7 +25,7 @@ from canvas.workflows.progress.async_run import AsyncRun
 from canvas.workflows.progress.celery_workers import nodes_of_celery
 from canvas.workflows.resume import NOTHING, Again, RunAttempt, node_of_path, resume, run_again_from, without_expiry
 from canvas.workflows.run_keys import check_same
-from canvas.workflows.run_records import run_metadata
+from canvas.workflows.run_records import part_of_node, run_metadata
 from canvas.workflows.services import WorkflowServices
 from canvas.workflows.signals import pending_signals, send_signal
 from canvas.workflows.steps.child_runs import child_before, refuse_inside
@@ -189,9 +189,11 @@ class Run(AsyncRun["Run"]):
         send_signal(self, name, payload, key)
 
     def child(self, name: str, item: int | None = None) -> "Run | None":
-        """The run of a workflow in the place of the node ``name``, or of its item number ``item``, counted from 0;
-        ``None`` if there is none (yet). Raises KeyError."""
-        place = self._place(self._number(name))._replace(item=item, size=None if item is None else 1)
+        """The run of a workflow in the place of the node ``name``, or of its item, round or page number ``item``,
+        counted from 0; ``None`` if there is none (yet). Raises KeyError."""
+        place = self._place(self._number(name))
+        if item is not None:
+            place = part_of_node(self.nodes[place.node].kind, place, item)
         child = child_before(self.app.run_store, place._replace(attempt=place.attempt + 1))
         return None if child is None else Run.find(self.app, child)
 

@@ -220,6 +220,13 @@ def items_of(place: NodeRef, size: int) -> Iterator[NodeRef]:
     return (NodeRef(place.run, place.attempt, place.node, item, size) for item in range(size))
 
 
+def part_of_node(kind: str, place: NodeRef, number: int) -> NodeRef:
+    """The place of the work of a map's item, of a loop's round, or of a page."""
+    if kind == "pages":
+        return page_work(place, number)
+    return place._replace(item=2 * number if kind == "loop" else number, size=1)
+
+
 def page_source(place: NodeRef, page: int) -> NodeRef:
     """The place of the task that gives a page, of a node that works page by page."""
     return place._replace(item=2 * page, size=1)

@@ -58,7 +58,7 @@ def test_all_that_a_waiting_run_needs_is_kept(bench, app, flow):
     paged = flow.pages(task(app, "yields").s(6, 2), work, name="paged", after=done)
     named(app, flow, "end", done, paged)
     run = flow.apply_async()
-    page = eventually(lambda: run.child("paged", 1))
+    page = eventually(lambda: run.child("paged", 0))
     eventually(lambda: states(page)["go"] == "AWAITING_SIGNAL")
 
     def kept():
@@ -72,7 +72,7 @@ def test_all_that_a_waiting_run_needs_is_kept(bench, app, flow):
         bench.results.expire(key, 100)
     eventually(lambda: [key for key in mine if bench.results.ttl(key) < 1_000] == [])
     for number in range(3):
-        eventually(lambda number=number: run.child("paged", 2 * number + 1)).signal("go")
+        eventually(lambda number=number: run.child("paged", number)).signal("go")
     assert run.get(timeout=20) == ["end", [1, 6], {}]
 
 

@@ -33,6 +33,18 @@ def test_those_of_items_are_cancelled_with_their_run(app, flow, compose):
     assert [Run.find(app, child).status().state for child in children] == ["CANCELLED"] * len(children)
 
 
+def test_those_of_items_and_rounds_are_found_by_their_number(app, flow):
+    inner = Workflow("inner", app)
+    inner.add(task(app, "add").s(inner.input("x"), 1), name="more")
+    rounds = flow.loop(inner, 10, at_most=3, name="rounds")
+    flow.map(inner, flow.add(task(app, "ident").s([5, 6]), after=rounds), name="items")
+    run = flow.apply_async()
+    assert run.get(timeout=20) == [6, 7]
+    assert [run.child("rounds", number).get(timeout=5) for number in range(3)] == [11, 12, 13]
+    assert [run.child("items", number).get(timeout=5) for number in range(2)] == [6, 7]
+    assert run.child("rounds", 3) is run.child("items", 2) is None
+
+
 def test_that_of_a_node_with_a_limit_is_cancelled_by_it(app, flow):
     inner = Workflow("inner", app)
     inner.sleep(3600, name="nap")
