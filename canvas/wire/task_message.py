@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
@@ -101,7 +102,7 @@ def decode(
             if type(task) is not str or type(task_id) is not str or not (task and task_id and task_id.isascii()):
                 task, task_id = _names(task, task_id)
             if headers.get("group") is not None:
-                _check_group(task, headers["group"])
+                _check_group(task, headers)
             if embed != NO_EMBED:
                 embed = embed_from(embed)
             return Message(task, task_id, args, kwargs, embed, headers, properties, content_type)
@@ -193,12 +194,15 @@ def _sig_list(value: Any) -> list[Any] | None:
 def message_of(headers: dict[str, Any], body: Any) -> Message:
     """A task's message of either protocol, without properties. Raises DecodeError, InvalidTaskError."""
     found = _v1(headers, body) if isinstance(body, dict) else _v2(headers, body)
-    _check_group(found.task, found.headers.get("group"))
+    _check_group(found.task, found.headers)
     return found
 
 
-def _check_group(task: str, group: Any) -> None:
-    if group is not None and not isinstance(group, str):
+def _check_group(task: str, headers: dict[str, Any]) -> None:
+    group = headers.get("group")
+    if isinstance(group, UUID):
+        headers["group"] = str(group)
+    elif group is not None and not isinstance(group, str):
         raise InvalidTaskError(f"group of {task}: expected text; got {group!r:.100}")
 
 

@@ -126,6 +126,9 @@ def test_small_foreign_messages_are_read():
     assert found.embed == {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
     old = messages.decode(wrap({"task": "t", "id": "i", "taskset": "g", "retries": None}, {}), accept=("json",))
     assert (old.protocol, old.args, old.headers["group"], old.headers["retries"]) == (1, (), "g", 0)
+    group = {"__type__": "uuid", "__value__": {"hex": "12345678" * 4}}  # as kombu writes a UUID
+    found = messages.decode(wrap([[], {}, {}], {"task": "t", "id": "i", "group": group}), accept=("json",))
+    assert found.headers["group"] == "12345678-1234-5678-1234-567812345678"
 
 
 @settings(max_examples=300, deadline=None)
