@@ -178,7 +178,8 @@ class RunResults(OtherMethods):
         states_now = [
             None if one is None else node_state(node, one) for node, one in zip(self.nodes, records, strict=True)
         ]
-        blamed = to_blame(self.nodes, states_now)
+        # Celery's workers deal with no failure, and pass it on as the failures of the nodes after it.
+        blamed = set() if in_celery_form(self.about) else to_blame(self.nodes, states_now)
         for number in self._numbers.values():
             record = records[number]
             if record is None or self.nodes[number].continue_on_failure:

@@ -42,9 +42,9 @@ class GraphFormatter:
         """An attribute."""
         return self.FMT(DOT.ATTR, name=name, value=f'"{value}"')
 
-    def attrs(self, own: Mapping[str, Any] | None, scheme: Mapping[str, Any] | None = None) -> str:
+    def attrs(self, d: Mapping[str, Any] | None, scheme: Mapping[str, Any] | None = None) -> str:
         """Attributes: of all, of a kind, and of one."""
-        merged = {**self.scheme, **(scheme or {}), **(own or {})}
+        merged = {**self.scheme, **(scheme or {}), **(d or {})}
         return str(DOT.ATTRSEP).join(self.attr(name, value).decode() for name, value in merged.items())
 
     def head(self, **attrs: Any) -> bytes:
