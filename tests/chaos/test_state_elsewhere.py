@@ -114,22 +114,27 @@ def test_a_worker_dies_and_another_takes_over(bench, app, instant):
     bench.assert_nothing_is_left(app)
 
 
+def ends_with_its_values(bench, app, how, seed, compose, rounds, assert_once):
+    """What ``compose`` sends has its values after a storm, and has run once, but for tasks that were cut off."""
+    key = bench.new_key()
+    with RabbitStorm(bench, seed, WEATHER[how], 0.3) as storm:
+        sent = compose(app, key, rounds)
+        values = values_of(sent, bench, key, storm, 200)
+    assert values == [value for _, value in sent]
+    assert storm.blows > 0
+    with start(bench, "-P", "solo", "-n", "late@%h"):
+        eventually(lambda: app.driver.admin.queue_length("celery") == 0)
+    assert_once(bench, key, rounds, ran_in(bench, key) if "cut_broker" in WEATHER[how] else storm.killed)
+    bench.assert_nothing_is_left(app)
+
+
 @pytest.mark.random
 @pytest.mark.timeout(400 + CALM)
 @pytest.mark.parametrize("seed", seeds(1, 2))
 @pytest.mark.parametrize("how", WEATHER)
 @pytest.mark.parametrize("servers", SERVERS)
 def test_every_workflow_ends_with_its_value(bench, app, how, seed):
-    key, rounds = bench.new_key(), 12
-    with RabbitStorm(bench, seed, WEATHER[how], 0.3) as storm:
-        sent = workload(app, key, rounds)
-        values = values_of(sent, bench, key, storm, 200)
-    assert values == [value for _, value in sent]
-    assert storm.blows > 0
-    with start(bench, "-P", "solo", "-n", "late@%h"):
-        eventually(lambda: app.driver.admin.queue_length("celery") == 0)
-    assert_ran_once(bench, key, rounds, ran_in(bench, key) if "cut_broker" in WEATHER[how] else storm.killed)
-    bench.assert_nothing_is_left(app)
+    ends_with_its_values(bench, app, how, seed, workload, 12, assert_ran_once)
 
 
 def lines(app, key, rounds):
@@ -142,20 +147,14 @@ def lines(app, key, rounds):
     return sent
 
 
+def assert_lines_ran_once(bench, key, rounds, killed):
+    assert_each_ran_once(bench, key, rounds * 9, killed)
+
+
 @pytest.mark.random
 @pytest.mark.timeout(400 + CALM)
 @pytest.mark.parametrize("seed", seeds(1, 2))
 @pytest.mark.parametrize("how", WEATHER)
 @pytest.mark.parametrize("servers", WITH_REPLIES)
 def test_results_that_are_messages_come(bench, app, how, seed):
-    key, rounds = bench.new_key(), 30
-    with RabbitStorm(bench, seed, WEATHER[how], 0.3) as storm:
-        sent = lines(app, key, rounds)
-        values = values_of(sent, bench, key, storm, 200)
-    assert values == [value for _, value in sent]
-    assert storm.blows > 0
-    with start(bench, "-P", "solo", "-n", "late@%h"):
-        eventually(lambda: app.driver.admin.queue_length("celery") == 0)
-    killed = ran_in(bench, key) if "cut_broker" in WEATHER[how] else storm.killed
-    assert_each_ran_once(bench, key, rounds * 9, killed)
-    bench.assert_nothing_is_left(app)
+    ends_with_its_values(bench, app, how, seed, lines, 30, assert_lines_ran_once)

@@ -12,8 +12,7 @@ import pytest
 
 from canvas.errors import CompositionError, RunLost
 from canvas.testing.contract import eventually
-from canvas.testing.worker import start_worker
-from tests.support.combined_app import Combined, evaluated
+from tests.support.combined_app import evaluated
 from tests.support.combined_workflows import BODIES, FRAMES, SIGNALLED
 
 pytestmark = pytest.mark.timeout(300)
@@ -36,15 +35,6 @@ class OnLoop:
 
     def call(self, run, method, *args, **kwargs):
         return self._runner.run(getattr(run, f"a{method}")(*args, **kwargs))
-
-
-@pytest.fixture(scope="module")
-def combined(bench):
-    broker, backend, _ = bench.urls()
-    bench.empty()
-    combined = Combined(broker, backend)
-    with combined.app, start_worker(combined.app, concurrency=4, pool="threads"):
-        yield combined
 
 
 class Started:

@@ -4,23 +4,12 @@ import pytest
 
 from canvas import Workflow
 from canvas.testing.contract import eventually
-from canvas.testing.worker import start_worker
-from tests.support.combined_app import Combined
 from tests.support.combined_workflows import FRAMES, sig
 
 NEVER = {"map": 3, "line": 2, "pages": 2, "limit of a map": 2, "grown in a map": 2}
 """How many runs inside begin at once, where it is not one."""
 LIMITED = ["node", "map", "lanes", "loop", "until", "pages", "grown", "grown in a loop", "grown in a map"]
 """Frames whose last node may have a limit of its own."""
-
-
-@pytest.fixture(scope="module")
-def combined(bench):
-    broker, backend, _ = bench.urls()
-    bench.empty()
-    combined = Combined(broker, backend)
-    with combined.app, start_worker(combined.app, concurrency=4, pool="threads"):
-        yield combined
 
 
 def never_ending(combined, frame, ends):
