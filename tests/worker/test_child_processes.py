@@ -181,7 +181,7 @@ def test_children_return_their_tasks_when_their_parent_is_to_end_at_once(bench, 
     worker = start(bench, "-c", "1", env={"FAILS": f"WorkerTerminate:{begun}"})
     with client(bench) as call:
         result = call("opened_later", str(begun), str(tmp_path / "gate"))
-        assert worker.wait(20) == 7
+        assert worker.wait(20) == 7, worker.log
         assert (result.state, bench.broker.llen("celery")) == ("PENDING", 1)
 
 
