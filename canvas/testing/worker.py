@@ -54,21 +54,27 @@ class _Running:
             raise TimeoutError(f"start_worker: the worker has not started within {_READY_WITHIN:g} seconds")
         return self._worker
 
-    def _take_what_was_sent(self) -> None:
-        """Wait until its queues are empty: tests read the results of their last calls after the block, too."""
-        until, admin = time.monotonic() + _TAKEN_WITHIN, self._app.driver.admin
+    def _take_what_was_sent(self, worker: Worker) -> None:
+        """Wait until its messages have started: tests read the results of their last calls after the block, too. A
+        worker that stops returns messages that it has leased and not started."""
+        until = time.monotonic() + _TAKEN_WITHIN
         with suppress(BrokerError):
-            while self._thread.is_alive() and any(
-                admin.queue_length(queue, retry=False) for queue in self._plan.queues
-            ):
-                if time.monotonic() > until:
-                    return
+            while self._thread.is_alive() and self._has_unstarted(worker) and time.monotonic() < until:
                 time.sleep(0.01)
+
+    def _has_unstarted(self, worker: Worker) -> bool:
+        """Whether a message waits, or more are leased than run. A lease takes a message from its queue at once, so that
+        no message is in neither number."""
+        admin = self._app.driver.admin
+        if any(admin.queue_length(queue, retry=False) for queue in self._plan.queues):
+            return True
+        leased = admin.in_flight().leased
+        return leased > 0 and leased > len(worker.active_requests)
 
     def stop(self, within: float) -> None:
         self._detach()
         if self._worker is not None:
-            self._take_what_was_sent()
+            self._take_what_was_sent(self._worker)
             self._worker.stop()
         self._thread.join(within)
         if self._thread.is_alive():
