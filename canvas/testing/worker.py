@@ -63,13 +63,12 @@ class _Running:
                 time.sleep(0.01)
 
     def _has_unstarted(self, worker: Worker) -> bool:
-        """Whether a message waits, or more are leased than run. A lease takes a message from its queue at once, so that
-        no message is in neither number."""
+        """Whether a message waits in a queue, or more are leased than run. A message that is on its way from RabbitMQ,
+        or prefetched in Redis and not leased yet, may be in neither number."""
         admin = self._app.driver.admin
         if any(admin.queue_length(queue, retry=False) for queue in self._plan.queues):
             return True
-        leased = admin.in_flight().leased
-        return leased > 0 and leased > len(worker.active_requests)
+        return admin.in_flight().leased > len(worker.active_requests)
 
     def stop(self, within: float) -> None:
         self._detach()
